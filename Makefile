@@ -1,0 +1,76 @@
+# Every target sets up .venv by itself: Python 3.11–3.13, git and make are all that a machine needs first.
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for p in python3.12 python3.13 python3.11 python3; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+RECIPE ?= $(if $(BDD_RECIPE),$(BDD_RECIPE),recipes/sample.yaml)
+PORT ?= 3000
+
+# make ends a failed target with a line of its own ("*** Error 1"). So that a failure's sentence comes last, a target that
+# can fail for a reason a person can mend leaves it in $(FAILURE), and the next target hands it to make's own $(error).
+FAILURE := $(VENV)/.failure
+define sentence_last
+@rm -f $(FAILURE); { $(1) 2>&1 1>&3 3>&- | tee $(FAILURE).all >&2; } 3>&1 || tail -n 1 $(FAILURE).all > $(FAILURE)
+endef
+stop_with_sentence = $(if $(shell cat $(FAILURE) 2>/dev/null),$(error $(shell cat $(FAILURE))))
+
+.PHONY: help setup demo run dev test soak check format bench lock clean .demo .run
+
+help: ## what the targets do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14
+
+setup: $(READY) ## create .venv from requirements.lock
+
+$(READY): requirements.lock requirements-setup.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
+	@echo "installing what requirements.lock pins (a minute or two)"
+	@$(VENV)/bin/uv pip sync --quiet --python $(RUN) --require-hashes requirements.lock requirements-setup.lock
+	@$(VENV)/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: .demo ## the whole chain on the embedded sample, on a CPU
+	@$(stop_with_sentence):
+
+.demo: $(READY)
+	$(call sentence_last,$(RUN) -m assets --recipe recipes/sample.yaml)
+
+run: .run ## the whole chain with RECIPE=file.yaml
+	@$(stop_with_sentence):
+
+.run: $(READY)
+	$(call sentence_last,$(RUN) -m assets --recipe $(RECIPE))
+
+dev: $(READY) ## the Dagster UI on http://localhost:$(PORT)
+	@mkdir -p data && $(VENV)/bin/dagster dev -w workspace.yaml -p $(PORT)
+
+test: $(READY) ## all tests (under 15 minutes on 2 cores)
+	@$(RUN) -m pytest -q
+
+soak: $(READY) ## the long proofs
+	@$(RUN) -m pytest -q -m soak --durations=0
+
+check: $(READY) ## format, lint, types
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+
+format: $(READY) ## rewrite the code in the project's format
+	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+bench: $(READY) ## benchmarks: ratios measured side by side
+	@$(RUN) -m benchmarks
+
+lock: $(READY) ## resolve the pins again
+	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev pyproject.toml -o requirements.lock
+	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra gpu -c requirements.lock pyproject.toml -o requirements-gpu.lock
+	@echo uv | $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url - -o requirements-setup.lock
+
+clean: ## remove .venv (never data/)
+	rm -rf $(VENV)

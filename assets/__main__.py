@@ -1,0 +1,81 @@
+"""`python -m assets`: the whole chain from a shell, ending in one line: where the report is, or what to mend.
+
+The same as `dagster asset materialize -m assets --select '*'`, with the recipe checked before anything starts.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import recipe
+from pipeline.artifacts import LATEST, Store
+from pipeline.errors import PipelineError
+from pipeline.program import key_and_value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Materialise the selected assets; return 0, or 2 after printing the failure's sentence last."""
+    arguments = _parser().parse_args(argv)
+    try:
+        changes = dict(key_and_value(change) for change in arguments.set)
+        recipe.load(arguments.recipe, changes)
+        failure = _materialise(arguments.recipe, changes, arguments.select)
+    except PipelineError as fault:
+        failure = str(fault)
+    if failure:
+        print(failure, file=sys.stderr, flush=True)
+        return 2
+    print(_headline(Store()))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m assets", description="Run the whole chain and say where its report is."
+    )
+    parser.add_argument("--recipe", type=Path, help="recipe file (default: $BDD_RECIPE, else the sample's)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
+    parser.add_argument("--select", default="*", help="assets to materialise, as in dagster (default: all)")
+    return parser
+
+
+def _materialise(file: Path | None, changes: dict[str, str], select: str) -> str:
+    """Run the assets in this process; return the first failure's sentence, or nothing."""
+    os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
+    import dagster as dg
+
+    from assets.chain import ASSETS
+    from assets.definitions import build_definitions
+    from assets.recipe_resource import RecipeResource
+
+    chosen = RecipeResource(file=str(file or ""), set=changes)
+    resources = build_definitions(recipe=chosen).resources or {}
+    result = dg.materialize(
+        ASSETS,
+        selection=select,
+        resources=dict(resources),
+        instance=dg.DagsterInstance.get(),
+        raise_on_error=False,
+    )
+    for event in result.all_events:
+        if event.is_step_failure:
+            data = event.step_failure_data
+            said = data.user_failure_data and data.user_failure_data.description
+            return said or (data.error.message if data.error else "the run failed")
+    return "" if result.success else "the run failed"
+
+
+def _headline(store: Store) -> str:
+    """Return where the last report is, and its mask AP."""
+    folder = store.root / "evaluation_report" / LATEST
+    if not folder.exists():
+        return f"no report yet under {store.root}"
+    segm = json.loads((folder / "metrics.json").read_text("utf-8"))["segm"]
+    return f"report: {folder / 'index.html'}\nmask AP50 {segm['AP50']:.3f}, mask AP {segm['AP']:.3f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

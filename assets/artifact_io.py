@@ -1,0 +1,42 @@
+"""Passes artifacts between assets: references by fingerprint, never pixels."""
+
+from typing import Any
+
+import dagster as dg
+
+from assets.recipe_resource import RecipeResource
+from pipeline.artifacts import Artifact, Store
+from pipeline.errors import ArtifactError
+from pipeline.stages import STAGES
+
+DATA_VERSION_TAG = "dagster/data_version"
+"""The tag under which Dagster keeps a materialisation's data version."""
+
+
+class ArtifactIOManager(dg.ConfigurableIOManager):
+    """Hands an asset the artifact that this run made or reused; in a partial run, the newest that fits the recipe."""
+
+    recipe: dg.ResourceDependency[RecipeResource]
+
+    def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
+        """Do nothing: the artifact is in the store already, and its fingerprint is the asset's data version."""
+
+    def load_input(self, context: dg.InputContext) -> Artifact:
+        """Return the upstream artifact; raises dagster.Failure, saying what to materialise, where there is none."""
+        stage = STAGES[context.asset_key.path[-1]]
+        store = Store()
+        mark = _made_in_this_run(context)
+        if mark is not None:
+            return Artifact(stage.name, mark, store.folder(stage, mark))
+        try:
+            return store.newest_matching(stage, self.recipe.load())
+        except ArtifactError as fault:
+            raise dg.Failure(description=str(fault), allow_retries=False) from None
+
+
+def _made_in_this_run(context: dg.InputContext) -> str | None:
+    """Return the upstream's data version if this very run materialised it, else None."""
+    event: Any = context.instance.get_latest_materialization_event(context.asset_key)
+    if event is None or event.run_id != context.step_context.run_id:
+        return None
+    return (event.asset_materialization.tags or {}).get(DATA_VERSION_TAG)

@@ -1,0 +1,102 @@
+"""Materialises one asset: asks the store, and where something is to be built, runs the stage's program via Pipes."""
+
+import errno
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.errors import DagsterPipesExecutionError
+
+from assets import metadata
+from assets.recipe_resource import RecipeResource
+from pipeline.artifacts import Artifact, Store
+from pipeline.errors import PipelineError
+from pipeline.program import EXIT_NO_SPACE, FAILURE, INPUTS, no_space
+from pipeline.recipe import Recipe
+from pipeline.stages import STAGES, Stage
+
+SECONDS_FOR_A_CHECKPOINT = 120.0
+"""How long an interrupted program may take to end (Pipes' own default of 20 s is short for a big model)."""
+
+
+class StageError(PipelineError):
+    """The stage's program ended with a fault; the message is the program's own sentence."""
+
+
+def materialise(
+    context: dg.AssetExecutionContext, resource: RecipeResource, **inputs: Artifact
+) -> dg.MaterializeResult[Artifact]:
+    """Return the asset of `context`, reused or built; raises dagster.Failure with one sentence on a fault."""
+    stage = STAGES[context.asset_key.path[-1]]
+    recipe = resource.load()
+    store = Store()
+    try:
+        with _messages_in(context):
+            built = store.build(
+                stage, recipe, inputs, lambda partial: _run_program(context, stage, recipe, inputs, partial)
+            )
+    except PipelineError as fault:
+        raise dg.Failure(description=str(fault), allow_retries=False) from None
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise dg.Failure(description=no_space(error.filename or store.root), allow_retries=False) from None
+    return metadata.result(stage, built)
+
+
+def _run_program(
+    context: dg.AssetExecutionContext, stage: Stage, recipe: Recipe, inputs: dict[str, Artifact], partial: Path
+) -> None:
+    """Run the stage's program on its inputs' folders; raises StageError with the program's own sentence."""
+    recipe_file = partial / ".recipe.json"
+    recipe_file.write_text(json.dumps(recipe.model_dump(mode="json")), "utf-8")
+    command = [sys.executable, "-m", "pipeline.program", stage.name, "--recipe", str(recipe_file)]
+    for name in stage.inputs:
+        command += [INPUTS[name].option, str(inputs[name].folder)]
+    client = dg.PipesSubprocessClient(termination_timeout_seconds=SECONDS_FOR_A_CHECKPOINT)
+    try:
+        client.run(context=context, command=[*command, "--out", str(partial)])
+    except DagsterPipesExecutionError as error:
+        raise StageError(_sentence(partial, stage, str(error))) from None
+    finally:
+        recipe_file.unlink(missing_ok=True)
+
+
+def _sentence(partial: Path, stage: Stage, error: str) -> str:
+    """Return what the program said last, or what its exit code means where it could not say anything."""
+    failure = partial / FAILURE
+    if failure.exists():
+        sentence = failure.read_text("utf-8")
+        failure.unlink()
+        return sentence
+    if error.endswith(f" {EXIT_NO_SPACE}"):
+        return no_space(partial)
+    return f"{stage.name}: its program ended unexpectedly ({error}); its traceback is in the run's output above"
+
+
+@contextmanager
+def _messages_in(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Show the store's messages (why it builds, whom it waits for) in the run's log."""
+    handler = _RunLog(context)
+    logger = logging.getLogger("pipeline")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _RunLog(logging.Handler):
+    def __init__(self, context: dg.AssetExecutionContext) -> None:
+        super().__init__()
+        self.context = context
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.context.log.log(record.levelno, record.getMessage())

@@ -1,0 +1,25 @@
+"""Everything that Dagster loads, put together; `build_definitions` takes other resources for tests."""
+
+from typing import Any
+
+import dagster as dg
+
+from assets import automation, chain
+from assets.artifact_io import ArtifactIOManager
+from assets.recipe_resource import RecipeResource
+
+
+def build_definitions(**resources: Any) -> dg.Definitions:
+    """Return the chain's definitions; keyword arguments replace resources by name."""
+    recipe = resources.get("recipe", RecipeResource())
+    return dg.Definitions(
+        assets=chain.ASSETS,
+        jobs=[automation.whole_chain],
+        schedules=[automation.nightly],
+        sensors=[automation.sources_changed],
+        resources={"recipe": recipe, "io_manager": ArtifactIOManager(recipe=recipe)} | resources,
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions()

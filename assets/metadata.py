@@ -1,0 +1,81 @@
+"""What Dagster shows of an artifact: numbers that plot over time, tables, small pictures, checks."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from pipeline import summary
+from pipeline.artifacts import Artifact, Built
+from pipeline.stages import Stage
+
+LARGEST_PICTURE = 50_000
+"""Bytes; pictures live in the event log."""
+
+CHECKS = {"filtered_labels": ("masks_not_boxes", "rejected_share")}
+"""Checks that a stage always reports."""
+
+
+def check_specs(asset: str) -> list[dg.AssetCheckSpec]:
+    """Return the specifications of an asset's checks."""
+    return [dg.AssetCheckSpec(name, asset=asset) for name in CHECKS.get(asset, ())]
+
+
+def result(stage: Stage, built: Built) -> dg.MaterializeResult[Artifact]:
+    """Return what the asset function hands to Dagster; the fingerprint is the data version."""
+    said = summary.read(built.artifact.folder)
+    return dg.MaterializeResult(
+        value=built.artifact,
+        data_version=dg.DataVersion(built.artifact.fingerprint),
+        metadata={**_of_the_build(built), **_of_the_summary(said, built.artifact.folder)},
+        check_results=[
+            dg.AssetCheckResult(
+                passed=check.passed,
+                check_name=check.name,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=check.description,
+                metadata={name: float(value) for name, value in check.numbers.items()},
+            )
+            for check in said.checks
+            if check.name in CHECKS.get(stage.name, ())
+        ],
+    )
+
+
+def _of_the_build(built: Built) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "cached": built.cached,
+        "fingerprint": built.artifact.fingerprint,
+        "folder": dg.MetadataValue.path(built.artifact.folder),
+    }
+    if not built.cached:
+        facts["built because"] = "; ".join(built.reasons)
+    return facts
+
+
+def _of_the_summary(said: summary.Summary, folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = {**{name: _number(value) for name, value in said.numbers.items()}, **said.texts}
+    for name, rows in said.tables.items():
+        if rows:
+            facts[name] = _table(rows)
+    for name, path in said.pictures.items():
+        content = (folder / path).read_bytes()
+        if len(content) <= LARGEST_PICTURE:
+            facts[name] = dg.MetadataValue.md(
+                f"![{name}](data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')})"
+            )
+    return facts
+
+
+def _number(value: float) -> dg.MetadataValue:
+    return dg.MetadataValue.int(value) if isinstance(value, int) else dg.MetadataValue.float(float(value))
+
+
+def _table(rows: list[dict[str, Any]]) -> dg.MetadataValue:
+    columns = [dg.TableColumn(name, _column_type(value)) for name, value in rows[0].items()]
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], dg.TableSchema(columns))
+
+
+def _column_type(value: Any) -> str:
+    return {bool: "bool", int: "int", float: "float"}.get(type(value), "string")

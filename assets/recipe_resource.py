@@ -1,0 +1,31 @@
+"""The recipe as a Dagster resource: one file and a few changes serve every selection of assets."""
+
+import os
+
+import dagster as dg
+from pydantic import Field
+
+from pipeline import recipe as recipes
+from pipeline.errors import RecipeError
+
+
+class RecipeResource(dg.ConfigurableResource[recipes.Recipe]):
+    """Which recipe the chain follows."""
+
+    file: str = Field(
+        default="", description="Recipe file; empty: the environment variable BDD_RECIPE, else recipes/sample.yaml."
+    )
+    set: dict[str, str] = Field(
+        default={}, description='Changes by dotted key, values as YAML, e.g. {"training.learning_rate": "0.002"}.'
+    )
+
+    def load(self) -> recipes.Recipe:
+        """Return the recipe; raises dagster.Failure with one sentence a fault."""
+        try:
+            return recipes.load(self.path(), self.set)
+        except RecipeError as error:
+            raise dg.Failure(description=str(error), allow_retries=False) from None
+
+    def path(self) -> str:
+        """Return the recipe file in use."""
+        return self.file or os.environ.get("BDD_RECIPE") or str(recipes.RECIPES / "sample.yaml")

@@ -1,0 +1,211 @@
+"""Runs one stage as a program of its own: from a shell, a Colab cell, or Dagster (through Pipes).
+
+What the stages do is not here: only arguments, messages, faults and exit codes.
+"""
+
+import argparse
+import ctypes
+import errno
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import progress, recipe
+from pipeline.artifacts import MANIFEST, Manifest
+from pipeline.errors import PipelineError
+from pipeline.stages import STAGES, sha256_of
+
+FAILURE = ".failure"
+"""File in `--out` that holds the one sentence of a failure, for whoever started the program."""
+
+PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
+"""Set in our environment when Dagster started us (Dagster Pipes' bootstrap parameter)."""
+
+EXIT_FAULT = 2
+EXIT_NO_SPACE = 28
+EXIT_INTERRUPTED = 130
+
+log = logging.getLogger("pipeline")
+
+
+@dataclass(frozen=True)
+class Input:
+    """An input of a stage's program: its option, and the file inside the artifact that stands for it."""
+
+    option: str
+    help: str
+    file: str | None = None
+
+
+INPUTS = {
+    "raw_images": Input("--raw-images", "folder made by raw_images"),
+    "raw_labels": Input("--raw-labels", "folder made by raw_labels"),
+    "filtered_labels": Input("--filtered-labels", "folder made by filtered_labels"),
+    "via_train": Input("--via-train", "folder made by via_train"),
+    "via_val": Input("--via-val", "folder made by via_val"),
+    "dataset_zip": Input("--dataset", "images.zip, or the folder that holds it", "images.zip"),
+    "trained_model": Input("--model", "folder made by trained_model"),
+}
+
+MODULES = {
+    "raw_images": "pipeline.raw_images",
+    "raw_labels": "pipeline.raw_labels",
+    "filtered_labels": "pipeline.labels",
+    "via_train": "pipeline.via",
+    "via_val": "pipeline.via",
+    "dataset_zip": "pipeline.dataset",
+    "trained_model": "pipeline.training",
+    "evaluation_report": "pipeline.evaluation",
+}
+
+
+def main(stage: str, argv: Sequence[str] | None = None) -> int:
+    """Run `stage` with command-line arguments; return 0, 2 for a fault (its sentence printed last), or 130."""
+    arguments = _parser(stage).parse_args(argv)
+    out: Path = arguments.out
+    with _messages():
+        try:
+            _run(stage, arguments, out)
+        except PipelineError as fault:
+            _say(out, str(fault))
+            return EXIT_FAULT
+        except OSError as error:
+            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                raise
+            _say(out, no_space(error.filename or out))
+            return EXIT_NO_SPACE
+        except KeyboardInterrupt:
+            _say(out, f"{stage} was interrupted")
+            return EXIT_INTERRUPTED
+    return 0
+
+
+def _run(stage: str, arguments: argparse.Namespace, out: Path) -> None:
+    changes = dict(key_and_value(change) for change in arguments.set)
+    chosen = recipe.load(arguments.recipe, changes)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / FAILURE).unlink(missing_ok=True)
+    inputs = {name: _input(name, getattr(arguments, name)) for name in STAGES[stage].inputs}
+    build = importlib.import_module(MODULES[stage]).build
+    build(chosen, **_arguments(stage, inputs), out=out)
+
+
+def _arguments(stage: str, inputs: dict[str, Path]) -> dict[str, Any]:
+    """Return the keyword arguments with which `stage`'s build function wants its inputs."""
+    if stage in {"raw_images", "raw_labels"}:
+        return {"downloads": Path(os.environ.get("BDD_DATA_DIR", "data")).absolute() / ".downloads"}
+    if stage in {"via_train", "via_val"}:
+        return {**inputs, "split": stage.removeprefix("via_")}
+    if stage == "trained_model":
+        return {"images_zip": inputs["dataset_zip"]}
+    if stage == "evaluation_report":
+        prints = {name: fingerprint_of(path) for name, path in inputs.items()}
+        return {"model": inputs["trained_model"], "images_zip": inputs["dataset_zip"], "fingerprints": prints}
+    return dict(inputs)
+
+
+def fingerprint_of(path: Path) -> str:
+    """Return an artifact's fingerprint, or of a file from elsewhere the start of its SHA-256."""
+    folder = path if path.is_dir() else path.parent
+    if (folder / MANIFEST).exists():
+        return Manifest.read(folder).fingerprint
+    files = [path] if path.is_file() else sorted(path.glob("*.h5"))
+    return sha256_of(files[0])[:16] if files else "unknown"
+
+
+def _input(name: str, path: Path) -> Path:
+    """Return the input as the stage wants it: an artifact's folder, or the one file of it that counts."""
+    file = INPUTS[name].file
+    if file and path.is_dir():
+        path = path / file
+    if not path.exists():
+        raise PipelineError(f"{path}: {INPUTS[name].option} does not exist ({INPUTS[name].help})")
+    return path.absolute()
+
+
+def _parser(stage: str) -> argparse.ArgumentParser:
+    module = MODULES[stage]
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}", description=f"Make {stage} without Dagster: {', '.join(STAGES[stage].files)}."
+    )
+    parser.add_argument("--recipe", type=Path, help="recipe file (default: $BDD_RECIPE, else the sample's)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
+    for name in STAGES[stage].inputs:
+        parser.add_argument(INPUTS[name].option, dest=name, type=Path, required=True, help=INPUTS[name].help)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the result")
+    return parser
+
+
+def key_and_value(change: str) -> tuple[str, str]:
+    """Split `KEY=VALUE`; raises PipelineError where there is no `=`."""
+    key, equals, value = change.partition("=")
+    if not equals:
+        raise PipelineError(f"--set {change}: write it as KEY=VALUE, e.g. training.learning_rate=0.002")
+    return key, value
+
+
+@contextmanager
+def _messages() -> Iterator[None]:
+    """Send messages to Dagster when it started us, else to stderr; die when Dagster dies."""
+    if PIPES_VARIABLE not in os.environ:
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        yield
+        return
+    from dagster_pipes import open_dagster_pipes
+
+    die_with_parent()
+    progress.draw_bars = False
+    with open_dagster_pipes() as pipes:
+        handler = _PipesHandler(pipes.log)
+        logging.getLogger().addHandler(handler)
+        logging.getLogger().setLevel(logging.INFO)
+        yield
+
+
+class _PipesHandler(logging.Handler):
+    """Passes our messages on to the Dagster run that started this program."""
+
+    def __init__(self, sink: logging.Logger) -> None:
+        super().__init__()
+        self.sink = sink
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not record.name.startswith("dagster"):
+            self.sink.log(record.levelno, record.getMessage())
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its parent ends, so that no build outlives its lock.
+
+    Linux only (prctl(2), PR_SET_PDEATHSIG = 1); elsewhere nothing is done.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+
+
+def no_space(where: Path | str) -> str:
+    """Return the sentence for a full disk (or a used-up quota)."""
+    return f"no space is left on the disk of {where}: free some and run it again"
+
+
+def _say(out: Path, sentence: str) -> None:
+    """Print the sentence last, and leave it where whoever started us finds it."""
+    sentence = " ".join(sentence.split())
+    if out.is_dir():
+        try:
+            (out / FAILURE).write_text(sentence, "utf-8")
+        except OSError as error:
+            log.warning("the sentence could not be left in %s: %s", out, error)
+    print(sentence, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

@@ -1,0 +1,69 @@
+"""Progress of long work: a bar on a terminal, a line every few seconds in a log.
+
+Messages themselves go through `logging`; where they end up (terminal, Dagster) is the program's choice.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Self, TypeVar
+
+from tqdm import tqdm
+
+SECONDS_BETWEEN_LINES = 5.0
+
+log = logging.getLogger(__name__)
+
+draw_bars = True
+"""False where nobody sees our terminal, and a log line is wanted instead."""
+
+Item = TypeVar("Item")
+
+
+class Progress:
+    """Counts work done: `with Progress("reading labels", total=70_000, unit="frame") as bar: bar.advance()`.
+
+    On a terminal it draws a tqdm bar on stderr; elsewhere it logs a line at most every five seconds.
+    `total` may be None where it isn't known.
+    """
+
+    def __init__(self, what: str, total: int | None = None, unit: str = "item") -> None:
+        self.what, self.total, self.unit = what, total, unit
+        self.done = 0
+        self.note = ""
+        self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        hidden = not (draw_bars and sys.stderr.isatty())
+        self._bar = tqdm(total=total, desc=what, unit=unit, disable=hidden, unit_scale=unit == "B")
+
+    def advance(self, count: int = 1, note: str = "") -> None:
+        """Count `count` more units as done; `note` (a loss, a file name) stands behind the bar."""
+        self.done += count
+        self.note = note or self.note
+        self._bar.update(count)
+        if note:
+            self._bar.set_postfix_str(note, refresh=False)
+        if self._bar.disable and time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+            log.info("%s", self)
+
+    def __str__(self) -> str:
+        """Return the line that a log shows: what, how many of how many, and the note."""
+        of = f" of {self.total:,} ({100 * self.done / self.total:.0f} %)" if self.total else ""
+        return f"{self.what}: {self.done:,}{of} {self.unit}" + (f" · {self.note}" if self.note else "")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.close()
+
+
+def track(items: Iterable[Item], what: str, total: int | None = None, unit: str = "item") -> Iterator[Item]:
+    """Yield `items` while showing how far it has come; `total` defaults to their length, if they have one."""
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)  # type: ignore[arg-type]
+    with Progress(what, total, unit) as bar:
+        for item in items:
+            yield item
+            bar.advance()

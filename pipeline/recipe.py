@@ -1,0 +1,281 @@
+"""The recipe: one YAML file that says what to read, what to keep, how to train and how to judge.
+
+`python -m pipeline.recipe check|show|schema FILE` prints its faults, its full content, or its JSON schema.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import RecipeError
+
+SAMPLE = "sample"
+RECIPES = Path(__file__).resolve().parent.parent / "recipes"
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A section of the recipe: unknown keys are faults, values never change once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class SampleScenes(Section):
+    """How many scenes the embedded sample draws (used where a source is `sample`)."""
+
+    train: int = Field(default=240, ge=1, le=100_000)
+    """Scenes for training."""
+    val: int = Field(default=48, ge=1, le=100_000)
+    """Scenes for validation, from seeds of their own."""
+
+
+class Source(Section):
+    """Where images and labels come from.
+
+    Each entry is `sample`, a file, a folder, a zip, a finished `images.zip` (images and labels), an `https://` address,
+    `gdrive:<file id>` or a Drive share link. Later label sources win per image.
+    """
+
+    images: list[str] = Field(default=[SAMPLE], min_length=1)
+    """Sources of images."""
+    labels: list[str] = Field(default=[SAMPLE], min_length=1)
+    """Sources of labels; a later one overrides an earlier one, image by image."""
+    sample: SampleScenes = SampleScenes()
+    """Size of the embedded sample."""
+
+
+class Labels(Section):
+    """Which labels become instances, and of which shape."""
+
+    categories: list[str] = Field(default=["drivable area", "traffic sign", "car", "bike"])
+    """Wanted categories in any release's words (bike = bicycle …), in the order of their class ids; empty keeps all."""
+    boxes: Literal["rectangles", "leave_out"] = "rectangles"
+    """What becomes of a label that has a box and no mask: a rectangle, as in 2019, or left out and counted."""
+    class_attribute: str | None = None
+    """The VIA region attribute that names the class; without it, it is found, and said."""
+    curve_tolerance: float = Field(default=0.5, gt=0, le=20)
+    """How far a flattened Bezier may lie from its curve, in pixels."""
+    least_area: float = Field(default=0, ge=0)
+    """Instances of fewer square pixels than this are left out and counted."""
+    warn_rejected_share: Fraction = 0.1
+    """A warning check fails where a larger share of the wanted labels was left out."""
+
+
+class Dataset(Section):
+    """Which image goes to train, val or test."""
+
+    split: Literal["auto", "path", "hash", "all_in_both"] = "auto"
+    """`path`: train/val/test in the path; `hash`: seeded, frames of one video together; `auto`: path, else hash;
+    `all_in_both`: overfitting on purpose."""
+    val_fraction: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the images (of the videos) that `hash` gives to val."""
+    test_fraction: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the images (of the videos) that `hash` gives to test."""
+    limit: dict[Literal["train", "val", "test"], Annotated[int, Field(ge=1)]] = {}
+    """At most this many images a split, chosen by the seed."""
+    keep_empty_images: bool = True
+    """Keep images without a wanted instance (background to learn from); the 2019 script dropped them."""
+
+    @model_validator(mode="after")
+    def _leave_some_for_training(self) -> "Dataset":
+        if self.val_fraction + self.test_fraction >= 1:
+            raise ValueError("val_fraction and test_fraction leave nothing for train")
+        return self
+
+
+class TrainingStage(Section):
+    """A stretch of training with one set of layers."""
+
+    layers: str = "all"
+    """`heads`, `3+`, `4+`, `5+`, `all`, or a regular expression over layer names, as in the original."""
+    epochs: int = Field(ge=1, le=100_000)
+    """Epochs of this stage (added to those before it)."""
+    learning_rate_factor: float = Field(default=1.0, gt=0)
+    """Multiplies `training.learning_rate` during this stage."""
+
+
+class Augmentation(Section):
+    """Random changes to training images; boxes and masks move along."""
+
+    flip: bool = True
+    """Mirror left and right, every other time."""
+    scale: Fraction = 0.0
+    """Largest relative change of size: 0.2 draws from 0.8 to 1.2."""
+    colour: Fraction = 0.2
+    """Largest relative change of brightness, contrast and saturation."""
+
+
+class Training(Section):
+    """The network and how it is trained. `config` reaches every attribute of `mrcnn.config.Config`."""
+
+    backbone: Literal["resnet50", "resnet101", "narrow"] = "resnet101"
+    """`narrow` is a small ResNet that trains from scratch on a CPU."""
+    weights: str = "coco"
+    """What to start from: `none`, `imagenet`, `coco`, or an .h5 file in the original's layout."""
+    exclude: list[str] = []
+    """Layers not taken from `weights`; with `coco` the class-specific heads are always left out."""
+    resize: Literal["pad64", "square", "crop", "none"] = "pad64"
+    """How images become the network's input; `pad64` keeps 16:9 images at 0.56 of a padded square."""
+    min_dim: int = Field(default=576, ge=64, le=4096)
+    """Shorter side after resizing, in pixels (for `pad64` and `square` bounded by max_dim)."""
+    max_dim: int = Field(default=1024, ge=64, le=4096)
+    """Longer side after resizing, in pixels."""
+    batch_size: int = Field(default=1, ge=1, le=1024)
+    """Images a step (over all devices)."""
+    steps_per_epoch: int | None = Field(default=None, ge=1)
+    """Steps an epoch; without it, as many as see each training image once."""
+    stages: list[TrainingStage] = Field(
+        default=[TrainingStage(layers="heads", epochs=10), TrainingStage(layers="all", epochs=20)], min_length=1
+    )
+    """What is trained, one after the other."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """`sgd` (momentum 0.9, L2 on weights) as in the original, or `adamw` for training from scratch."""
+    learning_rate: float = Field(default=0.001, gt=0, le=1)
+    """Peak learning rate."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """Learning rate over the steps of all stages, after the warm-up."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the learning rate rises to its peak."""
+    weight_decay: float = Field(default=0.0001, ge=0, le=1)
+    """L2 (sgd) or decoupled decay (adamw)."""
+    augmentation: Augmentation = Augmentation()
+    """Random changes to training images."""
+    config: dict[str, Any] = {}
+    """Any attribute of mrcnn.config.Config in upper case, e.g. `{RPN_ANCHOR_SCALES: [16, 32, 64, 128, 256]}`."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of the convolutions; boxes, softmax and losses stay float32."""
+    validate_every: int = Field(default=1, ge=0)
+    """Epochs between validations; 0 never validates."""
+    validation_steps: int | None = Field(default=None, ge=1)
+    """Batches a validation; without it, all val images."""
+    keep: Literal["best", "last"] = "last"
+    """Which epoch's weights are the result: the least val_loss, or the last."""
+    early_stopping: int | None = Field(default=None, ge=1)
+    """Stop after so many validations without a better val_loss."""
+    deterministic: bool = False
+    """The same seed gives the same losses bit for bit, at some cost in speed."""
+    threads: int | None = Field(default=None, ge=1)
+    """Threads of the input pipeline; without it, as many as the machine has. Changes no result."""
+    strategy: Literal["auto", "one_device", "mirrored"] = "auto"
+    """`mirrored` trains on all GPUs of the machine; `auto` does where there are several. Changes no result."""
+
+
+class Evaluation(Section):
+    """How the trained model is judged."""
+
+    split: Literal["val", "test", "train"] = "val"
+    """Images to judge on."""
+    limit: int | None = Field(default=None, ge=1)
+    """At most this many images."""
+    min_confidence: Fraction = 0.05
+    """Detections below this score are not counted."""
+    max_detections: int = Field(default=100, ge=1, le=1000)
+    """Most detections an image."""
+    overlays: int = Field(default=12, ge=0, le=200)
+    """Pictures of ground truth beside detections in the report."""
+    batch_size: int = Field(default=1, ge=1, le=256)
+    """Images a detection batch. Changes no result."""
+
+
+class Recipe(Section):
+    """Everything that decides what comes out of the chain."""
+
+    name: str = Field(default="things", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")
+    """Names the model: mask_rcnn_<name>.h5."""
+    seed: int = Field(default=2019, ge=0, lt=2**32)
+    """The one seed of everything random."""
+    source: Source = Source()
+    labels: Labels = Labels()
+    dataset: Dataset = Dataset()
+    training: Training = Training()
+    evaluation: Evaluation = Evaluation()
+
+
+def load(file: Path | str | None = None, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """Read a recipe file and apply `changes` (`{"training.learning_rate": "0.002"}`, values as YAML).
+
+    Without a file: `$BDD_RECIPE`, else the sample's recipe. Raises RecipeError with a sentence for every fault.
+    """
+    path = Path(file or os.environ.get("BDD_RECIPE") or RECIPES / "sample.yaml")
+    content = _read(path)
+    for key, value in (changes or {}).items():
+        _set(content, key, value)
+    return parse(content, str(path))
+
+
+def parse(content: Any, where: str = "recipe") -> Recipe:
+    """Return the recipe that `content` (mappings, lists, scalars) describes; `where` names it in faults."""
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError([f"{where}: {fault}" for fault in _sentences(error)]) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise RecipeError([f"{path}: the recipe can't be read: {error.strerror}"]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError([f"{path}: the recipe is not YAML: {' '.join(str(error).split())}"]) from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise RecipeError([f"{path}: a recipe is a mapping of sections, this is a {type(content).__name__}"])
+    return content
+
+
+def _set(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set the dotted `key` in `content`; text is read as YAML, so that "0.002" is a number."""
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = content.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise RecipeError([f"set {key}: {section} is a value, not a section"])
+        content = inner
+    content[last] = yaml.safe_load(value) if isinstance(value, str) else value
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """Return one sentence a fault, naming the key, what was found and what is allowed."""
+    sentences = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or "recipe"
+        if fault["type"] == "extra_forbidden":
+            sentences.append(f"{key}: unknown key")
+            continue
+        what = fault["msg"].removeprefix("Value error, ")
+        found = "" if isinstance(fault["input"], dict) else f" (found {fault['input']!r})"
+        sentences.append(f"{key}: {what[:1].lower()}{what[1:]}{found}")
+    return sentences
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check, show or describe a recipe; return 0, or 2 where it has faults."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.recipe", description="Look at a recipe.")
+    parser.add_argument("action", choices=("check", "show", "schema"), help="its faults, all its keys, or its schema")
+    parser.add_argument("file", type=Path, nargs="?", help="recipe file (default: $BDD_RECIPE, else the sample's)")
+    arguments = parser.parse_args(argv)
+    if arguments.action == "schema":
+        print(json.dumps(Recipe.model_json_schema(), indent=2))
+        return 0
+    try:
+        recipe = load(arguments.file)
+    except RecipeError as error:
+        print("\n".join(error.faults))
+        return 2
+    if arguments.action == "show":
+        print(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
