@@ -8,9 +8,10 @@ from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import Artifact
 
 Result = dg.MaterializeResult
+ARTIFACT = dg.PythonObjectDagsterType(Artifact, "Artifact", description="A finished result of a stage, by reference.")
 
 
-@dg.asset(group_name="raw", kinds={"python", "parquet"})
+@dg.asset(dagster_type=ARTIFACT, group_name="raw", kinds={"python", "parquet"})
 def raw_images(context: dg.AssetExecutionContext, recipe: RecipeResource) -> Result:
     """Where every image lies: an index of the sources' images (archive, byte offset, size, checksum), never unpacked.
 
@@ -20,7 +21,7 @@ def raw_images(context: dg.AssetExecutionContext, recipe: RecipeResource) -> Res
     return materialise(context, recipe)
 
 
-@dg.asset(group_name="raw", kinds={"python", "json"})
+@dg.asset(dagster_type=ARTIFACT, group_name="raw", kinds={"python", "json"})
 def raw_labels(context: dg.AssetExecutionContext, recipe: RecipeResource) -> Result:
     """The label files of every source, as they were given: BDD100K of any release, or VIA.
 
@@ -29,7 +30,9 @@ def raw_labels(context: dg.AssetExecutionContext, recipe: RecipeResource) -> Res
     return materialise(context, recipe)
 
 
-@dg.asset(group_name="dataset", kinds={"python", "parquet"}, check_specs=check_specs("filtered_labels"))
+@dg.asset(
+    dagster_type=ARTIFACT, group_name="dataset", kinds={"python", "parquet"}, check_specs=check_specs("filtered_labels")
+)
 def filtered_labels(
     context: dg.AssetExecutionContext, recipe: RecipeResource, raw_labels: Artifact, raw_images: Artifact
 ) -> Result:
@@ -40,7 +43,7 @@ def filtered_labels(
     return materialise(context, recipe, raw_labels=raw_labels, raw_images=raw_images)
 
 
-@dg.asset(group_name="dataset", kinds={"python", "json"})
+@dg.asset(dagster_type=ARTIFACT, group_name="dataset", kinds={"python", "json"})
 def via_train(context: dg.AssetExecutionContext, recipe: RecipeResource, filtered_labels: Artifact) -> Result:
     """The training images' labels as VIA (VGG Image Annotator) regions and as a VIA project.
 
@@ -49,7 +52,7 @@ def via_train(context: dg.AssetExecutionContext, recipe: RecipeResource, filtere
     return materialise(context, recipe, filtered_labels=filtered_labels)
 
 
-@dg.asset(group_name="dataset", kinds={"python", "json"})
+@dg.asset(dagster_type=ARTIFACT, group_name="dataset", kinds={"python", "json"})
 def via_val(context: dg.AssetExecutionContext, recipe: RecipeResource, filtered_labels: Artifact) -> Result:
     """The validation images' labels as VIA (VGG Image Annotator) regions and as a VIA project.
 
@@ -58,7 +61,7 @@ def via_val(context: dg.AssetExecutionContext, recipe: RecipeResource, filtered_
     return materialise(context, recipe, filtered_labels=filtered_labels)
 
 
-@dg.asset(group_name="dataset", kinds={"python", "file"})
+@dg.asset(dagster_type=ARTIFACT, group_name="dataset", kinds={"python", "file"})
 def dataset_zip(
     context: dg.AssetExecutionContext,
     recipe: RecipeResource,
@@ -81,7 +84,7 @@ def dataset_zip(
     )
 
 
-@dg.asset(group_name="model", kinds={"tensorflow", "keras"})
+@dg.asset(dagster_type=ARTIFACT, group_name="model", kinds={"tensorflow", "keras"})
 def trained_model(context: dg.AssetExecutionContext, recipe: RecipeResource, dataset_zip: Artifact) -> Result:
     """A Mask R-CNN trained on the dataset; an interrupted training goes on from its last checkpoint.
 
@@ -91,7 +94,7 @@ def trained_model(context: dg.AssetExecutionContext, recipe: RecipeResource, dat
     return materialise(context, recipe, dataset_zip=dataset_zip)
 
 
-@dg.asset(group_name="report", kinds={"tensorflow", "html"})
+@dg.asset(dagster_type=ARTIFACT, group_name="report", kinds={"tensorflow", "html"})
 def evaluation_report(
     context: dg.AssetExecutionContext, recipe: RecipeResource, trained_model: Artifact, dataset_zip: Artifact
 ) -> Result:

@@ -28,6 +28,10 @@ class LabelFileError(PipelineError):
     """A whole label file can't be read: cut in half, not JSON, or of a format that is not ours to read."""
 
 
+class NotLabelsError(LabelFileError):
+    """A whole JSON file is sound but holds no labels (VIA's attributes, some other tool's settings)."""
+
+
 class EmptyDatasetError(PipelineError):
     """Nothing is left to work on: no image, no instance, or an empty split."""
 

@@ -67,3 +67,5 @@ class LabelledImage:
     """`videoName`, where the file gives one."""
     attributes: dict[str, Any] = field(default_factory=dict)
     """Attributes of the whole image (weather, scene, timeofday; VIA file_attributes)."""
+    unwanted: int = 0
+    """Labels of categories that the recipe does not want: neither kept nor rejected."""

@@ -1,0 +1,64 @@
+"""ImageNet weights of keras.applications' ResNets under the backbone's names; the files come from Keras' own storage.
+
+The layout of our own files is in weights.
+"""
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn.layers import EPSILON
+from mrcnn.weights import Key, WeightsError
+
+ADDRESS = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
+FILES = {
+    name: f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5" for name in ("resnet50", "resnet101")
+}
+MD5 = {"resnet50": "4d473c1dd8becc155b73f8504c6f6626", "resnet101": "88cf7a10940856eca736dc7b7e228a21"}
+"""Checksums of FILES, from keras.applications.resnet."""
+
+APPLICATIONS_EPSILON = 1.001e-5
+_BLOCK = re.compile(r"conv(\d)_block(\d+)_(\d)_(conv|bn)")
+_BRANCHES = {"0": "1", "1": "2a", "2": "2b", "3": "2c"}
+
+
+def is_applications_file(tensors: dict[Key, NDArray[np.float32]]) -> bool:
+    """Whether the tensors bear keras.applications' names."""
+    return ("conv1_conv", "kernel") in tensors
+
+
+def backbone_tensors(tensors: dict[Key, NDArray[np.float32]]) -> dict[Key, NDArray[np.float32]]:
+    """keras.applications' tensors under the backbone's names, changed so that the network computes the same.
+
+    The first kernel's channels turn from BGR to RGB, and gamma makes up for the other epsilon of batch normalisation.
+
+    Raises:
+        WeightsError: a layer's name is not one of keras.applications' ResNets.
+    """
+    renamed = {(layer_name(layer), tensor): value for (layer, tensor), value in tensors.items() if layer != "probs"}
+    kernel = renamed["conv1", "kernel"]
+    renamed["conv1", "kernel"] = kernel[:, :, ::-1]
+    for layer, tensor in list(renamed):
+        if tensor == "gamma":
+            variance = renamed[layer, "moving_variance"]
+            renamed[layer, tensor] = renamed[layer, tensor] * np.sqrt(
+                (variance + EPSILON) / (variance + APPLICATIONS_EPSILON)
+            )
+    return renamed
+
+
+def layer_name(name: str) -> str:
+    """The backbone's name for a layer of keras.applications' ResNets.
+
+    Raises:
+        WeightsError: there is no such layer.
+    """
+    if name in ("conv1_conv", "conv1_bn"):
+        return {"conv1_conv": "conv1", "conv1_bn": "bn_conv1"}[name]
+    match = _BLOCK.fullmatch(name)
+    if match is None or match[3] not in _BRANCHES:
+        raise WeightsError(f"{name} is no layer of keras.applications' ResNet-50 or ResNet-101")
+    stage, block, branch, kind = match.groups()
+    prefix = "res" if kind == "conv" else "bn"
+    return f"{prefix}{stage}{chr(ord('a') + int(block) - 1)}_branch{_BRANCHES[branch]}"

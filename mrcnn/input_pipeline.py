@@ -1,0 +1,253 @@
+"""Batches for training: which images, in which order, on how many threads, and their targets.
+
+A batch is a function of (seed, step) alone, so any number of threads gives the same batches in the same order and
+training resumes at any step. What becomes of one image is in `samples`.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn.dataset import Dataset
+from mrcnn.image_meta import compose_image_meta, mold_image, parse_image_meta, unmold_image
+from mrcnn.resizing import frame_for
+from mrcnn.rpn_targets import AnchorIndex, build_rpn_targets
+from mrcnn.samples import Sample, StoredImage, load_image_gt, load_sample
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+__all__ = [
+    "Batch", "BatchLoader", "compose_image_meta", "data_generator", "load_image_gt", "mold_image",
+    "parse_image_meta", "unmold_image",
+]  # fmt: skip
+
+_ORDER, _SAMPLE = 0, 1
+"""What a random stream is for: the order of a pass over the images, or one image of it."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the network is trained on in one step: B images of one shape, A anchors, G instances."""
+
+    images: NDArray[np.uint8]
+    """[B, H, W, 3] RGB."""
+    image_meta: NDArray[np.float32]
+    """[B, 12 + NUM_CLASSES]."""
+    rpn_match: NDArray[np.int32]
+    """[B, A, 1]: 1 object, -1 background, 0 neither."""
+    rpn_bbox: NDArray[np.float32]
+    """[B, RPN_TRAIN_ANCHORS_PER_IMAGE, 4]."""
+    gt_class_ids: NDArray[np.int32]
+    """[B, G]; 0: padding, negative: a crowd."""
+    gt_boxes: NDArray[np.int32]
+    """[B, G, 4] (y1, x1, y2, x2) in pixels."""
+    gt_masks: NDArray[np.bool_]
+    """[B, h, w, G] within the boxes (mini masks), or [B, H, W, G]."""
+
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """Return the seven arrays in the order of the original's generator."""
+        return (
+            self.images, self.image_meta, self.rpn_match, self.rpn_bbox,
+            self.gt_class_ids, self.gt_boxes, self.gt_masks,
+        )  # fmt: skip
+
+
+class BatchLoader:
+    """Makes the batch of any step of training from a dataset; safe to be called from several threads.
+
+    Args:
+        dataset: prepared; must hold at least one image.
+        config: the network's settings; SEED decides order and augmentation.
+        shuffle: a new order at each pass over the images; otherwise their own.
+        augmentation: None, an `augmentation.Augmentation`, or an augmenter of imgaug's kind.
+        batch_size: images a step; BATCH_SIZE without it.
+        no_augmentation_sources: images of these sources stay as they are.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        dataset: Dataset,
+        config: Any,
+        shuffle: bool = True,
+        augmentation: Any = None,
+        batch_size: int | None = None,
+        no_augmentation_sources: list[str] | None = None,
+    ) -> None:
+        if not len(dataset.image_ids):
+            raise ValueError("the dataset holds no image: call add_image, then prepare(), before training")
+        self.dataset, self.config, self.shuffle, self.augmentation = dataset, config, shuffle, augmentation
+        self.batch_size = batch_size or config.BATCH_SIZE
+        self.unchanged_sources = frozenset(no_augmentation_sources or ())
+        self.failure: Exception | None = None
+        """The exception that ended the stream of `batches`, which TensorFlow would hide behind its own."""
+        self._order = lru_cache(maxsize=4)(self._order_of_pass)
+        self._index = lru_cache(maxsize=16)(self._anchors_of_shape)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of `step` (0, 1, …); images repeat, in a new order, when all were seen."""
+        count = len(self.dataset.image_ids)
+        positions = range(step * self.batch_size, (step + 1) * self.batch_size)
+        drawn = [(position // count, int(self._order(position // count)[position % count])) for position in positions]
+        rngs = [np.random.default_rng([self.config.SEED, _SAMPLE, number, image]) for number, image in drawn]
+        stored = [StoredImage(self.dataset, image) for _, image in drawn]
+        frames = [frame_for(one.size, self.config, rng) for one, rng in zip(stored, rngs, strict=True)]
+        shape = (max(frame.shape[0] for frame in frames), max(frame.shape[1] for frame in frames))
+        return self._assemble(
+            [
+                (load_sample(one, self.config, frame.widened(shape), rng, self._augmentation_of(one)), rng)
+                for one, frame, rng in zip(stored, frames, rngs, strict=True)
+            ]
+        )
+
+    def batches(self, first: int, end: int | None = None, threads: int | None = None) -> "tf.data.Dataset":
+        """Return a tf.data.Dataset of the batches of steps `first` … `end` - 1 (without `end`: for ever).
+
+        Its elements are the seven arrays of `Batch`, with static shapes where every batch has the same. A fault of an
+        image ends the stream with one of TensorFlow's errors; the fault itself is then in `failure`.
+        """
+        import tensorflow as tf  # noqa: PLC0415
+
+        threads = threads or self.config.LOADER_THREADS or os.cpu_count() or 1
+        _keep_to_one_thread()
+        dtypes = [tf.as_dtype(dtype) for dtype in _DTYPES]
+        shapes = self._shapes()
+        steps = tf.data.Dataset.range(first, np.iinfo(np.int64).max if end is None else end)
+
+        def load(step: "tf.Tensor") -> tuple["tf.Tensor", ...]:
+            # "stateless", since with op determinism TensorFlow runs stateful functions one after the other
+            arrays = tf.numpy_function(self._arrays_of_step, [step], dtypes, stateful=False)
+            return tuple(tf.ensure_shape(array, shape) for array, shape in zip(arrays, shapes, strict=True))
+
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = threads
+        options.autotune.enabled = False
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return steps.map(load, num_parallel_calls=threads, deterministic=True).prefetch(2).with_options(options)
+
+    def _arrays_of_step(self, step: np.int64) -> tuple[NDArray[Any], ...]:
+        try:
+            return self.batch(int(step)).arrays()
+        except Exception as error:
+            self.failure = self.failure or error
+            raise
+
+    def _shapes(self) -> list[list[int | None]]:
+        """Return the shapes of a batch's arrays, with None where batches differ."""
+        config, size = self.config, self.batch_size
+        height = width = anchors = None
+        shape = self._common_shape()
+        if shape is not None:
+            height, width = shape
+            anchors = len(self._index(shape).anchors)
+        mask = list(config.MINI_MASK_SHAPE[:2]) if config.USE_MINI_MASK else [height, width]
+        instances = config.MAX_GT_INSTANCES
+        return [
+            [size, height, width, 3],
+            [size, config.IMAGE_META_SIZE],
+            [size, anchors, 1],
+            [size, config.RPN_TRAIN_ANCHORS_PER_IMAGE, 4],
+            [size, instances],
+            [size, instances, 4],
+            [size, *mask, instances],
+        ]
+
+    def _common_shape(self) -> tuple[int, int] | None:
+        """Return the (height, width) of every batch, or None where they differ or the images' sizes aren't known."""
+        if self.config.IMAGE_RESIZE_MODE in ("square", "crop"):
+            return int(self.config.IMAGE_SHAPE[0]), int(self.config.IMAGE_SHAPE[1])
+        sizes = {(info.get("height"), info.get("width")) for info in self.dataset.image_info}
+        if any(None in size for size in sizes):
+            return None
+        shapes = {frame_for((int(h), int(w)), self.config).shape for h, w in sizes}
+        return shapes.pop() if len(shapes) == 1 else None
+
+    def _order_of_pass(self, number: int) -> NDArray[np.int64]:
+        """Return the image numbers in the order of pass `number` over the dataset."""
+        image_ids = np.asarray(self.dataset.image_ids)
+        if not self.shuffle:
+            return image_ids
+        return np.random.default_rng([self.config.SEED, _ORDER, number]).permutation(image_ids)
+
+    def _anchors_of_shape(self, shape: tuple[int, int]) -> AnchorIndex:
+        from mrcnn.anchors import image_anchors  # noqa: PLC0415  (imports TensorFlow)
+
+        return AnchorIndex.of(image_anchors(self.config, shape))
+
+    def _augmentation_of(self, stored: StoredImage) -> Any:
+        source = self.dataset.image_info[stored.image_id]["source"]
+        return None if source in self.unchanged_sources else self.augmentation
+
+    def _assemble(self, samples: list[tuple[Sample, np.random.Generator]]) -> Batch:
+        """Return the batch of the samples, instances padded to MAX_GT_INSTANCES (some of them, where there are more)."""
+        shape = samples[0][0].image.shape
+        index = self._index((shape[0], shape[1]))
+        limited = [(_at_most(sample, self.config.MAX_GT_INSTANCES, rng), rng) for sample, rng in samples]
+        targets = [
+            build_rpn_targets(shape, index, sample.class_ids, sample.boxes, self.config, rng) for sample, rng in limited
+        ]
+        most = self.config.MAX_GT_INSTANCES
+        return Batch(
+            np.stack([sample.image for sample, _ in limited]),
+            np.stack([sample.meta for sample, _ in limited]).astype(np.float32),
+            np.stack([match for match, _ in targets])[:, :, None],
+            np.stack([bbox for _, bbox in targets]),
+            np.stack([_padded(sample.class_ids, most, 0) for sample, _ in limited]),
+            np.stack([_padded(sample.boxes, most, 0) for sample, _ in limited]),
+            np.stack([_padded(sample.masks, most, 2) for sample, _ in limited]),
+        )
+
+
+_DTYPES = (np.uint8, np.float32, np.int32, np.float32, np.int32, np.int32, np.bool_)
+
+
+def _keep_to_one_thread() -> None:
+    """Keep OpenCV from spreading one image over all cores: the loader's threads take an image each."""
+    import cv2  # noqa: PLC0415
+
+    cv2.setNumThreads(1)
+
+
+def _at_most(sample: Sample, count: int, rng: np.random.Generator) -> Sample:
+    """Return the sample with `count` of its instances, chosen at random, where it has more."""
+    if len(sample.class_ids) <= count:
+        return sample
+    kept = np.sort(rng.choice(len(sample.class_ids), count, replace=False))
+    return Sample(sample.image, sample.meta, sample.class_ids[kept], sample.boxes[kept], sample.masks[:, :, kept])
+
+
+def _padded(array: NDArray[Any], length: int, axis: int) -> NDArray[Any]:
+    """Return `array` with zeros behind it up to `length` along `axis`."""
+    padding = [(0, length - side if number == axis else 0) for number, side in enumerate(array.shape)]
+    return np.pad(array, padding)
+
+
+def data_generator(  # noqa: PLR0913  (the original's signature)
+    dataset: Dataset,
+    config: Any,
+    shuffle: bool = True,
+    augment: bool = False,
+    augmentation: Any = None,
+    batch_size: int = 1,
+    no_augmentation_sources: list[str] | None = None,
+) -> Iterator[tuple[list[NDArray[Any]], list[Any]]]:
+    """Yield ([images float32 molded, image_meta, rpn_match, rpn_bbox, gt_class_ids, gt_boxes, gt_masks], []) for ever.
+
+    The original's generator, for scripts that look into batches; training itself uses `BatchLoader.batches`.
+    `augment` mirrors every other image.
+    """
+    from mrcnn.augmentation import Augmentation  # noqa: PLC0415
+
+    if augment and augmentation is None:
+        augmentation = Augmentation(flip=0.5)
+    loader = BatchLoader(dataset, config, shuffle, augmentation, batch_size, no_augmentation_sources)
+    step = 0
+    while True:
+        arrays = list(loader.batch(step).arrays())
+        yield [mold_image(arrays[0], config), *arrays[1:]], []
+        step += 1

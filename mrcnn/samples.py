@@ -1,0 +1,244 @@
+"""One training sample: an image with its instances as the network takes them, from files, polygons or masks.
+
+Two ways to the same: `load_sample`, from encoded bytes and polygons where the dataset offers them, and
+`load_image_gt`, the original's, pixel for pixel. Batches and their order are `input_pipeline`'s subject.
+"""
+
+import random
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn import decoding, masks, polygons, resizing
+from mrcnn.augmentation import Augmentation, apply_augmenter, change_colours
+from mrcnn.dataset import Dataset
+from mrcnn.image_meta import compose_image_meta
+from mrcnn.resizing import Frame
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image as the network takes it, with its N instances."""
+
+    image: NDArray[np.uint8]
+    """[H, W, 3] RGB."""
+    meta: NDArray[np.float64]
+    """[12 + NUM_CLASSES], see `image_meta.compose_image_meta`."""
+    class_ids: NDArray[np.int32]
+    """[N]; negative: a crowd."""
+    boxes: NDArray[np.int32]
+    """[N, 4] (y1, x1, y2, x2) in pixels of the input."""
+    masks: NDArray[np.bool_]
+    """[h, w, N] within the boxes (mini masks), or [H, W, N]."""
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image of a dataset before it is resized: its bytes, or its pixels where the dataset has no bytes."""
+
+    dataset: Dataset
+    image_id: int
+
+    @cached_property
+    def encoded(self) -> bytes | None:
+        """The file's bytes, or None."""
+        return self.dataset.encoded_image(self.image_id)
+
+    @cached_property
+    def name(self) -> str:
+        """What errors call it."""
+        info = self.dataset.image_info[self.image_id]
+        return f"image {info['id']!r} of {info['source']!r}"
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        if self.encoded is not None:
+            return decoding.image_size(self.encoded, self.name)
+        pixels = self.pixels_at(None)
+        return pixels.shape[0], pixels.shape[1]
+
+    def pixels_at(self, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+        """Return [h, w, 3] uint8: the stored pixels, or, given `size` (h, w), a fraction of them that is no smaller."""
+        if self.encoded is not None:
+            return decoding.decode(self.encoded, self.name, decoding.reduction(self.size, size) if size else 1)
+        return resizing.shrink(self._loaded, size) if size else self._loaded
+
+    @cached_property
+    def _loaded(self) -> NDArray[np.uint8]:
+        return np.asarray(self.dataset.load_image(self.image_id))
+
+
+def load_sample(
+    stored: StoredImage,
+    config: Any,
+    frame: Frame,
+    rng: np.random.Generator,
+    augmentation: Any = None,
+) -> Sample:
+    """Return the sample that `stored` gives in `frame`, changed by `augmentation`.
+
+    Args:
+        stored: the image.
+        config: the network's settings.
+        frame: where the image lies in the input.
+        rng: what everything random is drawn from.
+        augmentation: None, our `Augmentation`, or an augmenter of imgaug's kind.
+    """
+    ours = augmentation if isinstance(augmentation, Augmentation) else Augmentation()
+    frame = ours.change_frame(frame, rng)
+    image = frame.place(stored.pixels_at(frame.size if config.FAST_DECODE else None))
+    colours = ours.colour_matrix(rng)
+    if colours is not None:
+        image = change_colours(image, colours)
+    meta = _meta(stored, config, frame)
+    outlines = stored.dataset.polygons(stored.image_id)
+    foreign = augmentation is not None and not isinstance(augmentation, Augmentation)
+    if outlines is not None and not foreign:
+        return Sample(image, meta, *_instances_of_polygons(*outlines, frame, config))
+    full, class_ids = _placed_masks(stored, frame)
+    if foreign:
+        image, full = apply_augmenter(augmentation, image, full, int(rng.integers(2**31)))
+    return Sample(image, meta, *_instances_of_masks(full, class_ids, config))
+
+
+def _meta(stored: StoredImage, config: Any, frame: Frame) -> NDArray[np.float64]:
+    active = active_class_ids(stored.dataset, stored.image_id, config.NUM_CLASSES)
+    return compose_image_meta(
+        stored.image_id, (*stored.size, 3), (*frame.shape, 3), frame.window, frame.scale, active
+    )
+
+
+def active_class_ids(dataset: Dataset, image_id: int, num_classes: int) -> NDArray[np.int32]:
+    """Return [num_classes] int32: 1 for each class that the source of the image labels, and for the background."""
+    active = np.zeros(num_classes, np.int32)
+    active[dataset.source_class_ids[dataset.image_info[image_id]["source"]]] = 1
+    return active
+
+
+def _instances_of_polygons(
+    outlines: list[list[polygons.Ring]], class_ids: NDArray[np.int32], frame: Frame, config: Any
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Return class ids [N], boxes [N, 4] and masks of the instances that are seen in the frame."""
+    window = frame.window
+    kept, boxes, clipped = [], [], []
+    for number, rings in enumerate(outlines):
+        inside = [ring for ring in (polygons.clip_ring(frame.move(r), window) for r in rings) if len(ring)]
+        if inside:
+            kept.append(number)
+            clipped.append(inside)
+            boxes.append(polygons.pixel_box(inside, window))
+    box_array = np.array(boxes, np.int32).reshape(-1, 4)
+    ids = np.asarray(class_ids, np.int32)[kept]
+    if config.USE_MINI_MASK:
+        mini = polygons.fill(clipped, box_array, tuple(config.MINI_MASK_SHAPE[:2]))  # type: ignore[arg-type]
+        return ids, box_array, np.moveaxis(mini, 0, -1)
+    return ids, box_array, full_masks(clipped, box_array, frame.shape)
+
+
+def full_masks(
+    instances: list[list[polygons.Ring]], boxes: NDArray[np.int32], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return the masks [H, W, N] bool of N lists of rings within their boxes [N, 4], in an image of `shape` (H, W)."""
+    full = np.zeros((len(instances), *shape), bool)
+    for out, rings, (y1, x1, y2, x2) in zip(full, instances, boxes, strict=True):
+        out[y1:y2, x1:x2] = polygons.fill([rings], np.array([[y1, x1, y2, x2]]), (y2 - y1, x2 - x1))[0]
+    return np.moveaxis(full, 0, -1)
+
+
+def masks_of_polygons(dataset: Dataset, image_id: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Return masks [H, W, N] bool and class ids [N] int32 of an image from its dataset's polygons, in stored pixels.
+
+    No instance where the dataset has no polygons for it; an instance outside the image has an empty mask.
+    """
+    info = dataset.image_info[image_id]
+    height, width = info.get("height"), info.get("width")
+    if height is None or width is None:
+        height, width = StoredImage(dataset, image_id).size
+    outlines = dataset.polygons(image_id)
+    if outlines is None:
+        return np.zeros((height, width, 0), bool), np.zeros(0, np.int32)
+    full = np.zeros((len(outlines[0]), height, width), bool)
+    for out, rings in zip(full, outlines[0], strict=True):
+        inside = [ring for ring in (polygons.clip_ring(r, (0, 0, height, width)) for r in rings) if len(ring)]
+        if inside:
+            box = np.array([polygons.pixel_box(inside, (0, 0, height, width))], np.int32)
+            out[:] = full_masks([inside], box, (height, width))[:, :, 0]
+    return np.moveaxis(full, 0, -1), np.asarray(outlines[1], np.int32)
+
+
+def _placed_masks(stored: StoredImage, frame: Frame) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Return the dataset's masks [H, W, N] in the frame, by the nearest pixel, and their class ids [N]."""
+    mask, class_ids = stored.dataset.load_mask(stored.image_id)
+    mask = np.asarray(mask)
+    _check_mask(stored, mask, class_ids)
+    rows, columns = (resizing.nearest(side, new) for side, new in zip(frame.source, frame.size, strict=True))
+    columns = columns[::-1] if frame.mirrored else columns
+    y1, x1, y2, x2 = frame.window
+    top, left = frame.offset
+    placed = np.zeros((*frame.shape, mask.shape[2]), bool)
+    placed[y1:y2, x1:x2] = mask[rows[y1 - top : y2 - top]][:, columns[x1 - left : x2 - left]] != 0
+    return placed, np.asarray(class_ids, np.int32)
+
+
+def _check_mask(stored: StoredImage, mask: NDArray[Any], class_ids: Any) -> None:
+    wanted = (*stored.size, len(class_ids))
+    if mask.shape != wanted:
+        raise ValueError(f"{stored.name}: load_mask returned masks of shape {mask.shape} where it must be {wanted}")
+
+
+def _instances_of_masks(
+    full: NDArray[np.bool_], class_ids: NDArray[np.int32], config: Any
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Return class ids [N], boxes [N, 4] and masks of those of the masks [H, W, M] that aren't empty."""
+    boxes = masks.extract_bboxes(full)
+    kept = np.flatnonzero(boxes[:, 2] > boxes[:, 0])
+    boxes, full = boxes[kept], full[:, :, kept]
+    mini = masks.minimize_mask(boxes, full, config.MINI_MASK_SHAPE) if config.USE_MINI_MASK else full
+    return class_ids[kept], boxes, mini
+
+
+def load_image_gt(  # noqa: PLR0913  (the original's signature)
+    dataset: Dataset,
+    config: Any,
+    image_id: int,
+    augment: bool = False,
+    augmentation: Any = None,
+    use_mini_mask: bool = False,
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Load and resize an image with its masks, as the original's function of this name does.
+
+    Args:
+        dataset: a prepared dataset.
+        config: the network's settings.
+        image_id: the image's number in the dataset.
+        augment: mirror every other image (deprecated in the original too; Python's `random` decides).
+        augmentation: our `Augmentation`, or an augmenter of imgaug's kind.
+        use_mini_mask: return masks within their boxes, MINI_MASK_SHAPE.
+
+    Returns:
+        image [H, W, 3] uint8; image_meta [12 + NUM_CLASSES] float64; class_ids [N] int32; bbox [N, 4] int32
+        (y1, x1, y2, x2) in pixels; mask [H, W, N] bool, or [h, w, N] for mini masks. Empty masks are left out.
+    """
+    stored = StoredImage(dataset, image_id)
+    rng = np.random.default_rng(random.getrandbits(64))
+    frame = resizing.frame_for(stored.size, config, rng)
+    if isinstance(augmentation, Augmentation):
+        frame = augmentation.change_frame(frame, rng)
+    if augment and random.randint(0, 1):
+        frame = Augmentation(flip=1.0).change_frame(frame, rng)
+    image = resizing.placed_exactly(np.asarray(dataset.load_image(image_id)), frame, config.FAST_DECODE)
+    colours = augmentation.colour_matrix(rng) if isinstance(augmentation, Augmentation) else None
+    if colours is not None:
+        image = change_colours(image, colours)
+    full, class_ids = _placed_masks(stored, frame)
+    if augmentation is not None and not isinstance(augmentation, Augmentation):
+        image, full = apply_augmenter(augmentation, image, full)
+    boxes = masks.extract_bboxes(full)
+    kept = np.flatnonzero(boxes[:, 2] > boxes[:, 0])
+    boxes, full = boxes[kept], full[:, :, kept]
+    mask = masks.minimize_mask(boxes, full, config.MINI_MASK_SHAPE) if use_mini_mask else full
+    return image, _meta(stored, config, frame), class_ids[kept], boxes, mask

@@ -1,0 +1,198 @@
+"""Weight files in the original's h5 layout: read and written by layer and tensor name, completely or not at all.
+
+No pickled code is ever read: a file gives names, shapes and numbers. What to load from where is the façade's business.
+"""
+
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+TENSORS = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "depthwise_kernel")
+HEADS = re.compile(r"fpn_|rpn_|mrcnn_")
+KERAS_VERSION = b"2.2.4"
+
+Key = tuple[str, str]
+"""(layer, tensor), e.g. ("conv1", "kernel")."""
+
+
+class WeightsError(ValueError):
+    """A weight file does not fit the network; the message lists every tensor that does not."""
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """All differences between a file and a network."""
+
+    missing: list[str] = field(default_factory=list)
+    """Tensors that the network has and the file has not."""
+    unexpected: list[str] = field(default_factory=list)
+    """Tensors that the file has and the network has not."""
+    misshapen: list[str] = field(default_factory=list)
+    """Tensors of different shapes, with both."""
+
+    def __bool__(self) -> bool:
+        """Whether there is any difference."""
+        return bool(self.missing or self.unexpected or self.misshapen)
+
+    def __str__(self) -> str:
+        """Every difference, kind by kind."""
+        kinds = (("missing in the file", self.missing), ("not in the network", self.unexpected))
+        kinds += (("of another shape", self.misshapen),)
+        return "; ".join(f"{len(names)} {kind}: {', '.join(names)}" for kind, names in kinds if names)
+
+
+def named_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
+    """Layers that hold weights, in order, each with the name of the file's group that it stands in.
+
+    A layer of a nested model (`rpn_model`) stands in the group of that model.
+    """
+    for layer in model.layers:
+        for leaf in _leaves(layer):
+            yield layer.name, leaf
+
+
+def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    inner = [part for part in layer._flatten_layers(include_self=False, recursive=False) if part.weights]
+    if not inner and any(weight.name in TENSORS for weight in layer.weights):
+        yield layer
+    for part in inner:
+        yield from _leaves(part)
+
+
+def network_tensors(model: keras.Model) -> dict[Key, keras.Variable]:
+    """The network's variables by (layer, tensor)."""
+    return {
+        (leaf.name, weight.name): weight
+        for _, leaf in named_layers(model)
+        for weight in leaf.weights
+        if weight.name in TENSORS
+    }
+
+
+def read_file(path: str | os.PathLike[str]) -> dict[Key, NDArray[np.float32]]:
+    """All tensors of a weight file by (layer, tensor); `model_weights` as root is looked through.
+
+    Raises:
+        WeightsError: the file is no HDF5 file, or holds no weights in this layout.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            root = file["model_weights"] if "model_weights" in file else file
+            tensors = dict(_tensors(root))
+    except OSError as error:
+        if not Path(path).exists():
+            raise
+        raise WeightsError(f"{path} is not a readable HDF5 weight file: {error}") from error
+    if not tensors:
+        raise WeightsError(f"{path} holds no layer weights in the layout of Keras 2 h5 files")
+    return tensors
+
+
+def _tensors(root: h5py.Group) -> Iterator[tuple[Key, NDArray[np.float32]]]:
+    found: list[tuple[str, h5py.Dataset]] = []
+    root.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
+    for name, dataset in found:
+        group, *inner, tensor = name.split("/")
+        tensor = tensor.split(":")[0]
+        if tensor not in TENSORS or group == "optimizer_weights":
+            continue
+        layer = inner[-1] if group == "rpn_model" and inner else group
+        yield (re.sub(r"_\d+$", "", layer) if group == "rpn_model" else layer, tensor), np.asarray(dataset, np.float32)
+
+
+def load(model: keras.Model, tensors: dict[Key, NDArray[np.float32]], source: str, exclude: Sequence[str] = ()) -> int:
+    """Put tensors into the network, all of them or none; returns how many were set.
+
+    A file of a backbone alone (no fpn, rpn or mrcnn layer) may leave the heads as they are, which is logged.
+
+    Args:
+        model: the network.
+        tensors: by (layer, tensor), as `read_file` gives them.
+        source: what the tensors come from, for messages.
+        exclude: names of layers that are left as they are.
+
+    Raises:
+        WeightsError: the rest of the file and the rest of the network differ; every difference is listed.
+        ValueError: a name in `exclude` is no layer of the network or the file.
+    """
+    variables = network_tensors(model)
+    check_excluded(exclude, {layer for layer, _ in variables} | {layer for layer, _ in tensors}, model)
+    left_out = set(exclude) | ({"rpn_conv_shared", "rpn_class_raw", "rpn_bbox_pred"} if "rpn_model" in exclude else set())
+    tensors = {key: value for key, value in tensors.items() if key[0] not in left_out}
+    wanted = {key: variable for key, variable in variables.items() if key[0] not in left_out}
+    if not any(HEADS.match(layer) for layer, _ in tensors):
+        heads = sorted({layer for layer, _ in wanted if HEADS.match(layer)})
+        log.info("%s holds a backbone only; these layers keep their weights: %s", source, ", ".join(heads))
+        wanted = {key: variable for key, variable in wanted.items() if key[0] not in heads}
+    faults = differences(wanted, tensors)
+    if faults:
+        raise WeightsError(f"{source} does not fit the network, nothing was loaded: {faults}")
+    for key, variable in wanted.items():
+        variable.assign(tensors[key])
+    return len(wanted)
+
+
+def check_excluded(exclude: Sequence[str], known: Iterable[str], model: keras.Model) -> None:
+    """Refuse names of `exclude` that are neither among `known` layers nor layers of the model.
+
+    Raises:
+        ValueError: with every such name.
+    """
+    unknown = sorted(set(exclude) - set(known) - {layer.name for layer in model.layers})
+    if unknown:
+        raise ValueError(f"exclude names layers that neither the network nor the file has: {', '.join(unknown)}")
+
+
+def differences(variables: dict[Key, keras.Variable], tensors: dict[Key, NDArray[np.float32]]) -> Mismatch:
+    """Every tensor that is missing, unexpected or of another shape."""
+    common = [key for key in variables if key in tensors]
+    return Mismatch(
+        missing=["/".join(key) for key in variables if key not in tensors],
+        unexpected=["/".join(key) for key in tensors if key not in variables],
+        misshapen=[
+            f"{'/'.join(key)} {tensors[key].shape} where {tuple(variables[key].shape)} is needed"
+            for key in common
+            if tensors[key].shape != tuple(variables[key].shape)
+        ],
+    )
+
+
+def save(model: keras.Model, path: str | os.PathLike[str]) -> None:
+    """Write the network's weights in the original's layout; the file appears whole or not at all."""
+    path = Path(path)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
+    os.close(handle)
+    try:
+        with h5py.File(partial, "w") as file:
+            _write(file, model)
+        os.chmod(partial, 0o644)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
+def _write(file: h5py.File, model: keras.Model) -> None:
+    groups: dict[str, list[tuple[str, NDArray[np.float32]]]] = {}
+    for group, leaf in named_layers(model):
+        weights = [weight for weight in leaf.weights if weight.name in TENSORS]
+        entries = groups.setdefault(group, [])
+        entries += [(f"{leaf.name}/{weight.name}:0", np.asarray(weight, np.float32)) for weight in weights]
+    file.attrs["layer_names"] = np.array([name.encode() for name in groups])
+    file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", KERAS_VERSION
+    for name, entries in groups.items():
+        group = file.create_group(name)
+        group.attrs["weight_names"] = np.array([entry.encode() for entry, _ in entries])
+        for entry, values in entries:
+            group.create_dataset(entry, data=values)

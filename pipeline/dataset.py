@@ -1,0 +1,148 @@
+"""Stage `dataset_zip`: the images and labels of each split in one `images.zip`, laid out as the 2019 notebooks expect.
+
+Which image is in which split was decided in `pipeline.labels`, the VIA files were written by `pipeline.via`.
+"""
+
+import hashlib
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import summary
+from pipeline.errors import ArtifactError, EmptyDatasetError
+from pipeline.files import whole_file
+from pipeline.image_index import INDEX, IndexedImage, Split, read_index
+from pipeline.image_store import ImageStore
+from pipeline.parallel import ordered_map
+from pipeline.progress import Progress
+from pipeline.recipe import Recipe
+from pipeline.stored_zip import StoredZip
+from pipeline.summary import Summary
+
+ARCHIVE = "images.zip"
+VIA_FILE = "via_region_data.json"
+
+
+class _ViaEntry(msgspec.Struct):
+    """Of an image's entry in a VIA file, only its name: the regions are not even parsed."""
+
+    filename: str
+
+
+@dataclass(frozen=True)
+class Copied:
+    """An image's bytes on their way into the archive."""
+
+    member: str
+    data: bytes
+    crc32: int
+
+
+def build(recipe: Recipe, filtered_labels: Path, via_train: Path, via_val: Path, raw_images: Path, out: Path) -> None:
+    """Write `out/images.zip`: `images/<split>/<image>` and `images/<split>/via_region_data.json`, sorted by name.
+
+    Members are stored and dated 1980-01-01; equal inputs give equal bytes. Each image's bytes are those of its source,
+    compared with the index by SHA-256. Raises EmptyDatasetError when train or val has no image, ArtifactError when a
+    VIA file names an image that the index lacks, or when a source has changed since it was indexed.
+    """
+    with _via_files(recipe, filtered_labels, via_train, via_val, out) as via_files:
+        index = read_index(raw_images)
+        images = {split: _images(split, file, index) for split, file in via_files.items()}
+        with whole_file(out / ARCHIVE) as file, ImageStore(raw_images) as store:
+            archive = StoredZip(file)
+            _write_members(archive, images, via_files, store)
+            archive.close()
+        summary.write(out, _summary(images, archive.size))
+
+
+@contextmanager
+def _via_files(
+    recipe: Recipe, filtered_labels: Path, via_train: Path, via_val: Path, out: Path
+) -> Iterator[dict[Split, Path]]:
+    """Give the VIA file of each split; that of test is written for the occasion, where there is a test split."""
+    files: dict[Split, Path] = {"train": via_train / VIA_FILE, "val": via_val / VIA_FILE}
+    if not _has_test_images(filtered_labels):
+        yield files
+        return
+    from pipeline import via
+
+    with TemporaryDirectory(prefix=".via-test-", dir=out) as folder:
+        via.build(recipe, filtered_labels=filtered_labels, split="test", out=Path(folder))
+        yield {"test": Path(folder, VIA_FILE), **files}
+
+
+def _has_test_images(filtered_labels: Path) -> bool:
+    splits = pq.read_table(filtered_labels / INDEX, columns=["split"]).column("split")
+    return bool(pc.any(pc.equal(splits, "test")).as_py())
+
+
+def _images(split: Split, via_file: Path, index: dict[str, IndexedImage]) -> list[IndexedImage]:
+    """Return the images that a VIA file names, sorted by name."""
+    names = sorted(_names(via_file))
+    if not names and split != "test":
+        raise EmptyDatasetError(
+            f"{via_file} names no image: the {split} split is empty; see dataset.split in the recipe"
+        )
+    if twice := next((a for a, b in pairwise(names) if a == b), None):
+        raise ArtifactError(f"{via_file} names {twice} twice; materialise via_{split} again")
+    if absent := [name for name in names if name not in index]:
+        raise ArtifactError(
+            f"{via_file} names {len(absent)} images that raw_images does not hold (the first is {absent[0]}): "
+            "materialise the chain from raw_images on"
+        )
+    return [index[name] for name in names]
+
+
+def _names(via_file: Path) -> list[str]:
+    """Return the file names in a VIA file; it is mapped, not read: 70,000 images make a file of a gigabyte."""
+    try:
+        with via_file.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            entries = msgspec.json.decode(content, type=dict[str, _ViaEntry])
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{via_file} can't be read ({error}); materialise its asset again") from error
+    return [entry.filename for entry in entries.values()]
+
+
+def _write_members(
+    archive: StoredZip, images: dict[Split, list[IndexedImage]], via_files: dict[Split, Path], store: ImageStore
+) -> None:
+    def copied(member: tuple[str, IndexedImage]) -> Copied:
+        name, image = member
+        return Copied(name, _verified(store, image), image.crc32)
+
+    total = sum(image.size for chosen in images.values() for image in chosen)
+    with Progress(f"writing {ARCHIVE}", total, "B") as bar:
+        for split in sorted(images):
+            folder = f"images/{split}"
+            members = ((f"{folder}/{image.image}", image) for image in images[split])
+            for image in ordered_map(copied, members):
+                archive.add(image.member, image.data, image.crc32)
+                bar.advance(len(image.data))
+            archive.add_file(f"{folder}/{VIA_FILE}", via_files[split])
+
+
+def _verified(store: ImageStore, image: IndexedImage) -> bytes:
+    data = store.read(image)
+    if hashlib.sha256(data).hexdigest() != image.sha256:
+        where = store.raw_images / image.source / image.path
+        raise ArtifactError(f"{where} has changed since it was indexed; materialise raw_images again")
+    return data
+
+
+def _summary(images: dict[Split, list[IndexedImage]], archive_size: int) -> Summary:
+    rows = [
+        {"split": split, "images": len(chosen), "bytes": sum(image.size for image in chosen)}
+        for split, chosen in images.items()
+    ]
+    numbers: dict[str, int | float] = {f"{split}_images": len(chosen) for split, chosen in images.items()}
+    numbers["images"] = sum(len(chosen) for chosen in images.values())
+    numbers["bytes"] = archive_size
+    return Summary(numbers=numbers, tables={"splits": rows})

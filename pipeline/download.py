@@ -1,0 +1,218 @@
+"""Fetches files over HTTP: resumed where the server can, tried again with growing waits, whole or not at all.
+
+What the server's answers mean is `pipeline.http_answers`'; Google Drive is `pipeline.drive`'s.
+"""
+
+import hashlib
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+from pipeline import locks
+from pipeline.download_cache import (
+    DownloadRecord,
+    downloads_folder,
+    read_record,
+    refuse_cut_off,
+    write_record,
+)
+from pipeline.errors import SourceError
+from pipeline.http_answers import InterruptedTransferError, is_same_file, offered_file, open_address, pieces, sent_range
+from pipeline.progress import Progress
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a transfer that brings nothing new is tried, and how long is waited between; seconds."""
+
+    tries: int = 6
+    first_wait: float = 1.0
+    longest_wait: float = 30.0
+    connect: float = 15.0
+    read: float = 60.0
+
+    def wait(self, failures: int, asked: float) -> float:
+        """Return how long to wait after so many failures in a row; `asked` is what the server wants."""
+        return min(self.longest_wait, max(asked, self.first_wait * 2 ** (failures - 1)))
+
+
+PATIENCE = Patience()
+BRIEF = replace(PATIENCE, tries=3)
+
+
+def remote_identity(address: str, key: str, patience: Patience = BRIEF) -> dict[str, Any]:
+    """Return ETag, time of change and size of what is at `address` now; unreachable, those of its last download.
+
+    Raises SourceError, naming the address and its recipe `key`, when it can't be reached and was never downloaded.
+    """
+    try:
+        offered = _tried(lambda: _look(address, key, patience), address, key, patience)
+    except SourceError as error:
+        kept = read_record(_folder(address, downloads_folder()))
+        if kept is None or not kept.complete:
+            raise
+        log.warning("%s; the copy downloaded before is used", error)
+        offered = kept
+    return {"address": address, "etag": offered.etag, "last_modified": offered.last_modified, "size": offered.size}
+
+
+def fetch(
+    address: str, key: str, downloads: Path, stop: threading.Event | None = None, patience: Patience = PATIENCE
+) -> Path:
+    """Return the file at `address`, downloaded at most once, into a folder of its own under `downloads`.
+
+    What a killed download left is continued where the server can, if the file there is still the same (If-Range); a
+    copy is used as long as the server says that it is what it has, or can't be reached. Raises SourceError for what
+    trying again won't mend (404, a web page in place of a file), when `patience` ends, or when `stop` is set, and for
+    a zip or JSON that came cut off. A full disk is an OSError, and leaves nothing.
+    """
+    folder = _folder(address, downloads)
+    with locks.held(folder / "lock", f"the download of {address}"):
+        transfer = _Transfer(address, key, folder, stop or threading.Event(), patience)
+        try:
+            return _tried(transfer.go_on, address, key, patience, transfer)
+        except SourceError as error:
+            kept = read_record(folder)
+            if kept is None or not kept.complete or transfer.stop.is_set():
+                raise
+            log.warning("%s; the copy downloaded before is used", error)
+            return folder / kept.name
+
+
+class _Transfer:
+    """One file on its way into `folder`; `go_on` is called until it returns."""
+
+    def __init__(self, address: str, key: str, folder: Path, stop: threading.Event, patience: Patience) -> None:
+        self.address, self.key, self.folder, self.stop, self.patience = address, key, folder, stop, patience
+        self.part = folder / "content.part"
+
+    @property
+    def received(self) -> int:
+        """How many bytes are here of a file that is not complete."""
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def go_on(self) -> Path:
+        """Fetch what is missing and return the finished file; raises InterruptedTransferError to be called again."""
+        record = read_record(self.folder)
+        timeout = (self.patience.connect, self.patience.read)
+        with open_address(self.address, self.key, _conditions(record, self.received), timeout) as response:
+            if response.status_code == requests.codes.not_modified and record is not None:
+                return self.folder / record.name
+            if response.status_code == requests.codes.range_not_satisfiable:
+                record = self._judge_refused_rest(record, response)
+            elif response.status_code == requests.codes.partial_content:
+                record = self._judge_rest(record, response)
+                self._receive(record, response)
+            else:
+                offered = offered_file(self.address, response)
+                if record is not None and record.complete and is_same_file(record, offered):
+                    return self.folder / record.name
+                record = offered
+                self._begin(record)
+                self._receive(record, response)
+        return self._finish(record)
+
+    def _judge_rest(self, record: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
+        """Return the record that the offered rest belongs to; starts anew when it is not the rest of what is here."""
+        start, total = sent_range(response)
+        changed = record is None or record.etag != response.headers.get("ETag", record.etag)
+        if record is None or changed or start != self.received or total not in (None, record.size):
+            self.part.unlink(missing_ok=True)
+            raise InterruptedTransferError("sent another part than the rest that was asked for")
+        return record
+
+    def _judge_refused_rest(self, record: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
+        """Return the record when there is no rest since everything is here, whatever size was announced before."""
+        _, total = sent_range(response)
+        if record is None or total is None or total != self.received:
+            self.part.unlink(missing_ok=True)
+            raise InterruptedTransferError(f"refused the rest after {self.received:,} bytes")
+        return replace(record, size=total)
+
+    def _begin(self, record: DownloadRecord) -> None:
+        free = shutil.disk_usage(self.folder).free
+        if record.size is not None and record.size > free:
+            raise SourceError(
+                f"{self.key}: {self.address} has {record.size:,} bytes, as its server says, "
+                f"and there is room for {free:,} in {self.folder}"
+            )
+        self.part.unlink(missing_ok=True)
+        write_record(self.folder, record)
+
+    def _receive(self, record: DownloadRecord, response: requests.Response) -> None:
+        with Progress(f"downloading {record.name}", record.size, "B") as bar, self.part.open("ab") as file:
+            bar.advance(self.received)
+            try:
+                for piece in pieces(response):
+                    if self.stop.is_set():
+                        raise SourceError(f"{self.key}: the download of {self.address} was stopped")
+                    file.write(piece)
+                    bar.advance(len(piece))
+            except OSError:
+                self.part.unlink()
+                raise
+
+    def _finish(self, record: DownloadRecord) -> Path:
+        if record.size is not None and self.received != record.size:
+            raise InterruptedTransferError(f"sent {self.received:,} bytes where it had announced {record.size:,}")
+        try:
+            refuse_cut_off(self.part, record.name, f"{self.key}: {self.address}")
+        except SourceError:
+            self.part.unlink()
+            raise
+        target = self.folder / record.name
+        size = self.received
+        self.part.replace(target)
+        write_record(self.folder, replace(record, size=size, complete=True))
+        return target
+
+
+def _conditions(record: DownloadRecord | None, received: int) -> dict[str, str]:
+    """Return the headers that ask for a file only if it changed, or for the rest only if it did not (RFC 9110, 13)."""
+    if record is None:
+        return {}
+    if record.complete:
+        return {"If-None-Match": record.etag} if record.etag else {}
+    weak = record.etag is None or record.etag.startswith("W/")
+    validator = record.last_modified if weak else record.etag
+    return {"Range": f"bytes={received}-", "If-Range": validator} if received and validator else {}
+
+
+def _look(address: str, key: str, patience: Patience) -> DownloadRecord:
+    """Ask for the file and hang up after the headers: not every server answers HEAD as it answers GET."""
+    with open_address(address, key, {}, (patience.connect, patience.read)) as response:
+        return offered_file(address, response)
+
+
+def _tried(
+    attempt: Callable[[], Result], address: str, key: str, patience: Patience, transfer: _Transfer | None = None
+) -> Result:
+    """Return what `attempt` returns, tried again as `patience` says; bytes never had before start the count anew."""
+    failures, most_received = 0, 0
+    while True:
+        try:
+            return attempt()
+        except InterruptedTransferError as error:
+            received = transfer.received if transfer else 0
+            failures = 1 if received > most_received else failures + 1
+            most_received = max(received, most_received)
+            if failures >= patience.tries:
+                raise SourceError(f"{key}: {address} {error}, {failures} times in a row; try again later") from error
+            wait = patience.wait(failures, error.wait)
+            log.info("%s %s; trying again in %.0f s", address, error, wait)
+            # A set `stop` ends the wait; the next attempt then says so.
+            (transfer.stop if transfer else threading.Event()).wait(wait)
+
+
+def _folder(address: str, downloads: Path) -> Path:
+    return downloads / hashlib.sha256(address.encode()).hexdigest()[:16]

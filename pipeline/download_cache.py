@@ -1,0 +1,123 @@
+"""The folder in which what was downloaded or generated is kept once: its records, and the way into an artifact.
+
+How things are fetched is `pipeline.download`'s and `pipeline.drive`'s, how the sample is drawn `pipeline.sample`'s.
+"""
+
+import errno
+import json
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pipeline import hashes, locks
+from pipeline.archives import is_zip, read_archive
+from pipeline.errors import ArchiveError, SourceError
+from pipeline.files import sync_folder, write_json
+
+CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
+
+RECORD = "download.json"
+LONGEST_NAME = 150
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DownloadRecord:
+    """What is known of a download, kept beside it; `name` is the file's, and there once it is complete."""
+
+    address: str
+    name: str
+    etag: str | None
+    last_modified: str | None
+    size: int | None
+    complete: bool
+
+
+def read_record(folder: Path) -> DownloadRecord | None:
+    """Return the record in a download's folder; None where there is none, or its complete file is gone."""
+    try:
+        record = DownloadRecord(**json.loads((folder / RECORD).read_text("utf-8")))
+    except FileNotFoundError:
+        return None
+    file = folder / record.name
+    if record.complete and not (file.is_file() and file.stat().st_size == record.size):
+        return None
+    return record
+
+
+def write_record(folder: Path, record: DownloadRecord) -> None:
+    """Write the record into a download's folder."""
+    write_json(folder / RECORD, asdict(record))
+
+
+def safe_name(name: str) -> str:
+    """Return the last part of a name or path that a server gave, without what could mean more than a name."""
+    last = re.sub(r"[^\w.+ -]", "_", name.replace("\\", "/").rstrip("/").rpartition("/")[2], flags=re.ASCII)
+    return last.strip(". ")[-LONGEST_NAME:] or "download"
+
+
+def refuse_cut_off(file: Path, name: str, what: str) -> None:
+    """Raise SourceError, beginning with `what`, when a file that came is empty, or a zip or JSON without its end."""
+    size = file.stat().st_size
+    if name.lower().endswith(".zip") or (size and is_zip(file)):
+        try:
+            read_archive(file)
+        except ArchiveError as error:
+            why = str(error).replace(str(file), name)
+            raise SourceError(f"{what} gave {size:,} bytes that can't be used: {why}") from error
+    with file.open("rb") as content:
+        content.seek(max(0, size - 64))
+        end = content.read().rstrip()
+    if not end or (name.lower().endswith(".json") and end[-1:] not in b"]}"):
+        raise SourceError(f"{what} gave {size:,} bytes that are not a whole file")
+
+
+def downloads_folder() -> Path:
+    """Return the folder of what is fetched only once, `$BDD_DATA_DIR/.downloads`."""
+    return hashes.data_folder().absolute() / ".downloads"
+
+
+def whole_folder(folder: Path, what: str, fill: Callable[[Path], None]) -> Path:
+    """Return `folder`, filled by `fill` if it is not there: whole or not at all, by one process at a time."""
+    if folder.is_dir():
+        return folder
+    with locks.held(folder.with_name(f"{folder.name}.lock"), what):
+        if folder.is_dir():
+            return folder
+        partial = folder.with_name(f".partial-{folder.name}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            fill(partial)
+            sync_folder(partial)
+            partial.rename(folder)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        sync_folder(folder.parent)
+    return folder
+
+
+def link_or_copy(file: Path, target: Path) -> None:
+    """Make `target` the same file as `file` by a hard link, or a copy where the file system can't link."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file, target)
+    except OSError as error:
+        if error.errno not in CANNOT_LINK:
+            raise
+        log.info("%s can't be linked (%s): copying it", file, error.strerror)
+        _copy(file, target)
+
+
+def _copy(file: Path, target: Path) -> None:
+    try:
+        shutil.copyfile(file, target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise

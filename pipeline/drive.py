@@ -1,0 +1,75 @@
+"""Fetches a file that is shared on Google Drive, through gdown, at most once.
+
+Other addresses are `pipeline.download`'s.
+"""
+
+import shutil
+import threading
+from pathlib import Path
+
+import requests
+
+from pipeline import locks
+from pipeline.download_cache import DownloadRecord, read_record, refuse_cut_off, safe_name, write_record
+from pipeline.errors import SourceError
+from pipeline.progress import Progress
+
+TRIES_AGAIN = 5
+TIMEOUT = (15.0, 60.0)
+
+
+def fetch(file_id: str, key: str, downloads: Path, stop: threading.Event | None = None) -> Path:
+    """Return the Drive file of that id, downloaded at most once, into a folder of its own under `downloads`.
+
+    What a killed download left is continued. Raises SourceError, naming the id and its recipe `key`, when Drive does
+    not give the file (not shared, quota used up, no network), or gave a zip or JSON cut off.
+    """
+    folder = downloads / f"gdrive-{file_id}"
+    with locks.held(folder / "lock", f"the download of gdrive:{file_id}"):
+        record = read_record(folder)
+        if record is not None and record.complete:
+            return folder / record.name
+        incoming = folder / "incoming"
+        incoming.mkdir(exist_ok=True)
+        file = _download(file_id, key, incoming, stop or threading.Event())
+        name = safe_name(file.name)
+        try:
+            refuse_cut_off(file, name, f"{key}: gdrive:{file_id}")
+        except SourceError:
+            file.unlink()
+            raise
+        size = file.stat().st_size
+        file.replace(folder / name)
+        write_record(folder, DownloadRecord(f"gdrive:{file_id}", name, None, None, size, complete=True))
+        return folder / name
+
+
+def _download(file_id: str, key: str, incoming: Path, stop: threading.Event) -> Path:
+    import gdown
+
+    with Progress(f"downloading gdrive:{file_id}", None, "B") as bar:
+
+        def show(received: int, total: int | None) -> None:
+            bar.total = total
+            bar.advance(received - bar.done)
+
+        try:
+            got = gdown.download(
+                id=file_id,
+                output=f"{incoming}/",
+                quiet=True,
+                resume=True,
+                retries=TRIES_AGAIN,
+                timeout=TIMEOUT,
+                progress=show,
+                cancel=stop,
+            )
+        except (gdown.DownloadError, gdown.DownloadCancelled, requests.RequestException) as error:
+            why = " ".join(str(error).split()) or type(error).__name__
+            raise SourceError(
+                f"{key}: gdrive:{file_id} can't be fetched: {why}; is it shared with anyone who has the link?"
+            ) from error
+        except OSError:
+            shutil.rmtree(incoming)
+            raise
+    return Path(str(got))

@@ -1,0 +1,89 @@
+"""Digests of files, remembered by path, size and time of change; what they are used for lives elsewhere.
+
+The memory is a small SQLite file, so that processes share it and a killed one leaves it whole.
+"""
+
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from pipeline.parallel import ordered_map
+from pipeline.progress import Progress
+
+CHUNK = 1 << 20
+FRESH_NANOSECONDS = 2_000_000_000
+
+
+def data_folder() -> Path:
+    """Return `$BDD_DATA_DIR`, by default `data` in the working folder."""
+    return Path(os.environ.get("BDD_DATA_DIR") or "data")
+
+
+def digest(path: Path, algorithm: str = "sha256") -> str:
+    """Return the hexadecimal digest of a file; it is read only when its path, size or time of change is new."""
+    return digests([path], algorithm)[0]
+
+
+def digests(paths: list[Path], algorithm: str = "sha256") -> list[str]:
+    """Return the digest of each file, in order; the ones not remembered are read on several threads, with progress."""
+    stamps = [_stamp(path) for path in paths]
+    with _memory() as memory:
+        known = [_recall(memory, path, stamp, algorithm) for path, stamp in zip(paths, stamps, strict=True)]
+        missing = [at for at, value in enumerate(known) if value is None]
+        total = sum(stamps[at][0] for at in missing)
+        with Progress("hashing sources", total, "B") as bar:
+            found = ordered_map(lambda at: _read(paths[at], algorithm, bar), missing)
+            for at, value in zip(missing, found, strict=True):
+                known[at] = value
+                _remember(memory, paths[at], stamps[at], algorithm, value)
+    return [value for value in known if value is not None]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _read(path: Path, algorithm: str, bar: Progress) -> str:
+    state = hashlib.new(algorithm, usedforsecurity=False)
+    with path.open("rb", buffering=0) as file:
+        while chunk := file.read(CHUNK):
+            state.update(chunk)
+            bar.advance(len(chunk))
+    return state.hexdigest()
+
+
+@contextmanager
+def _memory() -> Iterator[sqlite3.Connection]:
+    folder = data_folder() / ".hashes"
+    folder.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(folder / "digests.sqlite", timeout=60)) as memory, memory:
+        memory.execute(
+            "CREATE TABLE IF NOT EXISTS digests (path TEXT, algorithm TEXT, size INTEGER, mtime_ns INTEGER, "
+            "digest TEXT, PRIMARY KEY (path, algorithm))"
+        )
+        yield memory
+
+
+def _recall(memory: sqlite3.Connection, path: Path, stamp: tuple[int, int], algorithm: str) -> str | None:
+    row = memory.execute(
+        "SELECT digest FROM digests WHERE path = ? AND algorithm = ? AND size = ? AND mtime_ns = ?",
+        (_name(path), algorithm, *stamp),
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _remember(memory: sqlite3.Connection, path: Path, stamp: tuple[int, int], algorithm: str, value: str) -> None:
+    # A file changed a moment ago may change again within the clock's resolution: its digest is not to be trusted later.
+    if time.time_ns() - stamp[1] > FRESH_NANOSECONDS:
+        row = (_name(path), algorithm, *stamp, value)
+        memory.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", row)
+
+
+def _name(path: Path) -> bytes:
+    """Return the absolute path as bytes: a file name need not be text."""
+    return os.fsencode(path.resolve())

@@ -1,0 +1,129 @@
+"""What a server's answer means for a download: the file it offers, a fault to report, or a reason to try again.
+
+What is done with the bytes is `pipeline.download`'s.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import Message
+from urllib.parse import unquote, urlsplit
+
+import requests
+import urllib3
+
+from pipeline.download_cache import DownloadRecord, safe_name
+from pipeline.errors import SourceError
+
+TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
+FIRST_FAILURE = 400
+CHUNK = 1 << 16
+
+
+class InterruptedTransferError(Exception):
+    """A transfer that may succeed when tried again, after the `wait` in seconds that the server asks for."""
+
+    def __init__(self, why: str, wait: float = 0.0) -> None:
+        super().__init__(why)
+        self.wait = wait
+
+
+@contextmanager
+def open_address(
+    address: str, key: str, headers: dict[str, str], timeout: tuple[float, float]
+) -> Iterator[requests.Response]:
+    """Ask for a file, its bytes as they are; redirects are followed, from https to https only.
+
+    Raises SourceError, naming the address and its recipe `key`, for what won't change when tried again, and
+    InterruptedTransferError for what may. A 416 (no such range) and a 304 (not modified) are answers, not faults.
+    """
+    try:
+        response = requests.get(
+            address, headers={"Accept-Encoding": "identity", **headers}, stream=True, timeout=timeout
+        )
+    except requests.exceptions.SSLError as error:
+        raise SourceError(f"{key}: {address} can't prove who it is ({_cause(error)})") from error
+    except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+        raise InterruptedTransferError(f"can't be reached ({_cause(error)})") from error
+    except requests.RequestException as error:
+        raise SourceError(f"{key}: {address} can't be fetched ({_cause(error)})") from error
+    with response:
+        _refuse_fault(address, key, response)
+        yield response
+
+
+def offered_file(address: str, response: requests.Response) -> DownloadRecord:
+    """Return what a 200 says of the file in its body: name, validators, size."""
+    length = response.headers.get("Content-Length", "")
+    return DownloadRecord(
+        address=address,
+        name=_name(address, response),
+        etag=response.headers.get("ETag"),
+        last_modified=response.headers.get("Last-Modified"),
+        size=int(length) if length.isdecimal() else None,
+        complete=False,
+    )
+
+
+def is_same_file(kept: DownloadRecord, offered: DownloadRecord) -> bool:
+    """Tell whether a server offers the file that is kept: as far as it says anything at all of it."""
+    if offered.etag or kept.etag:
+        return offered.etag == kept.etag
+    return offered.last_modified == kept.last_modified and offered.size in (None, kept.size)
+
+
+def pieces(response: requests.Response) -> Iterator[bytes]:
+    """Yield the body as it arrives; raises InterruptedTransferError when it ends before its announced length.
+
+    Read through urllib3, since requests drops what came in the chunk that a connection breaks in.
+    """
+    try:
+        while piece := response.raw.read1(CHUNK, decode_content=False):
+            yield piece
+    except urllib3.exceptions.HTTPError as error:
+        raise InterruptedTransferError(f"broke off ({_cause(error)})") from error
+
+
+def sent_range(response: requests.Response) -> tuple[int | None, int | None]:
+    """Return where the sent part starts and how long the whole file is, each None where Content-Range doesn't say."""
+    found = CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if found is None:
+        return None, None
+    start, total = found.groups()
+    return (int(start) if start else None), (int(total) if total != "*" else None)
+
+
+def _refuse_fault(address: str, key: str, response: requests.Response) -> None:
+    status = response.status_code
+    if status in TRY_AGAIN:
+        asked = response.headers.get("Retry-After", "")
+        raise InterruptedTransferError(f"answered {status} {response.reason}", int(asked) if asked.isdecimal() else 0)
+    if status >= FIRST_FAILURE and status != requests.codes.range_not_satisfiable:
+        raise SourceError(f"{key}: {address} answered {status} {response.reason}; check the address")
+    if address.startswith("https:") and any(answer.url.startswith("http:") for answer in (*response.history, response)):
+        raise SourceError(
+            f"{key}: {address} leads to {response.url}, which is not secured; give that address if it is right"
+        )
+    if response.headers.get("Content-Encoding", "identity") != "identity":
+        raise SourceError(f"{key}: {address} sends its file re-packed, although asked not to")
+    if response.headers.get("Content-Type", "").startswith("text/html"):
+        raise SourceError(f"{key}: {address} answered with a web page in place of a file; give the file's own address")
+
+
+def _name(address: str, response: requests.Response) -> str:
+    """Return the name that the server gives the file, else the last part of its address."""
+    disposition = Message()
+    disposition["Content-Disposition"] = response.headers.get("Content-Disposition", "")
+    named = disposition.get_filename()
+    return safe_name(named or unquote(urlsplit(address).path))
+
+
+def _cause(error: BaseException) -> str:
+    """Return the innermost reason of a failed connection, without the addresses of objects around it."""
+    inner: BaseException | None = error
+    while inner is not None:
+        error, inner = inner, getattr(inner, "reason", None) or (inner.args[0] if inner.args else None)
+        if not isinstance(inner, BaseException):
+            break
+    return re.sub(r"<[^>]*>:? ?", "", " ".join(str(error).split())) or type(error).__name__

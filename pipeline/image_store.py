@@ -1,0 +1,69 @@
+"""Reads the bytes of indexed images where they lie: in archives by offset, in folders by path."""
+
+import os
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pipeline.archives import inflate
+from pipeline.errors import ArtifactError
+from pipeline.image_index import IndexedImage
+
+
+class ImageStore:
+    """The images of a raw_images folder: `with ImageStore(folder) as store: …`. Threads may share it."""
+
+    def __init__(self, raw_images: Path) -> None:
+        self.raw_images = raw_images
+        self._archives: dict[str, int] = {}
+        self._opening = threading.Lock()
+
+    def read(self, image: IndexedImage) -> bytes:
+        """Return the bytes of the image file as its source holds them, inflated where the archive deflated them.
+
+        Raises ArtifactError when the source is gone or no longer holds that many bytes there; whether they are the
+        same bytes is for the caller to compare (`sha256`).
+        """
+        try:
+            data = self._stored_bytes(image)
+            if image.compression == "deflate" and len(data) == image.length:
+                data = inflate(data, image.size)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ArtifactError(self._changed(image, str(why))) from error
+        if len(data) != image.size:
+            raise ArtifactError(self._changed(image, f"{len(data):,} bytes instead of {image.size:,}"))
+        return data
+
+    def _stored_bytes(self, image: IndexedImage) -> bytes:
+        source = self.raw_images / image.source
+        if source.is_dir():
+            with (source / image.path).open("rb", buffering=0) as file:
+                return file.read(image.length + 1)
+        return os.pread(self._archive(source), image.length, image.offset)
+
+    def _archive(self, source: Path) -> int:
+        key = str(source)
+        with self._opening:
+            if key not in self._archives:
+                self._archives[key] = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+            return self._archives[key]
+
+    def _changed(self, image: IndexedImage, why: str) -> str:
+        where = self.raw_images / image.source / image.path
+        return f"{where} is no longer what was indexed ({why}); materialise raw_images again"
+
+    def close(self) -> None:
+        """Close the archives that reading has opened."""
+        for descriptor in self._archives.values():
+            os.close(descriptor)
+        self._archives.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

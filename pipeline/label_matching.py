@@ -1,0 +1,156 @@
+"""Which image a label file means: its names are bare, or paths, or URLs, with or without an extension.
+
+Which images there are is the index of `pipeline.raw_images`; what becomes of their labels is `pipeline.labels`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from pipeline.image_names import SPLIT_FOLDERS
+
+NO_SUCH_IMAGE = "no such image"
+AMBIGUOUS = "several images of this name"
+UNREADABLE = "its image can't be read"
+
+IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+
+
+@dataclass(frozen=True)
+class KnownImage:
+    """An image of the index, as far as names go."""
+
+    image: str
+    source: str
+    """The archive or folder that it lies in."""
+    path: str
+    """Its path inside the source."""
+    split: str | None
+    sha256: str
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The whole path from the root of the file system, archive included."""
+        return PurePosixPath(self.source, self.path).parts
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """A label file in a folder, or a member of a zip."""
+
+    path: Path
+    member: str | None
+    named: bool
+    """A source of the recipe names this very file; otherwise it was found in a folder or an archive."""
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The whole path from the root of the file system, archive included."""
+        return PurePosixPath(self.path, *PurePosixPath(self.member or "").parts).parts
+
+    @cached_property
+    def split(self) -> str | None:
+        """The split that its name or a folder above it speaks of, the nearest one first."""
+        return split_in_path(self.parts)
+
+    def __str__(self) -> str:
+        return "/".join((str(self.path), *([self.member] if self.member else [])))
+
+
+@dataclass(frozen=True)
+class Match:
+    """The row of the image in the index, or why there is none."""
+
+    row: int | None
+    reason: str = ""
+
+
+def split_in_path(parts: Sequence[str]) -> str | None:
+    """Return train, val or test where a word of the path says so: `det_val.json` as well as `val/labels.json`."""
+    for part in reversed(parts):
+        words = {SPLIT_FOLDERS[word] for word in re.split(r"[^a-z]+", part.lower()) if word in SPLIT_FOLDERS}
+        if len(words) == 1:
+            return words.pop()
+    return None
+
+
+class ImageNames:
+    """Finds images by the names that label files give them.
+
+    A name fits an image of the same base name, else one of the same stem (`b1c66a42-6f7d68ca` for
+    `b1c66a42-6f7d68ca.jpg`, `1.JPG` for `1.jpg`). Among several, the ones are preferred whose path agrees with the
+    name furthest from its end, then those in the label file's own folder, below it, and of the label file's split.
+    """
+
+    def __init__(self, images: Sequence[KnownImage], unreadable: Iterable[str] = ()) -> None:
+        self._images = images
+        self._by_name: dict[str, list[int]] = {}
+        self._by_stem: dict[str, list[int]] = {}
+        self._unreadable = {_stem(PurePosixPath(name).name) for name in unreadable}
+        for row, image in enumerate(images):
+            for name in dict.fromkeys((PurePosixPath(image.path).name, image.image)):
+                self._by_name.setdefault(name, []).append(row)
+                self._by_stem.setdefault(_stem(name), []).append(row)
+        self._folders = {image.parts[:-1] for image in images}
+
+    def find(self, name: str, file: LabelFile, video: str | None = None) -> Match:
+        """Return the one image that `file` means by `name`; `video` is the folder that frames of a video lie in."""
+        parts = _parts(name)
+        if not parts:
+            return Match(None, NO_SUCH_IMAGE)
+        rows = self._by_name.get(parts[-1]) or self._by_stem.get(_stem(parts[-1])) or []
+        rows = [row for row in rows if not self._lies_beside_another_split(row, file)]
+        if not rows:
+            return Match(None, UNREADABLE if _stem(parts[-1]) in self._unreadable else NO_SUCH_IMAGE)
+        if len(rows) > 1:
+            rows = self._narrowed(rows, (video, *parts) if video and len(parts) == 1 else parts, file)
+        return Match(rows[0]) if len(rows) == 1 else Match(None, AMBIGUOUS)
+
+    def _narrowed(self, rows: list[int], parts: tuple[str, ...], file: LabelFile) -> list[int]:
+        """Return the rows that fit best; one is left of several whose bytes are the same."""
+        agreement = {row: _common_end(self._images[row].parts, parts) for row in rows}
+        rows = [row for row in rows if agreement[row] == max(agreement.values())]
+        folder = file.parts[:-1]
+        preferences: tuple[Callable[[KnownImage], bool], ...] = (
+            lambda image: image.parts[:-1] == folder,
+            lambda image: image.parts[: len(folder)] == folder,
+            lambda image: image.split is not None and image.split == file.split,
+            lambda image: image.image == parts[-1],
+        )
+        for preferred in preferences:
+            rows = [row for row in rows if preferred(self._images[row])] or rows
+        same_bytes = len({self._images[row].sha256 for row in rows}) == 1
+        return rows[:1] if same_bytes else rows
+
+    def _lies_beside_another_split(self, row: int, file: LabelFile) -> bool:
+        """Say whether the label file stands among images of one split, and this image in another.
+
+        The folders train/ and val/ of a VIA data set may both hold a 1.jpg: val's is not meant by train's labels.
+        """
+        folder, split = file.parts[:-1], self._images[row].split
+        if folder not in self._folders or split is None or file.split is None:
+            return False
+        return self._images[row].parts[:-1] != folder and split != file.split
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """Return the components of a path or URL, the escapes of a URL undone."""
+    if "://" in name:
+        name = unquote(urlsplit(name).path)
+    return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
+
+
+def _stem(name: str) -> str:
+    stem, dot, ending = name.rpartition(".")
+    return (stem if dot and f".{ending.lower()}" in IMAGE_ENDINGS else name).casefold()
+
+
+def _common_end(path: Sequence[str], name: Sequence[str]) -> int:
+    """Return how many components agree, counted from the end; the last one always counts as one."""
+    count = 1
+    while count < min(len(path), len(name)) and path[-count - 1] == name[-count - 1]:
+        count += 1
+    return count

@@ -1,0 +1,43 @@
+"""Which label files there are, in the recipe's order: what `raw_labels` recorded in its sources.json.
+
+Reading them is in `pipeline.readers`, finding them in `pipeline.raw_labels`.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ArtifactError
+from pipeline.label_matching import LabelFile
+
+FILE = "sources.json"
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """One entry of `source.labels` and the files found in it."""
+
+    entry: str
+    files: tuple[LabelFile, ...]
+    skipped: tuple[str, ...] = ()
+    """Paths of JSON files in it that were passed over, since others say the same."""
+
+
+def read_sources(raw_labels: Path) -> list[LabelSource]:
+    """Return the sources of labels in the recipe's order; raises ArtifactError when sources.json is damaged."""
+    try:
+        content = json.loads((raw_labels / FILE).read_text("utf-8"))
+        return [_source(source, raw_labels) for source in content["sources"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{raw_labels / FILE} can't be read ({error}); materialise raw_labels again") from None
+
+
+def _source(source: dict[str, Any], raw_labels: Path) -> LabelSource:
+    """A file is named by the recipe when the entry leads to it alone: neither to a folder nor into an archive."""
+    folder = Path(source["source"]).expanduser().is_dir()
+    files = (
+        LabelFile(raw_labels / file["path"], file["member"], not folder and not file["member"])
+        for file in source["files"]
+    )
+    return LabelSource(source["source"], tuple(files), tuple(source.get("skipped", ())))

@@ -1,0 +1,187 @@
+"""What filtered labels amount to: counts, histograms, checks, and a few pictures, for people to look at.
+
+Nothing here changes the tables.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import thumbnails
+from pipeline.image_index import IndexedImage
+from pipeline.image_store import ImageStore
+from pipeline.instance_store import InstanceStore
+from pipeline.recipe import Recipe
+from pipeline.rejections import Rejections
+from pipeline.summary import Check, Summary
+from pipeline.tables import SPLITS
+from pipeline.vocabulary import Wanted
+
+if TYPE_CHECKING:
+    from pipeline.labels import Kept
+
+PICTURES = 4
+
+
+@dataclass
+class Tally:
+    """What was written, counted."""
+
+    method: str
+    """How the images were divided."""
+    unwanted: int
+    images: Counter[str] = field(default_factory=Counter)
+    """By split."""
+    empty: Counter[str] = field(default_factory=Counter)
+    """Images without an instance, by split."""
+    categories: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Instances by (split, category)."""
+    geometries: Counter[str] = field(default_factory=Counter)
+    """Instances by what the source gave."""
+    flags: Counter[str] = field(default_factory=Counter)
+    """Instances that are crowd, or ignored."""
+
+    def add(self, split: str, images: int, instances: pa.Table) -> None:
+        """Count instances that were written, columns as in labels.parquet."""
+        self.images[split] += images
+        self.empty[split] += images - pc.count_distinct(instances["image"]).as_py()
+        for category, count in _counts(instances["category"]):
+            self.categories[split, category] += count
+        self.geometries.update(dict(_counts(instances["geometry"])))
+        self.flags.update({flag: pc.sum(instances[flag]).as_py() or 0 for flag in ("crowd", "ignored")})
+
+    @property
+    def kept(self) -> int:
+        """Instances kept; with `all_in_both` each counts once, though it has two rows."""
+        return sum(self.categories.values()) // (2 if self.method == "all_in_both" else 1)
+
+    def instances(self, split: str) -> int:
+        """Return how many instances a split has."""
+        return sum(count for (its, _), count in self.categories.items() if its == split)
+
+
+def summarise(recipe: Recipe, tally: Tally, rejections: Rejections, pictures: dict[str, str]) -> Summary:
+    """Return the summary of `filtered_labels`."""
+    found = {category for _, category in tally.categories}
+    classes = list(Wanted(recipe.labels.categories).categories) or sorted(found)
+    texts = {"classes": ", ".join(classes), "split": _said_of_splits(tally)}
+    return Summary(
+        numbers=_numbers(tally, rejections),
+        texts=texts,
+        tables={
+            "classes": [_class_row(category, tally) for category in classes],
+            "rejected": [{"reason": reason, "rows": count} for reason, count in rejections.by_reason.most_common()],
+            "geometry": _geometry_rows(tally),
+        },
+        pictures=pictures,
+        checks=[
+            _masks_not_boxes(tally),
+            _rejected_share(recipe, tally, rejections),
+            _classes_in_splits(classes, tally),
+        ],
+    )
+
+
+def draw_pictures(
+    recipe: Recipe,
+    raw_images: Path,
+    index: pa.Table,
+    kept: Mapping[str, Sequence["Kept"]],
+    store: InstanceStore,
+    out: Path,
+) -> dict[str, str]:
+    """Draw a few labelled images of train and val into `out`; return their file names by title.
+
+    The images are spread evenly over those that hold instances, so that the same labels give the same pictures.
+    """
+    found: dict[str, str] = {}
+    numbers = {category: at for at, category in enumerate(Wanted(recipe.labels.categories).categories)}
+    with ImageStore(raw_images) as images:
+        for split in ("train", "val"):
+            labelled = [each for each in kept[split] if each.frame.stored.count]
+            for at in sorted(set(np.linspace(0, len(labelled) - 1, PICTURES // 2).astype(int))) if labelled else ():
+                image = IndexedImage.from_row(index.slice(labelled[at].row, 1).to_pylist()[0])
+                file = f"{split}-{len(found)}.jpg"
+                instances = store.take([labelled[at].frame.stored])
+                if thumbnails.overlay(images.read(image), _masks(instances, numbers), out / file):
+                    found[f"{split}: {image.image}"] = file
+    return found
+
+
+def _masks(instances: pa.Table, numbers: dict[str, int]) -> list[thumbnails.Mask]:
+    masks: list[thumbnails.Mask] = []
+    for category, polygons in zip(instances["category"].to_pylist(), instances["polygons"].to_pylist(), strict=True):
+        rings = [np.array([(point["x"], point["y"]) for point in ring]) for ring in polygons]
+        masks.append((numbers.setdefault(category, len(numbers)), rings))
+    return masks
+
+
+def _counts(column: pa.ChunkedArray) -> list[tuple[str, int]]:
+    return [(each["values"], each["counts"]) for each in pc.value_counts(column).to_pylist()]
+
+
+def _numbers(tally: Tally, rejections: Rejections) -> dict[str, int | float]:
+    splits = [split for split in SPLITS if tally.images[split] or split != "test"]
+    return {
+        **{f"images_{split}": tally.images[split] for split in splits},
+        **{f"instances_{split}": tally.instances(split) for split in splits},
+        "images_without_instances": sum(tally.empty.values()),
+        **{f"{flag}_instances": tally.flags[flag] for flag in ("crowd", "ignored")},
+        "labels_of_other_categories": tally.unwanted,
+        "labels_left_out": rejections.labels,
+        "rejected_rows": sum(rejections.by_reason.values()),
+    }
+
+
+def _said_of_splits(tally: Tally) -> str:
+    if tally.method == "all_in_both":
+        return "all_in_both: train and val are the same images, each with a row for either; this measures overfitting"
+    return {"path": "as folders and files are named", "hash": "drawn by the seed, frames of a video together"}[
+        tally.method
+    ]
+
+
+def _class_row(category: str, tally: Tally) -> dict[str, Any]:
+    return {"category": category, **{split: tally.categories[split, category] for split in SPLITS}}
+
+
+def _geometry_rows(tally: Tally) -> list[dict[str, Any]]:
+    total = sum(tally.geometries.values())
+    return [
+        {"geometry": geometry, "instances": count, "share": round(count / total, 4)}
+        for geometry, count in tally.geometries.most_common()
+    ]
+
+
+def _masks_not_boxes(tally: Tally) -> Check:
+    total = sum(tally.geometries.values())
+    share = tally.geometries["box"] / total if total else 0.0
+    said = "every instance has a mask" if not share else f"{share:.1%} of the instances are boxes standing in for masks"
+    return Check("masks_not_boxes", not share, said, {"share": share})
+
+
+def _rejected_share(recipe: Recipe, tally: Tally, rejections: Rejections) -> Check:
+    """Judge how many wanted labels were lost; images that were set aside on purpose, or labelled twice, don't count."""
+    share = rejections.labels / (tally.kept + rejections.labels) if rejections.labels else 0.0
+    limit = recipe.labels.warn_rejected_share
+    said = (
+        f"{rejections.labels} labels were left out, {share:.1%} of the wanted ones; the recipe warns over {limit:.0%}"
+    )
+    return Check("rejected_share", share <= limit, said, {"share": share, "limit": limit})
+
+
+def _classes_in_splits(classes: Sequence[str], tally: Tally) -> Check:
+    absent = [
+        f"{category} in {split}"
+        for category in classes
+        for split in SPLITS
+        if tally.images[split] and not tally.categories[split, category]
+    ]
+    said = f"no instance of {', '.join(absent)}" if absent else "every class occurs in every split"
+    return Check("classes_in_every_split", not absent, said, {"absent": len(absent)})

@@ -1,0 +1,194 @@
+"""Stage `filtered_labels`: label files read, matched to images, clipped, divided among splits, written as tables.
+
+Formats of label files are in `pipeline.readers`, geometry in `pipeline.geometry`, names of images in `label_matching`.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import label_summary, summary
+from pipeline.errors import ArtifactError, EmptyDatasetError
+from pipeline.image_index import INDEX, SCHEMA
+from pipeline.image_index import REJECTED as RAW_REJECTED
+from pipeline.instance_store import InstanceStore
+from pipeline.label_frames import Frame, FrameCollector
+from pipeline.label_matching import ImageNames, KnownImage
+from pipeline.label_sources import read_sources
+from pipeline.label_summary import Tally
+from pipeline.progress import Progress
+from pipeline.recipe import Labels, Recipe
+from pipeline.rejections import Rejections
+from pipeline.splits import Division, LabelledFile, divide, videos
+from pipeline.tables import (
+    IMAGES,
+    IMAGES_FILE,
+    LABELS,
+    LABELS_FILE,
+    REJECTED_FILE,
+    SPLITS,
+    RowGroupWriter,
+    texts,
+)
+from pipeline.vocabulary import Wanted
+
+UNLABELLED = "no labels for this image"
+NO_INSTANCE = "no wanted instance"
+INSTANCES_AT_ONCE = 16_384
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An image that goes into a split: its row in the index, what is labelled in it, and the video it belongs to."""
+
+    row: int
+    image: str
+    frame: Frame
+    video: str | None
+
+
+def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None:
+    """Make labels.parquet, images.parquet, rejected.parquet and the summary in the folder `out`.
+
+    A class is called by its canonical name (`pipeline.vocabulary`) from here on: in the tables, in VIA files and in the
+    model; the recipe's order of categories is the order of class ids (`class_names`). Raises LabelFileError for a label
+    file that can't be read, and EmptyDatasetError when no instance is left or a split is empty.
+    """
+    index = read_index(raw_images)
+    with ExitStack() as stack:
+        rejections = stack.enter_context(Rejections(out / REJECTED_FILE))
+        store = stack.enter_context(InstanceStore(out / ".instances.arrow"))
+        collector = FrameCollector(recipe.labels, index, image_names(index, raw_images), store, rejections)
+        collector.collect(read_sources(raw_labels))
+        store.finish()
+        _refuse_no_instance(recipe, collector, rejections)
+        method, kept = _divided(recipe, index, collector.frames, rejections)
+        tally = Tally(method, collector.unwanted)
+        _write_labels(kept, store, out, tally)
+        _write_images(kept, index, out)
+        pictures = label_summary.draw_pictures(recipe, raw_images, index, kept, store, out)
+    summary.write(out, label_summary.summarise(recipe, tally, rejections, pictures))
+
+
+def class_names(labels: Labels, found: Sequence[str]) -> list[str]:
+    """Return the canonical categories in the order of their class ids (from 1): the recipe's order, else by name."""
+    return list(Wanted(labels.categories).categories) or sorted(set(found))
+
+
+def read_index(raw_images: Path) -> pa.Table:
+    """Return the index of raw images, columns as in `image_index.SCHEMA`; raises ArtifactError where it is damaged."""
+    try:
+        return pq.read_table(raw_images / INDEX, schema=SCHEMA)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"{raw_images / INDEX} can't be read ({error}); materialise raw_images again") from None
+
+
+def image_names(index: pa.Table, raw_images: Path) -> ImageNames:
+    """Return what finds images of the index by name; it also knows the images that couldn't be read."""
+    columns = [index[name].to_pylist() for name in ("image", "source", "path", "split", "sha256")]
+    known = [KnownImage(*row) for row in zip(*columns, strict=True)]
+    rejected = raw_images / RAW_REJECTED
+    return ImageNames(known, pq.read_table(rejected)["image"].to_pylist() if rejected.exists() else ())
+
+
+def _divided(
+    recipe: Recipe, index: pa.Table, frames: dict[int, Frame], rejections: Rejections
+) -> tuple[str, dict[str, list[Kept]]]:
+    """Return the method, and the images of each split sorted by name; set aside and count all others."""
+    images, digests, path_splits = (index[name].to_pylist() for name in ("image", "sha256", "split"))
+    rows = []
+    for row, image in enumerate(images):
+        if row not in frames:
+            rejections.add_image("", image, UNLABELLED, 0)
+        elif not frames[row].stored.count and not recipe.dataset.keep_empty_images:
+            rejections.add_image(frames[row].file, image, NO_INSTANCE, 0)
+        else:
+            rows.append(row)
+    files = [
+        LabelledFile(images[row], digests[row], path_splits[row] or frame.split, frame.video)
+        for row, frame in ((row, frames[row]) for row in rows)
+    ]
+    division = divide(files, recipe.dataset, recipe.seed)
+    for position, reason in division.set_aside:
+        frame = frames[rows[position]]
+        rejections.add_image(frame.file, files[position].image, reason, frame.stored.count)
+    return division.method, _kept(division, rows, files, frames)
+
+
+def _kept(
+    division: Division, rows: list[int], files: list[LabelledFile], frames: dict[int, Frame]
+) -> dict[str, list[Kept]]:
+    all_videos = videos(files)
+    return {
+        split: [
+            Kept(rows[position], files[position].image, frames[rows[position]], all_videos[position])
+            for position in division.members[split]
+        ]
+        for split in SPLITS
+    }
+
+
+def _write_labels(kept: dict[str, list[Kept]], store: InstanceStore, out: Path, tally: Tally) -> None:
+    total = sum(map(len, kept.values()))
+    with (
+        RowGroupWriter(out / LABELS_FILE, LABELS) as writer,
+        Progress("writing labels", total, "image") as progress,
+    ):
+        for split in SPLITS:
+            for images in _portions(kept[split]):
+                instances = store.take([each.frame.stored for each in images])
+                names = np.repeat([each.image for each in images], [each.frame.stored.count for each in images])
+                instances = instances.append_column("image", texts(names.tolist()))
+                instances = instances.append_column("split", texts([split] * len(names)))
+                writer.write(instances)
+                tally.add(split, images=len(images), instances=instances)
+                progress.advance(len(images))
+
+
+def _portions(images: list[Kept]) -> Iterator[list[Kept]]:
+    """Yield the images in portions of about `INSTANCES_AT_ONCE` instances."""
+    portion: list[Kept] = []
+    instances = 0
+    for image in images:
+        portion.append(image)
+        instances += image.frame.stored.count
+        if instances >= INSTANCES_AT_ONCE:
+            yield portion
+            portion, instances = [], 0
+    if portion:
+        yield portion
+
+
+def _write_images(kept: dict[str, list[Kept]], index: pa.Table, out: Path) -> None:
+    with RowGroupWriter(out / IMAGES_FILE, IMAGES) as writer:
+        for split in SPLITS:
+            images = kept[split]
+            rows = index.drop_columns("split").take(pa.array([each.row for each in images], pa.int64()))
+            rows = rows.append_column("split", texts([split] * len(images)))
+            rows = rows.append_column("video", texts([each.video for each in images]))
+            writer.write(rows.append_column("attributes", texts([each.frame.attributes for each in images])))
+
+
+def _refuse_no_instance(recipe: Recipe, collector: FrameCollector, rejections: Rejections) -> None:
+    """Raise EmptyDatasetError when there is nothing to learn, saying what the labels hold instead."""
+    if any(frame.stored.count for frame in collector.frames.values()):
+        return
+    wanted = ", ".join(recipe.labels.categories) or "any category"
+    if not collector.frames:
+        raise EmptyDatasetError(
+            f"none of the labels in {', '.join(recipe.source.labels)} is of an image in "
+            f"{', '.join(recipe.source.images)}"
+        )
+    left_out = [f"{count} left out: {reason}" for reason, count in rejections.by_reason.most_common(3)]
+    raise EmptyDatasetError(
+        f"labels.categories: no label of {wanted} is usable in {', '.join(recipe.source.labels)} "
+        f"({'; '.join([f'{collector.unwanted} are of other categories', *left_out])})"
+    )

@@ -1,0 +1,169 @@
+"""BDD files that hold a frame an image: the 2018 consolidated list and Scalabel's list, wrapper or single frame (2020).
+
+What one label becomes is in `bdd_label`; the 2018 files of one image each are read in `bdd_per_image`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from pipeline.instances import Instance, LabelledImage, Rejected
+from pipeline.readers import bdd_label, faults
+from pipeline.readers.bdd_label import Label, LooseLabel
+from pipeline.readers.faults import LabelFault
+from pipeline.readers.json_stream import JsonStream, decode
+from pipeline.readers.options import ReadOptions
+
+
+class Frame(msgspec.Struct):
+    """A frame whose labels are sound enough to be decoded at once."""
+
+    name: Any = None
+    url: Any = None
+    videoName: Any = None  # noqa: N815 (the file's own key)
+    attributes: Any = None
+    labels: list[Label] | None = None
+
+
+class LooseFrame(msgspec.Struct):
+    """The same where the labels have to be looked at one by one."""
+
+    name: Any = None
+    url: Any = None
+    videoName: Any = None  # noqa: N815
+    attributes: Any = None
+    labels: Any = None
+
+
+_frames = msgspec.json.Decoder(list[Frame])
+_frame = msgspec.json.Decoder(Frame)
+_loose_frame = msgspec.json.Decoder(LooseFrame)
+_values = msgspec.json.Decoder(list[msgspec.Raw])
+_label = msgspec.json.Decoder(Label)
+_loose_label = msgspec.json.Decoder(LooseLabel)
+
+Decoded = Sequence[Frame | LooseFrame | bytes]
+"""Frames; one that is not an object, as its JSON."""
+
+
+def read_list(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
+    """Yield the images of a list of frames; the stream stands before the list."""
+    for block in stream.blocks(_decoded):
+        for frame in block:
+            yield _image(frame, stream.name, options)
+
+
+def read_wrapped(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
+    """Yield the images of `{frames: [...], groups, config}`; groups and config are passed over."""
+    for key in stream.members():
+        if key == "frames" and stream.peek() == b"[":
+            yield from read_list(stream, options)
+        else:
+            stream.value()
+
+
+def read_single(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
+    """Yield the one image of a file that holds a single frame."""
+    text = msgspec.json.encode([decode(stream.value(), stream)])
+    for frame in _decoded(text):
+        yield _image(frame, stream.name, options)
+
+
+def _decoded(block: bytes) -> Decoded:
+    try:
+        return _frames.decode(block)
+    except msgspec.ValidationError:
+        return [_one(bytes(text)) for text in _values.decode(block)]
+
+
+def _one(text: bytes) -> Frame | LooseFrame | bytes:
+    try:
+        return _frame.decode(text)
+    except msgspec.ValidationError:
+        pass
+    try:
+        return _loose_frame.decode(text)
+    except msgspec.ValidationError:
+        return text
+
+
+def _image(frame: Frame | LooseFrame | bytes, source: str, options: ReadOptions) -> LabelledImage:
+    if isinstance(frame, bytes):
+        rejected = Rejected(source, "", "", faults.FRAME_NOT_OBJECT, frame.decode("utf-8", "replace"))
+        return LabelledImage("", source, (), (rejected,))
+    name = next((text for text in (frame.name, frame.url) if isinstance(text, str) and text.strip()), "")
+    reading = LabelReading(source, name, options)
+    if frame.labels is not None and not isinstance(frame.labels, list):
+        reading.reject("", faults.LABELS_NOT_LIST, frame.labels)
+    for position, label in enumerate(frame.labels if isinstance(frame.labels, list) else ()):
+        reading.add(label, position)
+    video = frame.videoName if isinstance(frame.videoName, str) and frame.videoName else None
+    return reading.image(video, frame.attributes)
+
+
+class LabelReading:
+    """Gathers the labels of one image: kept, rejected with a reason, or not wanted."""
+
+    def __init__(self, source: str, name: str, options: ReadOptions) -> None:
+        self._source, self._name, self._options = source, name, options
+        self._instances: list[Instance] = []
+        self._rejected: list[Rejected] = []
+        self._unwanted = 0
+        self._ids: set[str] = set()
+
+    def add(self, given: Any, position: int) -> None:
+        """Read the label at `position` of its frame: a Label, or any JSON value where the frame is not sound."""
+        label = given if isinstance(given, Label) else _any_label(given)
+        if label is None:
+            self.reject("", faults.NO_OBJECT, given)
+            return
+        label_id = self._unique(bdd_label.text_of_id(label.id) or f"#{position}")
+        try:
+            meant = bdd_label.meaning(label, self._options.wanted)
+            if meant is None:
+                self._unwanted += 1
+            elif not self._name:
+                self.reject(label_id, faults.NO_IMAGE_NAME, given)
+            else:
+                self._instances.append(bdd_label.instance(label, label_id, meant, self._options))
+        except LabelFault as fault:
+            self.reject(label_id, fault.reason, given)
+
+    def reject(self, label_id: str, reason: str, label: Any) -> None:
+        """Leave a label out, with its reason."""
+        text = msgspec.json.encode(label).decode()
+        self._rejected.append(Rejected(self._source, self._name, label_id, reason, text))
+
+    def image(self, video: str | None, attributes: Any) -> LabelledImage:
+        """Return the image with what was gathered."""
+        if not self._name and not self._rejected:
+            self.reject("", faults.NO_IMAGE_NAME, None)
+        return LabelledImage(
+            name=self._name,
+            source=self._source,
+            instances=tuple(self._instances),
+            rejected=tuple(self._rejected),
+            video=video,
+            attributes=attributes if isinstance(attributes, dict) else {},
+            unwanted=self._unwanted,
+        )
+
+    def _unique(self, label_id: str) -> str:
+        """Return the id, with a number behind it where the image already has it."""
+        unique, times = label_id, 1
+        while unique in self._ids:
+            times += 1
+            unique = f"{label_id}~{times}"
+        self._ids.add(unique)
+        return unique
+
+
+def _any_label(value: Any) -> Label | LooseLabel | None:
+    text = msgspec.json.encode(value)
+    for decoder in (_label, _loose_label):
+        try:
+            return decoder.decode(text)
+        except msgspec.ValidationError:
+            continue
+    return None

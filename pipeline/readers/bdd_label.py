@@ -1,0 +1,221 @@
+"""One label of a BDD frame, of any release, to an instance.
+
+Frames and files are read in `bdd_frames` and `bdd_per_image`; what the words mean is in `pipeline.vocabulary`.
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.geometry import bezier, contours, polygon, run_lengths
+from pipeline.instances import Box, Geometry, Instance, Ring
+from pipeline.readers import faults
+from pipeline.readers.faults import LabelFault
+from pipeline.readers.options import ReadOptions
+from pipeline.vocabulary import Meaning, Wanted, is_line
+
+LINE_WIDTH = 4.0
+"""Pixels: how wide an open line (a lane marking) becomes, since a line has no area."""
+
+_FLAGS = {
+    "occluded": "occluded",
+    "Occluded": "occluded",
+    "truncated": "truncated",
+    "Truncated": "truncated",
+    "crowd": "crowd",
+    "ignored": "ignored",
+}
+_NONE = tuple(msgspec.Raw(text) for text in (b"null", b"[]", b"{}"))
+
+Vertices = list[tuple[float, float]]
+
+
+class Box2d(msgspec.Struct):
+    """Corners in pixels."""
+
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class Label(msgspec.Struct, omit_defaults=True):
+    """A label of any release, as far as it is read; what is not needed for every label stays undecoded."""
+
+    category: Any = None
+    id: Any = None
+    attributes: Any = None
+    box2d: Box2d | None = None
+    poly2d: msgspec.Raw = msgspec.Raw(b"")
+    rle: msgspec.Raw = msgspec.Raw(b"")
+    score: Any = None
+
+
+class LooseLabel(msgspec.Struct, omit_defaults=True):
+    """The same where the box is not four numbers."""
+
+    category: Any = None
+    id: Any = None
+    attributes: Any = None
+    box2d: Any = None
+    poly2d: msgspec.Raw = msgspec.Raw(b"")
+    rle: msgspec.Raw = msgspec.Raw(b"")
+    score: Any = None
+
+
+class Poly2d(msgspec.Struct):
+    """A path: vertices with a letter each; `closed` can't be trusted and is not read."""
+
+    vertices: Vertices
+    types: str | None = None
+
+
+class RunLengths(msgspec.Struct):
+    """A COCO mask."""
+
+    counts: str | list[int]
+    size: tuple[int, int]
+
+
+_poly2d = msgspec.json.Decoder(list[Poly2d])
+_path = msgspec.json.Decoder(list[tuple[float, float, str]])
+_run_lengths = msgspec.json.Decoder(RunLengths)
+
+
+def meaning(label: Label | LooseLabel, wanted: Wanted) -> Meaning | None:
+    """Return what the label's category means to the recipe, or None where it isn't wanted.
+
+    Raises LabelFault where it has no category.
+    """
+    word = label.category
+    if not isinstance(word, str) or not word.strip():
+        raise LabelFault(faults.NO_CATEGORY)
+    kind = None
+    if isinstance(label.attributes, dict):
+        kind = label.attributes.get("areaType") or label.attributes.get("laneType")
+    return wanted.meaning(word, kind if isinstance(kind, str) else None)
+
+
+def instance(label: Label | LooseLabel, label_id: str, meant: Meaning, options: ReadOptions) -> Instance:
+    """Return the instance that a wanted label describes: its polygons, else its mask, else its box as a rectangle.
+
+    Vertices and controls are rounded to whole pixels before curves are flattened, as BDD's toolkit does. Raises
+    LabelFault where there is no area.
+    """
+    geometry: Geometry = "polygon"
+    if label.poly2d and label.poly2d not in _NONE:
+        rings = _rings(label, meant, options.curve_tolerance)
+        box = polygon.bounds(rings)
+    elif label.rle and label.rle not in _NONE:
+        rings, geometry = _outlines(label.rle), "rle"
+        box = polygon.bounds(rings)
+    elif label.box2d is not None:
+        box, geometry = _box(label.box2d, options), "box"
+        rings = (polygon.rectangle(label.box2d.x1, label.box2d.y1, label.box2d.x2, label.box2d.y2),)
+    else:
+        raise LabelFault(faults.NO_GEOMETRY)
+    attributes, flags = _attributes(label)
+    return Instance(
+        id=label_id,
+        category=meant.category,
+        source_category=label.category,
+        rings=rings,
+        box=box,
+        geometry=geometry,
+        crowd=flags.get("crowd", False),
+        ignored=meant.ignored or flags.get("ignored", False),
+        occluded=flags.get("occluded"),
+        truncated=flags.get("truncated"),
+        attributes=attributes,
+    )
+
+
+def text_of_id(value: Any) -> str:
+    """Return a label's id as text; empty where it has none."""
+    if isinstance(value, str):
+        return value
+    if type(value) is int:
+        return str(value)
+    return "" if value is None or isinstance(value, bool) else msgspec.json.encode(value).decode()
+
+
+def _attributes(label: Label | LooseLabel) -> tuple[dict[str, Any], dict[str, bool]]:
+    """Return the attributes without the flags, and the flags; a flag that is no truth value stays an attribute."""
+    given, flags = label.attributes, {}
+    if isinstance(given, dict):
+        attributes = given
+        for name, flag in _FLAGS.items():
+            if name in given and isinstance(given[name], bool):
+                flags[flag] = given.pop(name)
+    else:
+        attributes = {} if given is None else {"attributes": given}
+    if label.score is not None:
+        attributes["score"] = label.score
+    return attributes, flags
+
+
+def _box(box: Any, options: ReadOptions) -> Box:
+    if not isinstance(box, Box2d):
+        raise LabelFault(faults.BOX_NOT_NUMBERS)
+    far = faults.FARTHEST
+    if not (-far <= box.x1 <= far and -far <= box.y1 <= far and -far <= box.x2 <= far and -far <= box.y2 <= far):
+        raise LabelFault(faults.TOO_FAR)
+    if box.x2 <= box.x1 or box.y2 <= box.y1:
+        raise LabelFault(faults.BOX_WITHOUT_AREA)
+    if options.boxes == "leave_out":
+        raise LabelFault(faults.BOX_LEFT_OUT)
+    return Box(box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1)
+
+
+def _rings(label: Label | LooseLabel, meant: Meaning, tolerance: float) -> tuple[Ring, ...]:
+    """Return a ring for each polygon of the label that encloses area; for lanes, the ribbon along each line."""
+    line = is_line(meant.category)
+    rings = []
+    for vertices, types in _paths(bytes(label.poly2d)):
+        path = _flattened(vertices, types, not line, tolerance)
+        ring = _ribbon(path) if line else polygon.clean(path)
+        if ring is not None and polygon.encloses_area(ring):
+            rings.append(ring)
+    if not rings:
+        raise LabelFault(faults.LINE_WITHOUT_LENGTH if line else faults.POLYGON_WITHOUT_AREA)
+    return tuple(rings)
+
+
+def _paths(text: bytes) -> list[tuple[Vertices, str | None]]:
+    """Return vertices and letters of each path: 2018 per image one flat list, otherwise a list of objects."""
+    try:
+        if text[1:].lstrip().startswith(b"{"):
+            return [(path.vertices, path.types) for path in _poly2d.decode(text)]
+        points = _path.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise LabelFault(faults.POLYGON_MALFORMED) from None
+    return [([(x, y) for x, y, _ in points], "".join(letter for _, _, letter in points))]
+
+
+def _flattened(vertices: Vertices, types: str | None, closed: bool, tolerance: float) -> NDArray[np.float64]:
+    points = np.array(vertices, np.float64).reshape(-1, 2)
+    if len(points) and not (np.abs(points) <= faults.FARTHEST).all():
+        raise LabelFault(faults.TOO_FAR)
+    try:
+        return bezier.flatten(polygon.rounded(points), types, closed, tolerance)
+    except ValueError:
+        raise LabelFault(faults.POLYGON_MALFORMED) from None
+
+
+def _ribbon(path: NDArray[np.float64]) -> Ring | None:
+    moved = np.append(True, (path[1:] != path[:-1]).any(axis=1)) if len(path) else np.zeros(0, bool)
+    line = path[moved]
+    return polygon.ribbon(line, LINE_WIDTH) if len(line) > 1 else None
+
+
+def _outlines(text: msgspec.Raw) -> tuple[Ring, ...]:
+    try:
+        mask = _run_lengths.decode(text)
+        rings = contours.trace(run_lengths.decode(mask.counts, *mask.size))
+    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
+        raise LabelFault(faults.MASK_MALFORMED) from None
+    if not rings:
+        raise LabelFault(faults.MASK_EMPTY)
+    return tuple(rings)

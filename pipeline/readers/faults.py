@@ -1,0 +1,36 @@
+"""Why a single label is left out: short fixed phrases, so that they can be counted.
+
+Faults of whole files are `LabelFileError` in `pipeline.errors`.
+"""
+
+NO_OBJECT = "label is not an object"
+NO_IMAGE_NAME = "image has no name"
+FRAME_NOT_OBJECT = "image is not an object"
+LABELS_NOT_LIST = "labels are not a list"
+NO_CATEGORY = "no category"
+NO_CLASS = "no class"
+SEVERAL_CLASSES = "several classes"
+NO_GEOMETRY = "no box, polygon or mask"
+BOX_NOT_NUMBERS = "box is not four numbers"
+BOX_WITHOUT_AREA = "box without area"
+BOX_LEFT_OUT = "box without mask, left out by the recipe"
+POLYGON_MALFORMED = "polygon is malformed"
+POLYGON_WITHOUT_AREA = "polygon without area"
+LINE_WITHOUT_LENGTH = "line without length"
+TOO_FAR = "coordinate is not finite or too large"
+MASK_MALFORMED = "run-length mask is malformed"
+MASK_EMPTY = "mask without pixels"
+SHAPE_MALFORMED = "shape is malformed"
+SHAPE_UNKNOWN = "shape of unknown kind"
+SHAPE_WITHOUT_AREA = "shape without area"
+
+FARTHEST = 1e6
+"""Pixels from the origin that a coordinate may lie."""
+
+
+class LabelFault(Exception):
+    """A label that can't be used; `reason` is one of the phrases of this module."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -1,0 +1,303 @@
+"""Walks through JSON of any size in bounded memory: the members of an object, the elements of a list, in large blocks.
+
+Knows JSON's grammar and no label format.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from pipeline.errors import LabelFileError
+from pipeline.readers.label_file import Read
+
+BLOCK = 4 << 20
+"""Bytes read at a time; at most about so many are decoded at a time."""
+
+LOOK_AHEAD = 1 << 16
+"""Bytes looked at to learn how elements part."""
+
+MOST = 1 << 30
+"""The largest single element, in bytes."""
+
+_SPACE = re.compile(rb"[ \t\r\n]*")
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
+_SCALAR = re.compile(rb"[^\s,\[\]{}\":]+")
+_FIRST_KEY = re.compile(rb'\{[ \t\r\n]*"[^"\\]*"')
+_KEY = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_VALUE_WITH_KEY = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*\{[ \t\r\n]*"[^"\\]*"')
+
+Decoded = TypeVar("Decoded")
+
+
+class JsonStream:
+    """A position in a JSON text; `name` is what errors call the file."""
+
+    def __init__(self, read: Read, name: str) -> None:
+        self.name = name
+        self._read = read
+        self._buffer = b""
+        self._at = 0
+        self._gone = 0
+        self._ended = False
+
+    @property
+    def byte(self) -> int:
+        """How many bytes of the text lie before the position."""
+        return self._gone + self._at
+
+    def peek(self) -> bytes:
+        """Return the next byte that is not space, without passing it; empty at the end of the text."""
+        while True:
+            self._at = _SPACE.match(self._buffer, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._buffer):
+                return self._buffer[self._at : self._at + 1]
+            if not self._more():
+                return b""
+
+    def take(self, expected: bytes) -> bytes:
+        """Pass the next byte, which must be one of `expected`, and return it."""
+        found = self.peek()
+        if not found:
+            raise self.cut_short()
+        if found not in [bytes([each]) for each in expected]:
+            raise self.fault(f"expected {expected.decode()!r}, found {found.decode(errors='replace')!r}")
+        self._at += 1
+        return found
+
+    def value(self) -> bytes:
+        """Pass one whole value and return its text; its brackets and quotes match, the rest is not checked."""
+        first = self.peek()
+        if first in (b"{", b"["):
+            return self._pass(self._end_of_brackets())
+        if first == b'"':
+            return self._pass(self._end_of(_KEY))
+        if not first:
+            raise self.cut_short()
+        if first in b",:]}":
+            raise self.fault(f"expected a value, found {first.decode()!r}")
+        return self._pass(self._end_of_scalar())
+
+    def members(self) -> Iterator[str]:
+        """Pass an object member by member: yields each key, with the position at its value, which must be passed."""
+        self.take(b"{")
+        if self.peek() == b"}":
+            self._at += 1
+            return
+        while True:
+            if self.peek() not in (b'"', b""):
+                raise self.fault("expected a key in quotes")
+            key = str(decode(self.value(), self))
+            self.take(b":")
+            yield key
+            if self.take(b",}") == b"}":
+                return
+
+    def blocks(self, decode_block: Callable[[bytes], Decoded]) -> Iterator[Decoded]:
+        """Pass a list or an object in blocks of whole elements, and yield what `decode_block` makes of each.
+
+        A block is itself a list or an object, as the whole is. `decode_block` must raise msgspec.DecodeError where it
+        is not JSON: this is how a wrong guess at where elements part is found out, so it must look at all of the block.
+        """
+        opening = self.take(b"[{")
+        closing = b"]" if opening == b"[" else b"}"
+        if self.peek() == closing:
+            self._at += 1
+            return
+        parting = _Parting(opening)
+        careful_until = 0
+        while True:
+            cut = self._cut(parting) if self.byte >= careful_until else None
+            if cut is not None:
+                try:
+                    yield decode_block(opening + self._buffer[self._at : cut] + closing)
+                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                    careful_until = self._gone + cut
+                else:
+                    self._at = cut
+                    self.take(b",")
+                    continue
+            element = self._element(opening)
+            yield self._decoded(opening + element + closing, decode_block)
+            if self.take(b"," + closing) == closing:
+                return
+            self._learn(parting)
+
+    def end(self) -> None:
+        """Make sure that nothing follows."""
+        if self.peek():
+            raise self.fault("something follows where the JSON ends")
+
+    def cut_short(self) -> LabelFileError:
+        """Return the error for a text that ends too early."""
+        if not self.byte:
+            return LabelFileError(f"{self.name}: the label file is empty")
+        return LabelFileError(
+            f"{self.name}: the label file is cut short: its JSON is unfinished after byte {self._gone + len(self._buffer)};"
+            " fetch or export it again"
+        )
+
+    def fault(self, what: str, byte: int | None = None) -> LabelFileError:
+        """Return the error for a text that is not JSON here."""
+        return LabelFileError(f"{self.name}: not JSON at byte {self.byte if byte is None else byte}: {what}")
+
+    def _more(self) -> bool:
+        """Read a block more, forgetting what lies before the position; False at the end of the text."""
+        if self._ended:
+            return False
+        chunk = self._read(BLOCK)
+        if not chunk:
+            self._ended = True
+            return False
+        self._gone += self._at
+        self._buffer = self._buffer[self._at :] + chunk
+        self._at = 0
+        if len(self._buffer) > MOST:
+            raise self.fault(f"a single element of more than {MOST} bytes")
+        return True
+
+    def _pass(self, length: int) -> bytes:
+        text = self._buffer[self._at : self._at + length]
+        self._at += length
+        return text
+
+    def _end_of_brackets(self) -> int:
+        """Return the length of the object or list at the position, reading on as far as it goes."""
+        depth, at = 0, 0
+        while True:
+            for token in _TOKEN.finditer(self._buffer, self._at + at):
+                text = token.group()
+                if text == b'"':
+                    at = token.start() - self._at
+                    break
+                at = token.end() - self._at
+                if text in b"{[":
+                    depth += 1
+                elif text in b"}]":
+                    depth -= 1
+                    if not depth:
+                        return at
+            if not self._more():
+                raise self.cut_short()
+
+    def _end_of(self, pattern: re.Pattern[bytes]) -> int:
+        while True:
+            if found := pattern.match(self._buffer, self._at):
+                return found.end() - self._at
+            if not self._more():
+                raise self.cut_short()
+
+    def _end_of_scalar(self) -> int:
+        while True:
+            found = _SCALAR.match(self._buffer, self._at)
+            if found is None:
+                raise self.fault("expected a value")
+            if found.end() < len(self._buffer) or not self._more():
+                return found.end() - self._at
+
+    def _element(self, opening: bytes) -> bytes:
+        if opening == b"[":
+            return self.value()
+        if self.peek() not in (b'"', b""):
+            raise self.fault("expected a key in quotes")
+        key = self.value()
+        self.take(b":")
+        return key + b":" + self.value()
+
+    def _decoded(self, text: bytes, decode_block: Callable[[bytes], Decoded]) -> Decoded:
+        """Decode one element that is known to be whole; what msgspec refuses (NaN, Latin-1) is mended first."""
+        try:
+            return decode_block(text)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return decode_block(mended(text, self))
+        except RecursionError:
+            raise self.fault("nested too deep") from None
+
+    def _cut(self, parting: "_Parting") -> int | None:
+        """Return where in the buffer the last whole element seems to end, a block ahead, or None."""
+        while len(self._buffer) - self._at < BLOCK and self._more():
+            pass
+        return parting.last(self._buffer, self._at)
+
+    def _learn(self, parting: "_Parting") -> None:
+        """Learn from the place between two elements how they part in this file; the position is after a comma."""
+        if parting.known:
+            return
+        self._at -= 1
+        while len(self._buffer) - self._at < LOOK_AHEAD and self._more():
+            pass
+        parting.learn(self._buffer[self._at : self._at + LOOK_AHEAD])
+        self._at += 1
+
+
+class _Parting:
+    """How two elements part in a file: bytes that are looked for, in the hope that nothing else looks like it."""
+
+    def __init__(self, opening: bytes) -> None:
+        self.known = False
+        self._between = self._anchor = b""
+        self._in_list = opening == b"["
+
+    def learn(self, text: bytes) -> None:
+        """Learn from `text`, which goes from a comma into the next element."""
+        self.known = True
+        start = _SPACE.match(text, 1).end()  # type: ignore[union-attr]
+        self._between = text[:start]
+        if self._in_list:
+            first = _FIRST_KEY.match(text, start)
+            self._anchor = b"}" + text[: first.end()] if first else b""
+        elif (key := _KEY.match(text, start)) and (first := _VALUE_WITH_KEY.match(text, key.end())):
+            self._anchor = text[key.end() - 1 : first.end()]
+
+    def last(self, buffer: bytes, start: int) -> int | None:
+        """Return where the comma behind the last whole element seems to be, or None."""
+        found = buffer.rfind(self._anchor, start) if self._anchor else -1
+        if found < 0:
+            return None
+        if self._in_list:
+            return found + 1
+        comma = buffer.rfind(b'"', start, found) - len(self._between)
+        return comma if comma > start and buffer.startswith(self._between, comma) else None
+
+
+def decode(text: bytes, stream: JsonStream) -> Any:
+    """Return the value of `text`, mended where need be; raises LabelFileError where it is not JSON."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(mended(text, stream))
+    except RecursionError:
+        raise stream.fault("nested too deep") from None
+
+
+def mended(text: bytes, stream: JsonStream) -> bytes:
+    """Return `text` as JSON that every parser takes: UTF-8, without NaN and Infinity (null instead), numbers in range.
+
+    Bytes that are not UTF-8 are read as Windows-1252. Raises LabelFileError where even so it is not JSON.
+    """
+    try:
+        decoded = text.decode("utf-8")
+    except UnicodeDecodeError:
+        decoded = text.decode("cp1252", "replace")
+    try:
+        value = json.loads(decoded, strict=False, parse_constant=_none, parse_int=_integer, parse_float=_number)
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+    except json.JSONDecodeError as error:
+        raise stream.fault(error.msg, stream.byte - len(text) + len(decoded[: error.pos].encode())) from None
+    except RecursionError:
+        raise stream.fault("nested too deep") from None
+
+
+def _none(_: str) -> None:
+    return None
+
+
+def _integer(digits: str) -> int | float | None:
+    return int(digits) if len(digits) < 19 else _number(digits)  # noqa: PLR2004
+
+
+def _number(digits: str) -> float | None:
+    number = float(digits)
+    return number if abs(number) < float("inf") else None

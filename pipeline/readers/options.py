@@ -1,0 +1,26 @@
+"""What the readers need to know of a recipe.
+
+Filters that need the image (its size, its split) are not here: they belong to the stage that writes labels.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, Self
+
+from pipeline import recipe
+from pipeline.vocabulary import Wanted
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Which labels are read, and how boxes, curves and VIA classes are understood."""
+
+    wanted: Wanted = field(default_factory=lambda: Wanted([]))
+    boxes: Literal["rectangles", "leave_out"] = "rectangles"
+    curve_tolerance: float = 0.5
+    """Pixels."""
+    class_attribute: str | None = None
+
+    @classmethod
+    def from_recipe(cls, labels: recipe.Labels) -> Self:
+        """Return the options that the `labels` section of a recipe asks for."""
+        return cls(Wanted(labels.categories), labels.boxes, labels.curve_tolerance, labels.class_attribute)

@@ -1,0 +1,96 @@
+"""VIA 3 projects: images under `file` and `view`, regions under `metadata`, what their values stand for under `attribute`.
+
+They are turned into the entries of VIA 2 and read as those; temporal segments of audio and video are no regions.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.instances import LabelledImage
+from pipeline.readers.json_stream import JsonStream, decode
+from pipeline.readers.options import ReadOptions
+from pipeline.readers.via_classes import find_rule
+from pipeline.readers.via_files import image
+from pipeline.readers.via_regions import RegionReading
+
+POINT, RECTANGLE, CIRCLE, ELLIPSE, LINE, POLYLINE, POLYGON = 1, 2, 3, 4, 5, 6, 7
+"""First number of `xy`, as in VIA 3's source."""
+
+_KEYS = {
+    POINT: ("point", ("cx", "cy")),
+    RECTANGLE: ("rect", ("x", "y", "width", "height")),
+    CIRCLE: ("circle", ("cx", "cy", "r")),
+    ELLIPSE: ("ellipse", ("cx", "cy", "rx", "ry")),
+}
+
+
+def read(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
+    """Yield the images of a VIA 3 project."""
+    project = decode(stream.value(), stream)
+    stream.end()
+    entries = _entries(project)
+    attributes = (
+        region["region_attributes"] for entry in entries.values() for region in entry["regions"].values()
+    )
+    rule = find_rule(attributes, options, {}, stream.name)
+    for key, entry in entries.items():
+        yield image(key, entry, RegionReading(stream.name, entry["filename"], rule, options))
+
+
+def _entries(project: Any) -> dict[str, dict[str, Any]]:
+    """Return an entry a view as VIA 2 has it, the regions by the ids of their metadata."""
+    files, views = _objects(project, "file"), _objects(project, "view")
+    declared = _objects(project, "attribute")
+    entries: dict[str, dict[str, Any]] = {
+        view_id: {"filename": _file_name(files, view), "regions": {}, "file_attributes": {}}
+        for view_id, view in views.items()
+    }
+    for number, metadata in _objects(project, "metadata").items():
+        view_id = str(metadata.get("vid"))
+        entry = entries.setdefault(view_id, {"filename": "", "regions": {}, "file_attributes": {}})
+        values = _values(metadata.get("av"), declared)
+        if metadata.get("xy") in ([], None):
+            if not metadata.get("z"):
+                entry["file_attributes"].update(values)
+            continue
+        entry["regions"][number] = {"shape_attributes": _shape(metadata["xy"]), "region_attributes": values}
+    return entries
+
+
+def _objects(project: Any, key: str) -> dict[str, dict[str, Any]]:
+    inner = project.get(key) if isinstance(project, dict) else None
+    items = inner.items() if isinstance(inner, dict) else ()
+    return {str(name): value for name, value in items if isinstance(value, dict)}
+
+
+def _file_name(files: Mapping[str, dict[str, Any]], view: Mapping[str, Any]) -> str:
+    listed = view.get("fid_list")
+    file_id = str(listed[0]) if isinstance(listed, list) and listed else ""
+    name = files.get(file_id, {}).get("fname")
+    return name if isinstance(name, str) else ""
+
+
+def _values(given: Any, declared: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return attribute names and values; option ids are replaced by what they stand for."""
+    values = {}
+    for number, value in given.items() if isinstance(given, dict) else ():
+        attribute = declared.get(str(number), {})
+        options = attribute.get("options")
+        name = attribute.get("aname")
+        meant = options.get(value, value) if isinstance(options, dict) and isinstance(value, str) else value
+        values[name if isinstance(name, str) and name else str(number)] = meant
+    return values
+
+
+def _shape(xy: Any) -> Any:
+    """Return VIA 2's shape for VIA 3's list of a kind and numbers; what can't be understood stays as it is."""
+    if not isinstance(xy, list) or not xy:
+        return xy
+    kind, numbers = xy[0], xy[1:]
+    if kind in (LINE, POLYLINE, POLYGON):
+        name = "polygon" if kind == POLYGON else "polyline"
+        return {"name": name, "all_points_x": numbers[0::2], "all_points_y": numbers[1::2]}
+    if not isinstance(kind, int) or kind not in _KEYS:
+        return {"name": f"VIA 3 shape {kind}", "xy": xy}
+    name, keys = _KEYS[kind]
+    return {"name": name, **dict(zip(keys, numbers, strict=False))}

@@ -1,0 +1,110 @@
+"""VIA 1 and 2: annotations as they are exported (`{key: {filename, size, regions, file_attributes}}`) and projects.
+
+What becomes of the regions of an image is in `via_regions`, of their class in `via_classes`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import msgspec
+
+from pipeline.instances import LabelledImage
+from pipeline.readers import faults
+from pipeline.readers.json_stream import JsonStream, decode
+from pipeline.readers.options import ReadOptions
+from pipeline.readers.via_classes import Options, find_rule
+from pipeline.readers.via_regions import Region, RegionReading
+
+Opened = Callable[[], AbstractContextManager[JsonStream]]
+"""Opens the file from its start."""
+
+_entries = msgspec.json.Decoder(dict[str, Any])
+
+
+def read(opened: Opened, options: ReadOptions, project: bool) -> Iterator[LabelledImage]:
+    """Yield the images of a VIA file, which is read twice: first to find how it gives the class of its regions."""
+    metadata = _project_metadata if project else _metadata
+    declared: dict[str, Mapping[str, str]] = {}
+    with opened() as stream:
+        attributes = (
+            region.attributes
+            for _, entry in metadata(stream, declared)
+            for region in _regions(entry) or ()
+            if isinstance(region.attributes, dict)
+        )
+        rule = find_rule(attributes, options, declared, stream.name)
+    with opened() as stream:
+        for key, entry in metadata(stream, {}):
+            yield image(key, entry, RegionReading(stream.name, _name(key, entry), rule, options))
+
+
+def image(key: str, entry: Any, reading: RegionReading) -> LabelledImage:
+    """Return the image that an entry describes, as far as it is sound."""
+    regions = _regions(entry)
+    if not isinstance(entry, dict):
+        reading.reject("", faults.FRAME_NOT_OBJECT, {key: entry})
+        return reading.image(None)
+    if regions is None:
+        reading.reject("", faults.LABELS_NOT_LIST, entry.get("regions"))
+    reading.add(regions or ())
+    return reading.image(entry.get("file_attributes"))
+
+
+def declared_options(attributes: Any) -> Options:
+    """Return what the numbered options of a project's region attributes stand for; ids that are words stay as they are."""
+    region = attributes.get("region") if isinstance(attributes, dict) else None
+    found = {}
+    for name, attribute in region.items() if isinstance(region, dict) else ():
+        options = attribute.get("options") if isinstance(attribute, dict) else None
+        if isinstance(options, dict):
+            found[name] = {
+                key: text.strip()
+                for key, text in options.items()
+                if key.isdigit() and isinstance(text, str) and text.strip()
+            }
+    return found
+
+
+def _metadata(stream: JsonStream, _: dict[str, Mapping[str, str]]) -> Iterator[tuple[str, Any]]:
+    for block in stream.blocks(_entries.decode):
+        yield from block.items()
+
+
+def _project_metadata(stream: JsonStream, declared: dict[str, Mapping[str, str]]) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of a project, and add the options that it declares to `declared`."""
+    for key in stream.members():
+        if key == "_via_img_metadata" and stream.peek() == b"{":
+            yield from _metadata(stream, declared)
+        elif key == "_via_attributes":
+            declared.update(declared_options(decode(stream.value(), stream)))
+        else:
+            stream.value()
+
+
+def _name(key: str, entry: Any) -> str:
+    """Return the image's name; where the entry has none, its key without the size at the end."""
+    if not isinstance(entry, dict):
+        return key
+    name = entry.get("filename")
+    if isinstance(name, str) and name.strip():
+        return name
+    size = entry.get("size")
+    return key.removesuffix(str(size)) if isinstance(size, int) else key
+
+
+def _regions(entry: Any) -> list[Region] | None:
+    """Return the regions of an entry, which VIA 1 keeps in an object and VIA 2 in a list; None where they are neither."""
+    regions = entry.get("regions") if isinstance(entry, dict) else None
+    if regions is None:
+        return []
+    if not isinstance(regions, dict | list):
+        return None
+    numbered = regions.items() if isinstance(regions, dict) else enumerate(regions)
+    return [_region(str(number), region) for number, region in numbered]
+
+
+def _region(number: str, region: Any) -> Region:
+    if not isinstance(region, dict):
+        return Region(number, region, None)
+    return Region(number, region.get("shape_attributes"), region.get("region_attributes"))

@@ -1,0 +1,155 @@
+"""The regions of one image of a VIA file to instances; those that share the attribute `instance` are one.
+
+Files and their layouts are read in `via_files` and `via3`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from pipeline.geometry import polygon
+from pipeline.instances import Geometry, Instance, LabelledImage, Rejected, Ring
+from pipeline.readers import faults
+from pipeline.readers.faults import LabelFault
+from pipeline.readers.options import ReadOptions
+from pipeline.readers.via_classes import OWN, ClassRule
+from pipeline.readers.via_shape import outline
+from pipeline.vocabulary import Meaning
+
+GEOMETRIES: tuple[Geometry, ...] = ("polygon", "box", "rle", "bitmask")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A region as the file gives it; `id` is its key or its place in the list."""
+
+    id: str
+    shape: Any
+    attributes: Any
+
+
+@dataclass
+class _Parts:
+    """The rings of one instance while they are gathered."""
+
+    id: str
+    word: str
+    meant: Meaning
+    geometry: Geometry
+    flags: dict[str, bool]
+    attributes: dict[str, Any]
+    rings: list[Ring] = field(default_factory=list)
+
+    def instance(self) -> Instance:
+        return Instance(
+            id=self.id,
+            category=self.meant.category,
+            source_category=self.word,
+            rings=tuple(self.rings),
+            box=polygon.bounds(self.rings),
+            geometry=self.geometry,
+            crowd=self.flags.get("crowd", False),
+            ignored=self.meant.ignored or self.flags.get("ignored", False),
+            occluded=self.flags.get("occluded"),
+            truncated=self.flags.get("truncated"),
+            attributes=self.attributes,
+        )
+
+
+class RegionReading:
+    """Gathers the regions of one image: kept, rejected with a reason, or not wanted."""
+
+    def __init__(self, source: str, name: str, rule: ClassRule, options: ReadOptions) -> None:
+        self._source, self._name, self._rule, self._options = source, name, rule, options
+        self._parts: dict[tuple[str, str], _Parts] = {}
+        self._rejected: list[Rejected] = []
+        self._unwanted = 0
+
+    def add(self, regions: Iterable[Region]) -> None:
+        """Read all regions."""
+        for region in regions:
+            try:
+                self._add(region)
+            except LabelFault as fault:
+                text = {"shape_attributes": region.shape, "region_attributes": region.attributes}
+                self.reject(region.id, fault.reason, text)
+
+    def reject(self, label_id: str, reason: str, label: Any) -> None:
+        """Leave a region out, with its reason."""
+        text = msgspec.json.encode(label).decode()
+        self._rejected.append(Rejected(self._source, self._name, label_id, reason, text))
+
+    def image(self, attributes: Any) -> LabelledImage:
+        """Return the image with what was gathered."""
+        if not self._name and not self._rejected:
+            self.reject("", faults.NO_IMAGE_NAME, None)
+        return LabelledImage(
+            name=self._name,
+            source=self._source,
+            instances=tuple(parts.instance() for parts in self._parts.values()),
+            rejected=tuple(self._rejected),
+            attributes=attributes if isinstance(attributes, dict) else {},
+            unwanted=self._unwanted,
+        )
+
+    def _add(self, region: Region) -> None:
+        given = region.attributes if isinstance(region.attributes, dict) else {}
+        word = self._rule.name_of(given)
+        meant = self._options.wanted.meaning(word)
+        if meant is None:
+            self._unwanted += 1
+            return
+        if not self._name:
+            raise LabelFault(faults.NO_IMAGE_NAME)
+        ring, kind = outline(region.shape, self._options.curve_tolerance)
+        geometry = _geometry(given.get("geometry"), kind)
+        if geometry == "box" and self._options.boxes == "leave_out":
+            raise LabelFault(faults.BOX_LEFT_OUT)
+        shared = given.get("instance")
+        instance_id = shared.strip() if isinstance(shared, str) else ""
+        key = ("instance", f"{instance_id}\n{meant.category}") if instance_id else ("region", region.id)
+        if key not in self._parts:
+            flags, rest = _split(given, self._rule.attribute)
+            self._parts[key] = _Parts(self._free_id(instance_id or region.id), word, meant, geometry, flags, rest)
+        self._parts[key].rings.append(ring)
+
+    def _free_id(self, wish: str) -> str:
+        taken = {parts.id for parts in self._parts.values()}
+        free, times = wish, 1
+        while free in taken:
+            times += 1
+            free = f"{wish}~{times}"
+        return free
+
+
+def _geometry(given: Any, kind: Geometry) -> Geometry:
+    return next((geometry for geometry in GEOMETRIES if geometry == given), kind)
+
+
+def _split(given: Mapping[str, Any], class_attribute: str | None) -> tuple[dict[str, bool], dict[str, Any]]:
+    """Return the flags and the other attributes of a region; a flag that says neither true nor false is one of those."""
+    truths = {True: True, False: False, "true": True, "false": False}
+    flags: dict[str, bool] = {}
+    rest: dict[str, Any] = {}
+    for key, value in given.items():
+        if key in (class_attribute, "instance", "geometry"):
+            continue
+        if key in OWN and key != "attributes" and isinstance(value, bool | str) and value in truths:
+            flags[key] = truths[value]
+        elif key == "attributes" and isinstance(inner := _parsed(value), dict):
+            rest = inner | rest
+        else:
+            rest[key] = value
+    return flags, rest
+
+
+def _parsed(value: Any) -> Any:
+    """Return the JSON that the text `value` holds, or `value` itself where it is none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.decode(value)
+    except (msgspec.DecodeError, RecursionError):
+        return value

@@ -1,0 +1,71 @@
+"""What was left out, and why: the rows of rejected.parquet, counted by reason.
+
+The reasons themselves are named where the fault is seen.
+"""
+
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import pyarrow as pa
+
+from pipeline.instances import LabelledImage, Rejected
+from pipeline.tables import REJECTED, RowGroupWriter, json_text, texts
+
+ROWS_AT_ONCE = 8_192
+
+
+class Rejections:
+    """Writes rejected.parquet, and counts rows by reason and the labels that were lost."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = RowGroupWriter(path, REJECTED)
+        self._waiting: list[Rejected] = []
+        self.by_reason: Counter[str] = Counter()
+        self.labels = 0
+        """Wanted labels that were left out; those of images that were set aside on purpose are not counted."""
+
+    def add(self, rejected: Rejected) -> None:
+        """Count and write one label that was left out."""
+        self.labels += 1
+        self._row(rejected)
+
+    def add_file(self, source: str, reason: str, what: str) -> None:
+        """Count and write a whole file that was set aside; `what` says what it is."""
+        self._row(Rejected(source, "", "", reason, json_text({"file": what})))
+
+    def add_frame(self, frame: LabelledImage, reason: str, lost: bool) -> None:
+        """Count and write what a label file says of one image, in one row that holds the ids of its labels.
+
+        `lost` says whether these labels count as lost, or stand elsewhere (the image was labelled twice).
+        """
+        ids = [instance.id for instance in frame.instances] + [rejected.label_id for rejected in frame.rejected]
+        self.labels += len(ids) if lost else 0
+        self._row(Rejected(frame.source, frame.name, "", reason, json_text({"labels": ids})))
+
+    def add_image(self, source: str, image: str, reason: str, instances: int) -> None:
+        """Count and write an image that is set aside with its labels."""
+        self._row(Rejected(source, image, "", reason, json_text({"instances": instances})))
+
+    def _row(self, rejected: Rejected) -> None:
+        self.by_reason[rejected.reason] += 1
+        self._waiting.append(rejected)
+        if len(self._waiting) >= ROWS_AT_ONCE:
+            self._write()
+
+    def _write(self) -> None:
+        columns = {name: texts([getattr(row, name) for row in self._waiting]) for name in REJECTED.names}
+        self._writer.write(pa.table(columns, schema=REJECTED))
+        self._waiting = []
+
+    def __enter__(self) -> Self:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._write()
+        self._writer.__exit__(kind, error, trace)

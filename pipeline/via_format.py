@@ -1,0 +1,199 @@
+"""VIA's JSON: how an image, its regions and the attributes of a project are spelled, so that VIA 1, 2 and 3 open them.
+
+Facts of the format: VIA's own source (via-1.x.y, via-2.x.y). Reading VIA files is in `pipeline.readers`, writing whole
+files in `pipeline.via`.
+"""
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from pipeline.splits import video_in_name
+from pipeline.tables import json_text
+
+DECIMALS = 3
+"""Of a pixel: vertices come back within 0.0005 px."""
+LEAST_ROUNDED_SIDE = 0.1
+"""Pixels; the vertices of anything smaller are written in full, lest rounding makes a line of it."""
+FLAGS = ("crowd", "ignored")
+ANSWERS = ("occluded", "truncated")
+GEOMETRIES = ("polygon", "box", "rle", "bitmask")
+DATA_FORMAT = "2.0.10"
+
+Regions = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What VIA knows of one image."""
+
+    filename: str
+    size: int
+    """Bytes of the image file; with the name it is VIA's key, and without the right one VIA takes it for another."""
+    width: int
+    height: int
+    file_attributes: dict[str, str]
+    regions: Regions
+
+    @property
+    def key(self) -> str:
+        """Name and byte size, without a separator."""
+        return f"{self.filename}{self.size}"
+
+    def region_data(self) -> dict[str, Any]:
+        """Return the entry as the 2019 script and VIA 1 wrote it: regions as a dict, the image's size beside them."""
+        regions = {str(number): region for number, region in enumerate(self.regions)}
+        return {
+            "filename": self.filename,
+            "size": self.size,
+            "width": self.width,
+            "height": self.height,
+            "regions": regions,
+            "file_attributes": self.file_attributes,
+        }
+
+    def project_data(self) -> dict[str, Any]:
+        """Return the entry as VIA 2 keeps it in a project: regions as a list."""
+        return {
+            "filename": self.filename,
+            "size": self.size,
+            "regions": self.regions,
+            "file_attributes": self.file_attributes,
+        }
+
+
+@dataclass
+class Declarations:
+    """The attributes that a project must declare: VIA 3 lumps those that aren't together."""
+
+    categories: dict[str, None] = field(default_factory=dict)
+    region: dict[str, None] = field(default_factory=lambda: dict.fromkeys(("name", "instance")))
+    file: dict[str, None] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        """Take note of what an entry uses."""
+        self.file.update(dict.fromkeys(entry.file_attributes))
+        for region in entry.regions:
+            attributes = region["region_attributes"]
+            self.region.update(dict.fromkeys(attributes))
+            self.categories[str(attributes.get("name", ""))] = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return `_via_attributes`: classes and flags to choose from, everything else as text."""
+        choices = {
+            "name": [name for name in self.categories if name],
+            "geometry": GEOMETRIES,
+            **dict.fromkeys((*FLAGS, *ANSWERS), ("true", "false")),
+        }
+        region = {key: _dropdown(choices[key]) if key in choices else _text() for key in (*self.region, *FLAGS)}
+        return {"region": region, "file": {key: _text() for key in self.file}}
+
+
+def project_settings(name: str, image_folder: str = "") -> dict[str, Any]:
+    """Return `_via_settings` as VIA 2 has them at first, regions labelled and coloured by their class.
+
+    `image_folder` is put before file names where VIA looks for images; empty: beside via.html.
+    """
+    return {
+        "ui": {
+            "annotation_editor_height": 25,
+            "annotation_editor_fontsize": 0.8,
+            "leftsidebar_width": 18,
+            "image_grid": {
+                "img_height": 80,
+                "rshape_fill": "none",
+                "rshape_fill_opacity": 0.3,
+                "rshape_stroke": "yellow",
+                "rshape_stroke_width": 2,
+                "show_region_shape": True,
+                "show_image_policy": "all",
+            },
+            "image": {
+                "region_label": "name",
+                "region_color": "name",
+                "region_label_font": "10px Sans",
+                "on_image_annotation_editor_placement": "NEAR_REGION",
+            },
+        },
+        "core": {"buffer_size": 18, "filepath": {}, "default_filepath": image_folder},
+        "project": {"name": name},
+    }
+
+
+def file_attributes(image: str, video: str | None, attributes: str) -> dict[str, str]:
+    """Return an image's attributes (JSON) as VIA keeps them: texts by name, all that isn't text under `attributes`.
+
+    `video` is told only where the image's name doesn't.
+    """
+    given: dict[str, Any] = msgspec.json.decode(attributes)
+    told = {key: value for key, value in given.items() if isinstance(value, str) and key not in ("video", "attributes")}
+    rest = {key: value for key, value in given.items() if key not in told}
+    if video and video != video_in_name(image):
+        told["video"] = video
+    return told | ({"attributes": json_text(rest)} if rest else {})
+
+
+def regions_by_image(instances: pa.Table) -> Iterator[tuple[str, Regions]]:
+    """Yield (image, its regions) for rows of labels.parquet that are sorted by image; a region a polygon."""
+    images = instances["image"].to_pylist()
+    regions: Regions = []
+    for row, region in enumerate(_regions(instances)):
+        if row and images[row] != images[row - 1]:
+            yield images[row - 1], regions
+            regions = []
+        regions += region
+    if images:
+        yield images[-1], regions
+
+
+def _regions(instances: pa.Table) -> Iterator[Regions]:
+    """Yield the regions of each instance; they share its attributes, `instance` among them."""
+    shapes = _shapes(instances["polygons"].combine_chunks(), instances["box"].combine_chunks())
+    names = ("instance_id", "category", "geometry", *FLAGS, *ANSWERS, "attributes")
+    columns = [instances[name].to_pylist() for name in names]
+    for shape, (instance, category, geometry, crowd, ignored, occluded, truncated, attributes) in zip(
+        shapes, zip(*columns, strict=True), strict=True
+    ):
+        said = {"name": category, "instance": instance}
+        said.update((flag, "true") for flag, holds in zip(FLAGS, (crowd, ignored), strict=True) if holds)
+        answers = zip(ANSWERS, (occluded, truncated), strict=True)
+        said.update((key, "true" if answer else "false") for key, answer in answers if answer is not None)
+        if geometry != "polygon":
+            said["geometry"] = geometry
+        if attributes != "{}":
+            said["attributes"] = attributes
+        yield [{"shape_attributes": each, "region_attributes": said} for each in shape]
+
+
+def _shapes(polygons: pa.ListArray, boxes: pa.StructArray) -> Iterator[Sequence[dict[str, Any]]]:
+    """Yield the shape_attributes of each instance's rings."""
+    rings = polygons.flatten()
+    points = rings.flatten()
+    exact = [points.field(axis).to_numpy() for axis in (0, 1)]
+    xs, ys = ((np.round(values, DECIMALS) + 0.0).tolist() for values in exact)
+    ends = np.cumsum([0, *rings.value_lengths().to_pylist()]).tolist()
+    tiny = np.minimum(boxes.field(2).to_numpy(), boxes.field(3).to_numpy()) < LEAST_ROUNDED_SIDE
+    first = 0
+    for is_tiny, count in zip(tiny.tolist(), polygons.value_lengths().to_pylist(), strict=True):
+        shapes = []
+        for ring in range(first, first + count):
+            part = slice(ends[ring], ends[ring + 1])
+            across, down = (exact[0][part].tolist(), exact[1][part].tolist()) if is_tiny else (xs[part], ys[part])
+            shapes.append({"name": "polygon", "all_points_x": across, "all_points_y": down})
+        first += count
+        yield shapes
+
+
+def _dropdown(options: Sequence[str]) -> dict[str, Any]:
+    # VIA puts the descriptions into its page as HTML.
+    described = {option: html.escape(option) for option in options}
+    return {"type": "dropdown", "description": "", "options": described, "default_options": {}}
+
+
+def _text() -> dict[str, Any]:
+    return {"type": "text", "description": "", "default_value": ""}

@@ -1,0 +1,147 @@
+"""The whole chain through Dagster, on a tiny sample: what is built, what is reused, and why; faults; kill -9."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from assets.chain import ASSETS
+from assets.definitions import build_definitions
+from assets.recipe_resource import RecipeResource
+from pipeline.artifacts import LATEST, Manifest
+from pipeline.stages import STAGES
+from tests.assets import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A data folder in which the tiny chain has run once."""
+    folder = tmp_path_factory.mktemp("chain")
+    tiny.write(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BDD_DATA_DIR", str(folder / "data"))
+        assert cached(materialise(folder)) == dict.fromkeys(STAGES, False)
+        yield folder
+
+
+def materialise(folder: Path, changes: dict[str, str] | None = None, selection: str = "*", fail: bool = False):
+    resource = RecipeResource(file=str(folder / "tiny.yaml"), set=changes or {})
+    resources = dict(build_definitions(recipe=resource).resources)
+    result = dg.materialize(ASSETS, selection=selection, resources=resources, raise_on_error=False)
+    assert result.success != fail, [event.message for event in result.all_events if event.is_failure]
+    return result
+
+
+def cached(result) -> dict[str, bool]:
+    events = result.get_asset_materialization_events()
+    return {event.asset_key.path[-1]: event.materialization.metadata["cached"].value for event in events}
+
+
+def failures(result) -> list[str]:
+    return [
+        event.step_failure_data.user_failure_data.description for event in result.all_events if event.is_step_failure
+    ]
+
+
+def manifest(folder: Path, asset: str) -> Manifest:
+    return Manifest.read(folder / "data" / asset / LATEST)
+
+
+def test_every_stage_leaves_its_files_and_its_manifest(data):
+    for stage in STAGES.values():
+        held = manifest(data, stage.name)
+        assert set(stage.files) <= set(held.files)
+        assert held.reasons == ["first time"]
+    assert (data / "data" / "trained_model" / LATEST / "mask_rcnn_tiny.h5").exists()
+
+
+def test_the_report_names_the_model_and_the_dataset_that_it_belongs_to(data):
+    metrics = json.loads((data / "data" / "evaluation_report" / LATEST / "metrics.json").read_text())
+    assert metrics["model"] == manifest(data, "trained_model").fingerprint
+    assert metrics["dataset"] == manifest(data, "dataset_zip").fingerprint
+
+
+def test_a_second_run_reuses_every_stage(data):
+    assert cached(materialise(data)) == dict.fromkeys(STAGES, True)
+
+
+def test_the_fingerprint_is_the_data_version(data):
+    result = materialise(data)
+    for event in result.get_asset_materialization_events():
+        asset = event.asset_key.path[-1]
+        assert event.materialization.tags["dagster/data_version"] == manifest(data, asset).fingerprint
+
+
+def test_another_learning_rate_rebuilds_only_the_model_and_the_report(data):
+    built = cached(materialise(data, {"training.learning_rate": "0.0005"}))
+    assert {asset for asset, reused in built.items() if not reused} == {"trained_model", "evaluation_report"}
+    assert manifest(data, "trained_model").reasons == ["recipe key training.learning_rate: 0.001 → 0.0005"]
+    assert manifest(data, "evaluation_report").reasons[0].startswith("input trained_model:")
+
+
+def test_a_category_less_rebuilds_everything_from_the_filtered_labels_on(data):
+    built = cached(materialise(data, {"labels.categories": "[drivable area, traffic sign, car]"}))
+    assert {asset for asset, reused in built.items() if reused} == {"raw_images", "raw_labels"}
+    assert manifest(data, "filtered_labels").reasons[0].startswith("recipe key labels.categories:")
+    for asset in ("via_train", "via_val", "dataset_zip", "trained_model", "evaluation_report"):
+        assert manifest(data, asset).reasons[0].startswith("input "), asset
+    assert cached(materialise(data)) == dict.fromkeys(STAGES, True)
+
+
+def test_a_partial_run_uses_what_fits_its_recipe_or_says_what_is_missing(data):
+    assert cached(materialise(data, selection="dataset_zip")) == {"dataset_zip": True}
+    said = failures(materialise(data, {"seed": "5"}, selection="dataset_zip", fail=True))
+    assert len(said) == 1
+    assert "materialise" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"training.learning_rte": "1"}, "training.learning_rte: unknown key"),
+        ({"training.learning_rate": "-1"}, "training.learning_rate: input should be greater than 0"),
+        ({"source.labels": "[/nowhere/labels.zip]"}, "/nowhere/labels.zip"),
+        ({"labels.categories": "[unicorn]"}, "unicorn"),
+    ],
+)
+def test_a_fault_is_one_sentence_that_names_the_key_or_the_file(data, changes, words):
+    said = failures(materialise(data, changes, fail=True))
+    assert words in said[0]
+    assert "\n" not in said[0]
+    assert not list((data / "data").glob("*/.partial-*"))
+
+
+def test_kill_9_inside_any_stage_never_hinders_the_next_run(tmp_path):
+    recipe = tiny.write(tmp_path)
+    environment = {**os.environ, "BDD_DATA_DIR": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path)}
+    command = [sys.executable, "-m", "assets", "--recipe", str(recipe)]
+    for stage in STAGES:
+        process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
+        _wait_for_a_partial(tmp_path / "data" / stage, process)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        _, alive = psutil.wait_procs(children, timeout=5)
+        assert alive == []
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "waiting for" not in done.stderr
+    assert "report: " in done.stdout.splitlines()[-2]
+    assert not list((tmp_path / "data").glob("*/.partial-*"))
+
+
+def _wait_for_a_partial(folder: Path, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while not list(folder.glob(".partial-*/*")):
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

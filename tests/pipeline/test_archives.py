@@ -1,0 +1,161 @@
+"""Zip archives from anywhere: what is read of them, and what is refused."""
+
+import os
+import zipfile
+
+import pytest
+
+from pipeline.archives import data_offset, is_zip, open_member, read_archive
+from pipeline.errors import ArchiveError
+from pipeline.stored_zip import StoredZip
+from tests.pipeline.small_sources import zip_of
+
+
+def test_members_are_listed_where_their_bytes_lie(tmp_path):
+    path = zip_of(tmp_path / "a.zip", {"b/second.txt": b"22", "a/first.txt": b"1"})
+    archive = read_archive(path)
+    assert [member.path for member in archive.members] == ["b/second.txt", "a/first.txt"]
+    with path.open("rb") as file:
+        offsets = [data_offset(file.fileno(), member, path) for member in archive.members]
+    content = path.read_bytes()
+    assert [
+        content[offset : offset + member.length] for offset, member in zip(offsets, archive.members, strict=True)
+    ] == [
+        b"22",
+        b"1",
+    ]
+
+
+def test_an_archive_cut_anywhere_is_named_as_truncated(tmp_path):
+    whole = zip_of(tmp_path / "whole.zip", {f"{n}.txt": bytes(100) for n in range(5)}).read_bytes()
+    for length in (3, 50, len(whole) // 2, len(whole) - 1):
+        cut = tmp_path / "cut.zip"
+        cut.write_bytes(whole[:length])
+        with pytest.raises(ArchiveError, match=r"cut\.zip is truncated"):
+            read_archive(cut)
+
+
+def test_a_directory_that_points_beyond_the_end_is_a_truncated_archive(tmp_path):
+    path = zip_of(tmp_path / "a.zip", {"one.txt": bytes(1000), "two.txt": bytes(1000)})
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02")
+    content[at + 20 : at + 28] = (10**6).to_bytes(4, "little") * 2
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match="truncated"):
+        read_archive(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["../up.jpg", "/etc/passwd", "a/../../up.jpg", "C:/x.jpg", "..\\up.jpg", "\\\\host\\x"]
+)
+def test_a_name_that_leads_out_of_the_archive_is_refused(tmp_path, name):
+    path = zip_of(tmp_path / "hostile.zip", {"fine.txt": b"", name: b"x"})
+    with pytest.raises(ArchiveError, match=r"hostile\.zip: the name .* leads out"):
+        read_archive(path)
+
+
+def test_backslashes_written_by_windows_are_folders(tmp_path):
+    path = zip_of(tmp_path / "windows.zip", {"images\\train\\a.jpg": b"x"})
+    assert [member.path for member in read_archive(path).members] == ["images/train/a.jpg"]
+
+
+def test_a_bomb_is_refused_by_what_it_declares(tmp_path):
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("zeros.json", "w") as member:
+        for _ in range(70):
+            member.write(bytes(1 << 20))
+    with pytest.raises(ArchiveError, match=r"zeros\.json would inflate"):
+        read_archive(path)
+
+
+def test_members_that_share_bytes_are_refused(tmp_path):
+    path = zip_of(tmp_path / "shared.zip", {"one.txt": bytes(500), "two.txt": bytes(500)})
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02")
+    content[at + 42 : at + 46] = bytes(4)
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match="overlap"):
+        read_archive(path)
+
+
+def test_encrypted_and_strangely_packed_members_are_named(tmp_path):
+    path = zip_of(tmp_path / "a.zip", {"secret.txt": b"x"})
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"PK\x01\x02")
+    content[at + 8] |= 1
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"encrypted \(secret\.txt\)"):
+        read_archive(path)
+    with pytest.raises(ArchiveError, match=r"x\.txt is packed by method 14"):
+        read_archive(zip_of(tmp_path / "lzma.zip", {"x.txt": b"x"}, zipfile.ZIP_LZMA))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_a_name_given_twice_the_last_counts_and_the_first_is_told(tmp_path):
+    path = tmp_path / "twice.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", b"old")
+        archive.writestr("a.txt", b"newer")
+    archive = read_archive(path)
+    assert [member.length for member in archive.members] == [5]
+    assert [member.length for member in archive.repeated] == [3]
+
+
+def test_a_member_whose_bytes_rotted_says_so_while_it_is_read(tmp_path):
+    path = zip_of(tmp_path / "rot.zip", {"labels.json": b"[1, 2, 3]"})
+    path.write_bytes(path.read_bytes().replace(b"[1, 2", b"[9, 2"))
+    with (
+        pytest.raises(ArchiveError, match=r"rot\.zip is damaged at labels\.json"),
+        open_member(path, "labels.json") as file,
+    ):
+        file.read()
+    with pytest.raises(ArchiveError, match=r"no member other\.json"), open_member(path, "other.json"):
+        pass
+
+
+def test_a_zip_is_known_by_its_content(tmp_path):
+    assert is_zip(zip_of(tmp_path / "named.json", {"a": b"b"}))
+    (tmp_path / "plain.zip").write_bytes(b"not a zip at all, whatever its name says")
+    assert not is_zip(tmp_path / "plain.zip")
+
+
+def write_stored(path, members):
+    with path.open("wb") as file:
+        archive = StoredZip(file)
+        for name, data in members:
+            archive.add(name, data, zipfile.crc32(data))
+        archive.close()
+
+
+def test_a_stored_zip_reads_back_with_any_program(tmp_path):
+    members = [("images/a.jpg", b"abc"), ("images/ümlaut.jpg", b""), ("z", bytes(100_000))]
+    write_stored(tmp_path / "s.zip", members)
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        assert archive.testzip() is None
+        assert [(info.filename, archive.read(info)) for info in archive.infolist()] == members
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_a_stored_zip_of_more_members_than_16_bits_count_is_a_zip64(tmp_path):
+    write_stored(tmp_path / "many.zip", [(f"{n}.jpg", b"x") for n in range(70_000)])
+    with zipfile.ZipFile(tmp_path / "many.zip") as archive:
+        assert len(archive.infolist()) == 70_000
+        assert archive.read("69999.jpg") == b"x"
+    assert len(read_archive(tmp_path / "many.zip").members) == 70_000
+
+
+def test_a_stored_zip_goes_on_beyond_four_gigabytes(tmp_path):
+    """Simulated on a sparse file: the first member is a hole of 4 GiB that takes no room."""
+    path = tmp_path / "large.zip"
+    hole = (4 << 30) + 5
+    with path.open("wb") as file:
+        archive = StoredZip(file)
+        archive._header("hole.json", hole, 0)
+        file.seek(hole, os.SEEK_CUR)
+        archive.size += hole
+        archive.add("after.jpg", b"after", zipfile.crc32(b"after"))
+        archive.close()
+    with zipfile.ZipFile(path) as opened:
+        assert opened.getinfo("hole.json").file_size == hole
+        assert opened.getinfo("after.jpg").header_offset > hole
+        assert opened.read("after.jpg") == b"after"

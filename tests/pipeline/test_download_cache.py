@@ -1,0 +1,110 @@
+"""What is kept of downloads, how it gets into artifacts, and what is asked of Google Drive."""
+
+import inspect
+import os
+import shutil
+from pathlib import Path
+
+import gdown
+import pytest
+
+from pipeline import drive
+from pipeline.download_cache import link_or_copy, safe_name, whole_folder
+from pipeline.errors import SourceError
+
+
+@pytest.mark.parametrize(
+    ("given", "safe"),
+    [
+        ("/a/b/images.zip", "images.zip"),
+        ("..", "download"),
+        ("../../etc/passwd", "passwd"),
+        ("c:\\evil\\x y.zip", "x y.zip"),
+        ("", "download"),
+        (".hidden", "hidden"),
+        ("a\nb.zip", "a_b.zip"),
+        ("ü" * 3 + ".zip", "___.zip"),
+    ],
+)
+def test_a_server_s_name_for_a_file_is_only_a_name(given, safe):
+    assert safe_name(given) == safe
+
+
+def test_a_file_system_that_can_t_link_gets_a_copy(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"x")
+
+    def refuse(*_):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    link_or_copy(tmp_path / "file", tmp_path / "files" / "file")
+    assert (tmp_path / "files" / "file").read_bytes() == b"x"
+
+
+def test_a_copy_that_finds_the_disk_full_leaves_nothing(tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"x")
+
+    def refuse(number):
+        def fail(_, target):
+            Path(target).write_bytes(b"half") if number == 28 else None
+            raise OSError(number, os.strerror(number))
+
+        return fail
+
+    monkeypatch.setattr(os, "link", refuse(18))
+    monkeypatch.setattr(shutil, "copyfile", refuse(28))
+    with pytest.raises(OSError, match="No space left"):
+        link_or_copy(tmp_path / "file", tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_folder_is_filled_whole_or_not_at_all(tmp_path):
+    def fail(folder):
+        (folder / "half").write_bytes(b"")
+        raise RuntimeError("interrupted")
+
+    with pytest.raises(RuntimeError):
+        whole_folder(tmp_path / "sample", "the sample", fail)
+    assert not (tmp_path / "sample").exists()
+    whole_folder(tmp_path / "sample", "the sample", lambda folder: (folder / "whole").write_bytes(b""))
+    whole_folder(tmp_path / "sample", "the sample", fail)
+    assert [path.name for path in (tmp_path / "sample").iterdir()] == ["whole"]
+
+
+DRIVE_ID = "1aB-cD_eF0123456789"
+
+
+def test_a_drive_file_is_fetched_once_by_its_id(tmp_path, monkeypatch):
+    """Drive itself can't be had in a test: this shows what is asked of gdown and what is made of its answer."""
+    calls = []
+
+    def fake(**asked):
+        calls.append(asked)
+        asked["progress"](3, 6)
+        file = Path(asked["output"], "labels export.json")
+        file.write_bytes(b'{"a":1}')
+        return str(file)
+
+    monkeypatch.setattr(gdown, "download", fake)
+    file = drive.fetch(DRIVE_ID, "source.images", tmp_path)
+    assert (file.name, file.read_bytes()) == ("labels export.json", b'{"a":1}')
+    assert drive.fetch(DRIVE_ID, "source.images", tmp_path) == file
+    (asked,) = calls
+    assert (asked["id"], asked["resume"]) == (DRIVE_ID, True)
+
+
+def test_what_is_asked_of_gdown_is_what_it_takes(tmp_path, monkeypatch):
+    calls = []
+    signature = inspect.signature(gdown.download)
+
+    def check(**asked):
+        signature.bind(**asked)
+        calls.append(asked)
+        raise gdown.FileURLRetrievalError("Too many users have viewed\n or downloaded this file")
+
+    monkeypatch.setattr(gdown, "download", check)
+    with pytest.raises(
+        SourceError, match=r"source\.images: gdrive:1aB.* can't be fetched: Too many users have viewed or"
+    ):
+        drive.fetch(DRIVE_ID, "source.images", tmp_path)
+    assert calls

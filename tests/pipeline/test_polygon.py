@@ -1,0 +1,108 @@
+"""Rings: cleaning, clipping, area, bounds, ribbons."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pipeline.geometry import polygon, raster, shapes
+from pipeline.instances import Box
+
+whole_points = st.tuples(st.integers(-30, 60), st.integers(-30, 60))
+whole_rings = st.lists(whole_points, min_size=3, max_size=9).map(lambda points: np.array(points, float))
+
+
+def test_official_rounding_takes_halves_up() -> None:
+    assert polygon.rounded([(0.5, 1.5), (-0.5, 2.4999)]).tolist() == [[1, 2], [0, 2]]
+
+
+def test_a_repeated_closing_vertex_and_repeated_neighbours_are_taken_off() -> None:
+    assert polygon.clean([(0, 0), (4, 0), (4, 0), (4, 4), (0, 0)]).tolist() == [[0, 0], [4, 0], [4, 4]]
+    assert polygon.clean([(1, 1), (1, 1), (1, 1)]).tolist() == [[1, 1]]
+    assert polygon.clean(np.zeros((0, 2))).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("points", "has_area"),
+    [
+        ([(0, 0), (4, 0)], False),
+        ([(0, 0), (4, 0), (9, 0)], False),
+        ([(0, 0), (4, 4), (2, 2), (8, 8)], False),
+        ([(0, 0), (4, 0), (4, 1)], True),
+        ([(0, 0), (4, 4), (4, 0), (0, 4)], True),
+    ],
+)
+def test_vertices_on_one_line_enclose_nothing_but_a_figure_of_eight_does(points: list, has_area: bool) -> None:
+    assert polygon.encloses_area(polygon.clean(points)) is has_area
+
+
+def test_area_and_bounds_of_a_rectangle() -> None:
+    ring = polygon.rectangle(10, 20, 14.5, 22)
+    assert polygon.area(ring) == 9
+    assert polygon.bounds([ring]) == Box(10, 20, 4.5, 2)
+    assert polygon.bounds([ring, ring + 3]) == Box(10, 20, 7.5, 5)
+
+
+def test_a_ring_inside_the_image_is_left_alone() -> None:
+    ring = polygon.rectangle(0, 0, 1280, 720)
+    assert polygon.clip([ring], 1280, 720)[0] is ring
+
+
+def test_a_vertex_just_outside_is_moved_to_the_border() -> None:
+    (ring,) = polygon.clip([polygon.rectangle(1270, -3, 1280.64, 10)], 1280, 720)
+    assert polygon.bounds([ring]) == Box(1270, 0, 10, 10)
+
+
+def test_a_ring_outside_or_touching_only_the_border_is_left_out() -> None:
+    outside = [polygon.rectangle(-9, 0, -1, 5), polygon.rectangle(-9, 0, 0, 5), polygon.rectangle(0, 720, 5, 730)]
+    assert polygon.clip(outside, 1280, 720) == ()
+
+
+def test_a_triangle_is_cut_where_its_sides_cross_the_border() -> None:
+    (ring,) = polygon.clip([np.array([(5.0, -5.0), (10.0, 5.0), (0.0, 5.0)])], 20, 20)
+    assert sorted(ring.tolist()) == [[0, 5], [2.5, 0], [7.5, 0], [10, 5]]
+
+
+def doubles_back(ring: np.ndarray) -> bool:
+    """Whether two sides in a row lie on one another: such a spike has no area, but is drawn."""
+    sides = np.roll(ring, -1, axis=0) - ring
+    following = np.roll(sides, -1, axis=0)
+    across = sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]
+    return bool(((across == 0) & ((sides * following).sum(axis=1) <= 0)).any())
+
+
+@given(whole_rings)
+def test_clipping_changes_no_pixel_inside(ring: np.ndarray) -> None:
+    assume(not doubles_back(ring))
+    wide = raster.mask([ring + 30], 90, 90)[30:54, 30:62]
+    assert (raster.mask(polygon.clip([ring], 32, 24), 24, 32) == wide).all()
+
+
+@given(whole_rings)
+def test_a_clipped_ring_lies_inside_and_stays_when_clipped_again(ring: np.ndarray) -> None:
+    for inside in polygon.clip([ring], 32, 24):
+        assert (inside >= 0).all()
+        assert (inside <= (32, 24)).all()
+        assert polygon.clip([inside], 32, 24)[0] is inside
+
+
+def test_a_line_becomes_a_ribbon_of_its_width() -> None:
+    ring = polygon.ribbon(np.array([(0.0, 0.0), (10.0, 0.0)]), 4)
+    assert sorted(ring.tolist()) == [[0, -2], [0, 2], [10, -2], [10, 2]]
+
+
+def test_a_ribbon_that_turns_back_on_itself_is_finite() -> None:
+    assert np.isfinite(polygon.ribbon(np.array([(0.0, 0.0), (10.0, 0.0), (0.0, 0.0)]), 4)).all()
+
+
+def test_a_circle_stays_within_the_tolerance() -> None:
+    ring = shapes.ellipse(50, 60, 40, 40, 0, 0.5)
+    middles = (ring + np.roll(ring, 1, axis=0)) / 2
+    assert np.hypot(*(ring - (50, 60)).T) == pytest.approx(40)
+    assert np.hypot(*(middles - (50, 60)).T).min() >= 39.5
+
+
+def test_an_ellipse_turns_from_x_towards_y() -> None:
+    ring = shapes.ellipse(0, 0, 10, 2, np.pi / 2, 0.1)
+    assert polygon.bounds([ring]).height == pytest.approx(20, abs=0.2)
+    assert polygon.bounds([ring]).width == pytest.approx(4, abs=0.2)

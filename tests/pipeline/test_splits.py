@@ -1,0 +1,153 @@
+"""Which image goes to train, val or test, and what never lies on both sides."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import EmptyDatasetError
+from pipeline.recipe import Dataset
+from pipeline.splits import NO_SPLIT, OVER_LIMIT, LabelledFile, divide, video_in_name, videos
+
+
+def files(*names: str, split: str | None = None) -> list[LabelledFile]:
+    return [LabelledFile(name, f"bytes of {name}", split) for name in names]
+
+
+def named(images: list[LabelledFile], positions: list[int]) -> list[str]:
+    return [images[position].image for position in positions]
+
+
+@pytest.mark.parametrize(
+    ("name", "video"),
+    [
+        ("00091078-875c1f73-0000166.jpg", "00091078-875c1f73"),
+        ("b1c66a42-6f7d68ca.jpg", None),
+        ("b1c66a42-61782345.jpg", None),
+        ("drive_frame_12.jpg", "drive"),
+        ("drive-frame12.png", "drive"),
+        ("town_000123.jpg", "town"),
+        ("Bacterial_leaf_blight28.JPG", None),
+        ("IMG_1234.jpg", None),
+        ("1.jpg", None),
+        ("0000123.jpg", None),
+    ],
+)
+def test_a_frame_is_known_by_its_name(name: str, video: str | None) -> None:
+    assert video_in_name(name) == video
+
+
+def test_numbered_names_that_make_one_video_of_everything_prove_nothing() -> None:
+    assert videos(files("IMG_00001.jpg", "IMG_00002.jpg")) == [None, None]
+    assert videos(files("a_00001.jpg", "b_00001.jpg", "c.jpg")) == ["a", "b", None]
+    assert set(videos(files("00091078-875c1f73-0000166.jpg", "00091078-875c1f73-0000167.jpg"))) == {"00091078-875c1f73"}
+
+
+def test_auto_follows_folders_that_say_train_and_val() -> None:
+    images = [*files("a.jpg", "b.jpg", split="train"), *files("c.jpg", split="val"), *files("d.jpg")]
+    division = divide(images, Dataset(), seed=1)
+    assert division.method == "path"
+    assert named(images, division.members["train"]) == ["a.jpg", "b.jpg"]
+    assert named(images, division.members["val"]) == ["c.jpg"]
+    assert division.set_aside == [(3, NO_SPLIT)]
+
+
+def test_auto_draws_where_only_one_split_has_a_folder() -> None:
+    images = files(*(f"{number}.jpg" for number in range(16)), split="val")
+    division = divide(images, Dataset(), seed=1)
+    assert division.method == "hash"
+    assert division.members["train"]
+    assert division.members["val"]
+
+
+def test_path_says_which_folder_is_missing() -> None:
+    with pytest.raises(EmptyDatasetError, match="no labelled image in a folder called val; use hash"):
+        divide(files("a.jpg", "b.jpg", split="train"), Dataset(split="path"), seed=1)
+
+
+def test_all_in_both_is_the_same_images_twice() -> None:
+    division = divide(files("b.jpg", "a.jpg"), Dataset(split="all_in_both"), seed=1)
+    assert division.members == {"train": [1, 0], "val": [1, 0], "test": []}
+
+
+def test_one_video_alone_cannot_be_drawn_apart() -> None:
+    frames = [LabelledFile(f"{number}.jpg", str(number), None, video="v") for number in range(6)]
+    with pytest.raises(EmptyDatasetError, match="use all_in_both"):
+        divide(frames, Dataset(split="hash"), seed=1)
+
+
+def test_two_images_give_one_to_each_side() -> None:
+    for seed in range(20):
+        division = divide(files("a.jpg", "b.jpg"), Dataset(split="hash"), seed)
+        assert [len(division.members[split]) for split in ("train", "val", "test")] == [1, 1, 0]
+
+
+def test_three_images_can_fill_three_splits() -> None:
+    for seed in range(20):
+        division = divide(files("a.jpg", "b.jpg", "c.jpg"), Dataset(split="hash", test_fraction=0.1), seed)
+        assert [len(division.members[split]) for split in ("train", "val", "test")] == [1, 1, 1]
+
+
+def test_more_images_move_none_of_the_others() -> None:
+    few = files(*(f"{number}.jpg" for number in range(200)))
+    many = files(*(f"{number}.jpg" for number in range(400)))
+    of_few, of_many = (set(named(images, divide(images, Dataset(), 7).members["val"])) for images in (few, many))
+    assert of_few == of_many & {image.image for image in few}
+    assert 25 <= len(of_many) <= 55
+
+
+def test_a_copy_of_a_val_image_leaves_train() -> None:
+    images = [
+        LabelledFile("a.jpg", "same", "train"),
+        LabelledFile("b.jpg", "other", "train"),
+        LabelledFile("c.jpg", "same", "val"),
+    ]
+    division = divide(images, Dataset(), seed=1)
+    assert named(images, division.members["train"]) == ["b.jpg"]
+    assert division.set_aside == [(0, "the same bytes are in val")]
+
+
+def test_a_split_that_is_nothing_but_copies_is_refused() -> None:
+    images = [LabelledFile("a.jpg", "same", "train"), LabelledFile("c.jpg", "same", "val")]
+    with pytest.raises(EmptyDatasetError, match="each image of train is also in another split"):
+        divide(images, Dataset(), seed=1)
+
+
+def test_a_video_that_the_labels_name_is_not_in_train_and_val() -> None:
+    images = [
+        LabelledFile("a.jpg", "1", "train", video="v"),
+        LabelledFile("b.jpg", "2", "train"),
+        LabelledFile("c.jpg", "3", "val", video="v"),
+    ]
+    division = divide(images, Dataset(), seed=1)
+    assert division.set_aside == [(0, "its video is in val")]
+
+
+def test_a_higher_limit_keeps_what_a_lower_one_kept() -> None:
+    images = [*files(*(f"{number}.jpg" for number in range(30)), split="train"), *files("v.jpg", split="val")]
+    few, more = (divide(images, Dataset(limit={"train": limit}), seed=3) for limit in (5, 9))
+    assert len(few.members["train"]) == 5
+    assert set(few.members["train"]) < set(more.members["train"])
+    assert sum(reason == OVER_LIMIT for _, reason in few.set_aside) == 25
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    frames=st.lists(st.tuples(st.sampled_from("uvwxyz"), st.integers(0, 99)), min_size=1, max_size=40, unique=True),
+    val=st.floats(0.01, 0.5),
+    test=st.floats(0, 0.4),
+)
+def test_videos_stay_whole_and_nothing_is_lost(
+    seed: int, frames: list[tuple[str, int]], val: float, test: float
+) -> None:
+    images = [LabelledFile(f"{video}{number}.jpg", f"{video}{number}", None, video) for video, number in frames]
+    dataset = Dataset(split="hash", val_fraction=val, test_fraction=test)
+    if len({video for video, _ in frames}) < 2:
+        with pytest.raises(EmptyDatasetError):
+            divide(images, dataset, seed)
+        return
+    members = divide(images, dataset, seed).members
+    assert sorted(position for positions in members.values() for position in positions) == list(range(len(images)))
+    sides = [{images[position].video for position in positions} for positions in members.values()]
+    assert sum(map(len, sides)) == len(set().union(*sides))
+    assert members["train"]
+    assert members["val"]
