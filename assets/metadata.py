@@ -13,7 +13,7 @@ from pipeline.stages import Stage
 LARGEST_PICTURE = 50_000
 """Bytes; pictures live in the event log."""
 
-CHECKS = {"filtered_labels": ("masks_not_boxes", "rejected_share")}
+CHECKS = {"filtered_labels": ("masks_not_boxes", "rejected_share", "classes_in_every_split")}
 """Checks that a stage always reports."""
 
 

@@ -3,6 +3,7 @@
 Weights for detection are files of their own, in the original's layout: see `weights`.
 """
 
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -136,5 +137,5 @@ def _variables(model: Any) -> dict[str, list[Any]]:
 
 def newest_run(model_dir: Path | str, name: str) -> Path | None:
     """Return the newest folder `<name><timestamp>` in `model_dir` that holds a training state, or None."""
-    folders = [path.parent for path in Path(model_dir).glob(f"{name.lower()}[0-9]*/{STATE_FILE}")]
+    folders = [path.parent for path in Path(model_dir).glob(f"{glob.escape(name.lower())}[0-9]*/{STATE_FILE}")]
     return max(folders, key=lambda folder: folder.name, default=None)

@@ -116,6 +116,7 @@ class Config:
     ROI_FILL_WITH_NEGATIVES = False  # False keeps negatives in proportion to the positives that were found
     ROI_GROUND_TRUTH_COPIES = 0  # 1: the ground truth joins the proposals; each one more: a jittered copy
     ROI_GROUND_TRUTH_JITTER = 0.15  # largest shift, and change of size, of such a copy relative to its size
+    MASK_LOSS_SATURATES = True  # pixels that are certain to 1e-7 stop learning, as the original's on probabilities did
     PADDED_ROIS_ARE_BACKGROUND = True  # class loss counts the zero-padded regions, as the original did
 
     # New: optimisation (mrcnn.training builds the optimizer)
@@ -218,6 +219,7 @@ class NarrowConfig(Config):
     ROI_POSITIVE_RATIO = 0.25
     ROI_FILL_WITH_NEGATIVES = True
     PADDED_ROIS_ARE_BACKGROUND = False
+    MASK_LOSS_SATURATES = False
     MINI_MASK_SHAPE = (56, 56)
     DETECTION_MIN_CONFIDENCE = 0.05
     DETECTION_NMS_THRESHOLD = 0.5

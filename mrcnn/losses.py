@@ -8,6 +8,8 @@ import tensorflow as tf
 
 LOSSES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
 
+CERTAINTY = 1e-7
+
 
 def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Mean of values by weights of the same shape; 0 where all weights are 0."""
@@ -62,8 +64,14 @@ def mrcnn_bbox_loss(class_ids: tf.Tensor, wanted: tf.Tensor, deltas: tf.Tensor) 
     return weighted_mean(tf.reduce_mean(smooth_l1(wanted, of_class), axis=-1), class_ids > 0)
 
 
-def mrcnn_mask_loss(wanted: tf.Tensor, logits: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-    """Binary cross entropy, the mean over pixels: wanted and logits [K, h, w] of each region's class, counts [K]."""
+def mrcnn_mask_loss(wanted: tf.Tensor, logits: tf.Tensor, counts: tf.Tensor, saturates: bool = False) -> tf.Tensor:
+    """Binary cross entropy, the mean over pixels: wanted and logits [K, h, w] of each region's class, counts [K].
+
+    With `saturates` it is computed from float32 probabilities kept CERTAINTY away from 0 and 1, as the original did.
+    """
+    if saturates:
+        probability = tf.clip_by_value(tf.sigmoid(logits), CERTAINTY, 1.0 - CERTAINTY)
+        logits = tf.math.log(probability / (1.0 - probability))
     entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=logits)
     return weighted_mean(tf.reduce_mean(entropy, axis=(1, 2)), counts)
 

@@ -124,7 +124,7 @@ def network_losses(inputs: Sequence[tf.Tensor], outputs: dict[str, tf.Tensor], c
         "mrcnn_class_loss": losses.mrcnn_class_loss(class_ids, logits, meta[:, FIRST_ACTIVE_CLASS:], counts),
         "mrcnn_bbox_loss": losses.mrcnn_bbox_loss(class_ids, outputs["target_deltas"], deltas),
         "mrcnn_mask_loss": losses.mrcnn_mask_loss(
-            outputs["target_masks"], outputs["mask_logits"], outputs["mask_counts"]
+            outputs["target_masks"], outputs["mask_logits"], outputs["mask_counts"], config.MASK_LOSS_SATURATES
         ),
     }
 

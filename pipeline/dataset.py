@@ -7,7 +7,6 @@ import hashlib
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,29 +20,22 @@ from pipeline.errors import ArtifactError, EmptyDatasetError
 from pipeline.files import whole_file
 from pipeline.image_index import INDEX, IndexedImage, Split, read_index
 from pipeline.image_store import ImageStore
-from pipeline.parallel import ordered_map
+from pipeline.parallel import in_batches, ordered_map
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
-from pipeline.stored_zip import StoredZip
+from pipeline.stored_zip import Slot, StoredZip
 from pipeline.summary import Summary
 
 ARCHIVE = "images.zip"
 VIA_FILE = "via_region_data.json"
+IMAGES_AT_ONCE = 8
+"""Images read and written by a thread at a time: about as many bytes as its cache holds."""
 
 
 class _ViaEntry(msgspec.Struct):
     """Of an image's entry in a VIA file, only its name: the regions are not even parsed."""
 
     filename: str
-
-
-@dataclass(frozen=True)
-class Copied:
-    """An image's bytes on their way into the archive."""
-
-    member: str
-    data: bytes
-    crc32: int
 
 
 def build(recipe: Recipe, filtered_labels: Path, via_train: Path, via_val: Path, raw_images: Path, out: Path) -> None:
@@ -114,19 +106,23 @@ def _names(via_file: Path) -> list[str]:
 def _write_members(
     archive: StoredZip, images: dict[Split, list[IndexedImage]], via_files: dict[Split, Path], store: ImageStore
 ) -> None:
-    def copied(member: tuple[str, IndexedImage]) -> Copied:
-        name, image = member
-        return Copied(name, _verified(store, image), image.crc32)
+    def copy(group: list[tuple[Slot, IndexedImage]]) -> int:
+        contents = [_verified(store, image) for _, image in group]
+        archive.fill([slot for slot, _ in group], contents)
+        return sum(map(len, contents))
 
     total = sum(image.size for chosen in images.values() for image in chosen)
     with Progress(f"writing {ARCHIVE}", total, "B") as bar:
         for split in sorted(images):
-            folder = f"images/{split}"
-            members = ((f"{folder}/{image.image}", image) for image in images[split])
-            for image in ordered_map(copied, members):
-                archive.add(image.member, image.data, image.crc32)
-                bar.advance(len(image.data))
-            archive.add_file(f"{folder}/{VIA_FILE}", via_files[split])
+            slots = _slots(archive, f"images/{split}", images[split])
+            for size in ordered_map(copy, in_batches(slots, IMAGES_AT_ONCE), batch_size=1):
+                bar.advance(size)
+            archive.add_file(f"images/{split}/{VIA_FILE}", via_files[split])
+
+
+def _slots(archive: StoredZip, folder: str, images: list[IndexedImage]) -> Iterator[tuple[Slot, IndexedImage]]:
+    for image in images:
+        yield archive.reserve(f"{folder}/{image.image}", image.size, image.crc32), image
 
 
 def _verified(store: ImageStore, image: IndexedImage) -> bytes:

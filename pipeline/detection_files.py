@@ -88,7 +88,10 @@ def outlines(mask: Rle) -> list[Ring]:
 
     from pipeline.geometry import contours
 
-    traced = [ring.astype(np.int32) for ring in contours.trace(mask.pixels())]
+    box = mask.box
+    left, top, right, bottom = int(box.x), int(box.y), int(box.x + box.width), int(box.y + box.height)
+    corner, inside = np.array([left, top]), mask.pixels()[top:bottom, left:right]
+    traced = [(ring + corner).astype(np.int32) for ring in contours.trace(inside)]
     least = LEAST_PART * sum(float(cv2.contourArea(ring)) for ring in traced)
     smooth = [
         cv2.approxPolyDP(ring, SMOOTHING, closed=True).reshape(-1, 2)

@@ -179,7 +179,7 @@ def _content(frame: LabelledImage) -> int:
 
 
 def image_attributes(frame: LabelledImage) -> dict[str, Any]:
-    """Return the attributes of the image, without its video, and with what `via_format.file_attributes` packed as JSON."""
+    """Return the image's attributes, without its video, with those that `via_format.file_attributes` packed as JSON."""
     attributes = {key: value for key, value in frame.attributes.items() if key != "video"}
     packed = attributes.get("attributes")
     try:

@@ -69,11 +69,16 @@ class Match:
 
 
 def split_in_path(parts: Sequence[str]) -> str | None:
-    """Return train, val or test where a word of the path says so: `det_val.json` as well as `val/labels.json`."""
-    for part in reversed(parts):
-        words = {SPLIT_FOLDERS[word] for word in re.split(r"[^a-z]+", part.lower()) if word in SPLIT_FOLDERS}
-        if len(words) == 1:
-            return words.pop()
+    """Return train, val or test where a file's name has the word, or a folder that name: the nearest that says one.
+
+    `det_val.json` and `val/labels.json` are of val; `test_drive/labels.json` is of no split.
+    """
+    for depth, part in enumerate(reversed(parts)):
+        is_file = not depth or part.lower().endswith(".zip")
+        words = re.split(r"[^a-z]+", part.lower()) if is_file else [part.lower()]
+        said = {SPLIT_FOLDERS[word] for word in words if word in SPLIT_FOLDERS}
+        if len(said) == 1:
+            return said.pop()
     return None
 
 

@@ -20,7 +20,7 @@ from pipeline.image_index import REJECTED as RAW_REJECTED
 from pipeline.instance_store import InstanceStore
 from pipeline.label_frames import Frame, FrameCollector
 from pipeline.label_matching import ImageNames, KnownImage
-from pipeline.label_sources import read_sources
+from pipeline.label_sources import LabelSource, read_sources
 from pipeline.label_summary import Tally
 from pipeline.progress import Progress
 from pipeline.recipe import Labels, Recipe
@@ -62,14 +62,14 @@ def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None
     model; the recipe's order of categories is the order of class ids (`class_names`). Raises LabelFileError for a label
     file that can't be read, and EmptyDatasetError when no instance is left or a split is empty.
     """
-    index = read_index(raw_images)
+    index, label_sources = read_index(raw_images), read_sources(raw_labels)
     with ExitStack() as stack:
         rejections = stack.enter_context(Rejections(out / REJECTED_FILE))
         store = stack.enter_context(InstanceStore(out / ".instances.arrow"))
         collector = FrameCollector(recipe.labels, index, image_names(index, raw_images), store, rejections)
-        collector.collect(read_sources(raw_labels))
+        collector.collect(label_sources)
         store.finish()
-        _refuse_no_instance(recipe, collector, rejections)
+        _refuse_no_instance(recipe, label_sources, collector, rejections)
         method, kept = _divided(recipe, index, collector.frames, rejections)
         tally = Tally(method, collector.unwanted)
         _write_labels(kept, store, out, tally)
@@ -177,18 +177,26 @@ def _write_images(kept: dict[str, list[Kept]], index: pa.Table, out: Path) -> No
             writer.write(rows.append_column("attributes", texts([each.frame.attributes for each in images])))
 
 
-def _refuse_no_instance(recipe: Recipe, collector: FrameCollector, rejections: Rejections) -> None:
+def _refuse_no_instance(
+    recipe: Recipe, label_sources: Sequence[LabelSource], collector: FrameCollector, rejections: Rejections
+) -> None:
     """Raise EmptyDatasetError when there is nothing to learn, saying what the labels hold instead."""
     if any(frame.stored.count for frame in collector.frames.values()):
         return
     wanted = ", ".join(recipe.labels.categories) or "any category"
+    read = ", ".join(source.entry for source in label_sources)
     if not collector.frames:
-        raise EmptyDatasetError(
-            f"none of the labels in {', '.join(recipe.source.labels)} is of an image in "
-            f"{', '.join(recipe.source.images)}"
-        )
+        raise EmptyDatasetError(f"none of the labels in {read} is of an image in {', '.join(recipe.source.images)}")
     left_out = [f"{count} left out: {reason}" for reason, count in rejections.by_reason.most_common(3)]
     raise EmptyDatasetError(
-        f"labels.categories: no label of {wanted} is usable in {', '.join(recipe.source.labels)} "
+        f"labels.categories: no label of {wanted} is usable in {read} "
         f"({'; '.join([f'{collector.unwanted} are of other categories', *left_out])})"
     )
+
+
+if __name__ == "__main__":
+    import sys
+
+    from pipeline.program import main
+
+    sys.exit(main("filtered_labels"))

@@ -17,15 +17,15 @@ BATCH = 32
 
 
 def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int | None = None
+    function: Callable[[Item], Result], items: Iterable[Item], batch_size: int = BATCH, threads: int | None = None
 ) -> Iterator[Result]:
     """Yield `function(item)` in the order of `items`, computed ahead on `threads` threads (default: the cores, 2 to 8).
 
-    At most two batches of 32 results a thread wait to be taken. An exception of `function` is raised here, and what
+    At most two batches of results a thread wait to be taken. An exception of `function` is raised here, and what
     was not begun yet is dropped.
     """
     threads = threads or min(8, max(2, os.cpu_count() or 2))
-    batches = _batches(items)
+    batches = in_batches(items, batch_size)
     waiting: deque[Future[list[Result]]] = deque()
     pool = ThreadPoolExecutor(threads)
     try:
@@ -39,9 +39,10 @@ def ordered_map(
         pool.shutdown(cancel_futures=True)
 
 
-def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield the items in lists of `size`, the last of which may be shorter."""
     iterator = iter(items)
-    while batch := list(islice(iterator, BATCH)):
+    while batch := list(islice(iterator, size)):
         yield batch
 
 

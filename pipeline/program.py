@@ -81,8 +81,8 @@ def main(stage: str, argv: Sequence[str] | None = None) -> int:
                 raise
             _say(out, no_space(error.filename or out))
             return EXIT_NO_SPACE
-        except KeyboardInterrupt:
-            _say(out, f"{stage} was interrupted")
+        except KeyboardInterrupt as stop:
+            _say(out, f"{stage} was interrupted" + (f": {stop}" if str(stop) else ""))
             return EXIT_INTERRUPTED
     return 0
 

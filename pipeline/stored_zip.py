@@ -3,8 +3,12 @@
 Faster than `zipfile` for many small members, since their CRC is known beforehand. What is put in lives elsewhere.
 """
 
+import os
 import struct
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,23 +30,48 @@ END_64 = struct.Struct("<4sQ2H2I4Q")
 LOCATOR_64 = struct.Struct("<4sIQI")
 
 
+@dataclass(frozen=True)
+class Slot:
+    """The room of a member in the archive: where it starts, and its header, which its content follows."""
+
+    offset: int
+    header: bytes
+
+
 class StoredZip:
     """A zip archive being written to `file`, which must be empty; `close` writes its directory.
 
-    The layout is that of PKWARE's APPNOTE.TXT: local headers 4.3.7, directory 4.3.12, ZIP64 4.3.14 and 4.5.3.
+    Room is reserved in order by one thread and filled in any order by several, since sizes are known beforehand. The
+    layout is that of PKWARE's APPNOTE.TXT: local headers 4.3.7, directory 4.3.12, ZIP64 4.3.14 and 4.5.3.
     """
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+        self._descriptor = file.fileno()
         self._directory: list[bytes] = []
         self.size = 0
-        """Bytes written so far."""
+        """Bytes reserved so far."""
 
-    def add(self, name: str, data: bytes, crc32: int) -> None:
-        """Append a member; `crc32` is that of `data`."""
-        self._header(name, len(data), crc32)
-        self._file.write(data)
-        self.size += len(data)
+    def reserve(self, name: str, size: int, crc32: int) -> Slot:
+        """Append room for a member of `size` bytes whose CRC is `crc32`."""
+        encoded = name.encode()
+        large = size >= LIMIT_32
+        offset = self.size
+        need = ZIP64 if large or offset >= LIMIT_32 else PLAIN
+        shown = min(size, LIMIT_32)
+        flags = 0 if name.isascii() else UTF_8
+        common = (need, flags, 0, 0, FIRST_OF_1980, crc32, shown, shown, len(encoded))
+        extra = struct.pack("<2H2Q", 1, 16, size, size) if large else b""
+        header = LOCAL.pack(b"PK\x03\x04", *common, len(extra)) + encoded + extra
+        extra = _central_extra(size, offset)
+        place = (len(extra), 0, 0, 0, READABLE_FILE, min(offset, LIMIT_32))
+        self._directory.append(CENTRAL.pack(b"PK\x01\x02", ON_UNIX | need, *common, *place) + encoded + extra)
+        self.size += len(header) + size
+        return Slot(offset, header)
+
+    def fill(self, slots: Sequence[Slot], contents: Sequence[bytes]) -> None:
+        """Write the contents of some members (512 at most) that follow one another in the archive."""
+        pieces = [piece for slot, content in zip(slots, contents, strict=True) for piece in (slot.header, content)]
+        _write_at(self._descriptor, pieces, slots[0].offset)
 
     def add_file(self, name: str, path: Path) -> None:
         """Append a file as a member, in pieces: it is read twice, as its CRC stands before it."""
@@ -51,49 +80,37 @@ class StoredZip:
             while chunk := content.read(CHUNK):
                 crc32 = zlib.crc32(chunk, crc32)
                 size += len(chunk)
-            self._header(name, size, crc32)
+            slot = self.reserve(name, size, crc32)
+            at = slot.offset
             content.seek(0)
-            while chunk := content.read(CHUNK):
-                self._file.write(chunk)
-        self.size += size
+            for piece in chain([slot.header], iter(lambda: content.read(CHUNK), b"")):
+                _write_at(self._descriptor, [piece], at)
+                at += len(piece)
 
     def close(self) -> None:
         """Write the directory, with which the archive is complete; `file` itself stays open."""
-        start = self.size
-        for entry in self._directory:
-            self._write(entry)
-        count, length = len(self._directory), self.size - start
-        if count >= LIMIT_16 or start >= LIMIT_32 or length >= LIMIT_32:
-            where = self.size
-            self._write(
-                END_64.pack(b"PK\x06\x06", END_64.size - 12, ON_UNIX | ZIP64, ZIP64, 0, 0, count, count, length, start)
-            )
-            self._write(LOCATOR_64.pack(b"PK\x06\x07", 0, where, 1))
-        count, length, start = min(count, LIMIT_16), min(length, LIMIT_32), min(start, LIMIT_32)
-        self._write(END.pack(b"PK\x05\x06", 0, 0, count, count, length, start, 0))
+        start, count = self.size, len(self._directory)
+        directory = b"".join(self._directory)
+        end = b""
+        if count >= LIMIT_16 or start >= LIMIT_32 or len(directory) >= LIMIT_32:
+            sizes = (0, 0, count, count, len(directory), start)
+            end = END_64.pack(b"PK\x06\x06", END_64.size - 12, ON_UNIX | ZIP64, ZIP64, *sizes)
+            end += LOCATOR_64.pack(b"PK\x06\x07", 0, start + len(directory), 1)
+        shown = min(count, LIMIT_16)
+        end += END.pack(b"PK\x05\x06", 0, 0, shown, shown, min(len(directory), LIMIT_32), min(start, LIMIT_32), 0)
+        _write_at(self._descriptor, [directory, end], start)
+        self.size += len(directory) + len(end)
 
-    def _header(self, name: str, size: int, crc32: int) -> None:
-        encoded = name.encode()
-        offset = self.size
-        large = size >= LIMIT_32
-        need = ZIP64 if large or offset >= LIMIT_32 else PLAIN
-        flags = 0 if name.isascii() else UTF_8
-        extra = struct.pack("<2H2Q", 1, 16, size, size) if large else b""
-        shown = LIMIT_32 if large else size
-        common = (need, flags, 0, 0, FIRST_OF_1980, crc32, shown, shown, len(encoded))
-        self._write(LOCAL.pack(b"PK\x03\x04", *common, len(extra)) + encoded + extra)
-        extra = _central_extra(size, offset)
-        self._directory.append(
-            CENTRAL.pack(
-                b"PK\x01\x02", ON_UNIX | need, *common, len(extra), 0, 0, 0, READABLE_FILE, min(offset, LIMIT_32)
-            )
-            + encoded
-            + extra
-        )
 
-    def _write(self, data: bytes) -> None:
-        self._file.write(data)
-        self.size += len(data)
+def _write_at(descriptor: int, pieces: list[bytes], offset: int) -> None:
+    """Write all of `pieces`, one after the other, from `offset` on: the system may take less than it is given."""
+    written = os.pwritev(descriptor, pieces, offset)
+    if written < sum(map(len, pieces)):
+        rest = memoryview(b"".join(pieces))[written:]
+        while rest:
+            offset += written
+            written = os.pwrite(descriptor, rest, offset)
+            rest = rest[written:]
 
 
 def _central_extra(size: int, offset: int) -> bytes:

@@ -51,7 +51,7 @@ def bounds(rings: Sequence[Ring]) -> Box:
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> Ring:
     """Return the four corners of a box as a ring, in the order of the 2019 script."""
-    return np.array(((left, top), (left, bottom), (right, bottom), (right, top)), np.float64)
+    return np.array((left, top, left, bottom, right, bottom, right, top), np.float64).reshape(4, 2)
 
 
 def clip(rings: Iterable[Ring], width: float, height: float) -> tuple[Ring, ...]:

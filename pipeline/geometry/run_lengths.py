@@ -17,7 +17,7 @@ def decode(counts: str | bytes | Sequence[int], height: int, width: int) -> NDAr
 
     Raises ValueError when the runs don't add up to the image, or the image is larger than `MOST_PIXELS`.
     """
-    if not (0 < height and 0 < width and height * width <= MOST_PIXELS):
+    if not (height > 0 and width > 0 and height * width <= MOST_PIXELS):
         raise ValueError(f"run lengths of a mask of {height} by {width} pixels")
     if isinstance(counts, str):
         counts = counts.encode("ascii")

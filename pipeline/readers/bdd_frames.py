@@ -11,7 +11,7 @@ import msgspec
 from pipeline.instances import Instance, LabelledImage, Rejected
 from pipeline.readers import bdd_label, faults
 from pipeline.readers.bdd_label import Label, LooseLabel
-from pipeline.readers.faults import LabelFault
+from pipeline.readers.faults import LabelError
 from pipeline.readers.json_stream import JsonStream, decode
 from pipeline.readers.options import ReadOptions
 
@@ -85,6 +85,7 @@ def _one(text: bytes) -> Frame | LooseFrame | bytes:
     try:
         return _loose_frame.decode(text)
     except msgspec.ValidationError:
+        msgspec.json.decode(text)  # raises where a number is out of range, which the stream then mends
         return text
 
 
@@ -127,7 +128,7 @@ class LabelReading:
                 self.reject(label_id, faults.NO_IMAGE_NAME, given)
             else:
                 self._instances.append(bdd_label.instance(label, label_id, meant, self._options))
-        except LabelFault as fault:
+        except LabelError as fault:
             self.reject(label_id, fault.reason, given)
 
     def reject(self, label_id: str, reason: str, label: Any) -> None:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from pipeline.geometry import bezier, contours, polygon, run_lengths
 from pipeline.instances import Box, Geometry, Instance, Ring
 from pipeline.readers import faults
-from pipeline.readers.faults import LabelFault
+from pipeline.readers.faults import LabelError
 from pipeline.readers.options import ReadOptions
-from pipeline.vocabulary import Meaning, Wanted, is_line
+from pipeline.vocabulary import DRIVABLE, LANE, Meaning, Wanted, is_line
 
 LINE_WIDTH = 4.0
 """Pixels: how wide an open line (a lane marking) becomes, since a line has no area."""
@@ -27,6 +27,9 @@ _FLAGS = {
     "crowd": "crowd",
     "ignored": "ignored",
 }
+_WITH_KIND = {DRIVABLE: "areaType", LANE: "laneType"}
+"""Categories of 2018 that leave to an attribute what 2020 calls a category."""
+
 _NONE = tuple(msgspec.Raw(text) for text in (b"null", b"[]", b"{}"))
 
 Vertices = list[tuple[float, float]]
@@ -87,14 +90,14 @@ _run_lengths = msgspec.json.Decoder(RunLengths)
 def meaning(label: Label | LooseLabel, wanted: Wanted) -> Meaning | None:
     """Return what the label's category means to the recipe, or None where it isn't wanted.
 
-    Raises LabelFault where it has no category.
+    Raises LabelError where it has no category.
     """
     word = label.category
-    if not isinstance(word, str) or not word.strip():
-        raise LabelFault(faults.NO_CATEGORY)
+    if not isinstance(word, str) or not word or word.isspace():
+        raise LabelError(faults.NO_CATEGORY)
     kind = None
-    if isinstance(label.attributes, dict):
-        kind = label.attributes.get("areaType") or label.attributes.get("laneType")
+    if word in _WITH_KIND and isinstance(label.attributes, dict):
+        kind = label.attributes.get(_WITH_KIND[word])
     return wanted.meaning(word, kind if isinstance(kind, str) else None)
 
 
@@ -102,7 +105,7 @@ def instance(label: Label | LooseLabel, label_id: str, meant: Meaning, options: 
     """Return the instance that a wanted label describes: its polygons, else its mask, else its box as a rectangle.
 
     Vertices and controls are rounded to whole pixels before curves are flattened, as BDD's toolkit does. Raises
-    LabelFault where there is no area.
+    LabelError where there is no area.
     """
     geometry: Geometry = "polygon"
     if label.poly2d and label.poly2d not in _NONE:
@@ -115,7 +118,7 @@ def instance(label: Label | LooseLabel, label_id: str, meant: Meaning, options: 
         box, geometry = _box(label.box2d, options), "box"
         rings = (polygon.rectangle(label.box2d.x1, label.box2d.y1, label.box2d.x2, label.box2d.y2),)
     else:
-        raise LabelFault(faults.NO_GEOMETRY)
+        raise LabelError(faults.NO_GEOMETRY)
     attributes, flags = _attributes(label)
     return Instance(
         id=label_id,
@@ -158,14 +161,14 @@ def _attributes(label: Label | LooseLabel) -> tuple[dict[str, Any], dict[str, bo
 
 def _box(box: Any, options: ReadOptions) -> Box:
     if not isinstance(box, Box2d):
-        raise LabelFault(faults.BOX_NOT_NUMBERS)
+        raise LabelError(faults.BOX_NOT_NUMBERS)
     far = faults.FARTHEST
     if not (-far <= box.x1 <= far and -far <= box.y1 <= far and -far <= box.x2 <= far and -far <= box.y2 <= far):
-        raise LabelFault(faults.TOO_FAR)
+        raise LabelError(faults.TOO_FAR)
     if box.x2 <= box.x1 or box.y2 <= box.y1:
-        raise LabelFault(faults.BOX_WITHOUT_AREA)
+        raise LabelError(faults.BOX_WITHOUT_AREA)
     if options.boxes == "leave_out":
-        raise LabelFault(faults.BOX_LEFT_OUT)
+        raise LabelError(faults.BOX_LEFT_OUT)
     return Box(box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1)
 
 
@@ -179,7 +182,7 @@ def _rings(label: Label | LooseLabel, meant: Meaning, tolerance: float) -> tuple
         if ring is not None and polygon.encloses_area(ring):
             rings.append(ring)
     if not rings:
-        raise LabelFault(faults.LINE_WITHOUT_LENGTH if line else faults.POLYGON_WITHOUT_AREA)
+        raise LabelError(faults.LINE_WITHOUT_LENGTH if line else faults.POLYGON_WITHOUT_AREA)
     return tuple(rings)
 
 
@@ -190,18 +193,18 @@ def _paths(text: bytes) -> list[tuple[Vertices, str | None]]:
             return [(path.vertices, path.types) for path in _poly2d.decode(text)]
         points = _path.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise LabelFault(faults.POLYGON_MALFORMED) from None
+        raise LabelError(faults.POLYGON_MALFORMED) from None
     return [([(x, y) for x, y, _ in points], "".join(letter for _, _, letter in points))]
 
 
 def _flattened(vertices: Vertices, types: str | None, closed: bool, tolerance: float) -> NDArray[np.float64]:
     points = np.array(vertices, np.float64).reshape(-1, 2)
     if len(points) and not (np.abs(points) <= faults.FARTHEST).all():
-        raise LabelFault(faults.TOO_FAR)
+        raise LabelError(faults.TOO_FAR)
     try:
         return bezier.flatten(polygon.rounded(points), types, closed, tolerance)
     except ValueError:
-        raise LabelFault(faults.POLYGON_MALFORMED) from None
+        raise LabelError(faults.POLYGON_MALFORMED) from None
 
 
 def _ribbon(path: NDArray[np.float64]) -> Ring | None:
@@ -215,7 +218,7 @@ def _outlines(text: msgspec.Raw) -> tuple[Ring, ...]:
         mask = _run_lengths.decode(text)
         rings = contours.trace(run_lengths.decode(mask.counts, *mask.size))
     except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
-        raise LabelFault(faults.MASK_MALFORMED) from None
+        raise LabelError(faults.MASK_MALFORMED) from None
     if not rings:
-        raise LabelFault(faults.MASK_EMPTY)
+        raise LabelError(faults.MASK_EMPTY)
     return tuple(rings)

@@ -28,7 +28,7 @@ FARTHEST = 1e6
 """Pixels from the origin that a coordinate may lie."""
 
 
-class LabelFault(Exception):
+class LabelError(Exception):
     """A label that can't be used; `reason` is one of the phrases of this module."""
 
     def __init__(self, reason: str) -> None:

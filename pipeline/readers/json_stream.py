@@ -132,12 +132,11 @@ class JsonStream:
 
     def cut_short(self) -> LabelFileError:
         """Return the error for a text that ends too early."""
-        if not self.byte:
+        length = self._gone + len(self._buffer)
+        if not length:
             return LabelFileError(f"{self.name}: the label file is empty")
-        return LabelFileError(
-            f"{self.name}: the label file is cut short: its JSON is unfinished after byte {self._gone + len(self._buffer)};"
-            " fetch or export it again"
-        )
+        what = f"the label file is cut short: its JSON is unfinished after byte {length}; fetch or export it again"
+        return LabelFileError(f"{self.name}: {what}")
 
     def fault(self, what: str, byte: int | None = None) -> LabelFileError:
         """Return the error for a text that is not JSON here."""
@@ -211,7 +210,7 @@ class JsonStream:
         try:
             return decode_block(text)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return decode_block(mended(text, self))
+            return decode_block(mended(text, self, self.byte - len(text) + 1))
         except RecursionError:
             raise self.fault("nested too deep") from None
 
@@ -267,15 +266,16 @@ def decode(text: bytes, stream: JsonStream) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.decode(mended(text, stream))
+        return msgspec.json.decode(mended(text, stream, stream.byte - len(text)))
     except RecursionError:
         raise stream.fault("nested too deep") from None
 
 
-def mended(text: bytes, stream: JsonStream) -> bytes:
-    """Return `text` as JSON that every parser takes: UTF-8, without NaN and Infinity (null instead), numbers in range.
+def mended(text: bytes, stream: JsonStream, start: int) -> bytes:
+    """Return `text`, which starts at byte `start` of the file, as JSON that every parser takes.
 
-    Bytes that are not UTF-8 are read as Windows-1252. Raises LabelFileError where even so it is not JSON.
+    It is UTF-8, numbers are in range, NaN and Infinity are null. Bytes that are not UTF-8 are read as Windows-1252.
+    Raises LabelFileError where even so it is not JSON.
     """
     try:
         decoded = text.decode("utf-8")
@@ -285,7 +285,7 @@ def mended(text: bytes, stream: JsonStream) -> bytes:
         value = json.loads(decoded, strict=False, parse_constant=_none, parse_int=_integer, parse_float=_number)
         return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
     except json.JSONDecodeError as error:
-        raise stream.fault(error.msg, stream.byte - len(text) + len(decoded[: error.pos].encode())) from None
+        raise stream.fault(error.msg, start + len(decoded[: error.pos].encode())) from None
     except RecursionError:
         raise stream.fault("nested too deep") from None
 
@@ -295,7 +295,7 @@ def _none(_: str) -> None:
 
 
 def _integer(digits: str) -> int | float | None:
-    return int(digits) if len(digits) < 19 else _number(digits)  # noqa: PLR2004
+    return int(digits) if len(digits) < 19 else _number(digits)
 
 
 def _number(digits: str) -> float | None:

@@ -1,4 +1,4 @@
-"""VIA 3 projects: images under `file` and `view`, regions under `metadata`, what their values stand for under `attribute`.
+"""VIA 3 projects: images under `file` and `view`, regions under `metadata`, what values stand for under `attribute`.
 
 They are turned into the entries of VIA 2 and read as those; temporal segments of audio and video are no regions.
 """
@@ -29,9 +29,7 @@ def read(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
     project = decode(stream.value(), stream)
     stream.end()
     entries = _entries(project)
-    attributes = (
-        region["region_attributes"] for entry in entries.values() for region in entry["regions"].values()
-    )
+    attributes = (region["region_attributes"] for entry in entries.values() for region in entry["regions"].values())
     rule = find_rule(attributes, options, {}, stream.name)
     for key, entry in entries.items():
         yield image(key, entry, RegionReading(stream.name, entry["filename"], rule, options))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.readers import faults
-from pipeline.readers.faults import LabelFault
+from pipeline.readers.faults import LabelError
 from pipeline.readers.options import ReadOptions
 
 USUAL = ("name", "class", "type", "category", "label", "class_id")
@@ -37,7 +37,7 @@ class ClassRule:
     options: Options = field(default_factory=dict)
 
     def name_of(self, attributes: Mapping[str, Any]) -> str:
-        """Return the class of a region; raises LabelFault where it has none, or several."""
+        """Return the class of a region; raises LabelError where it has none, or several."""
         if self.constant is not None:
             return self.constant
         if self.attribute is None:
@@ -45,7 +45,7 @@ class ClassRule:
         else:
             names = chosen(attributes.get(self.attribute))
         if len(names) != 1:
-            raise LabelFault(faults.SEVERAL_CLASSES if names else faults.NO_CLASS)
+            raise LabelError(faults.SEVERAL_CLASSES if names else faults.NO_CLASS)
         return self.options.get(self.attribute or "", {}).get(names[0], names[0])
 
 
@@ -61,9 +61,7 @@ def chosen(value: Any) -> list[str]:
     return [] if text.casefold() in UNSET else [text]
 
 
-def find_rule(
-    regions: Iterable[Mapping[str, Any]], options: ReadOptions, declared: Options, name: str
-) -> ClassRule:
+def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declared: Options, name: str) -> ClassRule:
     """Return how the file `name` gives the class, from the attributes of all its regions and the recipe."""
     if options.class_attribute is not None:
         return ClassRule(options.class_attribute, options=declared)

@@ -52,7 +52,7 @@ def image(key: str, entry: Any, reading: RegionReading) -> LabelledImage:
 
 
 def declared_options(attributes: Any) -> Options:
-    """Return what the numbered options of a project's region attributes stand for; ids that are words stay as they are."""
+    """Return what the numbered options of a project's region attributes stand for; ids that are words stay."""
     region = attributes.get("region") if isinstance(attributes, dict) else None
     found = {}
     for name, attribute in region.items() if isinstance(region, dict) else ():
@@ -94,7 +94,7 @@ def _name(key: str, entry: Any) -> str:
 
 
 def _regions(entry: Any) -> list[Region] | None:
-    """Return the regions of an entry, which VIA 1 keeps in an object and VIA 2 in a list; None where they are neither."""
+    """Return the regions of an entry, an object in VIA 1 and a list in VIA 2; None where they are neither."""
     regions = entry.get("regions") if isinstance(entry, dict) else None
     if regions is None:
         return []

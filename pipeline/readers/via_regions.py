@@ -12,7 +12,7 @@ import msgspec
 from pipeline.geometry import polygon
 from pipeline.instances import Geometry, Instance, LabelledImage, Rejected, Ring
 from pipeline.readers import faults
-from pipeline.readers.faults import LabelFault
+from pipeline.readers.faults import LabelError
 from pipeline.readers.options import ReadOptions
 from pipeline.readers.via_classes import OWN, ClassRule
 from pipeline.readers.via_shape import outline
@@ -72,7 +72,7 @@ class RegionReading:
         for region in regions:
             try:
                 self._add(region)
-            except LabelFault as fault:
+            except LabelError as fault:
                 text = {"shape_attributes": region.shape, "region_attributes": region.attributes}
                 self.reject(region.id, fault.reason, text)
 
@@ -102,11 +102,11 @@ class RegionReading:
             self._unwanted += 1
             return
         if not self._name:
-            raise LabelFault(faults.NO_IMAGE_NAME)
+            raise LabelError(faults.NO_IMAGE_NAME)
         ring, kind = outline(region.shape, self._options.curve_tolerance)
         geometry = _geometry(given.get("geometry"), kind)
         if geometry == "box" and self._options.boxes == "leave_out":
-            raise LabelFault(faults.BOX_LEFT_OUT)
+            raise LabelError(faults.BOX_LEFT_OUT)
         shared = given.get("instance")
         instance_id = shared.strip() if isinstance(shared, str) else ""
         key = ("instance", f"{instance_id}\n{meant.category}") if instance_id else ("region", region.id)
@@ -129,7 +129,7 @@ def _geometry(given: Any, kind: Geometry) -> Geometry:
 
 
 def _split(given: Mapping[str, Any], class_attribute: str | None) -> tuple[dict[str, bool], dict[str, Any]]:
-    """Return the flags and the other attributes of a region; a flag that says neither true nor false is one of those."""
+    """Return the flags and the other attributes of a region; a flag neither true nor false is one of those."""
     truths = {True: True, False: False, "true": True, "false": False}
     flags: dict[str, bool] = {}
     rest: dict[str, Any] = {}

@@ -11,23 +11,23 @@ import numpy as np
 from pipeline.geometry import polygon, shapes
 from pipeline.instances import Geometry, Ring
 from pipeline.readers import faults
-from pipeline.readers.faults import LabelFault
+from pipeline.readers.faults import LabelError
 
 
 def outline(shape: Any, tolerance: float) -> tuple[Ring, Geometry]:
     """Return the ring around a shape and what it is; round ones are within `tolerance` pixels.
 
-    A polyline is closed, since it is used for masks. Raises LabelFault for shapes without area, malformed and unknown.
+    A polyline is closed, since it is used for masks. Raises LabelError for shapes without area, malformed and unknown.
     """
     if not isinstance(shape, dict):
-        raise LabelFault(faults.SHAPE_MALFORMED)
+        raise LabelError(faults.SHAPE_MALFORMED)
     kind = shape.get("name", "polygon")
     if kind in ("polygon", "polyline"):
         return _polygon(shape), "polygon"
     if kind == "rect":
         x, y, width, height = _numbers(shape, "x", "y", "width", "height")
         if width <= 0 or height <= 0:
-            raise LabelFault(faults.SHAPE_WITHOUT_AREA)
+            raise LabelError(faults.SHAPE_WITHOUT_AREA)
         return polygon.rectangle(x, y, x + width, y + height), "box"
     if kind == "circle":
         x, y, radius = _numbers(shape, "cx", "cy", "r")
@@ -36,24 +36,24 @@ def outline(shape: Any, tolerance: float) -> tuple[Ring, Geometry]:
         x, y, across, down = _numbers(shape, "cx", "cy", "rx", "ry")
         (angle,) = _numbers(shape, "theta") if "theta" in shape else (0.0,)
         return _ellipse(x, y, across, down, angle, tolerance), "polygon"
-    raise LabelFault(faults.SHAPE_WITHOUT_AREA if kind == "point" else faults.SHAPE_UNKNOWN)
+    raise LabelError(faults.SHAPE_WITHOUT_AREA if kind == "point" else faults.SHAPE_UNKNOWN)
 
 
 def _polygon(shape: dict[str, Any]) -> Ring:
     xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
     if not (isinstance(xs, list) and isinstance(ys, list) and len(xs) == len(ys)):
-        raise LabelFault(faults.SHAPE_MALFORMED)
+        raise LabelError(faults.SHAPE_MALFORMED)
     _check(xs)
     _check(ys)
     ring = polygon.clean(np.array([xs, ys], np.float64).T)
     if not polygon.encloses_area(ring):
-        raise LabelFault(faults.SHAPE_WITHOUT_AREA)
+        raise LabelError(faults.SHAPE_WITHOUT_AREA)
     return ring
 
 
 def _ellipse(x: float, y: float, across: float, down: float, angle: float, tolerance: float) -> Ring:
     if across <= 0 or down <= 0:
-        raise LabelFault(faults.SHAPE_WITHOUT_AREA)
+        raise LabelError(faults.SHAPE_WITHOUT_AREA)
     return shapes.ellipse(x, y, across, down, angle, tolerance)
 
 
@@ -66,6 +66,6 @@ def _numbers(shape: dict[str, Any], *keys: str) -> list[float]:
 def _check(values: list[Any]) -> None:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise LabelFault(faults.SHAPE_MALFORMED)
+            raise LabelError(faults.SHAPE_MALFORMED)
         if not (math.isfinite(value) and abs(value) <= faults.FARTHEST):
-            raise LabelFault(faults.TOO_FAR)
+            raise LabelError(faults.TOO_FAR)

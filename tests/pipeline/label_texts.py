@@ -36,7 +36,12 @@ def read_label(folder: Path, label: Any, chosen: readers.ReadOptions | None = No
 def polygon_label(vertices: Any = SQUARE, types: Any = None, category: Any = "car", **others: Any) -> dict[str, Any]:
     """A label with one polygon."""
     types = "L" * len(vertices) if types is None else types
-    return {"id": "7", "category": category, "poly2d": [{"vertices": vertices, "types": types, "closed": True}], **others}
+    return {
+        "id": "7",
+        "category": category,
+        "poly2d": [{"vertices": vertices, "types": types, "closed": True}],
+        **others,
+    }
 
 
 def via(regions: Any, **entry: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ SQUARE = [(10.0, 10.0), (10.0, 20.0), (20.0, 20.0), (20.0, 10.0)]
 
 
 def folder_with(root: Path, images: list[str] | dict[str, int], label_files: Mapping[str, Any]) -> Path:
-    """Write images (by path; the number seeds the picture) and label files (by path; JSON-able, or bytes) under `root`."""
+    """Write images (by path, with a seed) and label files (by path; JSON-able, or bytes) under `root`."""
     seeds = images if isinstance(images, dict) else {path: number for number, path in enumerate(images)}
     for path, seed in seeds.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from tests.pipeline.small_sources import jpeg, zip_of
 
 QUICK = Patience(tries=3, first_wait=0.01, longest_wait=0.05, connect=2, read=2)
 KEY = "source.images"
+FETCH = "import sys, pathlib; from pipeline.download import fetch; fetch(sys.argv[1], 'key', pathlib.Path(sys.argv[2]))"
 
 
 @pytest.fixture
@@ -236,8 +237,7 @@ def test_a_killed_download_continues(behaviour, downloads):
     behaviour.on_body = waiting.set
     with serving(behaviour) as server:
         address = f"{server}/large.bin"
-        program = "import sys, pathlib; from pipeline.download import fetch; fetch(sys.argv[1], 'k', pathlib.Path(sys.argv[2]))"
-        child = subprocess.Popen([sys.executable, "-c", program, address, downloads])
+        child = subprocess.Popen([sys.executable, "-c", FETCH, address, downloads])
         assert waiting.wait(30)
         deadline = time.monotonic() + 20
         while not any(part.stat().st_size for part in downloads.rglob("content.part")) and time.monotonic() < deadline:

@@ -238,6 +238,30 @@ def test_training_curves_stand_in_the_page_when_there_is_a_history(tmp_path: Pat
     assert "mrcnn mask" in (figures.loss_parts(facts.history) or "")
 
 
+def test_the_stage_asks_the_model_for_what_the_recipe_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, out = tmp_path / "model", tmp_path / "out"
+    model.mkdir()
+    out.mkdir()
+    (model / "model.json").write_text(json.dumps({"name": "streets", "class_names": CLASSES, "config": {}}))
+    asked: dict[str, Any] = {}
+
+    def load(folder: Path, **changes: Any) -> tuple[Detector, tuple[str, ...]]:
+        asked.update(changes, folder=folder)
+        return ToldDetector(everything), CLASSES
+
+    monkeypatch.setattr("pipeline.model_file.load_for_detection", load)
+    recipe = parse({"evaluation": {"min_confidence": 0.1, "max_detections": 7, "batch_size": 3, "overlays": 0}})
+    evaluation.build(recipe, model, squares(tmp_path / "images.zip"), out, FINGERPRINTS)
+    assert asked == {
+        "folder": model,
+        "DETECTION_MIN_CONFIDENCE": 0.1,
+        "DETECTION_MAX_INSTANCES": 7,
+        "IMAGES_PER_GPU": 3,
+    }
+    assert read(out / "metrics.json")["segm"]["AP50"] == 1
+    assert "streets" in (out / "index.html").read_text("utf-8")
+
+
 def test_a_model_folder_without_a_description_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"model\.json"):
         evaluation.model_facts(tmp_path, CLASSES)

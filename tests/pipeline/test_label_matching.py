@@ -18,7 +18,7 @@ from pipeline.label_matching import (
 def known(*paths: str, source: str = "/data/images.zip") -> list[KnownImage]:
     """Return images by their paths; the split is what a folder says, the bytes are all different."""
     return [
-        KnownImage(path.replace("/", "__"), source, path, split_in_path(path.split("/")[:-1]), f"bytes {number}")
+        KnownImage(path.replace("/", "__"), source, path, split_in_path([*path.split("/")[:-1], ""]), f"bytes {number}")
         for number, path in enumerate(paths)
     ]
 
@@ -117,6 +117,8 @@ def test_the_flat_name_under_which_via_was_given_an_image_leads_back_to_it() -> 
         ("training/x.json", "train"),
         ("train_val.json", None),
         ("constrained/x.json", None),
+        ("test_drive/x.json", None),
+        ("labels_val.zip/labels/x.json", "val"),
     ],
 )
 def test_a_path_speaks_of_a_split_by_whole_words(path: str, split: str | None) -> None:

@@ -1,5 +1,6 @@
 """Rings to pixels and back, against hand-worked pixels, other fills, and the masks of real files."""
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -20,7 +21,9 @@ rings = st.lists(st.tuples(st.integers(0, 24), st.integers(0, 20)), min_size=3, 
 
 def pixels(*ring: tuple[float, float], height: int = 6, width: int = 6) -> list[str]:
     """The mask of one ring, a text a row."""
-    return ["".join("#" if each else "." for each in row) for row in raster.mask([np.array(ring, float)], height, width)]
+    return [
+        "".join("#" if each else "." for each in row) for row in raster.mask([np.array(ring, float)], height, width)
+    ]
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
@@ -79,7 +82,10 @@ def test_a_triangle_covers_just_the_pixels_with_a_point_inside_it(points: list) 
     triangle = np.array(points)
     fine = np.stack(np.meshgrid(np.arange(0.05, 24, 0.1), np.arange(0.05, 20, 0.1)), axis=-1)
     edges = np.roll(triangle, -1, axis=0) - triangle
-    sides = [edge[0] * (fine[..., 1] - at[1]) - edge[1] * (fine[..., 0] - at[0]) for at, edge in zip(triangle, edges, strict=True)]
+    sides = [
+        edge[0] * (fine[..., 1] - at[1]) - edge[1] * (fine[..., 0] - at[0])
+        for at, edge in zip(triangle, edges, strict=True)
+    ]
     inside = np.all(np.array(sides) > 1e-9, axis=0) | np.all(np.array(sides) < -1e-9, axis=0)
     sampled = inside.reshape(20, 10, 24, 10).any(axis=(1, 3))
     drawn = raster.mask([triangle], 20, 24)
@@ -146,10 +152,8 @@ def test_run_lengths_that_don_t_add_up_are_refused(counts: str | list[int], heig
 
 @given(st.binary(max_size=40))
 def test_any_bytes_are_run_lengths_or_refused(counts: bytes) -> None:
-    try:
+    with contextlib.suppress(ValueError):
         assert run_lengths.decode(counts, 9, 7).shape == (9, 7)
-    except ValueError:
-        pass
 
 
 def real_labels() -> list[dict]:
@@ -162,10 +166,7 @@ def real_labels() -> list[dict]:
 def drawn(label: dict, tolerance: float) -> np.ndarray:
     """The mask of a label, its curves flattened within `tolerance`."""
     return raster.mask(
-        [
-            bezier.flatten(polygon.rounded(path["vertices"]), path["types"], True, tolerance)
-            for path in label["poly2d"]
-        ],
+        [bezier.flatten(polygon.rounded(path["vertices"]), path["types"], True, tolerance) for path in label["poly2d"]],
         720,
         1280,
     )

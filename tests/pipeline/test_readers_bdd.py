@@ -114,6 +114,11 @@ def test_boxes_can_be_left_out(tmp_path: Path) -> None:
     assert json.loads(found.label) == label
 
 
+def without_nulls(label: Any) -> Any:
+    """The label without keys that are null, which say nothing."""
+    return {key: value for key, value in label.items() if value is not None} if isinstance(label, dict) else label
+
+
 @pytest.mark.parametrize(
     ("label", "reason"),
     [
@@ -154,7 +159,7 @@ def test_a_label_that_can_t_be_used_is_kept_with_its_reason(tmp_path: Path, labe
     found = read_label(tmp_path, label)
     assert isinstance(found, Rejected)
     assert (found.reason, found.image, found.source) == (reason, "a.jpg", "labels.json")
-    assert json.loads(found.label) == label
+    assert without_nulls(json.loads(found.label)) == without_nulls(label)
 
 
 def test_one_bad_label_leaves_its_neighbours_alone(tmp_path: Path) -> None:
@@ -191,7 +196,9 @@ def test_an_image_is_named_by_its_url_where_it_has_no_name(tmp_path: Path) -> No
 def test_wrapper_single_frame_and_list_say_the_same(tmp_path: Path) -> None:
     frame = {"name": "a.jpg", "labels": [polygon_label()], "attributes": {"scene": "city"}}
     shapes = [[frame], {"config": {"a": [1]}, "frames": [frame], "groups": None}, frame, {"frames": [frame]}]
-    ids = [[(image.name, image.attributes, image.instances[0].id) for image in read(tmp_path, shape)] for shape in shapes]
+    ids = [
+        [(image.name, image.attributes, image.instances[0].id) for image in read(tmp_path, shape)] for shape in shapes
+    ]
     assert ids == [[("a.jpg", {"scene": "city"}, "7")]] * 4
 
 
@@ -251,7 +258,10 @@ def test_every_label_of_a_real_file_is_an_instance_of_its_category(file: str) ->
 
 @needs_real
 def test_the_2018_frame_reads_the_same_in_both_of_its_layouts() -> None:
-    layouts = ["legacy_2018/DERIVED_per_image_1cd5d614.json", "legacy_2018/bdd100k_labels_images_REALframe_1cd5d614.json"]
+    layouts = [
+        "legacy_2018/DERIVED_per_image_1cd5d614.json",
+        "legacy_2018/bdd100k_labels_images_REALframe_1cd5d614.json",
+    ]
     one, other = (next(iter(readers.read(BDD / file, None, readers.ReadOptions()))) for file in layouts)
     assert [each.category for each in one.instances] == [each.category for each in other.instances]
     for here, there in zip(one.instances, other.instances, strict=True):

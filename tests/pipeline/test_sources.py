@@ -184,15 +184,13 @@ def test_two_downloads_of_one_name_stay_two_files(tmp_path):
 
 
 def test_a_failure_of_one_source_stops_the_download_of_another(tmp_path, data_folder):
-    """The large file would take 20 s; the missing one ends the wait."""
     slow = Behaviour(content=bytes(20_000_000))
     gone = threading.Event()
     slow.on_body = lambda: gone.wait(20)
     with serving(slow) as one, serving(Behaviour(statuses=[404])) as two:
         start = time.monotonic()
+        threading.Timer(0.3, gone.set).start()
         with pytest.raises(SourceError, match="answered 404"):
-            releasing = threading.Timer(0.3, gone.set)
-            releasing.start()
             sources.obtain(recipe_of(f"{one}/a.zip", f"{two}/b.zip"), "images", tmp_path / "out", data_folder / "d")
         assert time.monotonic() - start < 10
 

@@ -1,4 +1,4 @@
-"""Filtered labels as VIA files: what VIA 1, 2 and 3 need of them, and that nothing is lost on the way there and back."""
+"""Filtered labels as VIA files: what VIA 1, 2 and 3 need of them; nothing is lost on the way there and back."""
 
 import json
 import re
@@ -188,12 +188,12 @@ def test_labels_to_via_and_back_lose_nothing(
         with writer(tmp_path / name) as out:
             for entry in via.entries(index, [rows]):
                 out.write(entry)
-        frames = list(readers.read(tmp_path / name, None, readers.ReadOptions()))
-        assert [frame.name for frame in frames] == images
-        for frame, image in zip(frames, drawn, strict=True):
-            assert frame.rejected == ()
-            assert image_attributes(frame) == weather
-            assert_same(frame.instances, image)
+        found = list(readers.read(tmp_path / name, None, readers.ReadOptions()))
+        assert [each.name for each in found] == images
+        for each, image in zip(found, drawn, strict=True):
+            assert each.rejected == ()
+            assert image_attributes(each) == weather
+            assert_same(each.instances, image)
 
 
 def project_writer(path: Path) -> via.ProjectWriter:

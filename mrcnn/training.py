@@ -1,0 +1,449 @@
+"""Training: the loop over epochs and steps, with validation, checkpoints, early stopping and resuming.
+
+What one step computes is in `network`; batches come from `input_pipeline`, learning rates from `optimizers`.
+"""
+
+import logging
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mrcnn.checkpoints import TrainingState, newest_run, read_state, restore_variables, write_state
+from mrcnn.input_pipeline import BatchLoader
+from mrcnn.interrupts import StopRequest, TrainingInterrupted
+from mrcnn.optimizers import Schedule, build_optimizer
+
+if TYPE_CHECKING:
+    from mrcnn.dataset import Dataset
+
+log = logging.getLogger(__name__)
+
+Logs = dict[str, float]
+OnStep = Callable[[int, int, Logs], None]
+
+_HEADS = r"(mrcnn\_.*)|(rpn\_.*)|(fpn\_.*)"
+LAYERS = {
+    "heads": _HEADS,
+    "3+": rf"(res3.*)|(bn3.*)|(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{_HEADS}",
+    "4+": rf"(res4.*)|(bn4.*)|(res5.*)|(bn5.*)|{_HEADS}",
+    "5+": rf"(res5.*)|(bn5.*)|{_HEADS}",
+    "all": ".*",
+}
+"""Names of sets of layers, and the regular expressions over layer names that they stand for."""
+
+SECONDS_BETWEEN_STATES = 600.0
+STEPS_BETWEEN_READINGS = 10
+"""On a GPU, where reading a loss makes it wait; on a CPU every step is read."""
+
+
+class TrainingDiverged(ArithmeticError):
+    """A loss is not a finite number; nothing was written since the last good epoch."""
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a call of `train` did."""
+
+    history: tuple[Logs, ...]
+    """A row for each finished epoch of the run: epoch (1 …), step, seconds, learning_rate, loss and its parts, and, where
+    it was validated, val_loss and its parts; loss is the sum of its parts."""
+    log_dir: Path
+    last_checkpoint: Path | None
+    best_checkpoint: Path | None
+    """Of the least val_loss (loss, without validation)."""
+    stopped_early: bool = False
+    """By early stopping, or by a callback."""
+
+
+@dataclass(frozen=True)
+class _Options:
+    """The arguments of `train` that the loop needs."""
+
+    epochs: int
+    layers: str
+    keep: str
+    early_stopping: int | None
+    validate_every: int
+    on_step: OnStep | None
+
+
+def train(  # noqa: PLR0913  (the original's signature, and ours behind it)
+    mask_rcnn: Any,
+    train_dataset: "Dataset",
+    val_dataset: "Dataset | None",
+    learning_rate: float | Schedule,
+    epochs: int,
+    layers: str,
+    augmentation: Any = None,
+    custom_callbacks: Sequence[Any] | None = None,
+    no_augmentation_sources: list[str] | None = None,
+    *,
+    resume: bool | Path | str = False,
+    on_step: OnStep | None = None,
+    early_stopping: int | None = None,
+    keep: str = "all",
+    validate_every: int = 1,
+    validation_steps: int | None = None,
+) -> TrainingResult:
+    """Train a `mrcnn.model.MaskRCNN` of mode "training".
+
+    Args:
+        mask_rcnn: the model; its `epoch` grows, its `log_dir` receives the files.
+        train_dataset: prepared; its images without instances are trained on too.
+        val_dataset: prepared, or None: no validation.
+        learning_rate: the rate (LEARNING_RATE_SCHEDULE and WARMUP_STEPS say how it changes over the steps of this
+            call), or a schedule of your own, over steps counted from the first epoch's first.
+        epochs: the number of the epoch to end with, as in the original: all epochs of this model together, those before
+            this call or before its weights were written included. Where that epoch was reached before, nothing is done,
+            and a warning says so.
+        layers: heads, 3+, 4+, 5+, all, or a regular expression over layer names.
+        augmentation: None, a `mrcnn.augmentation.Augmentation`, or an augmenter of imgaug's kind.
+        custom_callbacks: Keras callbacks.
+        no_augmentation_sources: sources of the dataset whose images stay as they are.
+        resume: go on from the state in `log_dir`, else in the newest run folder of the same name in `model_dir`, or in
+            the folder given; without a state, begin. The same call then gives the same weights as if never stopped.
+        on_step: called after every step with steps done and all steps of the stage, and the losses so far.
+        early_stopping: end after so many validations without a smaller val_loss.
+        keep: weights files that stay in `log_dir`: `all`; `best` and last; `last`.
+        validate_every: epochs between validations.
+        validation_steps: batches a validation; without it VALIDATION_STEPS, but no image twice.
+
+    Raises:
+        TrainingDiverged: a loss is not finite.
+        TrainingInterrupted: a KeyboardInterrupt, once the state is on disk after Ctrl-C or SIGTERM.
+        ValueError: the mode, `layers`, `keep` or a dataset is wrong; the state belongs to another configuration.
+    """
+    if mask_rcnn.mode != "training":
+        raise ValueError(f"a model of mode {mask_rcnn.mode!r} can't be trained: create it with mode='training'")
+    if keep not in ("all", "best", "last"):
+        raise ValueError(f"keep={keep!r} is not one of all, best, last")
+    config = mask_rcnn.config
+    options = _Options(epochs, layers, keep, early_stopping, max(1, validate_every), on_step)
+    state = _found_state(mask_rcnn, resume)
+    first_epoch = state.epoch if state else mask_rcnn.epoch
+    if first_epoch >= epochs:
+        return _nothing_to_do(mask_rcnn, epochs, first_epoch, state)
+    begun = _begin(mask_rcnn, state, options, learning_rate)
+    loop = _Loop(
+        mask_rcnn,
+        options,
+        _schedule(config, learning_rate, begun, epochs),
+        BatchLoader(train_dataset, config, True, augmentation, no_augmentation_sources=no_augmentation_sources),
+        _validation_loader(val_dataset, config),
+        validation_steps,
+        begun,
+    )
+    return loop.run(list(custom_callbacks or ()))
+
+
+def layers_regex(layers: str) -> str:
+    """Return the regular expression over layer names that `layers` stands for; ValueError where it is none."""
+    expression = LAYERS.get(layers, layers)
+    try:
+        re.compile(expression)
+    except re.error as error:
+        raise ValueError(f"layers={layers!r} is neither {', '.join(LAYERS)} nor a regular expression ({error})") from None
+    return expression
+
+
+def _found_state(mask_rcnn: Any, resume: bool | Path | str) -> TrainingState | None:
+    """Return the state to go on from, with `log_dir` set to its folder."""
+    if resume is False:
+        return None
+    if resume is True:
+        own = Path(mask_rcnn.log_dir)
+        folder = own if read_state(own) else newest_run(mask_rcnn.model_dir, mask_rcnn.config.NAME)
+    else:
+        folder = Path(resume)
+    state = read_state(folder) if folder else None
+    if state is not None:
+        mask_rcnn.log_dir = str(folder)
+    return state
+
+
+def _nothing_to_do(mask_rcnn: Any, epochs: int, reached: int, state: TrainingState | None) -> TrainingResult:
+    message = (
+        f"nothing is trained: this model has had {reached} epochs already, and epochs={epochs} is the number of the "
+        "epoch to end with, not how many more; ask for a larger one"
+    )
+    if state is None:
+        warnings.warn(message, stacklevel=3)
+    log.warning("%s", message)
+    folder = Path(mask_rcnn.log_dir)
+    mask_rcnn.epoch = max(mask_rcnn.epoch, min(reached, epochs))
+    checkpoint = _checkpoint(folder, mask_rcnn.config.NAME, reached)
+    best = state.best_epoch if state else None
+    return TrainingResult(
+        state.history if state else (),
+        folder,
+        checkpoint if checkpoint.is_file() else None,
+        _checkpoint(folder, mask_rcnn.config.NAME, best) if best else None,
+    )
+
+
+def _begin(
+    mask_rcnn: Any, state: TrainingState | None, options: _Options, learning_rate: float | Schedule
+) -> TrainingState:
+    """Compile the model for this stage and return the state that it begins or goes on with."""
+    import tensorflow as tf  # noqa: PLC0415
+
+    config, model = mask_rcnn.config, mask_rcnn.keras_model
+    if config.DETERMINISTIC:
+        tf.config.experimental.enable_op_determinism()
+        tf.random.set_seed(config.SEED)
+    mask_rcnn.set_trainable(layers_regex(options.layers))
+    with model.distribute_strategy.scope():
+        rate = learning_rate.peak if isinstance(learning_rate, Schedule) else learning_rate
+        model.compile(optimizer=build_optimizer(config, rate), jit_compile=False)
+        model.optimizer.build(model.trainable_variables)
+    same_stage = state is not None and (state.layers, state.epochs) == (options.layers, options.epochs)
+    if state is not None:
+        with model.distribute_strategy.scope():
+            restore_variables(Path(mask_rcnn.log_dir), model, with_optimizer=same_stage)
+        log.info("going on after %d steps, epoch %d, of %s", state.step, state.epoch, mask_rcnn.log_dir)
+    if state is not None and same_stage:
+        return state
+    step = state.step if state else mask_rcnn.epoch * config.STEPS_PER_EPOCH
+    epoch = state.epoch if state else mask_rcnn.epoch
+    before = state or TrainingState(step, epoch, options.layers, options.epochs, step, config.SEED)
+    return replace(before, layers=options.layers, epochs=options.epochs, first_step=step, pending={})
+
+
+def _schedule(config: Any, learning_rate: float | Schedule, state: TrainingState, epochs: int) -> Schedule:
+    if isinstance(learning_rate, Schedule):
+        return learning_rate
+    last = epochs * config.STEPS_PER_EPOCH
+    return Schedule(learning_rate, config.LEARNING_RATE_SCHEDULE, config.WARMUP_STEPS, state.first_step, last)
+
+
+def _validation_loader(dataset: "Dataset | None", config: Any) -> BatchLoader | None:
+    return None if dataset is None or not len(dataset.image_ids) else BatchLoader(dataset, config, shuffle=True)
+
+
+def _checkpoint(folder: Path, name: str, epoch: int) -> Path:
+    return folder / f"mask_rcnn_{name.lower()}_{epoch:04d}.h5"
+
+
+class _Loop:
+    """One call of `train`, from its first step to its last."""
+
+    def __init__(  # noqa: PLR0913
+        self,
+        mask_rcnn: Any,
+        options: _Options,
+        schedule: Schedule,
+        training: BatchLoader,
+        validation: BatchLoader | None,
+        validation_steps: int | None,
+        state: TrainingState,
+    ) -> None:
+        self.mask_rcnn, self.options, self.schedule, self.state = mask_rcnn, options, schedule, state
+        self.model, self.config = mask_rcnn.keras_model, mask_rcnn.config
+        self.training, self.validation = training, validation
+        self.validation_steps = _validation_steps(validation, self.config, validation_steps)
+        self.folder = Path(mask_rcnn.log_dir)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.stop = StopRequest()
+        self._written = time.monotonic()
+
+    def run(self, callbacks: list[Any]) -> TrainingResult:
+        """Train to the last epoch."""
+        import keras  # noqa: PLC0415
+        import tensorflow as tf  # noqa: PLC0415
+
+        self.callbacks = keras.callbacks.CallbackList(callbacks, model=self.model)
+        self.readings = STEPS_BETWEEN_READINGS if tf.config.list_logical_devices("GPU") else 1
+        self.board = tf.summary.create_file_writer(str(self.folder))
+        self.model.make_train_function(force=True)
+        self.model.make_test_function(force=True)
+        self.model.stop_training = False
+        end = self.options.epochs * self.config.STEPS_PER_EPOCH
+        with self.stop, self._faults_named():
+            batches = self._iterator(self.training, self.state.step, end) if self.state.step < end else iter(())
+            self.callbacks.on_train_begin()
+            while self.state.epoch < self.options.epochs and not self.model.stop_training:
+                self._epoch(batches)
+            self.callbacks.on_train_end()
+        return self._result(self.state.epoch < self.options.epochs)
+
+    def _epoch(self, batches: Iterator[Any]) -> None:
+        epoch, begun = self.state.epoch, time.monotonic()
+        self.callbacks.on_epoch_begin(epoch)
+        if not self.state.pending:
+            self._train_steps(batches, (epoch + 1) * self.config.STEPS_PER_EPOCH)
+        validated = self._validate() if (epoch + 1) % self.options.validate_every == 0 else {}
+        row = {
+            "epoch": float(epoch + 1),
+            "step": float(self.state.step),
+            "seconds": time.monotonic() - begun,
+            "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
+            **self.state.pending,
+            **validated,
+        }
+        self._finish_epoch(row)
+        self.callbacks.on_epoch_end(epoch, {name: row[name] for name in row if name not in ("epoch", "step", "seconds")})
+
+    def _train_steps(self, batches: Iterator[Any], end: int) -> None:
+        """Train up to step `end`; the losses' running means are then `pending`."""
+        first = end - self.config.STEPS_PER_EPOCH
+        if self.state.step <= first:
+            self.model.reset_metrics()
+        logs: Logs = {}
+        while self.state.step < end:
+            step = self.state.step
+            self.callbacks.on_train_batch_begin(step - first)
+            if self.schedule.changes:
+                self.model.optimizer.learning_rate.assign(self.schedule(step))
+            found = self.model.train_function(batches)
+            self.state = replace(self.state, step=step + 1)
+            if self.readings == 1 or step % self.readings == 0 or step + 1 == end:
+                logs = self._read(found)
+            self._after_step(step, step - first, logs)
+        self.state = replace(self.state, pending=logs or self._read(self.model.get_metrics_result()))
+
+    def _after_step(self, step: int, in_epoch: int, logs: Logs) -> None:
+        if step % STEPS_BETWEEN_READINGS == 0:
+            self._to_board("step_", {**logs, "learning_rate": self.schedule(step)}, step)
+        self.callbacks.on_train_batch_end(in_epoch, logs)
+        if self.options.on_step is not None:
+            total = self.options.epochs * self.config.STEPS_PER_EPOCH - self.state.first_step
+            self.options.on_step(self.state.step - self.state.first_step, total, logs)
+        if time.monotonic() - self._written > SECONDS_BETWEEN_STATES:
+            self._write_state()
+        self._stop_if_requested()
+
+    def _validate(self) -> Logs:
+        """Return the mean losses over the validation batches, the same ones each time, as val_loss …"""
+        if self.validation is None:
+            return {}
+        self.callbacks.on_test_begin()
+        self.model.reset_metrics()
+        batches = self._iterator(self.validation, 0, self.validation_steps)
+        found: Any = {}
+        for _ in range(self.validation_steps):
+            found = self.model.test_function(batches)
+            self._stop_if_requested()
+        logs = self._read(found)
+        self.callbacks.on_test_end(logs)
+        return {f"val_{name}": value for name, value in logs.items()}
+
+    def _finish_epoch(self, row: Logs) -> None:
+        """Record the epoch: weights, state, TensorBoard; and stop where nothing got better for long."""
+        epoch, state = self.state.epoch + 1, self.state
+        if self.validation is None or "val_loss" in row:
+            value = row.get("val_loss", row["loss"])
+            better = state.best_value is None or value < state.best_value
+            waited = 0 if better else state.validations_since_best + 1
+            best = (epoch, value) if better else (state.best_epoch, state.best_value)
+            state = replace(state, best_epoch=best[0], best_value=best[1], validations_since_best=waited)
+        self.state = replace(state, epoch=epoch, history=(*state.history, row), pending={})
+        self._write_weights(epoch)
+        self._write_state()
+        self.mask_rcnn.epoch = epoch
+        self._to_board("", {name: row[name] for name in row if name not in ("epoch", "step")}, epoch)
+        log.info("epoch %d of %d: %s", epoch, self.options.epochs, _summary(row))
+        if self.options.early_stopping and self.state.validations_since_best >= self.options.early_stopping:
+            log.info("stopped early: no smaller loss than that of epoch %s", self.state.best_epoch)
+            self.model.stop_training = True
+
+    def _write_weights(self, epoch: int) -> None:
+        from mrcnn import weights  # noqa: PLC0415  (imports TensorFlow)
+
+        weights.save(self.model, _checkpoint(self.folder, self.config.NAME, epoch))
+        if self.options.keep == "all":
+            return
+        kept = {epoch, self.state.best_epoch} if self.options.keep == "best" else {epoch}
+        for earlier in {int(row["epoch"]) for row in self.state.history} - kept:
+            _checkpoint(self.folder, self.config.NAME, earlier).unlink(missing_ok=True)
+
+    def _write_state(self) -> Path:
+        self._written = time.monotonic()
+        return write_state(self.folder, self.state, self.model)
+
+    def _stop_if_requested(self) -> None:
+        if self.stop.requested:
+            raise self._interrupted()
+
+    def _interrupted(self) -> TrainingInterrupted:
+        path = self._write_state()
+        return TrainingInterrupted(f"stopped after step {self.state.step}; train(…, resume=True) goes on from {path}")
+
+    def _iterator(self, loader: BatchLoader, first: int, end: int) -> Iterator[Any]:
+        batches = loader.batches(first, end)
+        strategy = self.model.distribute_strategy
+        if strategy.num_replicas_in_sync > 1:
+            batches = strategy.experimental_distribute_dataset(batches)
+        return iter(batches)
+
+    def _read(self, logs: Any) -> Logs:
+        """Return `logs` as floats; TrainingDiverged where one is not finite."""
+        values = {name: float(np.asarray(value)) for name, value in logs.items()}
+        for name, value in values.items():
+            if not np.isfinite(value):
+                raise TrainingDiverged(self._diverged(f"{name} is {value}"))
+        return values
+
+    def _diverged(self, what: str) -> str:
+        written = self.state.epoch
+        good = f"the weights of epoch {written} are good" if written else "no epoch was finished"
+        return f"step {self.state.step + 1}: {what}; try a lower learning rate, warm-up steps or float32; {good}"
+
+    @contextmanager
+    def _faults_named(self) -> Iterator[None]:
+        """Replace TensorFlow's errors by what caused them: a fault of an image, or a loss that isn't finite."""
+        import tensorflow as tf  # noqa: PLC0415
+
+        try:
+            yield
+        except tf.errors.OpError as error:
+            for loader in (self.training, self.validation):
+                if loader is not None and loader.failure is not None:
+                    raise loader.failure from None
+            finite = re.search(r"(\w+ is not finite)", str(error.message))
+            if finite:
+                raise TrainingDiverged(self._diverged(finite[1])) from None
+            raise
+        except TrainingInterrupted:
+            raise
+        except KeyboardInterrupt:
+            if self.stop.requested:  # a third signal: at once
+                raise
+            raise self._interrupted() from None
+        finally:
+            self.board.close()
+
+    def _to_board(self, prefix: str, values: Logs, step: int) -> None:
+        import tensorflow as tf  # noqa: PLC0415
+
+        with self.board.as_default():
+            for name, value in values.items():
+                tf.summary.scalar(prefix + name, value, step=step)
+
+    def _result(self, stopped_early: bool) -> TrainingResult:
+        name, best = self.config.NAME, self.state.best_epoch
+        return TrainingResult(
+            self.state.history,
+            self.folder,
+            _checkpoint(self.folder, name, self.state.epoch),
+            _checkpoint(self.folder, name, best) if best and self.options.keep != "last" else None,
+            stopped_early,
+        )
+
+
+def _validation_steps(loader: BatchLoader | None, config: Any, wanted: int | None) -> int:
+    if loader is None:
+        return 0
+    all_once = -(-len(loader.dataset.image_ids) // loader.batch_size)
+    return wanted if wanted is not None else min(config.VALIDATION_STEPS, all_once)
+
+
+def _summary(row: Logs) -> str:
+    shown = {name: row[name] for name in ("loss", "val_loss", "learning_rate") if name in row}
+    return ", ".join(f"{name} {value:.4g}" for name, value in shown.items())

@@ -1,0 +1,183 @@
+"""The stage `trained_model`: trains the recipe's network on an `images.zip`, and goes on where it was stopped.
+
+The network and its loop are `mrcnn`'s; here they are given the recipe's settings and the archive's images.
+"""
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import model_file, summary
+from pipeline.errors import EmptyDatasetError, TrainingError
+from pipeline.files import whole_file
+from pipeline.images_zip import ImagesZip
+from pipeline.program import main
+from pipeline.progress import Progress
+from pipeline.recipe import Augmentation, Recipe, Training
+from pipeline.training_data import ZipDataset
+from pipeline.weights import load_into
+
+if TYPE_CHECKING:
+    from mrcnn.model import MaskRCNN
+
+    from mrcnn.training import TrainingResult
+
+RUN = "run"
+"""Folder of checkpoints while training; what is worth keeping moves out of it at the end."""
+
+log = logging.getLogger(__name__)
+
+
+def build(recipe: Recipe, images_zip: Path, out: Path) -> None:
+    """Train on the splits train and val of `images_zip`; write weights, model.json, history.csv and tensorboard/.
+
+    What an interrupted call left in `out` is gone on with. Raises TrainingError (weights that don't fit, a loss that
+    is not a number), EmptyDatasetError (nothing to train on), ArchiveError and LabelFileError (the dataset).
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with ImagesZip(images_zip) as archive:
+        names = archive.class_names(_order(recipe))
+        if not names:
+            raise EmptyDatasetError(f"{images_zip}: holds no labelled instance to train on")
+        train = ZipDataset(archive, "train", names)
+        val = ZipDataset(archive, "val", names) if "val" in archive.splits else None
+        model, fresh = _model(recipe, names, len(train.image_ids), out)
+        if fresh:
+            load_into(model, recipe.training)
+        result = _train(model, recipe.training, train, val)
+    _keep(recipe, model, result, names, out)
+
+
+def _order(recipe: Recipe) -> list[str]:
+    """Return the recipe's categories as they are called in the archive, in the order of their class numbers."""
+    from pipeline.vocabulary import canonical
+
+    return [canonical(word) for word in recipe.labels.categories]
+
+
+def _model(recipe: Recipe, names: tuple[str, ...], images: int, out: Path) -> tuple["MaskRCNN", bool]:
+    """Return the network, on all devices that the recipe wants, and whether no earlier call began to train it."""
+    import keras
+    import tensorflow as tf
+    from mrcnn.model import MaskRCNN
+
+    training = recipe.training
+    keras.utils.set_random_seed(recipe.seed)
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    mirrored = training.strategy == "mirrored" or (training.strategy == "auto" and len(gpus) > 1)
+    devices = max(1, len(gpus)) if mirrored else 1
+    strategy = tf.distribute.MirroredStrategy() if mirrored else tf.distribute.get_strategy()
+    steps = training.steps_per_epoch or max(1, -(-images // training.batch_size))
+    config = model_file.config_for_training(recipe, names, devices, steps)
+    run = out / RUN
+    fresh = not any(run.glob("*")) if run.exists() else True
+    log.info(
+        "training on %s, %d images, %d classes; TensorBoard: tensorboard --logdir %s",
+        f"{devices} GPU" if gpus else "the CPU", images, len(names), run,
+    )  # fmt: skip
+    with strategy.scope():
+        model = MaskRCNN(mode="training", config=config, model_dir=str(out))
+    model.log_dir = str(run)
+    return model, fresh
+
+
+def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDataset | None) -> "TrainingResult":
+    """Train all stages, one after the other, with one learning rate curve over all of them."""
+    from mrcnn.optimizers import Schedule
+    from mrcnn.training import TrainingDiverged
+
+    last = sum(stage.epochs for stage in training.stages) * model.config.STEPS_PER_EPOCH
+    epochs = 0
+    with Progress("training", last, "step") as bar:
+        for stage in training.stages:
+            epochs += stage.epochs
+            peak = training.learning_rate * stage.learning_rate_factor
+            try:
+                result = model.train(
+                    train,
+                    val if training.validate_every else None,
+                    Schedule(peak, training.schedule, training.warmup_steps, 0, last),
+                    epochs,
+                    stage.layers,
+                    augmentation=_augmentation(training.augmentation),
+                    resume=True,
+                    on_step=partial(_advance, bar, epochs * model.config.STEPS_PER_EPOCH),
+                    early_stopping=training.early_stopping,
+                    keep="best" if training.keep == "best" else "last",
+                    validate_every=training.validate_every or 1,
+                    validation_steps=training.validation_steps,
+                )
+            except TrainingDiverged as fault:
+                raise TrainingError(f"training: {fault}") from None
+            if result.stopped_early:
+                break
+    return result
+
+
+def _advance(bar: Progress, end: int, step: int, total: int, logs: dict[str, float]) -> None:
+    """Move the bar to `step` of the stage's `total` steps, which end at step `end` of the whole training."""
+    done = end - total + step
+    bar.advance(done - bar.done, f"loss {logs['loss']:.3f}" if "loss" in logs else "")
+
+
+def _augmentation(wanted: Augmentation) -> Any:
+    from mrcnn.augmentation import Augmentation as Changes
+
+    return Changes(
+        flip=0.5 if wanted.flip else 0.0,
+        scale=(1 - wanted.scale, 1 + wanted.scale),
+        brightness=wanted.colour,
+        contrast=wanted.colour,
+        saturation=wanted.colour,
+    )
+
+
+def _keep(recipe: Recipe, model: "MaskRCNN", result: "TrainingResult", names: tuple[str, ...], out: Path) -> None:
+    """Write the artifact's files from what the run left, and remove the run's folder."""
+    chosen = result.best_checkpoint if recipe.training.keep == "best" else result.last_checkpoint
+    if chosen is None:
+        raise TrainingError("training: no epoch was finished, so that there are no weights to keep")
+    shutil.copyfile(chosen, out / model_file.weights_file(recipe.name))
+    model_file.write(out, model.config, names)
+    _write_history(out / "history.csv", result.history)
+    (out / "tensorboard").mkdir(exist_ok=True)
+    for events in sorted((out / RUN).glob("events.*")):
+        shutil.copyfile(events, out / "tensorboard" / events.name)
+    summary.write(out, _summary(model, result.history, names))
+    shutil.rmtree(out / RUN)
+
+
+def _write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
+    """Write a row an epoch; epochs without validation leave its columns empty."""
+    columns = list(dict.fromkeys(name for row in history for name in row))
+    with whole_file(path) as file:
+        lines = [columns, *([row.get(name, "") for name in columns] for row in history)]
+        text = [",".join(str(value) for value in line) for line in lines]
+        file.write(("\n".join(text) + "\n").encode())
+
+
+def _summary(model: "MaskRCNN", history: Sequence[dict[str, float]], names: tuple[str, ...]) -> summary.Summary:
+    last = history[-1]
+    weights = sum(int(variable.shape.num_elements() or 0) for variable in model.keras_model.trainable_variables)
+    return summary.Summary(
+        numbers={
+            "epochs": int(last["epoch"]),
+            "steps": int(last["step"]),
+            "trainable_weights": weights,
+            "seconds": round(sum(row["seconds"] for row in history), 1),
+            **{name: last[name] for name in ("loss", "val_loss") if name in last},
+        },
+        texts={"classes": ", ".join(names), "backbone": str(model.config.BACKBONE)},
+        tables={"losses": [{name: round(value, 5) for name, value in row.items()} for row in history[-20:]]},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main("trained_model"))
