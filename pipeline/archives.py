@@ -93,17 +93,19 @@ def inflate(data: bytes, size: int) -> bytes:
 
 @contextmanager
 def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    """Open a member for reading from start to end, inflated; at most its declared size comes out, checked by CRC.
+    """Open a member, named as `read_archive` names it, for reading from start to end, inflated and checked by CRC.
 
-    Raises ArchiveError when the archive or the member's bytes turn out damaged, also while reading.
+    At most its declared size comes out. Raises ArchiveError when its bytes turn out damaged, also while reading.
     """
-    try:
-        with zipfile.ZipFile(archive) as opened, opened.open(member) as file:
-            yield file
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ArchiveError(f"{archive} is damaged at {member}: {error}; copy or download it again") from error
-    except KeyError:
-        raise ArchiveError(f"{archive} has no member {member}") from None
+    with zipfile.ZipFile(archive) as opened:
+        names = {info.orig_filename.replace("\\", "/"): info for info in opened.infolist()}
+        if member not in names:
+            raise ArchiveError(f"{archive} has no member {member}")
+        try:
+            with opened.open(names[member]) as file:
+                yield file
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise ArchiveError(f"{archive} is damaged at {member}: {error}; copy or download it again") from error
 
 
 def _directory(path: Path) -> list[zipfile.ZipInfo]:
@@ -145,6 +147,8 @@ def _refuse_overlaps(path: Path, members: list[Member]) -> None:
     size = path.stat().st_size
     ends = [*(member.header_offset for member in members[1:]), size]
     for member, end in zip(members, ends, strict=True):
+        if member.header_offset < 0:
+            raise ArchiveError(f"{path} is damaged: {member.path} would start before it; copy or download it again")
         if member.header_offset + LOCAL_HEADER.size + member.length > end:
             what = "is truncated" if end == size else "has members that overlap"
             raise ArchiveError(f"{path} {what} at {member.path}; copy or download it again")

@@ -3,6 +3,7 @@
 The memory is a small SQLite file, so that processes share it and a killed one leaves it whole.
 """
 
+import errno
 import hashlib
 import os
 import sqlite3
@@ -61,12 +62,18 @@ def _read(path: Path, algorithm: str, bar: Progress) -> str:
 def _memory() -> Iterator[sqlite3.Connection]:
     folder = data_folder() / ".hashes"
     folder.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(folder / "digests.sqlite", timeout=60)) as memory, memory:
-        memory.execute(
-            "CREATE TABLE IF NOT EXISTS digests (path TEXT, algorithm TEXT, size INTEGER, mtime_ns INTEGER, "
-            "digest TEXT, PRIMARY KEY (path, algorithm))"
-        )
-        yield memory
+    file = folder / "digests.sqlite"
+    try:
+        with closing(sqlite3.connect(file, timeout=60)) as memory, memory:
+            memory.execute(
+                "CREATE TABLE IF NOT EXISTS digests (path TEXT, algorithm TEXT, size INTEGER, mtime_ns INTEGER, "
+                "digest TEXT, PRIMARY KEY (path, algorithm))"
+            )
+            yield memory
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
 
 
 def _recall(memory: sqlite3.Connection, path: Path, stamp: tuple[int, int], algorithm: str) -> str | None:

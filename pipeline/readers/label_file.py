@@ -37,15 +37,20 @@ def opened(path: Path, member: str | None, archive: zipfile.ZipFile | None = Non
                 file = stack.enter_context(path.open("rb"))
             else:
                 archive = archive or stack.enter_context(zipfile.ZipFile(path))
-                if member not in archive.NameToInfo:
-                    raise ArchiveError(f"{path}: the archive has no {member}")
-                file = stack.enter_context(archive.open(member))
+                file = stack.enter_context(_member(archive, member, path))
 
         def read(size: int) -> bytes:
             with _faults(name):
                 return file.read(size)
 
         yield _as_utf8(read)
+
+
+def _member(archive: zipfile.ZipFile, member: str, path: Path) -> IO[bytes]:
+    try:
+        return archive.open(member)
+    except KeyError:
+        raise ArchiveError(f"{path}: the archive has no {member}") from None
 
 
 @contextmanager

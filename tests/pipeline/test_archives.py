@@ -1,8 +1,11 @@
 """Zip archives from anywhere: what is read of them, and what is refused."""
 
 import zipfile
+from contextlib import suppress
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipeline.archives import data_offset, is_zip, open_member, read_archive
 from pipeline.errors import ArchiveError
@@ -56,6 +59,8 @@ def test_a_name_that_leads_out_of_the_archive_is_refused(tmp_path, name):
 def test_backslashes_written_by_windows_are_folders(tmp_path):
     path = zip_of(tmp_path / "windows.zip", {"images\\train\\a.jpg": b"x"})
     assert [member.path for member in read_archive(path).members] == ["images/train/a.jpg"]
+    with open_member(path, "images/train/a.jpg") as file:
+        assert file.read() == b"x"
 
 
 def test_a_bomb_is_refused_by_what_it_declares(tmp_path):
@@ -110,6 +115,24 @@ def test_a_member_whose_bytes_rotted_says_so_while_it_is_read(tmp_path):
         file.read()
     with pytest.raises(ArchiveError, match=r"no member other\.json"), open_member(path, "other.json"):
         pass
+
+
+WHOLE = {f"images/{n}.jpg": bytes([n]) * 40 for n in range(4)}
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(changes=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=8))
+def test_whatever_bytes_of_an_archive_change_it_is_read_or_refused(tmp_path, changes):
+    path = zip_of(tmp_path / "mutated.zip", WHOLE, zipfile.ZIP_DEFLATED)
+    content = bytearray(path.read_bytes())
+    for at, value in changes:
+        content[at % len(content)] = value
+    path.write_bytes(content)
+    with suppress(ArchiveError), path.open("rb") as file:
+        for member in read_archive(path).members:
+            assert data_offset(file.fileno(), member, path) > member.header_offset
+            with open_member(path, member.path) as opened:
+                assert len(opened.read()) == member.size
 
 
 def test_a_zip_is_known_by_its_content(tmp_path):

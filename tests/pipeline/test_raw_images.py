@@ -6,6 +6,8 @@ import os
 import zipfile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline import summary
 from pipeline.errors import ArchiveError, ArtifactError, SourceError
@@ -174,6 +176,12 @@ def test_a_joined_name_gives_way_to_a_file_that_bears_it():
         "b__1.jpg",
         "a__1.jpg",
     ]
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "A", "b", "a__b", "a-2"]), min_size=1, max_size=4), max_size=12))
+def test_no_two_flat_names_are_alike(folders):
+    names = flat_names([(*path[:-1], f"{path[-1]}.jpg") for path in folders])
+    assert len({name.casefold() for name in names}) == len(folders)
 
 
 @pytest.mark.parametrize(
