@@ -94,7 +94,12 @@ def trained_model(context: dg.AssetExecutionContext, recipe: RecipeResource, dat
     return materialise(context, recipe, dataset_zip=dataset_zip)
 
 
-@dg.asset(dagster_type=ARTIFACT, group_name="report", kinds={"tensorflow", "html"})
+@dg.asset(
+    dagster_type=ARTIFACT,
+    group_name="report",
+    kinds={"tensorflow", "html"},
+    check_specs=check_specs("evaluation_report"),
+)
 def evaluation_report(
     context: dg.AssetExecutionContext, recipe: RecipeResource, trained_model: Artifact, dataset_zip: Artifact
 ) -> Result:

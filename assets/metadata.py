@@ -13,7 +13,10 @@ from pipeline.stages import Stage
 LARGEST_PICTURE = 50_000
 """Bytes; pictures live in the event log."""
 
-CHECKS = {"filtered_labels": ("masks_not_boxes", "rejected_share", "classes_in_every_split")}
+CHECKS = {
+    "filtered_labels": ("masks_not_boxes", "rejected_share", "classes_in_every_split"),
+    "evaluation_report": ("judged_on_unseen_images", "judged_on_masks"),
+}
 """Checks that a stage always reports."""
 
 

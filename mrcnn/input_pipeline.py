@@ -4,7 +4,11 @@ A batch is a function of (seed, step) alone, so any number of threads gives the 
 training resumes at any step. What becomes of one image is in `samples`.
 """
 
+import atexit
 import os
+import threading
+import time
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -58,6 +62,19 @@ class Batch:
         )  # fmt: skip
 
 
+_open_loaders: "weakref.WeakSet[BatchLoader]" = weakref.WeakSet()
+
+_SECONDS_TO_CLOSE = 60.0
+_SECONDS_IDLE = 0.02
+"""After which a thread that was about to call Python has done so."""
+
+
+@atexit.register
+def _close_loaders() -> None:
+    for loader in list(_open_loaders):
+        loader.close()
+
+
 class BatchLoader:
     """Makes the batch of any step of training from a dataset; safe to be called from several threads.
 
@@ -86,6 +103,9 @@ class BatchLoader:
         self.unchanged_sources = frozenset(no_augmentation_sources or ())
         self.failure: Exception | None = None
         """The exception that ended the stream of `batches`, which TensorFlow would hide behind its own."""
+        self._calls, self._running, self._closed = 0, 0, False
+        self._changed = threading.Condition()
+        _open_loaders.add(self)
         self._order = lru_cache(maxsize=4)(self._order_of_pass)
         self._index = lru_cache(maxsize=16)(self._anchors_of_shape)
 
@@ -130,12 +150,35 @@ class BatchLoader:
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return steps.map(load, num_parallel_calls=threads, deterministic=True).prefetch(2).with_options(options)
 
+    def close(self) -> None:
+        """End the streams of `batches`; returns when none of TensorFlow's threads runs Python for them any more.
+
+        A thread that still does when the interpreter ends would keep the process alive for ever, so it is also called
+        at exit.
+        """
+        seen = -1
+        while seen != self._calls:
+            with self._changed:
+                self._closed = True
+                self._changed.wait_for(lambda: self._running == 0, timeout=_SECONDS_TO_CLOSE)
+                seen = self._calls
+            time.sleep(_SECONDS_IDLE)
+
     def _arrays_of_step(self, step: np.int64) -> tuple[NDArray[Any], ...]:
+        with self._changed:
+            self._calls += 1
+            if self._closed:
+                raise RuntimeError("this loader was closed")
+            self._running += 1
         try:
             return self.batch(int(step)).arrays()
         except Exception as error:
             self.failure = self.failure or error
             raise
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
 
     def _shapes(self) -> list[list[int | None]]:
         """Return the shapes of a batch's arrays, with None where batches differ."""

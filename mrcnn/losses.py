@@ -10,6 +10,17 @@ LOSSES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_los
 
 CERTAINTY = 1e-7
 
+_ODD = (4.37031012579801e-11, 1.15627324459942e-07, 6.08574864600143e-05, 8.51377133304701e-03, 2.48287947061529e-01)
+_EVEN = (
+    6.10247389755681e-13,
+    5.76102136993427e-09,
+    6.29106785017040e-06,
+    1.70198817374094e-03,
+    1.16817656904453e-01,
+    9.93151921023180e-01,
+)
+"""Coefficients, highest power of x² first, of the minimax fraction for the logistic function in Eigen of 2019."""
+
 
 def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Mean of values by weights of the same shape; 0 where all weights are 0."""
@@ -67,13 +78,21 @@ def mrcnn_bbox_loss(class_ids: tf.Tensor, wanted: tf.Tensor, deltas: tf.Tensor) 
 def mrcnn_mask_loss(wanted: tf.Tensor, logits: tf.Tensor, counts: tf.Tensor, saturates: bool = False) -> tf.Tensor:
     """Binary cross entropy, the mean over pixels: wanted and logits [K, h, w] of each region's class, counts [K].
 
-    With `saturates` it is computed from float32 probabilities kept CERTAINTY away from 0 and 1, as the original did.
+    With `saturates` it is computed from float32 probabilities kept CERTAINTY away from 0 and 1, as the original did;
+    the sigmoid is the approximation that its TensorFlow evaluated, which is off by up to 6e-8 where it is nearly certain.
     """
     if saturates:
-        probability = tf.clip_by_value(tf.sigmoid(logits), CERTAINTY, 1.0 - CERTAINTY)
+        probability = tf.clip_by_value(_rational_sigmoid(logits), CERTAINTY, 1.0 - CERTAINTY)
         logits = tf.math.log(probability / (1.0 - probability))
     entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=logits)
     return weighted_mean(tf.reduce_mean(entropy, axis=(1, 2)), counts)
+
+
+@tf.custom_gradient
+def _rational_sigmoid(logits: tf.Tensor):
+    x = tf.clip_by_value(logits, -18.0, 18.0)
+    sigmoid = x * tf.math.polyval(list(_ODD), x * x) / tf.math.polyval(list(_EVEN), x * x) + 0.5
+    return sigmoid, lambda upstream: upstream * sigmoid * (1.0 - sigmoid)
 
 
 def l2_loss(weights: list[tf.Tensor], decay: float) -> tf.Tensor:

@@ -418,13 +418,17 @@ class _Loop:
             raise self._interrupted() from None
         finally:
             self.board.close()
+            for loader in (self.training, self.validation):
+                if loader is not None:
+                    loader.close()
 
     def _to_board(self, prefix: str, values: Logs, step: int) -> None:
         import tensorflow as tf  # noqa: PLC0415
 
         with self.board.as_default():
             for name, value in values.items():
-                tf.summary.scalar(prefix + name, value, step=step)
+                # not tf.summary.scalar, which needs the tensorboard package: TensorFlow no longer brings it
+                tf.summary.write(prefix + name, tf.constant(value, tf.float32), step=step, metadata=_scalar_metadata())
 
     def _result(self, stopped_early: bool) -> TrainingResult:
         name, best = self.config.NAME, self.state.best_epoch
@@ -435,6 +439,14 @@ class _Loop:
             _checkpoint(self.folder, name, best) if best and self.options.keep != "last" else None,
             stopped_early,
         )
+
+
+def _scalar_metadata() -> Any:
+    """Return what tells TensorBoard to draw a summary as a curve."""
+    from tensorflow.core.framework import summary_pb2  # noqa: PLC0415
+
+    plugin = summary_pb2.SummaryMetadata.PluginData(plugin_name="scalars")
+    return summary_pb2.SummaryMetadata(plugin_data=plugin, data_class=summary_pb2.DATA_CLASS_SCALAR)
 
 
 def _validation_steps(loader: BatchLoader | None, config: Any, wanted: int | None) -> int:

@@ -7,11 +7,9 @@ import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from typing import Literal
 
 from pipeline.errors import ArchiveError
 
@@ -28,9 +26,12 @@ BOMB_RATIO = 400
 
 @dataclass(frozen=True)
 class Member:
-    """A file inside an archive: `path` has forward slashes, `length` are the bytes it takes there, `size` inflated."""
+    """A file inside an archive: `length` are the bytes it takes there, `size` those inflated."""
 
     path: str
+    """Its folders and name, with forward slashes."""
+    name: str
+    """The same as the archive spells it, and as `zipfile` knows it."""
     header_offset: int
     length: int
     size: int
@@ -59,7 +60,7 @@ def read_archive(path: Path) -> Archive:
     Raises ArchiveError when it is truncated or no zip, encrypted, packed by a method other than stored or deflate,
     when a name leads out of its folder, members overlap, or one would inflate beyond reason.
     """
-    infos = [info for info in _directory(path) if not info.is_dir()]
+    infos = [info for info in _directory(path) if not _is_folder(info)]
     members = [_member(path, info) for info in infos]
     members.sort(key=lambda member: member.header_offset)
     _refuse_overlaps(path, members)
@@ -91,23 +92,6 @@ def inflate(data: bytes, size: int) -> bytes:
     return content
 
 
-@contextmanager
-def open_member(archive: Path, member: str) -> Iterator[IO[bytes]]:
-    """Open a member, named as `read_archive` names it, for reading from start to end, inflated and checked by CRC.
-
-    At most its declared size comes out. Raises ArchiveError when its bytes turn out damaged, also while reading.
-    """
-    with zipfile.ZipFile(archive) as opened:
-        names = {info.orig_filename.replace("\\", "/"): info for info in opened.infolist()}
-        if member not in names:
-            raise ArchiveError(f"{archive} has no member {member}")
-        try:
-            with opened.open(names[member]) as file:
-                yield file
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise ArchiveError(f"{archive} is damaged at {member}: {error}; copy or download it again") from error
-
-
 def _directory(path: Path) -> list[zipfile.ZipInfo]:
     try:
         with zipfile.ZipFile(path) as opened:
@@ -116,22 +100,26 @@ def _directory(path: Path) -> list[zipfile.ZipInfo]:
         raise ArchiveError(f"{path} is truncated or not a zip archive ({error}); copy or download it again") from error
 
 
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    """Tell whether an entry is a folder; ZipInfo.is_dir fails on an empty name."""
+    return info.orig_filename.endswith(("/", "\\"))
+
+
 def _member(archive: Path, info: zipfile.ZipInfo) -> Member:
     if info.flag_bits & ENCRYPTED:
-        raise ArchiveError(f"{archive} is encrypted ({info.filename}): unpack it and give the folder")
+        raise ArchiveError(f"{archive} is encrypted ({info.orig_filename!r}): unpack it and give the folder")
     if info.compress_type not in METHODS:
         raise ArchiveError(
-            f"{archive}: {info.filename} is packed by method {info.compress_type}; repack it stored or deflated"
+            f"{archive}: {info.orig_filename!r} is packed by method {info.compress_type}; repack it stored or deflated"
         )
     compression = METHODS[info.compress_type]
     if compression == "stored" and info.compress_size != info.file_size:
-        raise ArchiveError(f"{archive} is damaged: {info.filename} is stored, with two different sizes")
+        raise ArchiveError(f"{archive} is damaged: {info.orig_filename!r} is stored, with two different sizes")
     if info.file_size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size):
-        raise ArchiveError(
-            f"{archive}: {info.filename} would inflate from {info.compress_size:,} to {info.file_size:,} bytes: refused"
-        )
+        sizes = f"{info.compress_size:,} to {info.file_size:,} bytes"
+        raise ArchiveError(f"{archive}: {info.orig_filename!r} would inflate from {sizes}: refused")
     path = _safe_path(archive, info.orig_filename)
-    return Member(path, info.header_offset, info.compress_size, info.file_size, info.CRC, compression)
+    return Member(path, info.filename, info.header_offset, info.compress_size, info.file_size, info.CRC, compression)
 
 
 def _safe_path(archive: Path, name: str) -> str:

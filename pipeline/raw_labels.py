@@ -31,7 +31,7 @@ class LabelFile:
 
     path: str
     member: str | None
-    """Its path inside the archive `path`."""
+    """Its path inside the archive `path`, as the archive spells it."""
     size: int
     kind: Literal["json", "png"]
 
@@ -47,10 +47,11 @@ class _Listed:
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of a source, by its path inside it, in bytes."""
+    """A file of a source, by its path inside it; `name` is how an archive spells that, `size` is in bytes."""
 
     path: str
     size: int
+    name: str = ""
 
 
 def build(recipe: Recipe, out: Path, downloads: Path) -> None:
@@ -120,13 +121,13 @@ def _entries(container: Container) -> list[Entry]:
     if container.kind == "folder":
         files = sources.walk(container.path, sources.SUFFIXES["labels"])
         return [Entry(file.relative_to(container.path).as_posix(), file.stat().st_size) for file in files]
-    return [Entry(member.path, member.size) for member in read_archive(container.path).members]
+    return [Entry(member.path, member.size, member.name) for member in read_archive(container.path).members]
 
 
 def _label_file(container: Container, entry: Entry) -> LabelFile:
     kind: Literal["json", "png"] = "png" if entry.path.lower().endswith(".png") else "json"
     if container.kind == "zip":
-        return LabelFile(container.recorded, entry.path, entry.size, kind)
+        return LabelFile(container.recorded, entry.name, entry.size, kind)
     path = container.recorded if container.kind == "file" else str(Path(container.recorded, entry.path))
     return LabelFile(path, None, entry.size, kind)
 

@@ -133,7 +133,7 @@ class LabelReading:
 
     def reject(self, label_id: str, reason: str, label: Any) -> None:
         """Leave a label out, with its reason."""
-        text = msgspec.json.encode(label).decode()
+        text = msgspec.json.encode(label).decode("utf-8", "replace")
         self._rejected.append(Rejected(self._source, self._name, label_id, reason, text))
 
     def image(self, video: str | None, attributes: Any) -> LabelledImage:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from pipeline.errors import LabelFileError
+from pipeline.readers.json_parting import Parting
 from pipeline.readers.label_file import Read
 
 BLOCK = 4 << 20
@@ -25,9 +26,7 @@ MOST = 1 << 30
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
 _SCALAR = re.compile(rb"[^\s,\[\]{}\":]+")
-_FIRST_KEY = re.compile(rb'\{[ \t\r\n]*"[^"\\]*"')
 _KEY = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_VALUE_WITH_KEY = re.compile(rb'[ \t\r\n]*:[ \t\r\n]*\{[ \t\r\n]*"[^"\\]*"')
 
 Decoded = TypeVar("Decoded")
 
@@ -106,7 +105,7 @@ class JsonStream:
         if self.peek() == closing:
             self._at += 1
             return
-        parting = _Parting(opening)
+        parting = Parting(opening)
         careful_until = 0
         while True:
             cut = self._cut(parting) if self.byte >= careful_until else None
@@ -214,13 +213,13 @@ class JsonStream:
         except RecursionError:
             raise self.fault("nested too deep") from None
 
-    def _cut(self, parting: "_Parting") -> int | None:
+    def _cut(self, parting: Parting) -> int | None:
         """Return where in the buffer the last whole element seems to end, a block ahead, or None."""
         while len(self._buffer) - self._at < BLOCK and self._more():
             pass
         return parting.last(self._buffer, self._at)
 
-    def _learn(self, parting: "_Parting") -> None:
+    def _learn(self, parting: Parting) -> None:
         """Learn from the place between two elements how they part in this file; the position is after a comma."""
         if parting.known:
             return
@@ -229,36 +228,6 @@ class JsonStream:
             pass
         parting.learn(self._buffer[self._at : self._at + LOOK_AHEAD])
         self._at += 1
-
-
-class _Parting:
-    """How two elements part in a file: bytes that are looked for, in the hope that nothing else looks like it."""
-
-    def __init__(self, opening: bytes) -> None:
-        self.known = False
-        self._between = self._anchor = b""
-        self._in_list = opening == b"["
-
-    def learn(self, text: bytes) -> None:
-        """Learn from `text`, which goes from a comma into the next element."""
-        self.known = True
-        start = _SPACE.match(text, 1).end()  # type: ignore[union-attr]
-        self._between = text[:start]
-        if self._in_list:
-            first = _FIRST_KEY.match(text, start)
-            self._anchor = b"}" + text[: first.end()] if first else b""
-        elif (key := _KEY.match(text, start)) and (first := _VALUE_WITH_KEY.match(text, key.end())):
-            self._anchor = text[key.end() - 1 : first.end()]
-
-    def last(self, buffer: bytes, start: int) -> int | None:
-        """Return where the comma behind the last whole element seems to be, or None."""
-        found = buffer.rfind(self._anchor, start) if self._anchor else -1
-        if found < 0:
-            return None
-        if self._in_list:
-            return found + 1
-        comma = buffer.rfind(b'"', start, found) - len(self._between)
-        return comma if comma > start and buffer.startswith(self._between, comma) else None
 
 
 def decode(text: bytes, stream: JsonStream) -> Any:

@@ -1,13 +1,14 @@
 """Zip archives from anywhere: what is read of them, and what is refused."""
 
 import zipfile
+import zlib
 from contextlib import suppress
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.archives import data_offset, is_zip, open_member, read_archive
+from pipeline.archives import data_offset, inflate, is_zip, read_archive
 from pipeline.errors import ArchiveError
 from pipeline.stored_zip import StoredZip
 from tests.pipeline.small_sources import zip_of
@@ -59,8 +60,6 @@ def test_a_name_that_leads_out_of_the_archive_is_refused(tmp_path, name):
 def test_backslashes_written_by_windows_are_folders(tmp_path):
     path = zip_of(tmp_path / "windows.zip", {"images\\train\\a.jpg": b"x"})
     assert [member.path for member in read_archive(path).members] == ["images/train/a.jpg"]
-    with open_member(path, "images/train/a.jpg") as file:
-        assert file.read() == b"x"
 
 
 def test_a_bomb_is_refused_by_what_it_declares(tmp_path):
@@ -68,7 +67,7 @@ def test_a_bomb_is_refused_by_what_it_declares(tmp_path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("zeros.json", "w") as member:
         for _ in range(70):
             member.write(bytes(1 << 20))
-    with pytest.raises(ArchiveError, match=r"zeros\.json would inflate"):
+    with pytest.raises(ArchiveError, match=r"'zeros\.json' would inflate"):
         read_archive(path)
 
 
@@ -88,9 +87,9 @@ def test_encrypted_and_strangely_packed_members_are_named(tmp_path):
     at = content.rindex(b"PK\x01\x02")
     content[at + 8] |= 1
     path.write_bytes(content)
-    with pytest.raises(ArchiveError, match=r"encrypted \(secret\.txt\)"):
+    with pytest.raises(ArchiveError, match=r"encrypted \('secret\.txt'\)"):
         read_archive(path)
-    with pytest.raises(ArchiveError, match=r"x\.txt is packed by method 14"):
+    with pytest.raises(ArchiveError, match=r"'x\.txt' is packed by method 14"):
         read_archive(zip_of(tmp_path / "lzma.zip", {"x.txt": b"x"}, zipfile.ZIP_LZMA))
 
 
@@ -103,18 +102,6 @@ def test_of_a_name_given_twice_the_last_counts_and_the_first_is_told(tmp_path):
     archive = read_archive(path)
     assert [member.length for member in archive.members] == [5]
     assert [member.length for member in archive.repeated] == [3]
-
-
-def test_a_member_whose_bytes_rotted_says_so_while_it_is_read(tmp_path):
-    path = zip_of(tmp_path / "rot.zip", {"labels.json": b"[1, 2, 3]"})
-    path.write_bytes(path.read_bytes().replace(b"[1, 2", b"[9, 2"))
-    with (
-        pytest.raises(ArchiveError, match=r"rot\.zip is damaged at labels\.json"),
-        open_member(path, "labels.json") as file,
-    ):
-        file.read()
-    with pytest.raises(ArchiveError, match=r"no member other\.json"), open_member(path, "other.json"):
-        pass
 
 
 WHOLE = {f"images/{n}.jpg": bytes([n]) * 40 for n in range(4)}
@@ -131,8 +118,17 @@ def test_whatever_bytes_of_an_archive_change_it_is_read_or_refused(tmp_path, cha
     with suppress(ArchiveError), path.open("rb") as file:
         for member in read_archive(path).members:
             assert data_offset(file.fileno(), member, path) > member.header_offset
-            with open_member(path, member.path) as opened:
-                assert len(opened.read()) == member.size
+
+
+@given(data=st.binary(max_size=200), size=st.integers(0, 300))
+def test_what_inflates_to_another_size_or_not_at_all_is_refused(data, size):
+    packed = zlib.compress(data, wbits=-15)
+    if size == len(data):
+        assert inflate(packed, size) == data
+        return
+    for wrong in (packed, packed[:-1]):
+        with pytest.raises(ValueError, match="inflate"):
+            inflate(wrong, size)
 
 
 def test_a_zip_is_known_by_its_content(tmp_path):

@@ -45,6 +45,15 @@ def test_a_finished_images_zip_gives_its_via_files(tmp_path):
     ]
 
 
+def test_members_with_backslashes_are_listed_as_their_archive_spells_them(tmp_path):
+    archive = zip_of(
+        tmp_path / "windows.zip", {"labels\\val\\via_region_data.json": b"{}", "labels\\val\\x.json": b"{}"}
+    )
+    listed = listed_labels(tmp_path / "raw", archive)
+    assert members(listed) == [["labels\\val\\via_region_data.json"]]
+    assert sources(listed)[0]["skipped"] == ["labels/val/x.json"]
+
+
 def test_beside_a_via_region_data_only_that_counts_and_the_rest_is_told(tmp_path):
     folder = folder_of(
         tmp_path / "set", {"val/via_region_data.json": b"{}", "val/project.json": b"{}", "train/labels.json": b"{}"}

@@ -145,7 +145,16 @@ def test_any_bytes_put_into_a_label_file_are_read_or_refused(tmp_path: Path, val
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, min(len(text), start + 30)))
     new = data.draw(st.sampled_from(NOT_NUMBERS) | st.binary(max_size=5))
-    read_or_refused(tmp_path, text[:start] + new + text[end:], options())
+    for image in read_or_refused(tmp_path, text[:start] + new + text[end:], options()):
+        for rejected in image.rejected:
+            json.loads(rejected.label)
+
+
+@pytest.mark.parametrize("odd", [b"\x80", b"\x81", b"\xff", b"\\", b'"', b"{", b"}", b",", b"\0"])
+def test_a_byte_put_anywhere_into_a_label_file_is_read_or_refused(tmp_path: Path, odd: bytes) -> None:
+    text = json.dumps(FRAMES).encode()
+    for place in range(len(text) + 1):
+        read_or_refused(tmp_path, text[:place] + odd + text[place:], options())
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
