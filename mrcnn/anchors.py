@@ -93,7 +93,7 @@ class Anchors(keras.layers.Layer):
         self._strides, self._step = config.BACKBONE_STRIDES, config.RPN_ANCHOR_STRIDE
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Anchors [A, 4] float32 in fractions of the images: inputs are images [B, H, W, C] and the pyramid's levels."""
+        """Anchors [A, 4] float32 in fractions of the images; inputs: images [B, H, W, C], the pyramid's levels."""
         images, levels = inputs[0], inputs[1:]
         anchors = [
             self._of_level(tf.shape(level)[1:3], scale, stride)

@@ -6,6 +6,9 @@ Pure functions on TensorFlow tensors, and their NumPy counterparts that old code
 import numpy as np
 import tensorflow as tf
 
+LARGEST_GROWTH = 10.0
+"""Logarithm of the most that a box is enlarged by: infinite sides would have no place."""
+
 _FRACTION_SHIFT = (0.0, 0.0, 1.0, 1.0)
 
 
@@ -45,7 +48,7 @@ def apply_deltas(boxes: tf.Tensor, deltas: tf.Tensor) -> tf.Tensor:
     """
     size = boxes[..., 2:] - boxes[..., :2]
     centre = boxes[..., :2] + 0.5 * size + deltas[..., :2] * size
-    size = size * tf.exp(deltas[..., 2:])
+    size = size * tf.exp(tf.minimum(deltas[..., 2:], LARGEST_GROWTH))
     top_left = centre - 0.5 * size
     return tf.concat([top_left, top_left + size], axis=-1)
 

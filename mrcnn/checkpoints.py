@@ -3,9 +3,9 @@
 Weights for detection are files of their own, in the original's layout: see `weights`.
 """
 
-import glob
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -137,5 +137,6 @@ def _variables(model: Any) -> dict[str, list[Any]]:
 
 def newest_run(model_dir: Path | str, name: str) -> Path | None:
     """Return the newest folder `<name><timestamp>` in `model_dir` that holds a training state, or None."""
-    folders = [path.parent for path in Path(model_dir).glob(f"{glob.escape(name.lower())}[0-9]*/{STATE_FILE}")]
+    pattern = re.compile(rf"{re.escape(name.lower())}\d{{8}}T\d{{4,6}}(_\d+)?")
+    folders = [path.parent for path in Path(model_dir).glob(f"*/{STATE_FILE}") if pattern.fullmatch(path.parent.name)]
     return max(folders, key=lambda folder: folder.name, default=None)

@@ -63,9 +63,7 @@ class Dataset:
         }
         self.sources = sorted({info["source"] for info in self.class_info})
         self.source_class_ids = {
-            source: [
-                number for number, info in enumerate(self.class_info) if number == 0 or info["source"] == source
-            ]
+            source: [number for number, info in enumerate(self.class_info) if number == 0 or info["source"] == source]
             for source in self.sources
         }
 

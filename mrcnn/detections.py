@@ -19,7 +19,7 @@ FIELDS = 6
 
 
 class Detections(keras.layers.Layer):
-    """Each region becomes a detection of its likeliest class, unless it is weak, background, or overlaps a better one."""
+    """Each region becomes a detection of its likeliest class, unless weak, background, or overlapping a better one."""
 
     def __init__(self, config: Config, **kwargs):
         """Keep at most DETECTION_MAX_INSTANCES an image."""
@@ -94,9 +94,7 @@ class ImageDetections:
     """[N, h, w] probabilities within each box."""
 
 
-def unmold(
-    detections: NDArray[np.float32], masks: NDArray[np.float32], meta: NDArray[np.float32]
-) -> ImageDetections:
+def unmold(detections: NDArray[np.float32], masks: NDArray[np.float32], meta: NDArray[np.float32]) -> ImageDetections:
     """Detections in pixels of the original image; those whose box has no pixel are left out.
 
     Args:

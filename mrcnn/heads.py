@@ -52,18 +52,6 @@ class RegionProposalHead(keras.layers.Layer):
         return keras.KerasTensor((batch, None, 2), "float32"), keras.KerasTensor((batch, None, 4), "float32")
 
 
-class WithoutGradient(keras.layers.Layer):
-    """The same features, through which nothing is learned."""
-
-    def call(self, features: tf.Tensor) -> tf.Tensor:
-        """Features [B, H, W, C], unchanged."""
-        return tf.stop_gradient(features)
-
-    def compute_output_shape(self, input_shape):
-        """Unchanged."""
-        return input_shape
-
-
 def class_head(pooled, config: Config) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
     """Class logits [R, C], probabilities [R, C] and deltas [R, C, 4], all float32, of pooled regions [R, 7, 7, F]."""
     x = pooled
@@ -131,9 +119,11 @@ class MaskLogits(keras.layers.Conv2D):
         if class_ids is None:
             logits = tf.matmul(tf.reshape(features, (-1, channels)), kernel) + bias
             return _interleave(logits, height, width, self.filters)
-        kernel = tf.gather(kernel, class_ids, axis=1, batch_dims=0)
+        # by a product, since the gradient of gathering would be sparse
+        chosen = tf.one_hot(class_ids, self.filters, dtype=kernel.dtype)
+        kernel, bias = tf.matmul(chosen, kernel, transpose_b=True), tf.linalg.matvec(chosen, bias)
         rows = tf.reshape(features, (-1, height * width * 4, channels))
-        logits = tf.matmul(rows, tf.transpose(kernel)[:, :, None]) + tf.gather(bias, class_ids)[:, None, None]
+        logits = tf.matmul(rows, kernel[:, :, None]) + bias[:, None, None]
         return _interleave(logits, height, width, 1)[..., 0]
 
     def compute_output_spec(self, features, class_ids=None):

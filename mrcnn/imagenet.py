@@ -3,8 +3,11 @@
 The layout of our own files is in weights.
 """
 
+import os
 import re
+from pathlib import Path
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,9 +15,10 @@ from mrcnn.layers import EPSILON
 from mrcnn.weights import Key, WeightsError
 
 ADDRESS = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
-FILES = {
-    name: f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5" for name in ("resnet50", "resnet101")
-}
+FILES = {name: f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5" for name in ("resnet50", "resnet101")}
+FOLDER = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
+"""Where Keras keeps weights that it fetched."""
+
 MD5 = {"resnet50": "4d473c1dd8becc155b73f8504c6f6626", "resnet101": "88cf7a10940856eca736dc7b7e228a21"}
 """Checksums of FILES, from keras.applications.resnet."""
 
@@ -62,3 +66,21 @@ def layer_name(name: str) -> str:
     stage, block, branch, kind = match.groups()
     prefix = "res" if kind == "conv" else "bn"
     return f"{prefix}{stage}{chr(ord('a') + int(block) - 1)}_branch{_BRANCHES[branch]}"
+
+
+def download(backbone: str) -> Path:
+    """Path of the backbone's ImageNet weights without its classifier, fetched once into Keras' own folder.
+
+    Raises:
+        ValueError: keras.applications has none for this backbone.
+        OSError: the file is not there and could not be fetched.
+    """
+    if backbone not in FILES:
+        raise ValueError(f"there are ImageNet weights for {', '.join(FILES)}, not for {backbone!r}")
+    path = FOLDER / FILES[backbone]
+    try:
+        return Path(
+            keras.utils.get_file(path.name, ADDRESS + path.name, file_hash=MD5[backbone], cache_dir=FOLDER.parent)
+        )
+    except Exception as error:  # get_file raises Exception itself for every fault of the network
+        raise OSError(f"{ADDRESS}{path.name} could not be fetched ({error}); put that file at {path}") from error

@@ -79,7 +79,7 @@ def mrcnn_mask_loss(wanted: tf.Tensor, logits: tf.Tensor, counts: tf.Tensor, sat
     """Binary cross entropy, the mean over pixels: wanted and logits [K, h, w] of each region's class, counts [K].
 
     With `saturates` it is computed from float32 probabilities kept CERTAINTY away from 0 and 1, as the original did;
-    the sigmoid is the approximation that its TensorFlow evaluated, which is off by up to 6e-8 where it is nearly certain.
+    the sigmoid is the approximation that its TensorFlow evaluated, off by up to 6e-8 where it is nearly certain.
     """
     if saturates:
         probability = tf.clip_by_value(_rational_sigmoid(logits), CERTAINTY, 1.0 - CERTAINTY)

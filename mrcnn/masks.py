@@ -73,9 +73,7 @@ def unmold_mask(mask: NDArray[Any], bbox: Any, image_shape: tuple[int, ...]) -> 
     return full
 
 
-def unmold_masks(
-    masks: NDArray[Any], boxes: NDArray[Any], image_shape: tuple[int, ...]
-) -> NDArray[np.bool_]:
+def unmold_masks(masks: NDArray[Any], boxes: NDArray[Any], image_shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return predicted masks [N, h, w] put into their boxes [N, 4] (y1, x1, y2, x2): [H, W, N] bool.
 
     Only the boxes are written: the array is a view of N images that lie one after the other, zero pages untouched.
@@ -91,14 +89,24 @@ def box_mask(mask: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Return a predicted mask [h, w] scaled to its box of `shape` (height, width) in pixels: bool, True from one half.
 
     Bilinear with half-pixel centres and zeros outside of the mask, as scikit-image's `resize` and detectron2's
-    `paste_masks_in_image` do it, as two products with small matrices.
+    `paste_masks_in_image` do it.
     """
-    mask = np.ascontiguousarray(mask, np.float32)
-    rows, columns = (_bilinear(side, wanted) for side, wanted in zip(mask.shape, shape, strict=True))
-    return np.asarray(rows @ mask @ columns.T >= 0.5)  # noqa: PLR2004
+    import cv2  # noqa: PLC0415
+
+    scaled = cv2.resize(np.ascontiguousarray(mask, np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)
+    # OpenCV repeats the border; between its last sample and zero, bilinear weights fall linearly in each direction
+    for axis in (0, 1):
+        fade = _fade(mask.shape[axis], shape[axis])
+        border = np.flatnonzero(fade < 1)
+        if axis == 0:
+            scaled[border] *= fade[border, None]
+        else:
+            scaled[:, border] *= fade[border]
+    return np.asarray(scaled >= 0.5)  # noqa: PLR2004
 
 
-def _bilinear(side: int, wanted: int) -> NDArray[np.float32]:
-    """Return the weights [wanted, side] of `side` samples in `wanted` ones, zero beyond the first and the last."""
-    centre = ((np.arange(wanted, dtype=np.float32) + 0.5) * (side / wanted) - 0.5)[:, None]
-    return np.maximum(0, 1 - np.abs(centre - np.arange(side, dtype=np.float32)))
+def _fade(side: int, wanted: int) -> NDArray[np.float32]:
+    """Return the weights [wanted] of what is inside when `side` samples with zeros around them become `wanted` ones."""
+    centre = (np.arange(wanted, dtype=np.float64) + 0.5) * (side / wanted) - 0.5
+    outside = np.maximum(0, -centre) + np.maximum(0, centre - (side - 1))
+    return (1 - outside).astype(np.float32)

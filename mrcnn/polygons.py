@@ -49,7 +49,7 @@ def pixel_box(rings: Sequence[Ring], window: Window) -> Window:
 
     `rings` must lie within `window`, which must not be empty; so does the box.
     """
-    points = np.concatenate([np.asarray(ring) for ring in rings])
+    points = np.concatenate(rings) if len(rings) > 1 else rings[0]
     (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
     y1, y2 = _pixel_span(float(top), float(bottom), window[0], window[2])
     x1, x2 = _pixel_span(float(left), float(right), window[1], window[3])

@@ -116,9 +116,7 @@ def scale_for(
     return scale
 
 
-def frame_for(
-    source: tuple[int, int], config: ResizeSettings, rng: np.random.Generator | None = None
-) -> Frame:
+def frame_for(source: tuple[int, int], config: ResizeSettings, rng: np.random.Generator | None = None) -> Frame:
     """Return where an image of `source` (h, w) lies in the network's input by the settings of `config`.
 
     Unlike `resize_image`, pad64 and pad32 also scale down to IMAGE_MAX_DIM where IMAGE_PAD_BOUNDED is set. `rng`
@@ -189,7 +187,8 @@ def resize_image(
         y, x = -frame.offset[0], -frame.offset[1]
         return scaled[y : y + side, x : x + side], (0, 0, side, side), scale, [(0, 0)] * 3, (y, x, side, side)
     padding = frame_padding(frame)
-    return np.pad(scaled, padding), frame.window, scale, padding, None
+    placed = scaled if frame.shape == frame.size else np.pad(scaled, padding)
+    return placed, frame.window, scale, padding, None
 
 
 def frame_padding(frame: Frame) -> Padding:

@@ -95,7 +95,7 @@ class ChosenRegions(keras.layers.Layer):
     """Counts are rounded up to this, so that few different shapes occur; the filling is region 0 of image 0."""
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Regions [K, 4], their images [K] int32, where each stands [K, 2] int64 (image, slot), 1.0 for each that counts.
+        """Regions [K, 4], their images [K] int32, where each stands [K, 2] int64 (image, slot), counts [K] 1.0 or 0.0.
 
         Inputs: regions [B, N, 4], and which of them count [B, N] (above 0). At least one comes back, counted or not.
         """

@@ -5,12 +5,15 @@ Anchors are a grid at every level and shape, so only those near an instance are 
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mrcnn.metrics import compute_overlaps
 
 Floats = NDArray[np.float64]
 
@@ -18,8 +21,8 @@ CROWD_OVERLAP = 0.001
 """Share of an anchor inside a crowd's box from which the anchor is no background."""
 
 
-_ROUNDING = 1e-9
-"""Added to a bound on an overlap, so that rounding never puts it below the overlap."""
+_ROUNDING, _ROUNDED_DOWN = 1e-9, 1 - 1e-9
+"""Bounds on overlaps are widened by so much, so that rounding never leaves an anchor out."""
 
 
 @dataclass(frozen=True)
@@ -35,18 +38,27 @@ class AnchorGrid:
     rights: Floats
     """[columns] each, pixels."""
 
-    def overlaps(self, box: Floats, of_anchor: bool = False) -> tuple[NDArray[np.int64], Floats]:
-        """Return the numbers [K] of the anchors that touch `box` (y1, x1, y2, x2), and their overlap with it [K].
+    def overlaps(
+        self, box: Sequence[float], least: float = 0.0, of_anchor: bool = False
+    ) -> tuple[NDArray[np.int64], Floats]:
+        """Return the numbers [K] of anchors that touch `box` (y1, x1, y2, x2), and their overlap with it [K].
 
-        The overlap is intersection over union, or with `of_anchor` intersection over the anchor's area.
+        The overlap is intersection over union, or with `of_anchor` intersection over the anchor's area. Anchors whose
+        intersection over union must be below `least` may be left out: their height or width in common with the box is
+        less than `least` times the larger of the two.
         """
-        rows = slice(bisect_right(self.bottoms, box[0]), bisect_left(self.tops, box[2]))
-        columns = slice(bisect_right(self.rights, box[1]), bisect_left(self.lefts, box[3]))
+        y1, x1, y2, x2 = box
+        height, width = y2 - y1, x2 - x1
+        share = least * _ROUNDED_DOWN
+        high = share * max(height, self.bottoms[0] - self.tops[0])
+        wide = share * max(width, self.rights[0] - self.lefts[0])
+        rows = slice(bisect_right(self.bottoms, y1 + high), bisect_left(self.tops, y2 - high))
+        columns = slice(bisect_right(self.rights, x1 + wide), bisect_left(self.lefts, x2 - wide))
         tops, bottoms, lefts, rights = self.tops[rows], self.bottoms[rows], self.lefts[columns], self.rights[columns]
-        high = np.minimum(bottoms, box[2]) - np.maximum(tops, box[0])
-        wide = np.minimum(rights, box[3]) - np.maximum(lefts, box[1])
-        shared, areas = high[:, None] * wide, (bottoms - tops)[:, None] * (rights - lefts)
-        total = areas if of_anchor else areas + (box[2] - box[0]) * (box[3] - box[1]) - shared
+        in_common = np.minimum(bottoms, y2) - np.maximum(tops, y1)
+        shared = in_common[:, None] * (np.minimum(rights, x2) - np.maximum(lefts, x1))
+        areas = (bottoms - tops)[:, None] * (rights - lefts)
+        total = areas if of_anchor else areas + height * width - shared
         return self.numbers[rows, columns].ravel(), (shared / total).ravel()
 
 
@@ -59,6 +71,10 @@ class AnchorIndex:
     grids: tuple[AnchorGrid, ...]
     shapes: Floats
     """[grids, 2] (height, width) of the anchors of each grid."""
+    origins: Floats
+    """[grids, 2] (top, left) of the first anchor of each grid."""
+    steps: Floats
+    """[grids, 2] pixels from row to row and from column to column; NaN where a grid is not regular."""
 
     @classmethod
     def of(cls, anchors: NDArray[Any]) -> "AnchorIndex":
@@ -70,24 +86,90 @@ class AnchorIndex:
         groups = np.split(order, changes) if len(order) else []
         grids = tuple(grid for group in groups for grid in _grids(anchors, np.sort(group)))
         sides = [(grid.bottoms[0] - grid.tops[0], grid.rights[0] - grid.lefts[0]) for grid in grids]
-        return cls(anchors, grids, np.array(sides, np.float64).reshape(-1, 2))
+        origins = [(grid.tops[0], grid.lefts[0]) for grid in grids]
+        steps = [(_step(grid.tops), _step(grid.lefts)) for grid in grids]
+        return cls(anchors, grids, *(np.array(pairs, np.float64).reshape(-1, 2) for pairs in (sides, origins, steps)))
 
-    def near(self, box: Floats, least: float) -> Iterator[tuple[NDArray[np.int64], Floats]]:
-        """Yield (numbers [K], overlaps [K]) for the grids that can hold an anchor overlapping `box` by `least`.
+    @cached_property
+    def _numbers(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """All grids' numbers in one row, where each grid begins in it, and rows and columns of each grid [grids, 2]."""
+        counts = np.array([grid.numbers.shape for grid in self.grids], np.int64).reshape(-1, 2)
+        begins = np.cumsum(counts.prod(axis=1)) - counts.prod(axis=1)
+        return np.concatenate([grid.numbers.ravel() for grid in self.grids]), begins, counts
 
-        The best anchor of the box is among those yielded, however small its overlap.
+    def near(self, boxes: Floats, least: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+        """Return pairs of a box and an anchor that overlap.
+
+        Args:
+            boxes: [N, 4] (y1, x1, y2, x2) in pixels, none of them empty.
+            least: intersections over union from here on are all found; of lesser ones, the best of each box.
+
+        Returns:
+            box [K] and anchor [K] int64, and their intersection over union [K].
         """
-        size = box[2:] - box[:2]
-        shared = np.prod(np.minimum(self.shapes, size), axis=1)
-        bounds = shared / (np.prod(self.shapes, axis=1) + np.prod(size) - shared) + _ROUNDING
-        best = 0.0
-        for number in np.argsort(-bounds, kind="stable"):
-            if bounds[number] < min(least, best):
-                return
-            anchors, overlaps = self.grids[number].overlaps(box)
+        sizes = boxes[:, None, 2:] - boxes[:, None, :2]
+        shared = np.prod(np.minimum(self.shapes, sizes), axis=2)
+        bounds = shared / (np.prod(self.shapes, axis=1) + np.prod(sizes, axis=2) - shared) + _ROUNDING
+        regular = not np.isnan(self.steps).any()
+        found = [self._near_regular(boxes, bounds, least)] if regular and len(boxes) else []
+        best = np.zeros(len(boxes))
+        for box, _, overlaps in found:
+            np.maximum.at(best, box, overlaps)
+        for number in np.flatnonzero(best < least):
+            anchors, overlaps = self._near_one(boxes[number].tolist(), bounds[number], least)
+            found.append((np.full(len(anchors), number), anchors, overlaps))
+        parts = zip(*found, strict=True) if found else ([np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0)])
+        box, anchor, overlap = (np.concatenate(part) for part in parts)
+        return box, anchor, overlap
+
+    def _near_regular(
+        self, boxes: Floats, bounds: Floats, least: float
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+        """Look through all grids that can overlap a box by `least`, all boxes at once; lesser overlaps may be missing."""
+        box, grid = np.nonzero(bounds >= least)
+        margin = least * _ROUNDED_DOWN * np.maximum(boxes[box, 2:] - boxes[box, :2], self.shapes[grid])
+        low = (boxes[box, :2] + margin - self.shapes[grid] - self.origins[grid]) / self.steps[grid]
+        high = (boxes[box, 2:] - margin - self.origins[grid]) / self.steps[grid]
+        numbers, begins, counts = self._numbers
+        first = np.clip(np.floor(low - _ROUNDING).astype(np.int64) + 1, 0, counts[grid])
+        spans = np.maximum(np.clip(np.ceil(high + _ROUNDING).astype(np.int64), 0, counts[grid]) - first, 0)
+        sizes = spans.prod(axis=1)
+        pair = np.repeat(np.arange(len(box)), sizes)
+        row, column = np.divmod(np.arange(len(pair)) - np.repeat(np.cumsum(sizes) - sizes, sizes), spans[pair, 1])
+        place = (first[pair, 0] + row) * counts[grid[pair], 1] + first[pair, 1] + column
+        anchor = numbers[begins[grid[pair]] + place]
+        return box[pair], anchor, _overlaps(self.anchors[anchor], boxes[box[pair]])
+
+    def _near_one(self, box: list[float], bounds: Floats, least: float) -> tuple[NDArray[np.int64], Floats]:
+        """Look through the grids, the most promising first, until their bound on the overlap is too low to matter."""
+        best, found = 0.0, [(np.zeros(0, np.int64), np.zeros(0))]
+        for number in np.argsort(-bounds):
+            enough = min(least, best)
+            if bounds[number] < enough:
+                break
+            anchors, overlaps = self.grids[number].overlaps(box, enough)
             if len(anchors):
                 best = max(best, float(overlaps.max()))
-                yield anchors, overlaps
+                found.append((anchors, overlaps))
+        anchors, overlaps = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return anchors, overlaps
+
+
+def _step(places: Floats) -> float:
+    """Return the distance between `places`, 1 for a single one, NaN where distances differ."""
+    steps = np.diff(places)
+    if not len(steps):
+        return 1.0
+    return float(steps[0]) if np.allclose(steps, steps[0], rtol=0, atol=1e-9) else float("nan")
+
+
+def _overlaps(anchors: Floats, boxes: Floats) -> Floats:
+    """Return the intersection over union [K] of each of anchors [K, 4] with its box of boxes [K, 4], none empty."""
+    y1, x1 = np.maximum(anchors[:, 0], boxes[:, 0]), np.maximum(anchors[:, 1], boxes[:, 1])
+    y2, x2 = np.minimum(anchors[:, 2], boxes[:, 2]), np.minimum(anchors[:, 3], boxes[:, 3])
+    shared = np.maximum(y2 - y1, 0) * np.maximum(x2 - x1, 0)
+    areas = [(b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1]) for b in (anchors, boxes)]
+    return np.asarray(shared / (areas[0] + areas[1] - shared))
 
 
 def _grids(anchors: Floats, numbers: NDArray[np.int64]) -> Iterator[AnchorGrid]:
@@ -95,7 +177,9 @@ def _grids(anchors: Floats, numbers: NDArray[np.int64]) -> Iterator[AnchorGrid]:
     boxes = anchors[numbers]
     columns = int((boxes[:, 0] == boxes[0, 0]).sum())
     grid = boxes.reshape(-1, columns, 4) if len(boxes) % columns == 0 else boxes[:0].reshape(0, 1, 4)
-    aligned = len(grid) and (grid[:, :, 0::2] == grid[:, :1, 0::2]).all() and (grid[:, :, 1::2] == grid[:1, :, 1::2]).all()
+    aligned = (
+        len(grid) and (grid[:, :, 0::2] == grid[:, :1, 0::2]).all() and (grid[:, :, 1::2] == grid[:1, :, 1::2]).all()
+    )
     if aligned and (np.diff(grid[:, 0, 0]) > 0).all() and (np.diff(grid[0, :, 1]) > 0).all():
         yield AnchorGrid(numbers.reshape(-1, columns), *grid[:, 0, 0::2].T.copy(), *grid[0, :, 1::2].T.copy())
         return
@@ -126,26 +210,27 @@ def match_anchors(
     no positive anchor.
     """
     count = len(index.anchors)
-    overlap, closest = np.zeros(count), np.zeros(count, np.int64)
-    positive = np.zeros(count, bool)
-    for number, box in enumerate(boxes):
-        if box[2] <= box[0] or box[3] <= box[1]:
-            continue
-        found = list(index.near(box, negative_iou))
-        if not found:
-            continue
-        anchors, shared = (np.concatenate(parts) for parts in zip(*found, strict=True))
-        positive[anchors[shared == shared.max()]] = True
-        better = shared > overlap[anchors]
-        overlap[anchors[better]], closest[anchors[better]] = shared[better], number
-    positive |= overlap >= positive_iou
-    not_background = positive | (overlap >= negative_iou)
-    for box in crowds:
+    positive, not_background = np.zeros(count, bool), np.zeros(count, bool)
+    visible = boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+    box, anchor, overlap = index.near(visible, negative_iou)
+    best = np.zeros(len(visible))
+    np.maximum.at(best, box, overlap)
+    positive[anchor[(overlap >= positive_iou) | ((overlap == best[box]) & (overlap > 0))]] = True
+    not_background[anchor[overlap >= negative_iou]] = True
+    not_background |= positive
+    for crowd in crowds.tolist():
         for grid in index.grids:
-            anchors, shared = grid.overlaps(box, of_anchor=True)
-            not_background[anchors[shared >= CROWD_OVERLAP]] = True
+            inside, share = grid.overlaps(crowd, of_anchor=True)
+            not_background[inside[share >= CROWD_OVERLAP]] = True
     numbers = np.flatnonzero(positive)
-    return Matches(numbers, closest[numbers], not_background)
+    return Matches(numbers, _closest(index.anchors[numbers], boxes), not_background)
+
+
+def _closest(anchors: Floats, boxes: Floats) -> NDArray[np.int64]:
+    """Return for each of anchors [P, 4] the number of the box of boxes [N, 4] that overlaps it most, [P] int64."""
+    if not len(anchors):
+        return np.zeros(0, np.int64)
+    return np.argmax(compute_overlaps(anchors, boxes), axis=1)
 
 
 def build_rpn_targets(

@@ -4,6 +4,7 @@ Two ways to the same: `load_sample`, from encoded bytes and polygons where the d
 `load_image_gt`, the original's, pixel for pixel. Batches and their order are `input_pipeline`'s subject.
 """
 
+import itertools
 import random
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,9 +108,7 @@ def load_sample(
 
 def _meta(stored: StoredImage, config: Any, frame: Frame) -> NDArray[np.float64]:
     active = active_class_ids(stored.dataset, stored.image_id, config.NUM_CLASSES)
-    return compose_image_meta(
-        stored.image_id, (*stored.size, 3), (*frame.shape, 3), frame.window, frame.scale, active
-    )
+    return compose_image_meta(stored.image_id, (*stored.size, 3), (*frame.shape, 3), frame.window, frame.scale, active)
 
 
 def active_class_ids(dataset: Dataset, image_id: int, num_classes: int) -> NDArray[np.int32]:
@@ -125,8 +124,8 @@ def _instances_of_polygons(
     """Return class ids [N], boxes [N, 4] and masks of the instances that are seen in the frame."""
     window = frame.window
     kept, boxes, clipped = [], [], []
-    for number, rings in enumerate(outlines):
-        inside = [ring for ring in (polygons.clip_ring(frame.move(r), window) for r in rings) if len(ring)]
+    for number, rings in enumerate(_moved(outlines, frame)):
+        inside = [ring for ring in (polygons.clip_ring(ring, window) for ring in rings) if len(ring)]
         if inside:
             kept.append(number)
             clipped.append(inside)
@@ -137,6 +136,17 @@ def _instances_of_polygons(
         mini = polygons.fill(clipped, box_array, tuple(config.MINI_MASK_SHAPE[:2]))  # type: ignore[arg-type]
         return ids, box_array, np.moveaxis(mini, 0, -1)
     return ids, box_array, full_masks(clipped, box_array, frame.shape)
+
+
+def _moved(outlines: list[list[polygons.Ring]], frame: Frame) -> list[list[polygons.Ring]]:
+    """Return the rings in pixels of the frame, all vertices moved at once."""
+    rings = [ring for of_one in outlines for ring in of_one]
+    if not rings:
+        return outlines
+    points = frame.move(np.concatenate(rings))
+    ends = itertools.accumulate(len(ring) for ring in rings)
+    moved = iter([points[end - len(ring) : end] for ring, end in zip(rings, ends, strict=True)])
+    return [list(itertools.islice(moved, len(of_one))) for of_one in outlines]
 
 
 def full_masks(

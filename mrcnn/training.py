@@ -149,7 +149,9 @@ def layers_regex(layers: str) -> str:
     try:
         re.compile(expression)
     except re.error as error:
-        raise ValueError(f"layers={layers!r} is neither {', '.join(LAYERS)} nor a regular expression ({error})") from None
+        raise ValueError(
+            f"layers={layers!r} is neither {', '.join(LAYERS)} nor a regular expression ({error})"
+        ) from None
     return expression
 
 
@@ -159,7 +161,7 @@ def _found_state(mask_rcnn: Any, resume: bool | Path | str) -> TrainingState | N
         return None
     if resume is True:
         own = Path(mask_rcnn.log_dir)
-        folder = own if read_state(own) else newest_run(mask_rcnn.model_dir, mask_rcnn.config.NAME)
+        folder = own if read_state(own) else newest_run(mask_rcnn.model_dir, _name(mask_rcnn))
     else:
         folder = Path(resume)
     state = read_state(folder) if folder else None
@@ -178,13 +180,13 @@ def _nothing_to_do(mask_rcnn: Any, epochs: int, reached: int, state: TrainingSta
     log.warning("%s", message)
     folder = Path(mask_rcnn.log_dir)
     mask_rcnn.epoch = max(mask_rcnn.epoch, min(reached, epochs))
-    checkpoint = _checkpoint(folder, mask_rcnn.config.NAME, reached)
+    checkpoint = _checkpoint(folder, _name(mask_rcnn), reached)
     best = state.best_epoch if state else None
     return TrainingResult(
         state.history if state else (),
         folder,
         checkpoint if checkpoint.is_file() else None,
-        _checkpoint(folder, mask_rcnn.config.NAME, best) if best else None,
+        _checkpoint(folder, _name(mask_rcnn), best) if best else None,
     )
 
 
@@ -210,10 +212,25 @@ def _begin(
         log.info("going on after %d steps, epoch %d, of %s", state.step, state.epoch, mask_rcnn.log_dir)
     if state is not None and same_stage:
         return state
-    step = state.step if state else mask_rcnn.epoch * config.STEPS_PER_EPOCH
-    epoch = state.epoch if state else mask_rcnn.epoch
-    before = state or TrainingState(step, epoch, options.layers, options.epochs, step, config.SEED)
-    return replace(before, layers=options.layers, epochs=options.epochs, first_step=step, pending={})
+    before = state or _earlier_stage(mask_rcnn)
+    return replace(
+        before,
+        layers=options.layers,
+        epochs=options.epochs,
+        first_step=before.step,
+        pending={},
+        validations_since_best=0,
+    )
+
+
+def _earlier_stage(mask_rcnn: Any) -> TrainingState:
+    """Return the state to begin a stage with: history and best epoch are those of an earlier call, if there was one."""
+    epoch, config = mask_rcnn.epoch, mask_rcnn.config
+    earlier = read_state(Path(mask_rcnn.log_dir))
+    if earlier is not None and epoch and earlier.epoch == epoch and not earlier.pending:
+        return replace(earlier, step=epoch * config.STEPS_PER_EPOCH)
+    step = epoch * config.STEPS_PER_EPOCH
+    return TrainingState(step, epoch, "", epoch, step, config.SEED)
 
 
 def _schedule(config: Any, learning_rate: float | Schedule, state: TrainingState, epochs: int) -> Schedule:
@@ -225,6 +242,10 @@ def _schedule(config: Any, learning_rate: float | Schedule, state: TrainingState
 
 def _validation_loader(dataset: "Dataset | None", config: Any) -> BatchLoader | None:
     return None if dataset is None or not len(dataset.image_ids) else BatchLoader(dataset, config, shuffle=True)
+
+
+def _name(mask_rcnn: Any) -> str:
+    return mask_rcnn.config.NAME or "mask_rcnn"
 
 
 def _checkpoint(folder: Path, name: str, epoch: int) -> Path:
@@ -246,7 +267,7 @@ class _Loop:
     ) -> None:
         self.mask_rcnn, self.options, self.schedule, self.state = mask_rcnn, options, schedule, state
         self.model, self.config = mask_rcnn.keras_model, mask_rcnn.config
-        self.training, self.validation = training, validation
+        self.training, self.validation, self.name = training, validation, _name(mask_rcnn)
         self.validation_steps = _validation_steps(validation, self.config, validation_steps)
         self.folder = Path(mask_rcnn.log_dir)
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -288,7 +309,9 @@ class _Loop:
             **validated,
         }
         self._finish_epoch(row)
-        self.callbacks.on_epoch_end(epoch, {name: row[name] for name in row if name not in ("epoch", "step", "seconds")})
+        self.callbacks.on_epoch_end(
+            epoch, {name: row[name] for name in row if name not in ("epoch", "step", "seconds")}
+        )
 
     def _train_steps(self, batches: Iterator[Any], end: int) -> None:
         """Train up to step `end`; the losses' running means are then `pending`."""
@@ -356,12 +379,12 @@ class _Loop:
     def _write_weights(self, epoch: int) -> None:
         from mrcnn import weights  # noqa: PLC0415  (imports TensorFlow)
 
-        weights.save(self.model, _checkpoint(self.folder, self.config.NAME, epoch))
+        weights.save(self.model, _checkpoint(self.folder, self.name, epoch))
         if self.options.keep == "all":
             return
         kept = {epoch, self.state.best_epoch} if self.options.keep == "best" else {epoch}
         for earlier in {int(row["epoch"]) for row in self.state.history} - kept:
-            _checkpoint(self.folder, self.config.NAME, earlier).unlink(missing_ok=True)
+            _checkpoint(self.folder, self.name, earlier).unlink(missing_ok=True)
 
     def _write_state(self) -> Path:
         self._written = time.monotonic()
@@ -431,7 +454,7 @@ class _Loop:
                 tf.summary.write(prefix + name, tf.constant(value, tf.float32), step=step, metadata=_scalar_metadata())
 
     def _result(self, stopped_early: bool) -> TrainingResult:
-        name, best = self.config.NAME, self.state.best_epoch
+        name, best = self.name, self.state.best_epoch
         return TrainingResult(
             self.state.history,
             self.folder,

@@ -88,7 +88,7 @@ def read_file(path: str | os.PathLike[str]) -> dict[Key, NDArray[np.float32]]:
     """
     try:
         with h5py.File(path, "r") as file:
-            root = file["model_weights"] if "model_weights" in file else file
+            root = file.get("model_weights", file)
             tensors = dict(_tensors(root))
     except OSError as error:
         if not Path(path).exists():
@@ -103,8 +103,8 @@ def _tensors(root: h5py.Group) -> Iterator[tuple[Key, NDArray[np.float32]]]:
     found: list[tuple[str, h5py.Dataset]] = []
     root.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
     for name, dataset in found:
-        group, *inner, tensor = name.split("/")
-        tensor = tensor.split(":")[0]
+        group, *inner = name.split("/")
+        tensor = inner.pop().split(":")[0] if inner else ""
         if tensor not in TENSORS or group == "optimizer_weights":
             continue
         layer = inner[-1] if group == "rpn_model" and inner else group
@@ -128,7 +128,7 @@ def load(model: keras.Model, tensors: dict[Key, NDArray[np.float32]], source: st
     """
     variables = network_tensors(model)
     check_excluded(exclude, {layer for layer, _ in variables} | {layer for layer, _ in tensors}, model)
-    left_out = set(exclude) | ({"rpn_conv_shared", "rpn_class_raw", "rpn_bbox_pred"} if "rpn_model" in exclude else set())
+    left_out = set(exclude) | {leaf.name for group, leaf in named_layers(model) if group in exclude}
     tensors = {key: value for key, value in tensors.items() if key[0] not in left_out}
     wanted = {key: variable for key, variable in variables.items() if key[0] not in left_out}
     if not any(HEADS.match(layer) for layer, _ in tensors):

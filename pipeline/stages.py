@@ -7,7 +7,7 @@ a digest of each output and fails when only one of the two changed.
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.files import canonical_json
 from pipeline.recipe import Recipe
@@ -44,7 +44,8 @@ class Stage:
             from pipeline import sources
 
             entries = recipe.source.images if self.name == "raw_images" else recipe.source.labels
-            return {f"{position}: {entry}": sources.identify(entry, recipe) for position, entry in enumerate(entries)}
+            role: Literal["images", "labels"] = "images" if self.name == "raw_images" else "labels"
+            return {f"{number}: {entry}": sources.identify(entry, recipe, role) for number, entry in enumerate(entries)}
         if self.name == "trained_model":
             from pipeline.weights import identify
 

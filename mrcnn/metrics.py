@@ -1,0 +1,169 @@
+"""Average precision and overlaps of single images, as the original computed them; 0/0 is 0 everywhere.
+
+For figures to be compared with others' use COCO's evaluation, which pools images and knows crowds.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * number, 2) for number in range(10))
+_SCORE_FLOOR = 0.0
+
+
+def compute_overlaps(boxes1: NDArray[Any], boxes2: NDArray[Any]) -> Floats:
+    """Return the intersection over union [N, M] of boxes1 [N, 4] with boxes2 [M, 4], (y1, x1, y2, x2)."""
+    a, b = np.asarray(boxes1, np.float64)[:, None], np.asarray(boxes2, np.float64)[None]
+    shared = np.prod(np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0), axis=-1)
+    total = np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1) - shared
+    return _ratio(shared, total)
+
+
+def compute_overlaps_masks(masks1: NDArray[Any], masks2: NDArray[Any]) -> Floats:
+    """Return the intersection over union [N, M] of masks1 [H, W, N] with masks2 [H, W, M]; above 0.5 counts as set."""
+    if masks1.shape[-1] == 0 or masks2.shape[-1] == 0:
+        return np.zeros((masks1.shape[-1], masks2.shape[-1]))
+    flat1, flat2 = ((masks > 0.5).reshape(-1, masks.shape[-1]).astype(np.float32) for masks in (masks1, masks2))  # noqa: PLR2004
+    shared = (flat1.T @ flat2).astype(np.float64)
+    total = flat1.sum(axis=0, dtype=np.float64)[:, None] + flat2.sum(axis=0, dtype=np.float64)[None] - shared
+    return _ratio(shared, total)
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    return np.divide(part, whole, out=np.zeros(np.shape(part)), where=np.asarray(whole) > 0)
+
+
+def trim_zeros(x: NDArray[Any]) -> NDArray[Any]:
+    """Return the rows of x [N, M] that aren't all zeros: padding taken off."""
+    return x[np.any(x != 0, axis=1)]
+
+
+def compute_matches(  # noqa: PLR0913  (the original's signature)
+    gt_boxes: NDArray[Any],
+    gt_class_ids: NDArray[Any],
+    gt_masks: NDArray[Any],
+    pred_boxes: NDArray[Any],
+    pred_class_ids: NDArray[Any],
+    pred_scores: NDArray[Any],
+    pred_masks: NDArray[Any],
+    iou_threshold: float = 0.5,
+    score_threshold: float = _SCORE_FLOOR,
+) -> tuple[Floats, Floats, Floats]:
+    """Match detections with instances of the same class by the overlap of their masks, best score first.
+
+    Args:
+        gt_boxes: [G, 4]; rows of zeros behind the others are padding.
+        gt_class_ids: [G]; negative: a crowd, which is neither found nor missed, and what lies in it isn't wrong.
+        gt_masks: [H, W, G].
+        pred_boxes: [P, 4], with padding as above.
+        pred_class_ids: [P].
+        pred_scores: [P].
+        pred_masks: [H, W, P].
+        iou_threshold: the least overlap of a match.
+        score_threshold: overlaps below it aren't looked at, as in the original.
+
+    Returns:
+        gt_match [G'] the detection of each instance that isn't a crowd, or -1; pred_match [P'] the instance of each
+        detection, best score first, or -1 (detections inside a crowd are left out); overlaps [P', G'].
+    """
+    count, found = len(trim_zeros(np.asarray(gt_boxes))), len(trim_zeros(np.asarray(pred_boxes)))
+    class_ids, masks = np.asarray(gt_class_ids)[:count], gt_masks[..., :count]
+    order = np.argsort(-np.asarray(pred_scores)[:found], kind="stable")
+    classes, overlaps = np.asarray(pred_class_ids)[order], compute_overlaps_masks(pred_masks[..., order], masks)
+    real = np.flatnonzero(class_ids > 0)
+    gt_match, pred_match = -np.ones(len(real)), -np.ones(len(order))
+    for number in range(len(order)):
+        open_ones = np.flatnonzero((gt_match < 0) & (class_ids[real] == classes[number]))
+        shared = overlaps[number, real[open_ones]]
+        best = int(shared.argmax()) if len(shared) else -1
+        if best >= 0 and shared[best] >= max(iou_threshold, score_threshold):
+            gt_match[open_ones[best]], pred_match[number] = number, open_ones[best]
+    kept = (pred_match >= 0) | ~_in_crowd(pred_masks[..., order], classes, masks, class_ids, iou_threshold)
+    renumbered = np.cumsum(kept) - 1
+    matched = gt_match >= 0
+    gt_match[matched] = renumbered[gt_match[matched].astype(int)]
+    return gt_match, pred_match[kept], overlaps[kept][:, real]
+
+
+def _in_crowd(
+    masks: NDArray[Any], classes: NDArray[Any], gt_masks: NDArray[Any], gt_classes: NDArray[Any], threshold: float
+) -> NDArray[np.bool_]:
+    """Return [P]: whether `threshold` of the area of a detection lies in a crowd of its class."""
+    crowds = np.flatnonzero(gt_classes < 0)
+    if not len(crowds) or not len(classes):
+        return np.zeros(len(classes), bool)
+    flat = (masks > 0.5).reshape(-1, masks.shape[-1]).astype(np.float32)  # noqa: PLR2004
+    of_crowds = (gt_masks[..., crowds] > 0.5).reshape(-1, len(crowds)).astype(np.float32)  # noqa: PLR2004
+    share = _ratio((flat.T @ of_crowds).astype(np.float64), np.repeat(flat.sum(axis=0)[:, None], len(crowds), axis=1))
+    return np.asarray(((share >= threshold) & (-gt_classes[crowds] == classes[:, None])).any(axis=1))
+
+
+def compute_ap(  # noqa: PLR0913  (the original's signature)
+    gt_boxes: NDArray[Any],
+    gt_class_ids: NDArray[Any],
+    gt_masks: NDArray[Any],
+    pred_boxes: NDArray[Any],
+    pred_class_ids: NDArray[Any],
+    pred_scores: NDArray[Any],
+    pred_masks: NDArray[Any],
+    iou_threshold: float = 0.5,
+) -> tuple[float, Floats, Floats, Floats]:
+    """Return the average precision of one image's detections at one overlap, all classes in one list.
+
+    Returns:
+        mAP: area under the curve of precision (made monotone, as in PASCAL VOC 2010) over recall; 0 without instances.
+        precisions, recalls: [P + 2] points of the curve.
+        overlaps: [P, G] of masks, best score first.
+    """
+    gt_match, pred_match, overlaps = compute_matches(
+        gt_boxes, gt_class_ids, gt_masks, pred_boxes, pred_class_ids, pred_scores, pred_masks, iou_threshold
+    )
+    hits = np.cumsum(pred_match > -1)
+    precisions = np.concatenate([[0], hits / (np.arange(len(pred_match)) + 1), [0]])
+    recalls = np.concatenate([[0], _ratio(hits.astype(float), np.full(len(hits), float(len(gt_match)))), [1]])
+    precisions = np.maximum.accumulate(precisions[::-1])[::-1]
+    corners = np.flatnonzero(recalls[:-1] != recalls[1:]) + 1
+    average = float(np.sum((recalls[corners] - recalls[corners - 1]) * precisions[corners]))
+    return average, precisions, recalls, overlaps
+
+
+def compute_ap_range(  # noqa: PLR0913  (the original's signature)
+    gt_box: NDArray[Any],
+    gt_class_id: NDArray[Any],
+    gt_mask: NDArray[Any],
+    pred_box: NDArray[Any],
+    pred_class_id: NDArray[Any],
+    pred_score: NDArray[Any],
+    pred_mask: NDArray[Any],
+    iou_thresholds: Sequence[float] | None = None,
+    verbose: int = 1,
+) -> float:
+    """Return the mean of `compute_ap` over overlaps 0.5, 0.55 … 0.95, or those given; prints each with `verbose`."""
+    thresholds = iou_thresholds if iou_thresholds is not None and len(iou_thresholds) else COCO_THRESHOLDS
+    averages = []
+    for threshold in thresholds:
+        average, *_ = compute_ap(
+            gt_box, gt_class_id, gt_mask, pred_box, pred_class_id, pred_score, pred_mask, threshold
+        )
+        averages.append(average)
+        if verbose:
+            print(f"AP @{threshold:.2f}:\t {average:.3f}")
+    if verbose:
+        print(f"AP @{thresholds[0]:.2f}-{thresholds[-1]:.2f}:\t {np.mean(averages):.3f}")
+    return float(np.mean(averages))
+
+
+def compute_recall(pred_boxes: NDArray[Any], gt_boxes: NDArray[Any], iou: float) -> tuple[float, NDArray[np.int64]]:
+    """Return the share of gt_boxes [G, 4] that some box of pred_boxes [P, 4] overlaps by `iou`, and those boxes' numbers.
+
+    Without boxes to find, the recall is 0.
+    """
+    overlaps = compute_overlaps(pred_boxes, gt_boxes)
+    if not overlaps.size:
+        return 0.0, np.zeros(0, np.int64)
+    positive = np.flatnonzero(overlaps.max(axis=1) >= iou)
+    return len(set(overlaps.argmax(axis=1)[positive].tolist())) / len(gt_boxes), positive

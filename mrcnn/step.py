@@ -1,0 +1,134 @@
+"""What one step of training does: the keras model that knows its losses, and takes uint8 images.
+
+Which layers it is made of is said in network; loops, callbacks and schedules are in training.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mrcnn import losses
+from mrcnn.config import IMAGE_META_FIELDS, Config
+
+
+COARSEST_STRIDE = 32
+"""Of C5: the pyramid's levels meet where both sides of the image are multiples of it."""
+
+
+class Network(keras.Model):
+    """A functional model that takes uint8 images too, and then takes the mean pixel off by itself."""
+
+    def __init__(self, *args: Any, config: Config, **kwargs: Any):
+        """Wrap inputs and outputs; `config` gives MEAN_PIXEL."""
+        super().__init__(*args, **kwargs)
+        self.config = config
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """The outputs for inputs whose first is images [B, H, W, 3]: uint8 RGB, or float32 already molded."""
+        images, *rest = inputs
+        images = with_whole_cells(images)
+        if images.dtype in (tf.uint8, "uint8"):
+            images = tf.cast(images, tf.float32) - np.asarray(self.config.MEAN_PIXEL, np.float32)
+        return super().call([images, *rest], training=training, mask=mask)
+
+
+class TrainingNetwork(Network):
+    """The network with its losses: `fit`, `train_on_batch` and `test_on_batch` take batches of inputs alone."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        """Add a running mean for the total and each part of the loss."""
+        super().__init__(*args, **kwargs)
+        names = ("loss", *losses.LOSSES, "l2_loss")
+        self._means = {name: keras.metrics.Mean(name=name) for name in names}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Running means: loss, its five parts, and the L2 term; the first is the sum of the others."""
+        return list(self._means.values())
+
+    def train_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """One step of the optimizer on a batch; returns the running means."""
+        inputs = batch_inputs(data)
+        self.get_layer("proposal_targets").step.assign(tf.cast(self.optimizer.iterations, tf.int64))
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([variable.value for variable in self.trainable_variables])
+            parts = self.losses_of(inputs, training=True)
+            total = tf.add_n(list(parts.values()))
+            scaled = self.optimizer.scale_loss(total)
+        gradients = tape.gradient(scaled, [variable.value for variable in self.trainable_variables])
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return self._report(total, parts)
+
+    def test_step(self, data: Any) -> dict[str, tf.Tensor]:
+        """The losses of a batch; returns the running means."""
+        parts = self.losses_of(batch_inputs(data), training=False)
+        return self._report(tf.add_n(list(parts.values())), parts)
+
+    def losses_of(self, inputs: Sequence[tf.Tensor], training: bool) -> dict[str, tf.Tensor]:
+        """The weighted losses by name, and l2_loss, of a batch: float32 scalars, each checked to be finite.
+
+        Raises:
+            tf.errors.InvalidArgumentError: a loss is not a finite number; the message names it.
+        """
+        outputs = self(inputs, training=training)
+        parts = network_losses(inputs, outputs, self.config)
+        for name, value in parts.items():
+            message = f"{name} is not finite: the learning rate may be too high, or the batch's boxes may be wrong"
+            parts[name] = tf.debugging.check_numerics(value * self.config.LOSS_WEIGHTS.get(name, 1.0), message)
+        return {**parts, "l2_loss": self._l2()}
+
+    def _l2(self) -> tf.Tensor:
+        if self.config.OPTIMIZER != "sgd":
+            return tf.constant(0.0)
+        decayed = [w.value for w in self.trainable_variables if w.name not in ("gamma", "beta")]
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return losses.l2_loss(decayed, self.config.WEIGHT_DECAY) / replicas
+
+    def _report(self, total: tf.Tensor, parts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        for name, value in {"loss": total, **parts}.items():
+            self._means[name].update_state(value * replicas)
+        return {name: mean.result() for name, mean in self._means.items()}
+
+
+def with_whole_cells(images: tf.Tensor) -> tf.Tensor:
+    """The images [B, H, W, C] themselves.
+
+    Raises:
+        tf.errors.InvalidArgumentError: a side is not a multiple of 32 pixels.
+    """
+    if isinstance(images, keras.KerasTensor):
+        return images
+    message = "the height and width of the network's input must be multiples of 32"
+    check = tf.debugging.assert_equal(tf.shape(images)[1:3] % COARSEST_STRIDE, 0, message)
+    with tf.control_dependencies([check] if check is not None else []):
+        return tf.identity(images)
+
+
+def batch_inputs(data: Any) -> Sequence[tf.Tensor]:
+    """The inputs of a batch, given alone, or with empty targets as the original's generator gave them."""
+    if isinstance(data, (tuple, list)) and len(data) and isinstance(data[0], (tuple, list)):
+        return data[0]
+    return data
+
+
+def network_losses(inputs: Sequence[tf.Tensor], outputs: dict[str, tf.Tensor], config: Config) -> dict[str, tf.Tensor]:
+    """The five losses by name, unweighted, from a training network's inputs and outputs."""
+    meta, rpn_deltas = inputs[1], tf.cast(inputs[3], tf.float32)
+    class_ids, shape = outputs["class_ids"], tf.shape(outputs["class_ids"])
+    counts = tf.ones(shape) if config.PADDED_ROIS_ARE_BACKGROUND else tf.reduce_any(outputs["rois"] != 0.0, axis=2)
+    logits = tf.reshape(outputs["class_logits"], (shape[0], shape[1], config.NUM_CLASSES))
+    deltas = tf.reshape(outputs["deltas"], (shape[0], shape[1], config.NUM_CLASSES, 4))
+    labels = outputs["anchor_labels"]
+    return {
+        "rpn_class_loss": losses.rpn_class_loss(labels, outputs["anchor_logits"]),
+        "rpn_bbox_loss": losses.rpn_bbox_loss(labels, rpn_deltas, outputs["anchor_deltas"]),
+        "mrcnn_class_loss": losses.mrcnn_class_loss(class_ids, logits, meta[:, IMAGE_META_FIELDS:], counts),
+        "mrcnn_bbox_loss": losses.mrcnn_bbox_loss(class_ids, outputs["target_deltas"], deltas),
+        "mrcnn_mask_loss": losses.mrcnn_mask_loss(
+            outputs["target_masks"], outputs["mask_logits"], outputs["mask_counts"], config.MASK_LOSS_SATURATES
+        ),
+    }

@@ -1,0 +1,348 @@
+"""Pictures for people: images with boxes, masks and captions, and the curves and tables of single images.
+
+Everything draws with Matplotlib on `ax`, or on a figure of its own that is then shown; nothing is computed here that
+other modules need.
+"""
+
+import colorsys
+import itertools
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import patches
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from mrcnn.masks import unmold_mask
+from mrcnn.metrics import compute_matches
+
+Colour = tuple[float, float, float]
+TRANSPARENT = "none"
+_NEUTRAL: Colour = (0.5, 0.5, 0.5)
+
+
+def display_images(  # noqa: PLR0913  (the original's signature)
+    images: Sequence[NDArray[Any]],
+    titles: Sequence[str] | None = None,
+    cols: int = 4,
+    cmap: Any = None,
+    norm: Any = None,
+    interpolation: Any = None,
+) -> None:
+    """Show images [H, W] or [H, W, C] in rows of `cols`, each with its title."""
+    rows = -(-len(images) // cols)
+    plt.figure(figsize=(14, 14 * max(rows, 1) // cols))
+    for number, image in enumerate(images):
+        plt.subplot(rows, cols, number + 1)
+        plt.title(titles[number] if titles is not None else "", fontsize=9)
+        plt.axis("off")
+        plt.imshow(image.astype(np.uint8), cmap=cmap, norm=norm, interpolation=interpolation)
+    plt.show()
+
+
+def random_colors(N: int, bright: bool = True) -> list[Colour]:
+    """Return N (red, green, blue) in 0 … 1, hues evenly spread, in an order that Python's `random` chooses."""
+    value = 1.0 if bright else 0.7
+    colours = [colorsys.hsv_to_rgb(number / N, 1, value) for number in range(N)]
+    random.shuffle(colours)
+    return colours
+
+
+def apply_mask(image: NDArray[Any], mask: NDArray[Any], color: Colour, alpha: float = 0.5) -> NDArray[Any]:
+    """Mix `color` into `image` [H, W, 3] (0 … 255) where `mask` [H, W] is 1; changes `image` and returns it."""
+    inside = np.asarray(mask) == 1
+    image[inside] = image[inside] * (1 - alpha) + alpha * 255 * np.asarray(color)
+    return image
+
+
+def display_instances(  # noqa: PLR0913  (the original's signature)
+    image: NDArray[Any],
+    boxes: NDArray[Any],
+    masks: NDArray[Any],
+    class_ids: NDArray[Any],
+    class_names: Sequence[str],
+    scores: NDArray[Any] | None = None,
+    title: str = "",
+    figsize: tuple[float, float] = (16, 16),
+    ax: Axes | None = None,
+    show_mask: bool = True,
+    show_bbox: bool = True,
+    colors: Sequence[Colour] | None = None,
+    captions: Sequence[str] | None = None,
+) -> None:
+    """Draw instances on an image.
+
+    Args:
+        image: [H, W, 3].
+        boxes: [N, 4] (y1, x1, y2, x2) in pixels; rows of zeros are left out.
+        masks: [H, W, N].
+        class_ids: [N].
+        class_names: names by class id.
+        scores: [N], or None.
+        title: above the image.
+        figsize: inches, of a figure of its own.
+        ax: draw here, and leave showing to the caller.
+        show_mask: fill masks.
+        show_bbox: draw boxes.
+        colors: one for each instance.
+        captions: one for each instance, in place of class and score.
+    """
+    count = len(boxes)
+    if not count:
+        print("\n*** No instances to display *** \n")
+    if not count == masks.shape[-1] == len(class_ids):
+        raise ValueError(f"{count} boxes, {masks.shape[-1]} masks and {len(class_ids)} class ids don't belong together")
+    own = ax is None
+    axes = _axes(image, title, figsize, ax)
+    painted = image.astype(np.uint32).copy()
+    for number, colour in enumerate(colors or random_colors(count)):
+        if not np.any(boxes[number]):
+            continue
+        y1, x1, _, _ = boxes[number]
+        if show_bbox:
+            _add_box(axes, boxes[number], colour, "dashed")
+        caption = captions[number] if captions is not None else _caption(class_ids, class_names, scores, number)
+        axes.text(x1, y1 + 8, caption, color="w", size=11, backgroundcolor=TRANSPARENT)
+        if show_mask:
+            painted = apply_mask(painted, masks[:, :, number], colour)
+        _add_outline(axes, masks[:, :, number], colour)
+    axes.imshow(painted.astype(np.uint8))
+    if own:
+        plt.show()
+
+
+def _axes(image: NDArray[Any], title: str, figsize: tuple[float, float], ax: Axes | None) -> Axes:
+    """Return axes that show the whole image and a margin around it."""
+    axes = ax if ax is not None else plt.subplots(1, figsize=figsize)[1]
+    height, width = image.shape[:2]
+    axes.set_ylim(height + 10, -10)
+    axes.set_xlim(-10, width + 10)
+    axes.axis("off")
+    axes.set_title(title)
+    return axes
+
+
+def _add_box(axes: Axes, box: Any, colour: Any, style: str = "solid", alpha: float = 0.7) -> None:
+    y1, x1, y2, x2 = box
+    axes.add_patch(
+        patches.Rectangle(
+            (x1, y1), x2 - x1, y2 - y1, linewidth=2, alpha=alpha, linestyle=style, edgecolor=colour, facecolor="none"
+        )
+    )
+
+
+def _add_outline(axes: Axes, mask: NDArray[Any], colour: Any) -> None:
+    """Draw the outlines of a mask [H, W], also where it touches the border of the image."""
+    import cv2  # noqa: PLC0415
+
+    contours, _ = cv2.findContours((np.asarray(mask) != 0).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    for contour in contours:
+        axes.add_patch(patches.Polygon(contour.reshape(-1, 2), closed=True, facecolor="none", edgecolor=colour))
+
+
+def _caption(class_ids: Any, class_names: Sequence[str], scores: Any, number: int) -> str:
+    label = str(class_names[int(class_ids[number])])
+    return f"{label} {scores[number]:.3f}" if scores is not None and scores[number] else label
+
+
+def display_differences(  # noqa: PLR0913  (the original's signature)
+    image: NDArray[Any],
+    gt_box: NDArray[Any],
+    gt_class_id: NDArray[Any],
+    gt_mask: NDArray[Any],
+    pred_box: NDArray[Any],
+    pred_class_id: NDArray[Any],
+    pred_score: NDArray[Any],
+    pred_mask: NDArray[Any],
+    class_names: Sequence[str],
+    title: str = "",
+    ax: Axes | None = None,
+    show_mask: bool = True,
+    show_box: bool = True,
+    iou_threshold: float = 0.5,
+    score_threshold: float = 0.5,
+) -> None:
+    """Draw the instances of an image (green) and the detections (red), captions "score / overlap" on detections."""
+    order = np.argsort(-np.asarray(pred_score), kind="stable")
+    _, matched, overlaps = compute_matches(
+        gt_box, gt_class_id, gt_mask, pred_box, pred_class_id, pred_score, pred_mask, iou_threshold, score_threshold
+    )
+    best = [
+        float(overlaps[number, int(match)] if match >= 0 else overlaps[number].max(initial=0.0))
+        for number, match in enumerate(matched)
+    ]
+    best += [0.0] * (len(order) - len(best))
+    captions = [""] * len(gt_class_id)
+    captions += [f"{pred_score[number]:.2f} / {overlap:.2f}" for number, overlap in zip(order, best, strict=True)]
+    display_instances(
+        image,
+        np.concatenate([gt_box, np.asarray(pred_box)[order]]),
+        np.concatenate([gt_mask, pred_mask[..., order]], axis=-1),
+        np.concatenate([gt_class_id, np.asarray(pred_class_id)[order]]),
+        class_names,
+        title=title or "Ground truth and detections\n green: truth, red: detection, captions: score / overlap",
+        ax=ax,
+        show_mask=show_mask,
+        show_bbox=show_box,
+        colors=[(0.0, 1.0, 0.0)] * len(gt_class_id) + [(1.0, 0.0, 0.0)] * len(order),
+        captions=captions,
+    )
+
+
+def draw_rois(  # noqa: PLR0913  (the original's signature)
+    image: NDArray[Any],
+    rois: NDArray[Any],
+    refined_rois: NDArray[Any],
+    mask: NDArray[Any],
+    class_ids: NDArray[Any],
+    class_names: Sequence[str],
+    limit: int = 10,
+) -> None:
+    """Draw `limit` of the regions of interest, chosen at random: dashed, and solid where refined; masks [R, h, w]."""
+    painted = image.copy()
+    axes = _axes(image, "", (12, 12), None)
+    chosen = random.sample(range(len(rois)), min(limit, len(rois)))
+    axes.set_title(f"Showing {len(chosen)} of {len(rois)} regions, {int((np.asarray(class_ids) > 0).sum())} positive")
+    for number, colour in zip(chosen, random_colors(max(1, len(chosen))), strict=False):
+        positive = class_ids[number] > 0
+        _add_box(axes, rois[number], colour if positive else _NEUTRAL, "dashed")
+        if not positive:
+            continue
+        y1, x1, y2, x2 = refined_rois[number]
+        _add_box(axes, refined_rois[number], colour)
+        axes.plot([rois[number][1], x1], [rois[number][0], y1], color=colour)
+        axes.text(x1, y1 + 8, class_names[class_ids[number]], color="w", size=11, backgroundcolor=TRANSPARENT)
+        painted = apply_mask(painted, unmold_mask(mask[number], (y1, x1, y2, x2), image.shape), colour)
+    axes.imshow(painted)
+    plt.show()
+
+
+def display_top_masks(
+    image: NDArray[Any], mask: NDArray[Any], class_ids: NDArray[Any], class_names: Sequence[str], limit: int = 4
+) -> None:
+    """Show the image [H, W, C], and the masks [H, W, N] of the `limit` classes that cover most of it."""
+    pictures, titles = [image], [f"H x W={image.shape[0]}x{image.shape[1]}"]
+    present = [int(number) for number in np.unique(class_ids) if number > 0]
+    area = {number: int(np.sum(mask[:, :, np.asarray(class_ids) == number])) for number in present}
+    top = sorted((number for number in present if area[number]), key=lambda number: -area[number])[:limit]
+    for number in top:
+        members = mask[:, :, np.asarray(class_ids) == number].astype(int)
+        pictures.append(np.sum(members * np.arange(1, members.shape[-1] + 1), axis=-1))
+        titles.append(str(class_names[number]))
+    pictures += [np.zeros(image.shape[:2])] * (limit - len(top))
+    titles += ["-"] * (limit - len(top))
+    display_images(pictures, titles=titles, cols=limit + 1, cmap="Blues_r")
+
+
+def draw_boxes(  # noqa: PLR0913  (the original's signature)
+    image: NDArray[Any],
+    boxes: NDArray[Any] | None = None,
+    refined_boxes: NDArray[Any] | None = None,
+    masks: NDArray[Any] | None = None,
+    captions: Sequence[str] | None = None,
+    visibilities: Sequence[int] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> None:
+    """Draw boxes [N, 4], their refinements [N, 4] and masks [H, W, N], any of them.
+
+    visibilities: for each, 0 dotted and grey, 1 as is, 2 bright (the default: 1).
+    """
+    reference = boxes if boxes is not None else refined_boxes
+    if reference is None:
+        raise ValueError("draw_boxes needs boxes or refined_boxes")
+    own = ax is None
+    axes = _axes(image, title, (12, 12), ax)
+    painted = image.astype(np.uint32).copy()
+    for number, bright in enumerate(random_colors(max(1, len(reference)))[: len(reference)]):
+        seen = 1 if visibilities is None else int(visibilities[number])
+        colour: Any = (_NEUTRAL, bright, bright)[seen]
+        if boxes is not None and np.any(boxes[number]):
+            style = "dashed" if refined_boxes is not None else ("dotted", "solid", "solid")[seen]
+            _add_box(axes, boxes[number], colour, style, (0.5, 0.7, 1.0)[seen])
+        if refined_boxes is not None and seen:
+            _add_box(axes, refined_boxes[number], colour)
+            if boxes is not None:
+                axes.plot(*_corner_line(boxes[number], refined_boxes[number]), color=colour)
+        if captions is not None:
+            y1, x1 = (refined_boxes if refined_boxes is not None else reference)[number][:2]
+            axes.text(
+                x1, y1, captions[number], size=11, verticalalignment="top", color="w", backgroundcolor=TRANSPARENT
+            )
+        if masks is not None:
+            painted = apply_mask(painted, masks[:, :, number], colour)
+            _add_outline(axes, masks[:, :, number], colour)
+    axes.imshow(painted.astype(np.uint8))
+    if own:
+        plt.show()
+
+
+def _corner_line(box: Any, refined: Any) -> tuple[list[float], list[float]]:
+    return [box[1], refined[1]], [box[0], refined[0]]
+
+
+def display_table(table: Sequence[Sequence[Any]]) -> None:
+    """Show rows of cells: as HTML in a notebook, else as text."""
+    try:
+        from IPython import display, get_ipython  # noqa: PLC0415
+    except ImportError:
+        print("\n".join("\t".join(str(cell) for cell in row) for row in table))
+        return
+    from html import escape  # noqa: PLC0415
+
+    rows = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in table)
+    if get_ipython() is not None:
+        display.display(display.HTML(f"<table>{rows}</table>"))
+
+
+def plot_precision_recall(AP: float, precisions: NDArray[Any], recalls: NDArray[Any]) -> None:
+    """Draw precision over recall; AP at an overlap of 0.5 stands above it."""
+    _, axes = plt.subplots(1)
+    axes.set_title(f"Precision-Recall Curve. AP@50 = {AP:.3f}")
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.1), ylim=(0, 1.1))
+    axes.plot(recalls, precisions)
+
+
+def plot_overlaps(  # noqa: PLR0913  (the original's signature)
+    gt_class_ids: NDArray[Any],
+    pred_class_ids: NDArray[Any],
+    pred_scores: NDArray[Any],
+    overlaps: NDArray[Any],
+    class_names: Sequence[str],
+    threshold: float = 0.5,
+) -> None:
+    """Draw the overlaps [P, G] of detections with instances as a grid; "match" marks those of the same class."""
+    gt_ids, ids = np.asarray(gt_class_ids)[np.asarray(gt_class_ids) != 0], np.asarray(pred_class_ids)
+    ids = ids[ids != 0]
+    plt.figure(figsize=(12, 10))
+    plt.imshow(overlaps, interpolation="nearest", cmap="Blues")
+    plt.yticks(np.arange(len(ids)), [f"{class_names[int(c)]} ({pred_scores[i]:.2f})" for i, c in enumerate(ids)])
+    plt.xticks(np.arange(len(gt_ids)), [class_names[abs(int(c))] for c in gt_ids], rotation=90)
+    dark = overlaps.max() / 2.0 if overlaps.size else 0.5
+    for row, column in itertools.product(range(overlaps.shape[0]), range(overlaps.shape[1])):
+        text = ""
+        if overlaps[row, column] > threshold:
+            text = "match" if gt_ids[column] == ids[row] else "wrong"
+        colour = "white" if overlaps[row, column] > dark else "black"
+        plt.text(
+            column, row, f"{overlaps[row, column]:.3f}\n{text}", horizontalalignment="center", color=colour, fontsize=9
+        )
+    plt.tight_layout()
+    plt.xlabel("Ground Truth")
+    plt.ylabel("Predictions")
+
+
+def display_weight_stats(model: Any) -> None:
+    """Show name, shape, least, greatest and standard deviation of every weight of a `MaskRCNN` or Keras model."""
+    table: list[list[Any]] = [["WEIGHT NAME", "SHAPE", "MIN", "MAX", "STD"]]
+    for weight in getattr(model, "keras_model", model).weights:
+        values = np.asarray(weight)
+        alarm = "*** dead?" if values.size and values.min() == values.max() and "kernel" in weight.path else ""
+        stats = (
+            [f"{number:+9.4f}" for number in (values.min(), values.max(), values.std())] if values.size else [""] * 3
+        )
+        table.append([weight.path + alarm, weight.shape, *stats])
+    display_table(table)

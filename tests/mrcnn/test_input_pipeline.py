@@ -1,0 +1,232 @@
+"""Batches for training: what is in them, and that nothing but seed and step decides it."""
+
+import random
+
+import numpy as np
+import pytest
+
+from mrcnn.augmentation import Augmentation
+from mrcnn.dataset import Dataset
+from mrcnn.image_meta import parse_image_meta
+from mrcnn.input_pipeline import BatchLoader, data_generator
+from mrcnn.resizing import frame_for
+from mrcnn.samples import StoredImage, load_image_gt, load_sample
+
+from .street import Squares, TinyConfig
+
+EVERYTHING = Augmentation(flip=0.5, scale=(0.7, 1.3), brightness=0.2, contrast=0.2, saturation=0.3)
+
+
+def streamed(loader, threads, count=8):
+    return [[np.asarray(array) for array in batch] for batch in loader.batches(0, count, threads)]
+
+
+def same(one, other):
+    return all(np.array_equal(a, b) for first, second in zip(one, other, strict=True) for a, b in zip(first, second, strict=True))
+
+
+def test_any_number_of_threads_gives_the_same_batches():
+    runs = [streamed(BatchLoader(Squares(7), TinyConfig(), augmentation=EVERYTHING), threads) for threads in (1, 2, 5)]
+    assert same(runs[0], runs[1])
+    assert same(runs[0], runs[2])
+
+
+def test_a_stream_begun_later_goes_on_with_the_same_batches():
+    config = TinyConfig()
+    whole = streamed(BatchLoader(Squares(7), config, augmentation=EVERYTHING), 2)
+    rest = BatchLoader(Squares(7), config, augmentation=EVERYTHING).batches(5, 8, 2)
+    assert same(whole[5:], [[np.asarray(array) for array in batch] for batch in rest])
+
+
+def test_another_seed_gives_another_order():
+    other = TinyConfig()
+    other.SEED = 8
+    orders = [[b.image_meta[:, 0].tolist() for b in map(BatchLoader(Squares(7), c).batch, range(4))] for c in (TinyConfig(), other)]
+    assert orders[0] != orders[1]
+
+
+def test_every_pass_sees_every_image_once():
+    loader = BatchLoader(Squares(6), TinyConfig())
+    seen = [int(meta[0]) for step in range(6) for meta in loader.batch(step).image_meta]
+    assert sorted(seen[:6]) == sorted(seen[6:]) == list(range(6))
+    assert seen[:6] != seen[6:]
+
+
+def test_images_without_instances_are_trained_on():
+    loader = BatchLoader(Squares(8), TinyConfig(), shuffle=False, batch_size=1)
+    empty = loader.batch(3)
+    assert not empty.gt_class_ids.any()
+    assert (empty.rpn_match == -1).any()
+
+
+def test_the_arrays_have_the_originals_shapes_and_types():
+    config = TinyConfig()
+    arrays = BatchLoader(Squares(6), config).batch(0).arrays()
+    anchors = arrays[2].shape[1]
+    assert [(array.shape, array.dtype.name) for array in arrays] == [
+        ((2, 64, 64, 3), "uint8"),
+        ((2, 15), "float32"),
+        ((2, anchors, 1), "int32"),
+        ((2, 128, 4), "float32"),
+        ((2, 8), "int32"),
+        ((2, 8, 4), "int32"),
+        ((2, 56, 56, 8), "bool"),
+    ]
+
+
+@pytest.mark.parametrize("mini", [True, False])
+def test_polygons_and_masks_give_the_same_instances(mini):
+    config = TinyConfig()
+    config.USE_MINI_MASK = mini
+    fast = BatchLoader(Squares(6), config, shuffle=False).batch(0)
+    slow = BatchLoader(Squares(6, with_polygons=False), config, shuffle=False).batch(0)
+    assert np.array_equal(fast.gt_class_ids, slow.gt_class_ids)
+    assert np.abs(fast.gt_boxes - slow.gt_boxes).max() <= 1
+    assert np.array_equal(fast.images, slow.images)
+    assert (fast.gt_masks != slow.gt_masks).mean() < 0.02
+
+
+def test_boxes_lie_on_what_they_name_however_the_image_was_changed():
+    dataset, config = Squares(6), TinyConfig()
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        stored = StoredImage(dataset, 0)
+        sample = load_sample(stored, config, frame_for(stored.size, config), rng, Augmentation(flip=0.5, scale=(0.6, 1.6)))
+        top = len(sample.boxes) - 1  # drawn last, so nothing hides it
+        y1, x1, y2, x2 = sample.boxes[top]
+        inside = sample.image[y1 + 1 : y2 - 1, x1 + 1 : x2 - 1].reshape(-1, 3).astype(int)
+        if len(inside):
+            red = sample.class_ids[top] == 1
+            assert ((inside[:, 0] > inside[:, 2]) == red).mean() > 0.95
+
+
+def test_sources_named_are_left_unchanged():
+    config = TinyConfig()
+    plain = BatchLoader(Squares(6), config).batch(0)
+    kept = BatchLoader(Squares(6), config, augmentation=EVERYTHING, no_augmentation_sources=["squares"]).batch(0)
+    assert np.array_equal(plain.images, kept.images)
+
+
+def test_wide_images_train_in_wide_inputs_and_a_mixed_batch_in_one_that_holds_all():
+    class Mixed(Squares):
+        def load_image(self, image_id):
+            image = super().load_image(image_id)
+            return image if image_id else np.ascontiguousarray(image.transpose(1, 0, 2))
+
+        def polygons(self, image_id):
+            return super().polygons(image_id) if image_id else ([], np.zeros(0, np.int32))
+
+    config = TinyConfig()
+    config.IMAGE_RESIZE_MODE, config.IMAGE_MIN_DIM, config.IMAGE_MAX_DIM = "pad32", 48, 64
+    loader = BatchLoader(Mixed(4), config, shuffle=False)
+    assert loader.batch(1).images.shape == (2, 64, 64, 3)
+    config.IMAGE_MIN_DIM, config.IMAGE_MAX_DIM = 60, 80
+    assert BatchLoader(Mixed(4), config, shuffle=False).batch(1).images.shape == (2, 64, 96, 3)
+    assert BatchLoader(Mixed(4), config, shuffle=False).batch(0).images.shape == (2, 96, 96, 3)
+
+
+def test_class_activity_is_that_of_each_images_source():
+    dataset = Squares(2)
+    dataset.add_class("signs", 1, "sign")
+    dataset.add_image("signs", "s", None, width=80, height=60)
+    dataset.prepare()
+    config = TinyConfig()
+    config.NUM_CLASSES, config.IMAGE_META_SIZE = 4, 16
+    metas = [BatchLoader(dataset, config, shuffle=False, batch_size=1).batch(k).image_meta for k in (0, 2)]
+    assert parse_image_meta(metas[0])["active_class_ids"].tolist() == [[1, 1, 1, 0]]
+    assert parse_image_meta(metas[1])["active_class_ids"].tolist() == [[1, 0, 0, 1]]
+
+
+def test_a_broken_image_is_named():
+    class Broken(Squares):
+        def encoded_image(self, image_id):
+            return b"\xff\xd8 not a JPEG"
+
+    loader = BatchLoader(Broken(4), TinyConfig())
+    with pytest.raises(ValueError, match="image '0.png' of 'squares'"):
+        loader.batch(0) if loader._order(0)[0] == 0 else BatchLoader(Broken(4), TinyConfig(), shuffle=False).batch(0)
+
+
+def test_masks_of_another_size_than_the_image_are_named():
+    class Wrong(Squares):
+        def load_mask(self, image_id):
+            return np.zeros((10, 10, 1), bool), np.array([1])
+
+    with pytest.raises(ValueError, match=r"load_mask returned masks of shape \(10, 10, 1\)"):
+        load_image_gt(Wrong(2, with_polygons=False), TinyConfig(), 0)
+
+
+def test_load_image_gt_returns_what_the_original_returned():
+    image, meta, class_ids, boxes, masks = load_image_gt(Squares(4), TinyConfig(), 0, use_mini_mask=True)
+    assert image.shape == (64, 64, 3)
+    assert meta[1:4].tolist() == [60, 80, 3]
+    assert class_ids.tolist() == [1, 2, 1]
+    assert boxes.shape == (3, 4)
+    assert masks.shape == (56, 56, 3)
+
+
+def test_the_old_augment_argument_mirrors_every_other_image():
+    random.seed(0)
+    images = [load_image_gt(Squares(4), TinyConfig(), 0, augment=True)[0] for _ in range(12)]
+    assert any(np.array_equal(images[0], image[:, ::-1]) for image in images[1:])
+
+
+def test_an_imgaug_like_augmenter_changes_image_and_masks_alike():
+    class Mirror:
+        def to_deterministic(self):
+            return self
+
+        def augment_image(self, array):
+            return np.ascontiguousarray(array[:, ::-1])
+
+    plain = load_image_gt(Squares(4), TinyConfig(), 0)
+    mirrored = load_image_gt(Squares(4), TinyConfig(), 0, augmentation=Mirror())
+    assert np.array_equal(mirrored[0], plain[0][:, ::-1])
+    assert np.array_equal(mirrored[4], plain[4][:, ::-1])
+
+
+def test_an_augmenter_that_changes_sizes_is_refused():
+    class Half:
+        def to_deterministic(self):
+            return self
+
+        def augment_image(self, array):
+            return array[::2]
+
+    with pytest.raises(ValueError, match="keep sizes"):
+        load_image_gt(Squares(4), TinyConfig(), 0, augmentation=Half())
+
+
+def test_the_old_generator_yields_molded_images_and_no_targets():
+    inputs, targets = next(data_generator(Squares(4), TinyConfig(), shuffle=False))
+    assert inputs[0].dtype == np.float32
+    assert inputs[0].min() < 0
+    assert targets == []
+
+
+def test_a_dataset_without_images_is_refused():
+    empty = Dataset()
+    empty.prepare()
+    with pytest.raises(ValueError, match="holds no image"):
+        BatchLoader(empty, TinyConfig())
+
+
+def test_a_crowd_stays_negative():
+    class Crowd(Squares):
+        def polygons(self, image_id):
+            rings, class_ids = super().polygons(image_id)
+            return rings, -class_ids
+
+    assert (BatchLoader(Crowd(1), TinyConfig(), batch_size=1).batch(0).gt_class_ids <= 0).all()
+
+
+def test_half_size_decoding_shows_the_same_picture():
+    class Large(Squares):
+        def load_image(self, image_id):
+            return np.repeat(np.repeat(super().load_image(image_id), 4, axis=0), 4, axis=1)
+
+    config = TinyConfig()
+    plain = BatchLoader(Large(2), config, shuffle=False).batch(0).images.astype(int)
+    config.FAST_DECODE = True
+    fast = BatchLoader(Large(2), config, shuffle=False).batch(0).images.astype(int)
+    assert np.abs(plain - fast).mean() < 4

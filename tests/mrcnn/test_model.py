@@ -1,0 +1,118 @@
+"""The façade, used as in 2019."""
+
+import numpy as np
+import pytest
+
+from mrcnn import model as modellib
+from tests.mrcnn.conftest import TinyConfig
+
+
+class Square(TinyConfig):
+    IMAGE_RESIZE_MODE = "square"
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory):
+    return modellib.MaskRCNN("inference", TinyConfig(), tmp_path_factory.mktemp("logs"))
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.default_rng(0)
+    return [rng.integers(0, 255, shape, dtype=np.uint8) for shape in ((70, 100, 3), (100, 70, 3), (64, 96, 3))]
+
+
+def test_any_number_of_images_of_any_size_is_detected_in(detector, images):
+    results = detector.detect(images)
+    assert len(results) == 3
+    for image, result in zip(images, results, strict=True):
+        count = len(result["rois"])
+        assert result["rois"].shape == (count, 4)
+        assert result["rois"].dtype == result["class_ids"].dtype == np.int32
+        assert result["masks"].shape == (*image.shape[:2], count)
+        assert result["masks"].dtype == bool
+        assert (result["rois"][:, 2:] <= image.shape[:2]).all()
+        assert (np.diff(result["scores"]) <= 0).all()
+
+
+def test_run_lengths_hold_the_same_masks(detector, images):
+    from mrcnn.rle import decode
+
+    for arrays, runs in zip(detector.detect(images), detector.detect(images, masks="rle"), strict=True):
+        assert len(runs["rles"]) == arrays["masks"].shape[2]
+        for number, rle in enumerate(runs["rles"]):
+            assert (decode(rle) == arrays["masks"][:, :, number]).all()
+
+
+def test_a_batch_finds_what_single_images_find(detector, images):
+    together = detector.detect([images[0], images[0]])
+    alone = detector.detect([images[0]])
+    assert (together[0]["rois"] == alone[0]["rois"]).all()
+    assert (together[1]["rois"] == alone[0]["rois"]).all()
+
+
+def test_molded_images_are_detected_in_as_they_are(detector, images):
+    molded, metas, windows = detector.mold_inputs(images[2:])
+    assert molded.dtype == np.float32
+    assert windows.tolist() == [[0, 0, 64, 96]]
+    result = detector.detect_molded(molded, metas)[0]
+    assert (result["rois"] == detector.detect(images[2:])[0]["rois"]).all()
+
+
+def test_a_model_for_training_does_not_detect_and_the_other_way_round(tmp_path, detector):
+    training = modellib.MaskRCNN(mode="training", config=TinyConfig(), model_dir=str(tmp_path))
+    with pytest.raises(ValueError, match="can't detect"):
+        training.detect([])
+    with pytest.raises(ValueError, match="mode is 'evaluation'"):
+        modellib.MaskRCNN("evaluation", TinyConfig(), tmp_path)
+    with pytest.raises(ValueError, match="can't be trained"):
+        detector.train(None, None, 0.1, 1, "all")
+
+
+def test_layers_are_chosen_by_their_whole_name(tmp_path):
+    model = modellib.MaskRCNN("training", TinyConfig(), tmp_path)
+    model.set_trainable(r"(mrcnn\_.*)|(rpn\_.*)|(fpn\_.*)")
+    trained = {weight.path.split("/")[-2] for weight in model.keras_model.trainable_variables}
+    assert {"rpn_class_raw", "mrcnn_mask", "fpn_p2"} <= trained
+    assert "conv1" not in trained
+    model.set_trainable(".*")
+    assert len(model.keras_model.trainable_variables) > 2 * len(trained)
+    with pytest.raises(ValueError, match="no layer"):
+        model.set_trainable("conv")
+
+
+def test_a_checkpoint_s_name_says_where_training_goes_on(tmp_path):
+    model = modellib.MaskRCNN("training", TinyConfig(), tmp_path)
+    path = tmp_path / "tiny20260101T0000" / "mask_rcnn_tiny_0007.h5"
+    path.parent.mkdir()
+    model.save_weights(path)
+    other = modellib.MaskRCNN("training", TinyConfig(), tmp_path)
+    assert other.find_last() == str(path)
+    other.load_weights(other.find_last(), by_name=True, exclude=["mrcnn_mask"])
+    assert other.epoch == 7
+    assert other.log_dir == str(path.parent)
+    assert other.checkpoint_path.format(epoch=8).endswith("mask_rcnn_tiny_0008.h5")
+
+
+def test_old_names_are_still_there():
+    for name in ("load_image_gt", "mold_image", "unmold_image", "log", "compose_image_meta", "compute_backbone_shapes"):
+        assert callable(getattr(modellib, name))
+
+
+def test_unmolding_takes_the_original_s_arguments(detector, images):
+    molded, metas, windows = detector.mold_inputs([images[0]])
+    anchors = detector.get_anchors(molded.shape[1:])[None]
+    outputs = [np.asarray(part) for part in detector.keras_model([molded, metas.astype(np.float32), anchors])]
+    boxes, class_ids, scores, masks = detector.unmold_detections(
+        outputs[0][0], outputs[3][0], images[0].shape, molded[0].shape, windows[0]
+    )
+    found = detector.detect([images[0]])[0]
+    assert (boxes == found["rois"]).all()
+    assert (class_ids == found["class_ids"]).all()
+    assert scores == pytest.approx(found["scores"], abs=1e-5)
+    assert (masks == found["masks"]).all()
+
+
+def test_the_log_prints_shape_and_range(capsys):
+    modellib.log("image", np.array([[1.0, 3.0]]))
+    assert "(1, 2)" in capsys.readouterr().out

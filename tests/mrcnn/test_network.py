@@ -1,0 +1,163 @@
+"""The whole network, tiny: it learns, on any shape, and says what it lost."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mrcnn import network
+from mrcnn.image_meta import mold_image
+from tests.mrcnn.conftest import TinyConfig, make_batch
+
+PARTS = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss", "l2_loss")
+
+
+def trainable(config, rate=1e-3):
+    model = network.training_network(config)
+    model.compile(optimizer=keras.optimizers.Adam(rate, global_clipnorm=5.0), jit_compile=False)
+    return model
+
+
+def dataset(batch):
+    return tf.data.Dataset.from_tensors((tuple(batch),)).repeat()
+
+
+@pytest.fixture(scope="module")
+def model():
+    return trainable(TinyConfig(), 3e-3)
+
+
+def test_it_learns_a_batch_and_the_loss_is_the_sum_of_its_parts(model):
+    batches = dataset(make_batch(TinyConfig(), 64, 96))
+    first = model.fit(batches, steps_per_epoch=2, verbose=0).history
+    last = model.fit(batches, steps_per_epoch=30, epochs=1, verbose=0).history
+    assert last["loss"][-1] < first["loss"][0]
+    values = model.evaluate(batches, steps=1, verbose=0, return_dict=True)
+    for history in ({name: value[-1] for name, value in last.items()}, values):
+        assert history["loss"] == pytest.approx(sum(history[name] for name in PARTS), rel=1e-5)
+
+
+def test_another_shape_of_image_needs_no_other_network(model):
+    values = model.evaluate(dataset(make_batch(TinyConfig(), 96, 64)), steps=1, verbose=0, return_dict=True)
+    assert np.isfinite(values["loss"])
+
+
+def test_a_side_that_the_pyramid_cannot_halve_is_named(model):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="multiples of 32"):
+        model(make_batch(TinyConfig(), 48, 96))
+
+
+def test_uint8_images_and_molded_ones_are_the_same(model):
+    batch = make_batch(TinyConfig(), 64, 96)
+    molded = [mold_image(batch[0], TinyConfig()), *batch[1:]]
+    for name, found in model.losses_of([tf.constant(part) for part in batch], training=False).items():
+        expected = model.losses_of([tf.constant(part) for part in molded], training=False)[name]
+        assert found.numpy() == pytest.approx(expected.numpy(), rel=1e-4), name
+
+
+def test_images_without_objects_are_learned_from(model):
+    values = model.evaluate(dataset(make_batch(TinyConfig(), 64, 96, objects=0)), steps=1, verbose=0, return_dict=True)
+    assert values["mrcnn_class_loss"] > 0
+    assert values["mrcnn_mask_loss"] == values["mrcnn_bbox_loss"] == 0
+
+
+def test_a_loss_that_is_no_number_stops_training_and_is_named():
+    model = trainable(TinyConfig())
+    batch = make_batch(TinyConfig(), 64, 96)
+    batch[3][0, 0] = np.nan
+    with pytest.raises(tf.errors.InvalidArgumentError, match="rpn_bbox_loss is not finite"):
+        model.train_step((tuple(tf.constant(part) for part in batch),))
+
+
+def test_only_layers_that_are_trainable_change():
+    model = trainable(TinyConfig())
+    model.get_layer("conv1").trainable = False
+    before = model.get_layer("conv1").kernel.numpy(), model.get_layer("fpn_p2").kernel.numpy()
+    model.fit(dataset(make_batch(TinyConfig(), 64, 96)), steps_per_epoch=1, verbose=0)
+    assert (model.get_layer("conv1").kernel.numpy() == before[0]).all()
+    assert (model.get_layer("fpn_p2").kernel.numpy() != before[1]).any()
+
+
+class GroupNormalised(TinyConfig):
+    NORMALISATION = "group"
+    FPN_NORMALISATION = "group"
+    CLASS_HEAD_NORMALISATION = "same"
+
+
+class Frozen(TinyConfig):
+    NORMALISATION = "frozen"
+    FPN_NORMALISATION = None
+
+
+class OldTrainBatchNorm(TinyConfig):
+    NORMALISATION = None
+    TRAIN_BN = True
+
+
+class Aligned(TinyConfig):
+    ROI_POOLING = "roi_align"
+
+
+class FullMasks(TinyConfig):
+    USE_MINI_MASK = False
+    MINI_MASK_SHAPE = (64, 96)
+
+
+class LowPrecision(TinyConfig):
+    PRECISION = "bfloat16"
+
+
+class HalfPrecision(TinyConfig):
+    PRECISION = "float16"
+
+
+class AsTheOriginal(TinyConfig):
+    ROI_GROUND_TRUTH_COPIES = 0
+    ROI_FILL_WITH_NEGATIVES = False
+    PADDED_ROIS_ARE_BACKGROUND = True
+    MASK_LOSS_SATURATES = True
+    OPTIMIZER = "sgd"
+
+
+CHOICES = [GroupNormalised, Frozen, OldTrainBatchNorm, Aligned, FullMasks, LowPrecision, HalfPrecision, AsTheOriginal]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.__name__)
+def test_every_choice_gives_gradients_to_every_weight(choice):
+    config = choice()
+    model = network.training_network(config)
+    batch = [tf.constant(part) for part in make_batch(config, 64, 96)]
+    with tf.GradientTape() as tape:
+        total = tf.add_n(list(model.losses_of(batch, training=True).values()))
+    gradients = tape.gradient(total, [variable.value for variable in model.trainable_variables])
+    assert total.dtype == tf.float32
+    assert all(np.isfinite(gradient.numpy()).all() for gradient in gradients)
+
+
+def own_backbone(image, stage5, train_bn):
+    maps = []
+    for number in range(5):
+        image = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name=f"own{number}")(image)
+        maps.append(image)
+    return maps
+
+
+def test_a_backbone_of_one_s_own_can_take_the_place():
+    class Own(TinyConfig):
+        BACKBONE = staticmethod(own_backbone)
+        COMPUTE_BACKBONE_SHAPE = staticmethod(
+            lambda shape: np.array([[-(-side // stride) for side in shape[:2]] for stride in (4, 8, 16, 32, 64)])
+        )
+
+    values = trainable(Own()).evaluate(dataset(make_batch(Own(), 64, 96)), steps=1, verbose=0, return_dict=True)
+    assert np.isfinite(values["loss"])
+
+
+def test_regions_from_outside_take_the_place_of_proposals():
+    class Given(TinyConfig):
+        USE_RPN_ROIS = False
+        POST_NMS_ROIS_TRAINING = 4
+
+    batch = [*make_batch(Given(), 64, 96), np.int32([[[0, 0, 20, 20], [5, 5, 40, 40], [0, 0, 0, 0], [1, 2, 3, 9]]] * 2)]
+    outputs = network.training_network(Given())(batch)
+    assert outputs["rois"].shape == (2, 16, 4)

@@ -1,0 +1,191 @@
+"""The training loop: epochs, checkpoints, resuming, stopping; with a network of a few thousand weights."""
+
+import logging
+import os
+import signal
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from mrcnn.augmentation import Augmentation
+from mrcnn.checkpoints import STATE_FILE, newest_run, read_state
+from mrcnn.interrupts import TrainingInterrupted
+from mrcnn.model import MaskRCNN
+from mrcnn.optimizers import Schedule, build_optimizer
+from mrcnn.training import TrainingDiverged, layers_regex, train
+
+from .street import Squares, TinyConfig
+
+AUGMENTATION = Augmentation(flip=0.5, brightness=0.2)
+PARTS = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss", "l2_loss")
+
+
+class SgdConfig(TinyConfig):
+    OPTIMIZER = "sgd"
+    LEARNING_RATE_SCHEDULE = "cosine"
+    WARMUP_STEPS = 2
+
+
+def model(folder, config=None):
+    keras.utils.set_random_seed(3)
+    return MaskRCNN("training", config or TinyConfig(), folder)
+
+
+def learn(mask_rcnn, epochs, layers="all", **others):
+    return train(mask_rcnn, Squares(8), Squares(3), 0.002, epochs, layers, AUGMENTATION, **others)
+
+
+class StopAt(keras.callbacks.Callback):
+    """Sends Ctrl-C, twice, after so many batches."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_losses_are_sums_of_their_parts_and_files_appear(tmp_path):
+    trained = model(tmp_path, SgdConfig())
+    before = [np.array(v) for v in trained.keras_model.trainable_variables]
+    result = learn(trained, 2)
+    assert [row["epoch"] for row in result.history] == [1, 2]
+    for row in result.history:
+        assert row["loss"] == pytest.approx(sum(row[part] for part in PARTS), rel=1e-5)
+        assert row["val_loss"] == pytest.approx(sum(row[f"val_{part}"] for part in PARTS), rel=1e-5)
+    assert [path.name for path in sorted(result.log_dir.glob("*.h5"))] == [
+        "mask_rcnn_tiny_0001.h5",
+        "mask_rcnn_tiny_0002.h5",
+        STATE_FILE,
+    ]
+    assert list(result.log_dir.glob("events.out.tfevents.*"))
+    assert trained.epoch == 2
+    assert trained.find_last() == str(result.last_checkpoint)
+    assert any((np.array(v) != b).any() for v, b in zip(trained.keras_model.trainable_variables, before, strict=True))
+    again = model(tmp_path, SgdConfig())
+    again.load_weights(trained.find_last(), by_name=True)
+    assert again.epoch == 2
+    with pytest.warns(UserWarning, match="nothing is trained: this model has had 2 epochs"):
+        learn(again, 2)
+
+
+def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(tmp_path, caplog):
+    config = SgdConfig()
+    whole = learn(model(tmp_path / "whole", config), 1, "heads")
+    unbroken = model(tmp_path / "whole", config)
+    unbroken.load_weights(whole.last_checkpoint)
+    whole = learn(unbroken, 3)
+    caplog.set_level(logging.WARNING)
+    broken = model(tmp_path / "broken", config)
+    learn(broken, 1, "heads")
+    with pytest.raises(TrainingInterrupted, match="stopped after step 5"):
+        learn(broken, 3, custom_callbacks=[StopAt(2)])
+    assert "still writing" in caplog.text
+    resumed = model(tmp_path / "broken", config)
+    assert learn(resumed, 1, "heads", resume=True).history  # reached before: nothing to do, and no warning raised
+    steps = []
+    result = learn(resumed, 3, resume=True, on_step=lambda done, total, logs: steps.append((done, total)))
+    assert steps == [(3, 6), (4, 6), (5, 6), (6, 6)]
+    pairs = zip(result.history, whole.history, strict=True)
+    assert all({**ours, "seconds": 0} == {**theirs, "seconds": 0} for ours, theirs in pairs)
+    for ours, theirs in zip(resumed.keras_model.variables, unbroken.keras_model.variables, strict=True):
+        assert np.array_equal(np.array(ours), np.array(theirs)), ours.path
+
+
+def test_a_state_of_another_configuration_is_refused(tmp_path):
+    learn(model(tmp_path), 1)
+    other = TinyConfig()
+    other.MASK_CHANNELS = 12
+    with pytest.raises(ValueError, match="the configuration is not the one"):
+        learn(model(tmp_path, other), 2, resume=True)
+
+
+def test_early_stopping_keeps_the_best_and_the_last(tmp_path):
+    config = TinyConfig()
+    config.GRADIENT_CLIP_NORM = 0
+    trained = model(tmp_path, config)
+    result = train(trained, Squares(8), Squares(3), 0.0, 9, "all", early_stopping=2, keep="best")
+    assert result.stopped_early
+    assert len(result.history) == 3
+    assert result.best_checkpoint.name == "mask_rcnn_tiny_0001.h5"
+    assert sorted(path.name for path in result.log_dir.glob("mask_*")) == [
+        "mask_rcnn_tiny_0001.h5",
+        "mask_rcnn_tiny_0003.h5",
+    ]
+
+
+def test_a_loss_that_is_no_number_stops_training_and_is_named(tmp_path):
+    trained = model(tmp_path)
+    kernel = trained.keras_model.get_layer("mrcnn_class_logits").kernel
+    kernel.assign(np.full(kernel.shape, np.nan, np.float32))
+    with pytest.raises(TrainingDiverged, match=r"step 1: mrcnn_class_loss is not finite"):
+        learn(trained, 1)
+    assert not list((tmp_path).rglob("*.h5"))
+
+
+def test_a_broken_image_ends_training_with_its_name(tmp_path):
+    class Broken(Squares):
+        def encoded_image(self, image_id):
+            return b"no image"
+
+    with pytest.raises(ValueError, match=r"image '\d.png' of 'squares': this is not an image"):
+        train(model(tmp_path), Broken(4), None, 0.001, 1, "all")
+
+
+def test_impossible_arguments_are_named(tmp_path):
+    trained = model(tmp_path)
+    with pytest.raises(ValueError, match="keep='some'"):
+        learn(trained, 1, keep="some")
+    with pytest.raises(ValueError, match="neither heads"):
+        layers_regex("(")
+    with pytest.raises(ValueError, match="mode 'inference'"):
+        learn(SimpleNamespace(mode="inference"), 1)
+
+
+def test_the_learning_rate_rises_then_falls_along_a_cosine():
+    schedule = Schedule(1.0, "cosine", warmup_steps=4, first_step=10, last_step=30)
+    rates = [schedule(step) for step in range(10, 30)]
+    assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
+    assert rates[4] == 1.0
+    assert rates[12] == pytest.approx(0.01 + 0.99 * 0.5)
+    assert 0.01 < rates[-1] < 0.03
+    assert schedule(99) == pytest.approx(0.01)
+    assert not Schedule(0.1).changes
+
+
+def test_an_unknown_schedule_or_optimizer_is_named():
+    with pytest.raises(ValueError, match="'steps'"):
+        Schedule(1.0, "steps")
+    with pytest.raises(ValueError, match="'lion'"):
+        build_optimizer(SimpleNamespace(OPTIMIZER="lion", GRADIENT_CLIP_NORM=5.0), 0.1)
+
+
+def test_gradients_are_clipped_as_one_vector():
+    config = TinyConfig()
+    config.OPTIMIZER, config.GRADIENT_CLIP_NORM = "sgd", 5.0
+    optimizer = build_optimizer(config, 1.0, momentum=0.0)
+    first, second = keras.Variable([0.0]), keras.Variable([0.0])
+    optimizer.apply([np.array([30.0], "float32"), np.array([40.0], "float32")], [first, second])
+    assert np.allclose([first[0], second[0]], [-3, -4])
+
+
+def test_the_newest_run_is_one_of_exactly_this_name(tmp_path):
+    for name in ("bdd20260101T000000", "bdd20260102T000000", "bdd220990101T000000", "other20990101T000000"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / STATE_FILE).touch()
+    (tmp_path / "bdd20990101T000000").mkdir()
+    assert newest_run(tmp_path, "bdd").name == "bdd20260102T000000"
+    assert newest_run(tmp_path, "absent") is None
+
+
+def test_a_damaged_state_says_what_to_do(tmp_path):
+    (tmp_path / STATE_FILE).write_bytes(b"cut")
+    with pytest.raises(ValueError, match="delete it to begin anew"):
+        read_state(tmp_path)
+    assert read_state(tmp_path / "absent") is None

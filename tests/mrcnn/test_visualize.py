@@ -1,0 +1,69 @@
+"""Pictures are drawn without a display, as a notebook of 2019 asked for them."""
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from mrcnn import visualize
+
+NAMES = ["BG", "car", "sign"]
+IMAGE = np.full((40, 60, 3), 120, np.uint8)
+BOXES = np.array([[5, 5, 20, 30], [22, 30, 39, 59]])
+CLASSES = np.array([1, 2])
+MASKS = np.zeros((40, 60, 2), bool)
+MASKS[5:20, 5:30, 0] = MASKS[22:39, 30:59, 1] = True
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def test_instances_are_painted_in_their_colour_with_class_and_score():
+    _, axes = plt.subplots()
+    scores = np.array([0.9, 0.5])
+    visualize.display_instances(
+        IMAGE, BOXES, MASKS, CLASSES, NAMES, scores, ax=axes, colors=[(1.0, 0.0, 0.0), (0.0, 0.0, 1.0)]
+    )
+    painted = axes.images[0].get_array()
+    assert painted[10, 10].tolist() == [187, 60, 60]
+    assert painted[0, 0].tolist() == [120, 120, 120]
+    assert [text.get_text() for text in axes.texts] == ["car 0.900", "sign 0.500"]
+
+
+def test_no_instance_is_said_and_shown(capsys):
+    visualize.display_instances(IMAGE, BOXES[:0], MASKS[..., :0], CLASSES[:0], NAMES)
+    assert "No instances to display" in capsys.readouterr().out
+
+
+def test_counts_that_differ_are_refused():
+    with pytest.raises(ValueError, match="1 boxes, 2 masks"):
+        visualize.display_instances(IMAGE, BOXES[:1], MASKS, CLASSES, NAMES)
+
+
+def test_colours_differ():
+    assert len(set(visualize.random_colors(7))) == 7
+
+
+def test_the_other_pictures_are_drawn():
+    scores = np.array([0.9, 0.5])
+    visualize.display_top_masks(IMAGE, MASKS, CLASSES, NAMES)
+    visualize.draw_boxes(IMAGE, BOXES, BOXES + 1, MASKS, ["a", "b"], [0, 2])
+    visualize.draw_boxes(IMAGE, BOXES)
+    visualize.display_differences(IMAGE, BOXES, CLASSES, MASKS, BOXES, CLASSES, scores, MASKS, NAMES)
+    visualize.draw_rois(IMAGE, BOXES, BOXES + 1, np.ones((2, 28, 28)), np.array([1, 0]), NAMES)
+    visualize.plot_precision_recall(0.5, np.array([1, 0.5]), np.array([0, 1]))
+    visualize.plot_overlaps(CLASSES, CLASSES, scores, np.eye(2), NAMES)
+    assert len(plt.get_fignums()) == 7
+
+
+def test_weights_are_listed(capsys):
+    import keras
+
+    visualize.display_weight_stats(keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="head")]))
+    assert "head/kernel" in capsys.readouterr().out

@@ -1,0 +1,186 @@
+"""Weight files: all or nothing, names and layout, and what is said of a file that does not fit."""
+
+import json
+from pathlib import Path
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from mrcnn import imagenet, network, weights
+from mrcnn.config import Config
+from tests.mrcnn.conftest import TinyConfig
+
+GOLDEN = Path("../shared/golden")
+
+
+@pytest.fixture(scope="module")
+def model():
+    return network.inference_network(TinyConfig())
+
+
+@pytest.fixture
+def file(model, tmp_path):
+    path = tmp_path / "weights.h5"
+    weights.save(model, path)
+    return path
+
+
+def load(model, path, exclude=()):
+    return weights.load(model, weights.read_file(path), str(path), exclude)
+
+
+def disturb(model):
+    before = {key: variable.numpy() for key, variable in weights.network_tensors(model).items()}
+    for variable in weights.network_tensors(model).values():
+        variable.assign(variable.numpy() + 1)
+    return before
+
+
+def test_what_is_saved_is_loaded_again(model, file):
+    before = disturb(model)
+    assert load(model, file) == len(before)
+    assert all((variable.numpy() == before[key]).all() for key, variable in weights.network_tensors(model).items())
+
+
+def test_training_and_inference_have_the_same_tensors(model):
+    training = weights.network_tensors(network.training_network(TinyConfig()))
+    assert {key: value.shape for key, value in training.items()} == {
+        key: value.shape for key, value in weights.network_tensors(model).items()
+    }
+
+
+def test_the_rpn_s_layers_stand_in_one_group(file):
+    with h5py.File(file) as content:
+        names = [name.decode() for name in content["rpn_model"].attrs["weight_names"]]
+        assert names[:2] == ["rpn_conv_shared/kernel:0", "rpn_conv_shared/bias:0"]
+        assert b"rpn_model" in content.attrs["layer_names"]
+        assert content["rpn_model/rpn_conv_shared/kernel:0"].shape == (3, 3, 16, 16)
+
+
+def test_a_model_weights_root_is_looked_through(model, file):
+    with h5py.File(file, "a") as content:
+        root = content.create_group("model_weights")
+        for name in [name for name in content if name != "model_weights"]:
+            content.move(name, f"model_weights/{name}")
+        root.attrs["layer_names"] = content.attrs["layer_names"]
+    assert load(model, file) > 0
+
+
+def test_every_difference_is_listed_and_nothing_is_loaded(model, file):
+    with h5py.File(file, "a") as content:
+        del content["conv1/conv1/bias:0"]
+        del content["mrcnn_mask/mrcnn_mask/kernel:0"]
+        content["mrcnn_mask/mrcnn_mask/kernel:0"] = np.zeros((1, 1, 8, 81))
+        content["res9z/res9z/kernel:0"] = np.zeros(3)
+    before = disturb(model)
+    with pytest.raises(weights.WeightsError) as fault:
+        load(model, file)
+    for part in ("1 missing in the file: conv1/bias", "res9z/kernel", "mrcnn_mask/kernel (1, 1, 8, 81)"):
+        assert part in str(fault.value)
+    after = {key: variable.numpy() for key, variable in weights.network_tensors(model).items()}
+    assert all((after[key] == before[key] + 1).all() for key in after)
+
+
+def test_excluded_layers_keep_their_weights_and_may_differ(model, file):
+    with h5py.File(file, "a") as content:
+        del content["mrcnn_mask"]
+        del content["rpn_model"]
+    before = disturb(model)
+    load(model, file, exclude=["mrcnn_mask", "rpn_model", "mrcnn_bbox"])
+    now = weights.network_tensors(model)
+    assert (now["mrcnn_mask", "bias"].numpy() == before["mrcnn_mask", "bias"] + 1).all()
+    assert (now["conv1", "kernel"].numpy() == before["conv1", "kernel"]).all()
+
+
+def test_excluding_a_layer_that_does_not_exist_is_a_fault(model, file):
+    with pytest.raises(ValueError, match="mrcnn_maks"):
+        load(model, file, exclude=["mrcnn_maks"])
+
+
+def test_a_backbone_alone_leaves_the_heads_and_must_be_complete(model, file):
+    with h5py.File(file, "a") as content:
+        for name in [name for name in content if weights.HEADS.match(name)]:
+            del content[name]
+    before = disturb(model)
+    load(model, file)
+    now = weights.network_tensors(model)
+    assert (now["conv1", "kernel"].numpy() == before["conv1", "kernel"]).all()
+    assert (now["mrcnn_mask", "kernel"].numpy() == before["mrcnn_mask", "kernel"] + 1).all()
+    with h5py.File(file, "a") as content:
+        del content["res5a_branch2a"]
+    with pytest.raises(weights.WeightsError, match="res5a_branch2a/kernel"):
+        load(model, file)
+
+
+def test_a_file_of_something_else_is_refused(model, tmp_path):
+    path = tmp_path / "weights.h5"
+    path.write_bytes(b"PK\3\4")
+    with pytest.raises(weights.WeightsError, match="not a readable HDF5"):
+        weights.read_file(path)
+    with h5py.File(path, "w") as content:
+        content["something"] = 1
+    with pytest.raises(weights.WeightsError, match="no layer weights"):
+        weights.read_file(path)
+    with pytest.raises(FileNotFoundError):
+        weights.read_file(tmp_path / "absent.h5")
+
+
+def test_a_file_appears_whole_or_not_at_all(model, tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(weights, "_write", fail)
+    with pytest.raises(OSError, match="no space"):
+        weights.save(model, tmp_path / "weights.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_keras_applications_weights_make_the_backbone_compute_the_same():
+    theirs = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(64, 64, 3))
+    rng = np.random.default_rng(0)
+    for layer in theirs.layers:
+        for weight in layer.weights:
+            low, high = {"variance": (0.5, 1.5), "gamma": (0.5, 0.9)}.get(weight.name.split("_")[-1], (-0.05, 0.05))
+            weight.assign(rng.uniform(low, high, weight.shape))
+    tensors = {(layer.name, weight.name): weight.numpy() for layer in theirs.layers for weight in layer.weights}
+
+    class Fifty(Config):
+        BACKBONE = "resnet50"
+
+    from mrcnn.backbones import backbone
+
+    image = keras.Input((64, 64, 3))
+    ours = keras.Model(image, backbone(image, Fifty())[-1])
+    assert imagenet.is_applications_file(tensors)
+    weights.load(ours, imagenet.backbone_tensors(tensors), "keras.applications")
+    # the pooling between, which has no weights, pads differently in the original and in keras.applications
+    for (their_first, their_last), (our_first, our_last), turn in (
+        ((theirs.input, "conv1_relu"), (ours.input, "conv1_relu"), -1),
+        ((theirs.get_layer("pool1_pool").output, "conv5_block3_out"), (ours.get_layer("pool1").output, "res5c_out"), 1),
+    ):
+        features = rng.normal(size=(1, *their_first.shape[1:])).astype(np.float32)
+        expected = keras.Model(their_first, theirs.get_layer(their_last).output)(features)
+        found = keras.Model(our_first, ours.get_layer(our_last).output)(features[..., ::turn])
+        assert found.numpy() == pytest.approx(expected.numpy(), rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.skipif(not GOLDEN.exists(), reason="../shared/golden is absent")
+def test_the_original_s_layout_is_ours():
+    class Golden(Config):
+        BACKBONE = "resnet50"
+        NUM_CLASSES = 5
+
+    layout = json.loads((GOLDEN / "layout_resnet50.json").read_text())
+    theirs = [
+        (layer, weight["name"], tuple(weight["shape"]))
+        for layer in layout["layer_names"]
+        for weight in layout["layers"][layer]
+    ]
+    ours = [
+        (group, f"{leaf.name}/{weight.name}:0", tuple(weight.shape))
+        for group, leaf in weights.named_layers(network.inference_network(Golden()))
+        for weight in leaf.weights
+    ]
+    assert sorted(ours) == sorted(theirs)
