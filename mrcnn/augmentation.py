@@ -57,7 +57,7 @@ class Augmentation:
 
 def change_colours(image: NDArray[np.uint8], matrix: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return `image` [H, W, 3] uint8 with every (r, g, b, 1) multiplied by `matrix` [3, 4], cut to 0 … 255."""
-    import cv2  # noqa: PLC0415
+    import cv2
 
     return np.asarray(cv2.transform(image, matrix), np.uint8)
 
@@ -92,7 +92,7 @@ def apply_augmenter(
 
 def _augment_masks(fixed: Any, masks: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if type(fixed).__module__.partition(".")[0] == "imgaug":
-        import imgaug  # noqa: PLC0415  (only where the caller uses it)
+        import imgaug  # type: ignore[import-not-found]  # only where the caller uses it
 
         hooks = imgaug.HooksImages(activator=lambda images, part, *_: type(part).__name__ in KEEPS_MASKS_IN_PLACE)
         return fixed.augment_image(masks, hooks=hooks)

@@ -46,7 +46,7 @@ class TrainingState:
 
 @contextmanager
 def replaced_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; when the block ends without an error, that file takes the place of `path` as a whole."""
+    """Yield a path to write to; when the block ends without an error, that file replaces `path` as a whole."""
     beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield beside
@@ -60,7 +60,7 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 def write_state(folder: Path, state: TrainingState, model: Any) -> Path:
     """Write `state` with every variable of `model` and its optimizer to the run's folder; returns the file's path."""
-    import h5py  # noqa: PLC0415
+    import h5py
 
     path = folder / STATE_FILE
     with replaced_file(path) as beside, h5py.File(beside, "w") as file:
@@ -79,7 +79,7 @@ def read_state(folder: Path) -> TrainingState | None:
     Raises:
         ValueError: the file is damaged or of another format.
     """
-    import h5py  # noqa: PLC0415
+    import h5py
 
     path = folder / STATE_FILE
     if not path.is_file():
@@ -100,7 +100,7 @@ def restore_variables(folder: Path, model: Any, with_optimizer: bool) -> None:
     Raises:
         ValueError: the model has other variables than the one that was written; the message names the first.
     """
-    import h5py  # noqa: PLC0415
+    import h5py
 
     path = folder / STATE_FILE
     with h5py.File(path, "r") as file:

@@ -96,7 +96,7 @@ class Dataset:
 
         Here, without an override: the polygons filled, or no instance where there are none.
         """
-        from mrcnn.samples import masks_of_polygons  # noqa: PLC0415  (samples imports this module)
+        from mrcnn.samples import masks_of_polygons
 
         return masks_of_polygons(self, image_id)
 

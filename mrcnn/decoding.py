@@ -19,7 +19,7 @@ def image_size(data: bytes, name: str) -> tuple[int, int]:
     Raises:
         ValueError: `data` is not an image, or its header promises more than LARGEST_IMAGE pixels.
     """
-    from PIL import Image, UnidentifiedImageError  # noqa: PLC0415
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -42,7 +42,7 @@ def decode(data: bytes, name: str, reduce: int = 1) -> NDArray[np.uint8]:
     Raises:
         ValueError: `data` can't be decoded.
     """
-    import cv2  # noqa: PLC0415
+    import cv2
 
     # OpenCV's only names for the fractions carry a colour order; those "grayscale" are the bare fraction
     fractions = {

@@ -58,7 +58,7 @@ def download_trained_weights(
 
 def _fetch(url: str, partial: Path, on_bytes: Callable[[int, int], None]) -> str | None:
     """Fetch what is missing in `partial`; returns the MD5 (base64) that the server names, if any."""
-    import requests  # noqa: PLC0415
+    import requests
 
     done = partial.stat().st_size if partial.exists() else 0
     if done >= COCO_MODEL_SIZE:
@@ -111,7 +111,7 @@ def _what_to_do(path: Path, what: str) -> str:
 
 
 def _bar(name: str, verbose: int) -> Callable[[int, int], None]:
-    from tqdm import tqdm  # noqa: PLC0415
+    from tqdm import tqdm
 
     bar = tqdm(total=COCO_MODEL_SIZE, desc=name, unit="B", unit_scale=True, disable=not verbose)
 

@@ -14,7 +14,7 @@ OPSET = 17
 """Of ONNX; the first that has all that the network needs and that older runtimes know."""
 
 
-class MissingPackage(ImportError):
+class MissingPackageError(ImportError):
     """A package that this export needs isn't installed; the message names it."""
 
 
@@ -32,7 +32,7 @@ def export_saved_model(mask_rcnn: Any, folder: str | Path, image_shape: Sequence
     Raises:
         ValueError: the mode is wrong.
     """
-    import tensorflow as tf  # noqa: PLC0415
+    import tensorflow as tf
 
     detect = _detection_function(mask_rcnn, image_shape)
     module = tf.Module()
@@ -45,13 +45,13 @@ def export_onnx(mask_rcnn: Any, path: str | Path, image_shape: Sequence[int] | N
     """Write the network as an ONNX file to `path` and return the path; inputs and outputs as `export_saved_model`.
 
     Raises:
-        MissingPackage: tf2onnx and onnx aren't installed.
+        MissingPackageError: tf2onnx and onnx aren't installed.
         ValueError: the mode is wrong.
     """
     try:
-        import tf2onnx  # noqa: PLC0415
+        import tf2onnx
     except ImportError:
-        raise MissingPackage(
+        raise MissingPackageError(
             "exporting to ONNX needs the packages tf2onnx and onnx: pip install tf2onnx onnx"
         ) from None
 
@@ -63,7 +63,7 @@ def export_onnx(mask_rcnn: Any, path: str | Path, image_shape: Sequence[int] | N
 
 def _detection_function(mask_rcnn: Any, image_shape: Sequence[int] | None) -> Any:
     """Return a tf.function from images and their meta rows to detections and masks; anchors are constants in it."""
-    import tensorflow as tf  # noqa: PLC0415
+    import tensorflow as tf
 
     if mask_rcnn.mode != "inference":
         raise ValueError(f"a model of mode {mask_rcnn.mode!r} can't be exported: create it with mode='inference'")

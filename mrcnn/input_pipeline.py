@@ -87,7 +87,7 @@ class BatchLoader:
         no_augmentation_sources: images of these sources stay as they are.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         dataset: Dataset,
         config: Any,
@@ -131,7 +131,7 @@ class BatchLoader:
         Its elements are the seven arrays of `Batch`, with static shapes where every batch has the same. A fault of an
         image ends the stream with one of TensorFlow's errors; the fault itself is then in `failure`.
         """
-        import tensorflow as tf  # noqa: PLC0415
+        import tensorflow as tf
 
         threads = threads or self.config.LOADER_THREADS or os.cpu_count() or 1
         _keep_to_one_thread()
@@ -205,9 +205,10 @@ class BatchLoader:
         if self.config.IMAGE_RESIZE_MODE in ("square", "crop"):
             return int(self.config.IMAGE_SHAPE[0]), int(self.config.IMAGE_SHAPE[1])
         sizes = {(info.get("height"), info.get("width")) for info in self.dataset.image_info}
-        if any(None in size for size in sizes):
+        known = [(int(h), int(w)) for h, w in sizes if h is not None and w is not None]
+        if len(known) < len(sizes):
             return None
-        shapes = {frame_for((int(h), int(w)), self.config).shape for h, w in sizes}
+        shapes = {frame_for(size, self.config).shape for size in known}
         return shapes.pop() if len(shapes) == 1 else None
 
     def _order_of_pass(self, number: int) -> NDArray[np.int64]:
@@ -218,7 +219,7 @@ class BatchLoader:
         return np.random.default_rng([self.config.SEED, _ORDER, number]).permutation(image_ids)
 
     def _anchors_of_shape(self, shape: tuple[int, int]) -> AnchorIndex:
-        from mrcnn.anchors import image_anchors  # noqa: PLC0415  (imports TensorFlow)
+        from mrcnn.anchors import image_anchors
 
         return AnchorIndex.of(image_anchors(self.config, shape))
 
@@ -227,7 +228,7 @@ class BatchLoader:
         return None if source in self.unchanged_sources else self.augmentation
 
     def _assemble(self, samples: list[tuple[Sample, np.random.Generator]]) -> Batch:
-        """Return the batch of the samples, instances padded to MAX_GT_INSTANCES (some of them, where there are more)."""
+        """Return the batch of the samples, instances padded to MAX_GT_INSTANCES (or some, where there are more)."""
         shape = samples[0][0].image.shape
         index = self._index((shape[0], shape[1]))
         limited = [(_at_most(sample, self.config.MAX_GT_INSTANCES, rng), rng) for sample, rng in samples]
@@ -251,7 +252,7 @@ _DTYPES = (np.uint8, np.float32, np.int32, np.float32, np.int32, np.int32, np.bo
 
 def _keep_to_one_thread() -> None:
     """Keep OpenCV from spreading one image over all cores: the loader's threads take an image each."""
-    import cv2  # noqa: PLC0415
+    import cv2
 
     cv2.setNumThreads(1)
 
@@ -270,7 +271,7 @@ def _padded(array: NDArray[Any], length: int, axis: int) -> NDArray[Any]:
     return np.pad(array, padding)
 
 
-def data_generator(  # noqa: PLR0913  (the original's signature)
+def data_generator(
     dataset: Dataset,
     config: Any,
     shuffle: bool = True,
@@ -284,7 +285,7 @@ def data_generator(  # noqa: PLR0913  (the original's signature)
     The original's generator, for scripts that look into batches; training itself uses `BatchLoader.batches`.
     `augment` mirrors every other image.
     """
-    from mrcnn.augmentation import Augmentation  # noqa: PLC0415
+    from mrcnn.augmentation import Augmentation
 
     if augment and augmentation is None:
         augmentation = Augmentation(flip=0.5)

@@ -50,7 +50,7 @@ class StopRequest:
         self.received += 1
         if self.received > PATIENCE:
             raise KeyboardInterrupt
-        log.warning(
-            "%s: %s", signal.Signals(number).name,
-            "training stops after this step and writes its state" if self.received == 1 else "still writing; once more stops at once",
-        )  # fmt: skip
+        meaning = "training stops after this step and writes its state"
+        if self.received > 1:
+            meaning = "still writing; once more stops at once"
+        log.warning("%s: %s", signal.Signals(number).name, meaning)

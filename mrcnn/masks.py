@@ -16,7 +16,8 @@ def extract_bboxes(mask: NDArray[Any]) -> NDArray[np.int32]:
     if not mask.size:
         return boxes
     filled = mask if mask.dtype == bool else mask != 0
-    for (low, high), lines in zip(((0, 2), (1, 3)), (filled.any(axis=1), filled.any(axis=0)), strict=True):
+    for low, high, axis in ((0, 2, 1), (1, 3, 0)):
+        lines = np.asarray(filled.any(axis=axis))
         boxes[:, low] = lines.argmax(axis=0)
         boxes[:, high] = len(lines) - lines[::-1].argmax(axis=0)
         boxes[~lines.any(axis=0)] = 0
@@ -48,12 +49,12 @@ def expand_mask(bbox: NDArray[Any], mini_mask: NDArray[Any], image_shape: tuple[
 
 def scaled_mask(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return `mask` [h, w] bool scaled bilinearly to `shape` (height, width): True above one half."""
-    import cv2  # noqa: PLC0415
+    import cv2
 
     if mask.shape == tuple(shape):
         return mask
     grey = np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255)
-    return cv2.resize(grey, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR) > 128  # noqa: PLR2004
+    return cv2.resize(grey, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR) > 128
 
 
 def unmold_mask(mask: NDArray[Any], bbox: Any, image_shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -91,7 +92,7 @@ def box_mask(mask: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
     Bilinear with half-pixel centres and zeros outside of the mask, as scikit-image's `resize` and detectron2's
     `paste_masks_in_image` do it.
     """
-    import cv2  # noqa: PLC0415
+    import cv2
 
     scaled = cv2.resize(np.ascontiguousarray(mask, np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)
     # OpenCV repeats the border; between its last sample and zero, bilinear weights fall linearly in each direction
@@ -102,7 +103,7 @@ def box_mask(mask: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
             scaled[border] *= fade[border, None]
         else:
             scaled[:, border] *= fade[border]
-    return np.asarray(scaled >= 0.5)  # noqa: PLR2004
+    return np.asarray(scaled >= 0.5)
 
 
 def _fade(side: int, wanted: int) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ def compute_overlaps_masks(masks1: NDArray[Any], masks2: NDArray[Any]) -> Floats
     """Return the intersection over union [N, M] of masks1 [H, W, N] with masks2 [H, W, M]; above 0.5 counts as set."""
     if masks1.shape[-1] == 0 or masks2.shape[-1] == 0:
         return np.zeros((masks1.shape[-1], masks2.shape[-1]))
-    flat1, flat2 = ((masks > 0.5).reshape(-1, masks.shape[-1]).astype(np.float32) for masks in (masks1, masks2))  # noqa: PLR2004
+    flat1, flat2 = ((masks > 0.5).reshape(-1, masks.shape[-1]).astype(np.float32) for masks in (masks1, masks2))
     shared = (flat1.T @ flat2).astype(np.float64)
     total = flat1.sum(axis=0, dtype=np.float64)[:, None] + flat2.sum(axis=0, dtype=np.float64)[None] - shared
     return _ratio(shared, total)
@@ -42,7 +42,7 @@ def trim_zeros(x: NDArray[Any]) -> NDArray[Any]:
     return x[np.any(x != 0, axis=1)]
 
 
-def compute_matches(  # noqa: PLR0913  (the original's signature)
+def compute_matches(
     gt_boxes: NDArray[Any],
     gt_class_ids: NDArray[Any],
     gt_masks: NDArray[Any],
@@ -96,13 +96,13 @@ def _in_crowd(
     crowds = np.flatnonzero(gt_classes < 0)
     if not len(crowds) or not len(classes):
         return np.zeros(len(classes), bool)
-    flat = (masks > 0.5).reshape(-1, masks.shape[-1]).astype(np.float32)  # noqa: PLR2004
-    of_crowds = (gt_masks[..., crowds] > 0.5).reshape(-1, len(crowds)).astype(np.float32)  # noqa: PLR2004
+    flat = (masks > 0.5).reshape(-1, masks.shape[-1]).astype(np.float32)
+    of_crowds = (gt_masks[..., crowds] > 0.5).reshape(-1, len(crowds)).astype(np.float32)
     share = _ratio((flat.T @ of_crowds).astype(np.float64), np.repeat(flat.sum(axis=0)[:, None], len(crowds), axis=1))
     return np.asarray(((share >= threshold) & (-gt_classes[crowds] == classes[:, None])).any(axis=1))
 
 
-def compute_ap(  # noqa: PLR0913  (the original's signature)
+def compute_ap(
     gt_boxes: NDArray[Any],
     gt_class_ids: NDArray[Any],
     gt_masks: NDArray[Any],
@@ -131,7 +131,7 @@ def compute_ap(  # noqa: PLR0913  (the original's signature)
     return average, precisions, recalls, overlaps
 
 
-def compute_ap_range(  # noqa: PLR0913  (the original's signature)
+def compute_ap_range(
     gt_box: NDArray[Any],
     gt_class_id: NDArray[Any],
     gt_mask: NDArray[Any],
@@ -158,7 +158,7 @@ def compute_ap_range(  # noqa: PLR0913  (the original's signature)
 
 
 def compute_recall(pred_boxes: NDArray[Any], gt_boxes: NDArray[Any], iou: float) -> tuple[float, NDArray[np.int64]]:
-    """Return the share of gt_boxes [G, 4] that some box of pred_boxes [P, 4] overlaps by `iou`, and those boxes' numbers.
+    """Return the share of gt_boxes [G, 4] that some of pred_boxes [P, 4] overlap by `iou`, and the numbers of those.
 
     Without boxes to find, the recall is 0.
     """

@@ -59,7 +59,7 @@ def build_optimizer(config: Any, learning_rate: float, momentum: float | None = 
     Raises:
         ValueError: OPTIMIZER is neither.
     """
-    import keras  # noqa: PLC0415
+    import keras
 
     clip = config.GRADIENT_CLIP_NORM or None
     if config.OPTIMIZER == "sgd":

@@ -78,7 +78,7 @@ class Frame:
 
         `pixels` may be smaller than the stored image (decoded at a fraction of its size).
         """
-        import cv2  # noqa: PLC0415
+        import cv2
 
         height, width = self.size
         scaled = pixels
@@ -203,7 +203,7 @@ def resize(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
     Computed in float32 with half-pixel centres, as scikit-image does (order 1, no anti-aliasing), except that the
     border pixels of a larger image are repeated rather than mixed with black.
     """
-    import cv2  # noqa: PLC0415
+    import cv2
 
     scaled = cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
     scaled = scaled.reshape(*size, -1)
@@ -215,9 +215,9 @@ def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
 
     What FAST_DECODE does to JPEG files while they are decoded, for images that are already decoded.
     """
-    import cv2  # noqa: PLC0415
+    import cv2
 
-    from mrcnn.decoding import reduction  # noqa: PLC0415
+    from mrcnn.decoding import reduction
 
     by = reduction((pixels.shape[0], pixels.shape[1]), size)
     if by == 1:

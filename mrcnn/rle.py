@@ -99,6 +99,6 @@ def decompress(text: bytes) -> NDArray[np.int64]:
         if not digit & 32:
             if digit & 16:
                 value -= 1 << shift
-            counts.append(value + (counts[-2] if len(counts) > 2 else 0))  # noqa: PLR2004
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
             value = shift = 0
     return np.array(counts, np.int64)

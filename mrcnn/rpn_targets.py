@@ -125,7 +125,7 @@ class AnchorIndex:
     def _near_regular(
         self, boxes: Floats, bounds: Floats, least: float
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-        """Look through all grids that can overlap a box by `least`, all boxes at once; lesser overlaps may be missing."""
+        """Look through all grids that can overlap a box by `least`, all boxes at once; lesser overlaps may miss."""
         box, grid = np.nonzero(bounds >= least)
         margin = least * _ROUNDED_DOWN * np.maximum(boxes[box, 2:] - boxes[box, :2], self.shapes[grid])
         low = (boxes[box, :2] + margin - self.shapes[grid] - self.origins[grid]) / self.steps[grid]
@@ -255,7 +255,7 @@ def build_rpn_targets(
         rpn_match [A] int32: 1 object, -1 background, 0 neither. rpn_bbox [RPN_TRAIN_ANCHORS_PER_IMAGE, 4] float32:
         (dy, dx, log dh, log dw) over RPN_BBOX_STD_DEV for each object anchor in ascending order, then zeros.
     """
-    rng = rng or np.random.default_rng(np.random.randint(2**31))  # noqa: NPY002  (old scripts seed the global state)
+    rng = rng or np.random.default_rng(np.random.randint(2**31))
     index = anchors if isinstance(anchors, AnchorIndex) else AnchorIndex.of(anchors)
     class_ids, boxes = np.asarray(gt_class_ids), np.asarray(gt_boxes, np.float64)
     found = match_anchors(
@@ -277,7 +277,7 @@ def build_rpn_targets(
 
 def _some_background(taken: NDArray[np.bool_], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return `count` numbers, or all where there are fewer, of those not `taken`, any set of them equally likely."""
-    if len(taken) < 8 * count or taken.mean() > 0.5:  # noqa: PLR2004
+    if len(taken) < 8 * count or taken.mean() > 0.5:
         free = np.flatnonzero(~taken)
         return free if len(free) <= count else rng.choice(free, count, replace=False)
     chosen = np.zeros(0, np.int64)

@@ -133,7 +133,7 @@ def _instances_of_polygons(
     box_array = np.array(boxes, np.int32).reshape(-1, 4)
     ids = np.asarray(class_ids, np.int32)[kept]
     if config.USE_MINI_MASK:
-        mini = polygons.fill(clipped, box_array, tuple(config.MINI_MASK_SHAPE[:2]))  # type: ignore[arg-type]
+        mini = polygons.fill(clipped, box_array, tuple(config.MINI_MASK_SHAPE[:2]))
         return ids, box_array, np.moveaxis(mini, 0, -1)
     return ids, box_array, full_masks(clipped, box_array, frame.shape)
 
@@ -211,7 +211,7 @@ def _instances_of_masks(
     return class_ids[kept], boxes, mini
 
 
-def load_image_gt(  # noqa: PLR0913  (the original's signature)
+def load_image_gt(
     dataset: Dataset,
     config: Any,
     image_id: int,
@@ -238,7 +238,7 @@ def load_image_gt(  # noqa: PLR0913  (the original's signature)
     frame = resizing.frame_for(stored.size, config, rng)
     if isinstance(augmentation, Augmentation):
         frame = augmentation.change_frame(frame, rng)
-    if augment and random.randint(0, 1):
+    if augment and random.random() < 0.5:  # noqa: S311  (old scripts seed this generator)
         frame = Augmentation(flip=1.0).change_frame(frame, rng)
     image = resizing.placed_exactly(np.asarray(dataset.load_image(image_id)), frame, config.FAST_DECODE)
     colours = augmentation.colour_matrix(rng) if isinstance(augmentation, Augmentation) else None

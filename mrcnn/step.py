@@ -13,7 +13,6 @@ import tensorflow as tf
 from mrcnn import losses
 from mrcnn.config import IMAGE_META_FIELDS, Config
 
-
 COARSEST_STRIDE = 32
 """Of C5: the pyramid's levels meet where both sides of the image are multiples of it."""
 
@@ -59,6 +58,7 @@ class TrainingNetwork(Network):
             total = tf.add_n(list(parts.values()))
             scaled = self.optimizer.scale_loss(total)
         gradients = tape.gradient(scaled, [variable.value for variable in self.trainable_variables])
+        gradients = self._of_all_replicas(gradients)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         return self._report(total, parts)
 
@@ -79,6 +79,20 @@ class TrainingNetwork(Network):
             message = f"{name} is not finite: the learning rate may be too high, or the batch's boxes may be wrong"
             parts[name] = tf.debugging.check_numerics(value * self.config.LOSS_WEIGHTS.get(name, 1.0), message)
         return {**parts, "l2_loss": self._l2()}
+
+    def _of_all_replicas(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Each replica's equal share of the whole batch's gradients, clipped as one; unchanged where there is one.
+
+        Keras clips what each replica has before it sums, so that the limit would grow with the number of replicas.
+        """
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if replicas == 1:
+            return gradients
+        gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        limit = getattr(self.optimizer, "inner_optimizer", self.optimizer).global_clipnorm
+        if limit is not None:
+            gradients, _ = tf.clip_by_global_norm(gradients, limit * self.optimizer.scale_loss(tf.constant(1.0)))
+        return [gradient / replicas for gradient in gradients]
 
     def _l2(self) -> tf.Tensor:
         if self.config.OPTIMIZER != "sgd":

@@ -22,7 +22,12 @@ from mrcnn.resizing import resize_image, resize_mask
 if TYPE_CHECKING:
     from mrcnn.anchors import generate_anchors, generate_pyramid_anchors
     from mrcnn.boxes import (
-        apply_box_deltas, box_refinement, compute_iou, denorm_boxes, non_max_suppression, norm_boxes,
+        apply_box_deltas,
+        box_refinement,
+        compute_iou,
+        denorm_boxes,
+        non_max_suppression,
+        norm_boxes,
     )  # fmt: skip
 
 __all__ = [
@@ -48,6 +53,6 @@ _FROM_TENSORFLOW = {
 def __getattr__(name: str) -> Any:
     if name not in _FROM_TENSORFLOW:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module  # noqa: PLC0415
+    from importlib import import_module
 
     return getattr(import_module(f"mrcnn.{_FROM_TENSORFLOW[name]}"), name)

@@ -1,11 +1,10 @@
-"""Pictures for people: images with boxes, masks and captions, and the curves and tables of single images.
+"""Pictures for people: images with boxes, masks and captions.
 
-Everything draws with Matplotlib on `ax`, or on a figure of its own that is then shown; nothing is computed here that
-other modules need.
+Everything draws with Matplotlib on `ax`, or on a figure of its own that is then shown; nothing is computed here
+that other modules need.
 """
 
 import colorsys
-import itertools
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -18,13 +17,19 @@ from numpy.typing import NDArray
 
 from mrcnn.masks import unmold_mask
 from mrcnn.metrics import compute_matches
+from mrcnn.plots import display_table, display_weight_stats, plot_overlaps, plot_precision_recall
+
+__all__ = [
+    "apply_mask", "display_differences", "display_images", "display_instances", "display_table", "display_top_masks",
+    "display_weight_stats", "draw_boxes", "draw_rois", "plot_overlaps", "plot_precision_recall", "random_colors",
+]  # fmt: skip
 
 Colour = tuple[float, float, float]
 TRANSPARENT = "none"
 _NEUTRAL: Colour = (0.5, 0.5, 0.5)
 
 
-def display_images(  # noqa: PLR0913  (the original's signature)
+def display_images(
     images: Sequence[NDArray[Any]],
     titles: Sequence[str] | None = None,
     cols: int = 4,
@@ -43,7 +48,7 @@ def display_images(  # noqa: PLR0913  (the original's signature)
     plt.show()
 
 
-def random_colors(N: int, bright: bool = True) -> list[Colour]:
+def random_colors(N: int, bright: bool = True) -> list[Colour]:  # noqa: N803  (the original's name)
     """Return N (red, green, blue) in 0 … 1, hues evenly spread, in an order that Python's `random` chooses."""
     value = 1.0 if bright else 0.7
     colours = [colorsys.hsv_to_rgb(number / N, 1, value) for number in range(N)]
@@ -58,7 +63,7 @@ def apply_mask(image: NDArray[Any], mask: NDArray[Any], color: Colour, alpha: fl
     return image
 
 
-def display_instances(  # noqa: PLR0913  (the original's signature)
+def display_instances(  # noqa: PLR0917, PLR0913  (the original's signature)
     image: NDArray[Any],
     boxes: NDArray[Any],
     masks: NDArray[Any],
@@ -136,7 +141,7 @@ def _add_box(axes: Axes, box: Any, colour: Any, style: str = "solid", alpha: flo
 
 def _add_outline(axes: Axes, mask: NDArray[Any], colour: Any) -> None:
     """Draw the outlines of a mask [H, W], also where it touches the border of the image."""
-    import cv2  # noqa: PLC0415
+    import cv2
 
     contours, _ = cv2.findContours((np.asarray(mask) != 0).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     for contour in contours:
@@ -148,7 +153,7 @@ def _caption(class_ids: Any, class_names: Sequence[str], scores: Any, number: in
     return f"{label} {scores[number]:.3f}" if scores is not None and scores[number] else label
 
 
-def display_differences(  # noqa: PLR0913  (the original's signature)
+def display_differences(  # noqa: PLR0917, PLR0913  (the original's signature)
     image: NDArray[Any],
     gt_box: NDArray[Any],
     gt_class_id: NDArray[Any],
@@ -192,7 +197,7 @@ def display_differences(  # noqa: PLR0913  (the original's signature)
     )
 
 
-def draw_rois(  # noqa: PLR0913  (the original's signature)
+def draw_rois(
     image: NDArray[Any],
     rois: NDArray[Any],
     refined_rois: NDArray[Any],
@@ -237,7 +242,7 @@ def display_top_masks(
     display_images(pictures, titles=titles, cols=limit + 1, cmap="Blues_r")
 
 
-def draw_boxes(  # noqa: PLR0913  (the original's signature)
+def draw_boxes(
     image: NDArray[Any],
     boxes: NDArray[Any] | None = None,
     refined_boxes: NDArray[Any] | None = None,
@@ -282,67 +287,3 @@ def draw_boxes(  # noqa: PLR0913  (the original's signature)
 
 def _corner_line(box: Any, refined: Any) -> tuple[list[float], list[float]]:
     return [box[1], refined[1]], [box[0], refined[0]]
-
-
-def display_table(table: Sequence[Sequence[Any]]) -> None:
-    """Show rows of cells: as HTML in a notebook, else as text."""
-    try:
-        from IPython import display, get_ipython  # noqa: PLC0415
-    except ImportError:
-        print("\n".join("\t".join(str(cell) for cell in row) for row in table))
-        return
-    from html import escape  # noqa: PLC0415
-
-    rows = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in table)
-    if get_ipython() is not None:
-        display.display(display.HTML(f"<table>{rows}</table>"))
-
-
-def plot_precision_recall(AP: float, precisions: NDArray[Any], recalls: NDArray[Any]) -> None:
-    """Draw precision over recall; AP at an overlap of 0.5 stands above it."""
-    _, axes = plt.subplots(1)
-    axes.set_title(f"Precision-Recall Curve. AP@50 = {AP:.3f}")
-    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.1), ylim=(0, 1.1))
-    axes.plot(recalls, precisions)
-
-
-def plot_overlaps(  # noqa: PLR0913  (the original's signature)
-    gt_class_ids: NDArray[Any],
-    pred_class_ids: NDArray[Any],
-    pred_scores: NDArray[Any],
-    overlaps: NDArray[Any],
-    class_names: Sequence[str],
-    threshold: float = 0.5,
-) -> None:
-    """Draw the overlaps [P, G] of detections with instances as a grid; "match" marks those of the same class."""
-    gt_ids, ids = np.asarray(gt_class_ids)[np.asarray(gt_class_ids) != 0], np.asarray(pred_class_ids)
-    ids = ids[ids != 0]
-    plt.figure(figsize=(12, 10))
-    plt.imshow(overlaps, interpolation="nearest", cmap="Blues")
-    plt.yticks(np.arange(len(ids)), [f"{class_names[int(c)]} ({pred_scores[i]:.2f})" for i, c in enumerate(ids)])
-    plt.xticks(np.arange(len(gt_ids)), [class_names[abs(int(c))] for c in gt_ids], rotation=90)
-    dark = overlaps.max() / 2.0 if overlaps.size else 0.5
-    for row, column in itertools.product(range(overlaps.shape[0]), range(overlaps.shape[1])):
-        text = ""
-        if overlaps[row, column] > threshold:
-            text = "match" if gt_ids[column] == ids[row] else "wrong"
-        colour = "white" if overlaps[row, column] > dark else "black"
-        plt.text(
-            column, row, f"{overlaps[row, column]:.3f}\n{text}", horizontalalignment="center", color=colour, fontsize=9
-        )
-    plt.tight_layout()
-    plt.xlabel("Ground Truth")
-    plt.ylabel("Predictions")
-
-
-def display_weight_stats(model: Any) -> None:
-    """Show name, shape, least, greatest and standard deviation of every weight of a `MaskRCNN` or Keras model."""
-    table: list[list[Any]] = [["WEIGHT NAME", "SHAPE", "MIN", "MAX", "STD"]]
-    for weight in getattr(model, "keras_model", model).weights:
-        values = np.asarray(weight)
-        alarm = "*** dead?" if values.size and values.min() == values.max() and "kernel" in weight.path else ""
-        stats = (
-            [f"{number:+9.4f}" for number in (values.min(), values.max(), values.std())] if values.size else [""] * 3
-        )
-        table.append([weight.path + alarm, weight.shape, *stats])
-    display_table(table)

@@ -47,9 +47,12 @@ class Mismatch:
 
     def __str__(self) -> str:
         """Every difference, kind by kind."""
-        kinds = (("missing in the file", self.missing), ("not in the network", self.unexpected))
-        kinds += (("of another shape", self.misshapen),)
-        return "; ".join(f"{len(names)} {kind}: {', '.join(names)}" for kind, names in kinds if names)
+        kinds = {
+            "missing in the file": self.missing,
+            "not in the network": self.unexpected,
+            "of another shape": self.misshapen,
+        }
+        return "; ".join(f"{len(names)} {kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
 
 
 def named_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:

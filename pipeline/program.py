@@ -70,6 +70,7 @@ def main(stage: str, argv: Sequence[str] | None = None) -> int:
     """Run `stage` with command-line arguments; return 0, 2 for a fault (its sentence printed last), or 130."""
     arguments = _parser(stage).parse_args(argv)
     out: Path = arguments.out
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ side speaks to its developers
     with _messages():
         try:
             _run(stage, arguments, out)
@@ -177,7 +178,7 @@ class _PipesHandler(logging.Handler):
         self.sink = sink
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not record.name.startswith("dagster"):
+        if record.name.startswith(("pipeline", "mrcnn")) or record.levelno >= logging.WARNING:
             self.sink.log(record.levelno, record.getMessage())
 
 

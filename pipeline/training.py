@@ -4,7 +4,6 @@ The network and its loop are `mrcnn`'s; here they are given the recipe's setting
 """
 
 import logging
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -39,7 +38,6 @@ def build(recipe: Recipe, images_zip: Path, out: Path) -> None:
     What an interrupted call left in `out` is gone on with. Raises TrainingError (weights that don't fit, a loss that
     is not a number), EmptyDatasetError (nothing to train on), ArchiveError and LabelFileError (the dataset).
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with ImagesZip(images_zip) as archive:
         names = archive.class_names(_order(recipe))
         if not names:

@@ -115,7 +115,7 @@ def test_an_onnx_file_finds_what_the_network_finds(network, tmp_path):
 
 def test_a_missing_package_is_named(network, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
-    with pytest.raises(export.MissingPackage, match="pip install tf2onnx onnx"):
+    with pytest.raises(export.MissingPackageError, match="pip install tf2onnx onnx"):
         export.export_onnx(network, tmp_path / "model.onnx")
 
 

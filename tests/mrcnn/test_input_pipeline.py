@@ -22,7 +22,8 @@ def streamed(loader, threads, count=8):
 
 
 def same(one, other):
-    return all(np.array_equal(a, b) for first, second in zip(one, other, strict=True) for a, b in zip(first, second, strict=True))
+    batches = zip(one, other, strict=True)
+    return all(np.array_equal(a, b) for first, second in batches for a, b in zip(first, second, strict=True))
 
 
 def test_any_number_of_threads_gives_the_same_batches():
@@ -41,8 +42,8 @@ def test_a_stream_begun_later_goes_on_with_the_same_batches():
 def test_another_seed_gives_another_order():
     other = TinyConfig()
     other.SEED = 8
-    orders = [[b.image_meta[:, 0].tolist() for b in map(BatchLoader(Squares(7), c).batch, range(4))] for c in (TinyConfig(), other)]
-    assert orders[0] != orders[1]
+    first, second = (BatchLoader(Squares(7), config) for config in (TinyConfig(), other))
+    assert any((first.batch(k).image_meta[:, 0] != second.batch(k).image_meta[:, 0]).any() for k in range(4))
 
 
 def test_every_pass_sees_every_image_once():
@@ -91,7 +92,8 @@ def test_boxes_lie_on_what_they_name_however_the_image_was_changed():
     for seed in range(12):
         rng = np.random.default_rng(seed)
         stored = StoredImage(dataset, 0)
-        sample = load_sample(stored, config, frame_for(stored.size, config), rng, Augmentation(flip=0.5, scale=(0.6, 1.6)))
+        moved = Augmentation(flip=0.5, scale=(0.6, 1.6))
+        sample = load_sample(stored, config, frame_for(stored.size, config), rng, moved)
         top = len(sample.boxes) - 1  # drawn last, so nothing hides it
         y1, x1, y2, x2 = sample.boxes[top]
         inside = sample.image[y1 + 1 : y2 - 1, x1 + 1 : x2 - 1].reshape(-1, 3).astype(int)
@@ -142,9 +144,9 @@ def test_a_broken_image_is_named():
         def encoded_image(self, image_id):
             return b"\xff\xd8 not a JPEG"
 
-    loader = BatchLoader(Broken(4), TinyConfig())
-    with pytest.raises(ValueError, match="image '0.png' of 'squares'"):
-        loader.batch(0) if loader._order(0)[0] == 0 else BatchLoader(Broken(4), TinyConfig(), shuffle=False).batch(0)
+    loader = BatchLoader(Broken(4), TinyConfig(), shuffle=False)
+    with pytest.raises(ValueError, match=r"image '0\.png' of 'squares'"):
+        loader.batch(0)
 
 
 def test_masks_of_another_size_than_the_image_are_named():

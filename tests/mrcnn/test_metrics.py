@@ -24,7 +24,8 @@ def ap(truth, truth_classes, found, classes, scores, threshold=0.5):
 
 
 def test_overlap_of_two_boxes():
-    assert metrics.compute_overlaps(np.array([[0, 0, 2, 2]]), np.array([[0, 1, 2, 3], [5, 5, 6, 6]])).tolist() == [[1 / 3, 0]]
+    others = np.array([[0, 1, 2, 3], [5, 5, 6, 6]])
+    assert metrics.compute_overlaps(np.array([[0, 0, 2, 2]]), others).tolist() == [[1 / 3, 0]]
 
 
 def test_two_empty_boxes_or_masks_overlap_by_nothing():

@@ -21,7 +21,7 @@ def test_a_rectangle_on_pixel_borders_fills_its_pixels_and_no_more():
 
 
 def test_an_instance_is_the_union_of_its_rings_whichever_way_they_turn():
-    other = SQUARE[::-1] + [1, 1]
+    other = SQUARE[::-1] + 1
     union = filled(SQUARE) | filled(other)
     assert np.array_equal(filled(SQUARE, other), union)
 
@@ -39,7 +39,7 @@ def test_a_ring_across_the_border_keeps_what_is_inside():
 
 
 def test_a_ring_outside_leaves_nothing():
-    assert not len(polygons.clip_ring(SQUARE + [20, 0], (0, 0, 8, 8)))
+    assert not len(polygons.clip_ring(SQUARE + 20, (0, 0, 8, 8)))
 
 
 def test_the_box_of_a_clipped_diagonal_is_that_of_its_visible_part():

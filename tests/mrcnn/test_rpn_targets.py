@@ -39,7 +39,8 @@ def test_an_anchor_equal_to_the_box_is_positive_without_correction():
 
 def test_corrections_are_shift_and_logarithmic_growth_over_their_deviations():
     config = type("Loose", (Small,), {"RPN_TRAIN_ANCHORS_PER_IMAGE": 4})()
-    match, bbox = build_rpn_targets(None, np.array([[0.0, 0, 10, 10]]), np.array([1]), np.array([[1, 2, 11, 22]]), config, RNG)
+    anchor, box = np.array([[0.0, 0, 10, 10]]), np.array([[1, 2, 11, 22]])
+    match, bbox = build_rpn_targets(None, anchor, np.array([1]), box, config, RNG)
     assert match.tolist() == [1]
     assert np.allclose(bbox[0], [0.1 / 0.1, 0.7 / 0.1, 0, np.log(2) / 0.2])
     assert not bbox[1:].any()

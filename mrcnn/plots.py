@@ -1,0 +1,75 @@
+"""Curves and tables for people: precision over recall, overlaps of one image, statistics of weights.
+
+Pictures of images are in `visualize`, where old code finds these names too.
+"""
+
+import itertools
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from numpy.typing import NDArray
+
+
+def display_table(table: Sequence[Sequence[Any]]) -> None:
+    """Show rows of cells: as HTML in a notebook, else as text."""
+    try:
+        from IPython import display, get_ipython  # type: ignore[import-not-found]
+    except ImportError:
+        print("\n".join("\t".join(str(cell) for cell in row) for row in table))
+        return
+    rows = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in table)
+    if get_ipython() is not None:
+        display.display(display.HTML(f"<table>{rows}</table>"))
+
+
+def plot_precision_recall(AP: float, precisions: NDArray[Any], recalls: NDArray[Any]) -> None:  # noqa: N803
+    """Draw precision over recall; AP at an overlap of 0.5 stands above it."""
+    _, axes = plt.subplots(1)
+    axes.set_title(f"Precision-Recall Curve. AP@50 = {AP:.3f}")
+    axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.1), ylim=(0, 1.1))
+    axes.plot(recalls, precisions)
+
+
+def plot_overlaps(
+    gt_class_ids: NDArray[Any],
+    pred_class_ids: NDArray[Any],
+    pred_scores: NDArray[Any],
+    overlaps: NDArray[Any],
+    class_names: Sequence[str],
+    threshold: float = 0.5,
+) -> None:
+    """Draw the overlaps [P, G] of detections with instances as a grid; "match" marks those of the same class."""
+    gt_ids, ids = np.asarray(gt_class_ids)[np.asarray(gt_class_ids) != 0], np.asarray(pred_class_ids)
+    ids = ids[ids != 0]
+    plt.figure(figsize=(12, 10))
+    plt.imshow(overlaps, interpolation="nearest", cmap="Blues")
+    plt.yticks(np.arange(len(ids)), [f"{class_names[int(c)]} ({pred_scores[i]:.2f})" for i, c in enumerate(ids)])
+    plt.xticks(np.arange(len(gt_ids)), [class_names[abs(int(c))] for c in gt_ids], rotation=90)
+    dark = overlaps.max() / 2.0 if overlaps.size else 0.5
+    for row, column in itertools.product(range(overlaps.shape[0]), range(overlaps.shape[1])):
+        text = ""
+        if overlaps[row, column] > threshold:
+            text = "match" if gt_ids[column] == ids[row] else "wrong"
+        colour = "white" if overlaps[row, column] > dark else "black"
+        plt.text(
+            column, row, f"{overlaps[row, column]:.3f}\n{text}", horizontalalignment="center", color=colour, fontsize=9
+        )
+    plt.tight_layout()
+    plt.xlabel("Ground Truth")
+    plt.ylabel("Predictions")
+
+
+def display_weight_stats(model: Any) -> None:
+    """Show name, shape, least, greatest and standard deviation of every weight of a `MaskRCNN` or Keras model."""
+    table: list[list[Any]] = [["WEIGHT NAME", "SHAPE", "MIN", "MAX", "STD"]]
+    for weight in getattr(model, "keras_model", model).weights:
+        values = np.asarray(weight)
+        alarm = "*** dead?" if values.size and values.min() == values.max() and "kernel" in weight.path else ""
+        stats = (
+            [f"{number:+9.4f}" for number in (values.min(), values.max(), values.std())] if values.size else [""] * 3
+        )
+        table.append([weight.path + alarm, weight.shape, *stats])
+    display_table(table)

@@ -1,0 +1,135 @@
+"""Stages as programs: what they print last, and how they end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.stages import STAGES
+from tests.assets import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    whole = [sys.executable, "-m", *command]
+    return subprocess.run(
+        whole, capture_output=True, text=True, check=False, cwd=ROOT, env={**os.environ, **environment}
+    )
+
+
+@pytest.mark.parametrize("module", ["labels", "dataset", "training", "evaluation", "raw_images", "raw_labels"])
+def test_help_names_the_options_without_importing_anything_heavy(module):
+    script = (
+        f"import sys, runpy; sys.argv = ['x', '--help']\ntry: runpy.run_module('pipeline.{module}', run_name='__main__')\n"
+        "except SystemExit: print([m for m in ('tensorflow', 'matplotlib', 'cv2', 'duckdb') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert "--out" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def last_line(done: subprocess.CompletedProcess[str]) -> str:
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_a_fault_of_the_recipe_is_the_last_line(tmp_path):
+    done = run("pipeline.raw_images", "--set", "training.sped=1", "--out", str(tmp_path / "out"))
+    assert last_line(done).endswith("training.sped: unknown key")
+
+
+def test_a_change_without_an_equals_sign_is_explained(tmp_path):
+    done = run("pipeline.raw_images", "--set", "seed", "--out", str(tmp_path / "out"))
+    assert "write it as KEY=VALUE" in last_line(done)
+
+
+def test_an_input_that_does_not_exist_is_named(tmp_path):
+    done = run("pipeline.training", "--dataset", str(tmp_path / "images.zip"), "--out", str(tmp_path / "out"))
+    assert last_line(done).startswith(f"{tmp_path / 'images.zip'}: --dataset does not exist")
+
+
+def test_a_truncated_dataset_is_named(tmp_path):
+    (tmp_path / "images.zip").write_bytes(b"PK\3\4 and no more")
+    done = run("pipeline.training", "--dataset", str(tmp_path / "images.zip"), "--out", str(tmp_path / "out"))
+    assert last_line(done).startswith(str(tmp_path / "images.zip"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('[{"name": "a.jpg", "labels": [{"categ', "cut"),
+        ('{"images": [], "annotations": [], "categories": []}', "COCO"),
+    ],
+)
+def test_a_label_file_that_is_cut_or_coco_is_named(tmp_path, content, words):
+    labels = tmp_path / "labels.json"
+    labels.write_text(content)
+    images = tmp_path / "images"
+    images.mkdir()
+    _write_jpeg(images / "a.jpg")
+    recipe = tiny.write(tmp_path)
+    done = run(
+        "assets", "--recipe", str(recipe),
+        "--set", f"source.images=[{images}]", "--set", f"source.labels=[{labels}]", "--set", "dataset.split=all_in_both",
+        BDD_DATA_DIR=str(tmp_path / "data"), DAGSTER_HOME=str(tmp_path),
+    )  # fmt: skip
+    assert done.returncode == 2
+    said = done.stderr.splitlines()[-1]
+    assert str(labels) in said
+    assert words in said
+    assert not list((tmp_path / "data").glob("*/.partial-*"))
+
+
+def _write_jpeg(path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (64, 48), (90, 90, 90)).save(path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_full_disk_is_said_in_one_sentence_and_leaves_no_artifact(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(disk)], check=False).returncode:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+    try:
+        recipe = tiny.write(tmp_path)
+        done = run("assets", "--recipe", str(recipe), BDD_DATA_DIR=str(disk), DAGSTER_HOME=str(tmp_path))
+        assert done.returncode == 2
+        assert "no space is left on the disk" in done.stderr.splitlines()[-1]
+        assert not list(disk.glob("*/.partial-*"))
+        assert not [path for name in STAGES for path in disk.glob(f"{name}/[0-9a-f]*")]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_the_programs_run_the_chain_without_dagster(tmp_path):
+    recipe = tiny.write(tmp_path)
+    environment = {"BDD_DATA_DIR": str(tmp_path / "data")}
+
+    def stage(module: str, out: str, *options: str) -> None:
+        done = run(module, *options, "--recipe", str(recipe), "--out", str(tmp_path / out), **environment)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    def made(name: str) -> str:
+        return str(tmp_path / name)
+
+    stage("pipeline.raw_images", "images")
+    stage("pipeline.raw_labels", "labels")
+    both = ("--raw-images", made("images"), "--raw-labels", made("labels"))
+    stage("pipeline.labels", "filtered", *both)
+    for split in ("train", "val"):
+        stage("pipeline.program", f"via_{split}", f"via_{split}", "--filtered-labels", made("filtered"))
+    stage(
+        "pipeline.dataset", "dataset", "--filtered-labels", made("filtered"), "--raw-images", made("images"),
+        "--via-train", made("via_train"), "--via-val", made("via_val"),
+    )  # fmt: skip
+    stage("pipeline.training", "model", "--dataset", str(tmp_path / "dataset/images.zip"))
+    stage("pipeline.evaluation", "report", "--dataset", made("dataset"), "--model", made("model"))
+    assert json.loads((tmp_path / "report/metrics.json").read_text())["images"] == 3
+    assert not (tmp_path / "model/run").exists()
