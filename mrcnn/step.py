@@ -89,7 +89,7 @@ class TrainingNetwork(Network):
         if replicas == 1:
             return gradients
         gradients = tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
-        limit = getattr(self.optimizer, "inner_optimizer", self.optimizer).global_clipnorm
+        limit = getattr(self.optimizer, "inner_optimizer", self.optimizer).global_clipnorm  # type: ignore[union-attr]
         if limit is not None:
             gradients, _ = tf.clip_by_global_norm(gradients, limit * self.optimizer.scale_loss(tf.constant(1.0)))
         return [gradient / replicas for gradient in gradients]
