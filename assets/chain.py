@@ -15,8 +15,8 @@ ARTIFACT = dg.PythonObjectDagsterType(Artifact, "Artifact", description="A finis
 def raw_images(context: dg.AssetExecutionContext, recipe: RecipeResource) -> Result:
     """Where every image lies: an index of the sources' images (archive, byte offset, size, checksum), never unpacked.
 
-    Reads the recipe's `source.images`. Files: `images.parquet`, `sources.json`, `rejected.parquet`, and under `files/` what was
-    downloaded or generated.
+    Reads the recipe's `source.images`. Files: `images.parquet`, `sources.json`, `rejected.parquet`, and under `files/`
+    what was downloaded or generated.
     """
     return materialise(context, recipe)
 

@@ -122,8 +122,8 @@ class Training(Section):
     """What to start from: `none`, `imagenet`, `coco`, or an .h5 file in the original's layout."""
     exclude: list[str] = []
     """Layers not taken from `weights`; with `coco` the class-specific heads are always left out."""
-    resize: Literal["pad64", "square", "crop", "none"] = "pad64"
-    """How images become the network's input; `pad64` keeps 16:9 images at 0.56 of a padded square."""
+    resize: Literal["pad64", "pad32", "square", "crop", "none"] = "pad64"
+    """How images become the network's input; `pad64` (or `pad32`) keeps 16:9 images at 0.56 of a padded square."""
     min_dim: int = Field(default=576, ge=64, le=4096)
     """Shorter side after resizing, in pixels (for `pad64` and `square` bounded by max_dim)."""
     max_dim: int = Field(default=1024, ge=64, le=4096)

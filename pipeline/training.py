@@ -4,6 +4,7 @@ The network and its loop are `mrcnn`'s; here they are given the recipe's setting
 """
 
 import logging
+import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,6 @@ from pipeline.weights import load_into
 
 if TYPE_CHECKING:
     from mrcnn.model import MaskRCNN
-
     from mrcnn.training import TrainingResult
 
 RUN = "run"
@@ -62,6 +62,7 @@ def _model(recipe: Recipe, names: tuple[str, ...], images: int, out: Path) -> tu
     """Return the network, on all devices that the recipe wants, and whether no earlier call began to train it."""
     import keras
     import tensorflow as tf
+
     from mrcnn.model import MaskRCNN
 
     training = recipe.training
@@ -163,7 +164,7 @@ def _write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
 
 def _summary(model: "MaskRCNN", history: Sequence[dict[str, float]], names: tuple[str, ...]) -> summary.Summary:
     last = history[-1]
-    weights = sum(int(variable.shape.num_elements() or 0) for variable in model.keras_model.trainable_variables)
+    weights = sum(math.prod(variable.shape) for variable in model.keras_model.trainable_variables)
     return summary.Summary(
         numbers={
             "epochs": int(last["epoch"]),

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from mrcnn.dataset import Dataset
 from pipeline.geometry.raster import mask
 from pipeline.images_zip import ImageRecord, ImagesZip
-from pipeline.instances import Ring
 
 SOURCE = "via"
 
@@ -39,7 +38,7 @@ class ZipDataset(Dataset):
         """Return the image, [H, W, 3] uint8 RGB."""
         return self._archive.pixels(self.records[image_id])
 
-    def polygons(self, image_id: int) -> tuple[list[list[Ring]], NDArray[np.int32]]:
+    def polygons(self, image_id: int) -> tuple[list[list[NDArray[np.floating]]], NDArray[np.int32]]:
         """Return each instance's rings, (x, y) in pixels, and the class ids [N] int32 (negative: a crowd)."""
         instances = self.records[image_id].instances
         ids = [

@@ -24,7 +24,7 @@ SIGN_SHARES = {
     "stop": 0.14, "yield": 0.07, "warning": 0.08, "diamond": 0.12, "construction": 0.05, "speed": 0.12, "limit": 0.1,
     "no entry": 0.07, "keep": 0.06, "parking": 0.08, "one way": 0.05, "street name": 0.06,
 }  # fmt: skip
-SMALLEST_SIGN, LARGEST_SIGN = 26.0, 120.0
+SMALLEST_SIGN, LARGEST_SIGN = 32.0, 120.0
 
 
 def sample_houses(road: Road, conditions: Conditions, rng: np.random.Generator) -> list[Building]:

@@ -22,7 +22,7 @@ PAINTS: tuple[Colour, ...] = (
 )  # fmt: skip
 PAINT_SHARES = (0.22, 0.17, 0.13, 0.16, 0.09, 0.08, 0.03, 0.04, 0.02, 0.02, 0.02, 0.02)
 KIND_SHARES = {"sedan": 0.37, "hatchback": 0.18, "suv": 0.24, "pickup": 0.07, "van": 0.07, "truck": 0.04, "bus": 0.03}
-LEAST_CAR_PIXELS = 22
+LEAST_CAR_PIXELS = 28
 IN_THE_WAY = 0.55
 BIKE_COLOURS: tuple[Colour, ...] = (
     (40, 40, 190), (170, 90, 30), (45, 45, 45), (210, 210, 210), (60, 140, 60), (30, 150, 220),
@@ -147,17 +147,17 @@ def sample_bikes(
 
 
 def _bike_pose(road: Road, rng: np.random.Generator) -> tuple[Pose, bool]:
-    z = float(6.0 * (20 / 6.0) ** rng.uniform(0, 1))
+    z = float(5.5 * (15 / 5.5) ** rng.uniform(0, 1))
     way = rng.random()
-    if way < 0.2:
+    if way < 0.12:
         offset = road.right_lane_edge - rng.uniform(0.3, 0.8)
         return Pose(road.x(offset, z), z, road.yaw(z) + rng.normal(0, 0.4)), True
-    if way < 0.27 and road.oncoming:
+    if way < 0.17 and road.oncoming:
         offset = road.left_lane_edge + rng.uniform(0.3, 0.8)
         return Pose(road.x(offset, z), z, np.pi + road.yaw(z) + rng.normal(0, 0.4)), True
     sideways = float(rng.choice([-1, 1]) * np.pi / 2 + rng.normal(0, 0.35))
-    if way < 0.6:
-        z = max(z, 9.0)
+    if way < 0.42:
+        z = max(z, 8.0)
         return Pose(road.x(rng.uniform(road.left_curb, road.right_curb), z), z, sideways), True
     side = bool(rng.random() < 0.65)
     offset = road.right_curb + rng.uniform(0.3, 1.5) if side else road.left_curb - rng.uniform(0.3, 1.5)

@@ -175,8 +175,8 @@ def test_a_killed_build_does_not_hold_up_the_next(store):
 
 def test_two_processes_build_an_artifact_once(tmp_path):
     script = (
-        "import sys, time; from pathlib import Path; from pipeline import recipe; from pipeline.artifacts import Store\n"
-        "from pipeline.stages import Stage\n"
+        "import sys, time; from pathlib import Path; from pipeline import recipe\n"
+        "from pipeline.artifacts import Store; from pipeline.stages import Stage\n"
         "stage = Stage('via_train', 1, (), files=('a.txt',))\n"
         "def make(f): time.sleep(1); (f / 'a.txt').write_text('x')\n"
         "print(Store(sys.argv[1]).build(stage, recipe.Recipe(), {}, make).cached)\n"

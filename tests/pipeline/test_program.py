@@ -24,7 +24,8 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("module", ["labels", "dataset", "training", "evaluation", "raw_images", "raw_labels"])
 def test_help_names_the_options_without_importing_anything_heavy(module):
     script = (
-        f"import sys, runpy; sys.argv = ['x', '--help']\ntry: runpy.run_module('pipeline.{module}', run_name='__main__')\n"
+        "import sys, runpy; sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_module('pipeline.{module}', run_name='__main__')\n"
         "except SystemExit: print([m for m in ('tensorflow', 'matplotlib', 'cv2', 'duckdb') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
@@ -73,9 +74,9 @@ def test_a_label_file_that_is_cut_or_coco_is_named(tmp_path, content, words):
     images.mkdir()
     _write_jpeg(images / "a.jpg")
     recipe = tiny.write(tmp_path)
+    changes = (f"source.images=[{images}]", f"source.labels=[{labels}]", "dataset.split=all_in_both")
     done = run(
-        "assets", "--recipe", str(recipe),
-        "--set", f"source.images=[{images}]", "--set", f"source.labels=[{labels}]", "--set", "dataset.split=all_in_both",
+        "assets", "--recipe", str(recipe), *(part for change in changes for part in ("--set", change)),
         BDD_DATA_DIR=str(tmp_path / "data"), DAGSTER_HOME=str(tmp_path),
     )  # fmt: skip
     assert done.returncode == 2
