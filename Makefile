@@ -20,7 +20,7 @@ define sentence_last
 endef
 stop_with_sentence = $(if $(shell cat $(FAILURE) 2>/dev/null),$(error $(shell cat $(FAILURE))))
 
-.PHONY: help setup demo run dev test soak check format bench lock clean .demo .run
+.PHONY: help setup gpu demo run dev test soak check format bench lock clean .demo .run
 
 help: ## what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14
@@ -35,6 +35,9 @@ $(READY): requirements.lock requirements-setup.lock pyproject.toml
 	@$(VENV)/bin/uv pip sync --quiet --python $(RUN) --require-hashes requirements.lock requirements-setup.lock
 	@$(VENV)/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation -e .
 	@touch $@
+
+gpu: $(READY) ## add TensorFlow's CUDA libraries
+	@$(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r requirements-gpu.lock
 
 demo: .demo ## the whole chain on the embedded sample, on a CPU
 	@$(stop_with_sentence):

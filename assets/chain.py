@@ -11,7 +11,7 @@ Result = dg.MaterializeResult
 ARTIFACT = dg.PythonObjectDagsterType(Artifact, "Artifact", description="A finished result of a stage, by reference.")
 
 
-@dg.asset(dagster_type=ARTIFACT, group_name="raw", kinds={"python", "parquet"})
+@dg.asset(dagster_type=ARTIFACT, group_name="raw", kinds={"python", "parquet"}, check_specs=check_specs("raw_images"))
 def raw_images(context: dg.AssetExecutionContext, recipe: RecipeResource) -> Result:
     """Where every image lies: an index of the sources' images (archive, byte offset, size, checksum), never unpacked.
 

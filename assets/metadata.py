@@ -14,6 +14,7 @@ LARGEST_PICTURE = 50_000
 """Bytes; pictures live in the event log."""
 
 CHECKS = {
+    "raw_images": ("every_image_usable",),
     "filtered_labels": ("masks_not_boxes", "rejected_share", "classes_in_every_split"),
     "evaluation_report": ("judged_on_unseen_images", "judged_on_masks"),
 }

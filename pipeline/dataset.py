@@ -5,6 +5,7 @@ Which image is in which split was decided in `pipeline.labels`, the VIA files we
 
 import hashlib
 import mmap
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -21,6 +22,7 @@ from pipeline.files import whole_file
 from pipeline.image_index import INDEX, IndexedImage, Split, read_index
 from pipeline.image_store import ImageStore
 from pipeline.parallel import in_batches, ordered_map
+from pipeline.program import main
 from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.stored_zip import Slot, StoredZip
@@ -142,3 +144,7 @@ def _summary(images: dict[Split, list[IndexedImage]], archive_size: int) -> Summ
     numbers["images"] = sum(len(chosen) for chosen in images.values())
     numbers["bytes"] = archive_size
     return Summary(numbers=numbers, tables={"splits": rows})
+
+
+if __name__ == "__main__":
+    sys.exit(main("dataset_zip"))

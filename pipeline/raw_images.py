@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from pipeline.image_index import IndexedImage, Split, write_index, write_rejecte
 from pipeline.image_names import flat_names, split_of
 from pipeline.instances import Rejected
 from pipeline.parallel import ordered_map
+from pipeline.program import main
 from pipeline.progress import track
 from pipeline.recipe import Recipe
 from pipeline.sources import Container
@@ -252,3 +254,7 @@ def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count:
         },
         checks=[Check("every_image_usable", not rejected, f"{len(rejected)} images were set aside")],
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main("raw_images"))

@@ -4,6 +4,7 @@ What is in them is read by `pipeline.readers`; nothing is unpacked.
 """
 
 import logging
+import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from pipeline import sources, summary
 from pipeline.archives import read_archive
 from pipeline.errors import SourceError
 from pipeline.files import write_json
+from pipeline.program import main
 from pipeline.recipe import Recipe
 from pipeline.sources import Container
 from pipeline.summary import Summary
@@ -152,3 +154,7 @@ def _summary(listed: list[_Listed]) -> Summary:
             ]
         },
     )
+
+
+if __name__ == "__main__":
+    sys.exit(main("raw_labels"))

@@ -4,7 +4,6 @@ The network and its loop are `mrcnn`'s; here they are given the recipe's setting
 """
 
 import logging
-import math
 import shutil
 import sys
 from collections.abc import Sequence
@@ -157,19 +156,19 @@ def _write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
     """Write a row an epoch; epochs without validation leave its columns empty."""
     columns = list(dict.fromkeys(name for row in history for name in row))
     with whole_file(path) as file:
-        lines = [columns, *([row.get(name, "") for name in columns] for row in history)]
-        text = [",".join(str(value) for value in line) for line in lines]
-        file.write(("\n".join(text) + "\n").encode())
+        lines = [",".join(columns)]
+        lines += [",".join(str(row.get(name, "")) for name in columns) for row in history]
+        file.write(("\n".join(lines) + "\n").encode())
 
 
 def _summary(model: "MaskRCNN", history: Sequence[dict[str, float]], names: tuple[str, ...]) -> summary.Summary:
     last = history[-1]
-    weights = sum(math.prod(variable.shape) for variable in model.keras_model.trainable_variables)
+    weights = int(model.keras_model.count_params())
     return summary.Summary(
         numbers={
             "epochs": int(last["epoch"]),
             "steps": int(last["step"]),
-            "trainable_weights": weights,
+            "weights": weights,
             "seconds": round(sum(row["seconds"] for row in history), 1),
             **{name: last[name] for name in ("loss", "val_loss") if name in last},
         },

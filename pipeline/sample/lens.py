@@ -97,7 +97,7 @@ def expose(picture: Bytes, conditions: Conditions, rng: np.random.Generator) -> 
     """Return the picture as the sensor hands it over: blurred, vignetted, noisy, with a colour cast."""
     import cv2
 
-    kind = rng.choice(["sharp", "defocus", "motion"], p=[0.5, 0.35, 0.15])
+    kind = rng.choice(["sharp", "defocus", "motion"], p=[0.65, 0.25, 0.1])
     if kind == "defocus":
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 1.5 if conditions.wet else 1.1))
     elif kind == "motion":
@@ -105,7 +105,7 @@ def expose(picture: Bytes, conditions: Conditions, rng: np.random.Generator) -> 
         size = (reach, 1) if rng.random() < 0.6 else (1, reach)
         picture = cv2.blur(picture, size)
     cv2.multiply(picture, _vignette_and_cast(rng), picture, 1 / 200)
-    strength = float(rng.uniform(0.16, 0.42) if conditions.night else rng.uniform(0.04, 0.22))
+    strength = float(rng.uniform(0.12, 0.3) if conditions.night else rng.uniform(0.04, 0.16))
     down, right = rng.integers(0, TILE - HEIGHT), rng.integers(0, (TILE - WIDTH) // 2)
     planes = [grain_tile()[down : down + HEIGHT, right + shift : right + shift + WIDTH] for shift in (0, 53, 131)]
     noise = cv2.merge(planes)

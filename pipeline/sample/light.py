@@ -65,7 +65,7 @@ def sample_conditions(rng: np.random.Generator) -> Conditions:
             )
         ),
         place=str(rng.choice(["city street", "residential", "highway"], p=[0.55, 0.3, 0.15])),
-        timeofday=str(rng.choice(["daytime", "dawn/dusk", "night"], p=[0.56, 0.16, 0.28])),
+        timeofday=str(rng.choice(["daytime", "dawn/dusk", "night"], p=[0.66, 0.18, 0.16])),
     )
 
 
@@ -75,7 +75,7 @@ def sample_light(conditions: Conditions, rng: np.random.Generator) -> Light:
     reach = float(rng.uniform(low, high))
     sun_side = float(rng.choice([-1.0, 1.0]))
     if conditions.night:
-        level = rng.uniform(0.25, 0.42)
+        level = rng.uniform(0.36, 0.52)
         ambient = (level * rng.uniform(0.9, 1.15), level * 0.97, level * rng.uniform(0.95, 1.3))
         return Light(ambient, float(rng.uniform(0.5, 0.8)), (38.0, 32.0, 32.0), reach, sun_side)
     if conditions.timeofday == "dawn/dusk":

@@ -149,14 +149,14 @@ def sample_bikes(
 def _bike_pose(road: Road, rng: np.random.Generator) -> tuple[Pose, bool]:
     z = float(5.5 * (15 / 5.5) ** rng.uniform(0, 1))
     way = rng.random()
-    if way < 0.12:
+    if way < 0.09:
         offset = road.right_lane_edge - rng.uniform(0.3, 0.8)
         return Pose(road.x(offset, z), z, road.yaw(z) + rng.normal(0, 0.4)), True
-    if way < 0.17 and road.oncoming:
+    if way < 0.13 and road.oncoming:
         offset = road.left_lane_edge + rng.uniform(0.3, 0.8)
         return Pose(road.x(offset, z), z, np.pi + road.yaw(z) + rng.normal(0, 0.4)), True
     sideways = float(rng.choice([-1, 1]) * np.pi / 2 + rng.normal(0, 0.35))
-    if way < 0.42:
+    if way < 0.32:
         z = max(z, 8.0)
         return Pose(road.x(rng.uniform(road.left_curb, road.right_curb), z), z, sideways), True
     side = bool(rng.random() < 0.65)

@@ -81,7 +81,7 @@ def test_a_label_file_that_is_cut_or_coco_is_named(tmp_path, content, words):
     )  # fmt: skip
     assert done.returncode == 2
     said = done.stderr.splitlines()[-1]
-    assert str(labels) in said
+    assert labels.name in said
     assert words in said
     assert not list((tmp_path / "data").glob("*/.partial-*"))
 

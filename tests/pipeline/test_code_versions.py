@@ -1,0 +1,66 @@
+"""Each data stage's output on a tiny input, held by digest: a change of output must come with a new code version.
+
+When this fails after a change that is meant, raise the stage's code version in `pipeline/stages.py` and hold the
+digest that the failure shows. (What TensorFlow makes differs from machine to machine and is not held.)
+"""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from pipeline import dataset, labels, raw_images, raw_labels, recipe, via
+from pipeline.stages import STAGES
+from tests.assets.tiny import TINY
+
+OUTPUTS = {
+    "raw_images": "images.parquet",
+    "raw_labels": "files/bdd100k_labels_release.zip",
+    "filtered_labels": "labels.parquet",
+    "via_train": "via_region_data.json",
+    "via_val": "via_project.json",
+    "dataset_zip": "images.zip",
+}
+HELD = {
+    "raw_images": (1, ""),
+    "raw_labels": (1, ""),
+    "filtered_labels": (1, ""),
+    "via_train": (1, ""),
+    "via_val": (1, ""),
+    "dataset_zip": (1, ""),
+}
+"""Code version and the start of the output's SHA-256."""
+
+
+def build_all(folder: Path) -> dict[str, str]:
+    """Run the data stages in `folder`; return the digest of one output of each."""
+    chosen = recipe.parse(TINY | {"source": {"sample": {"train": 2, "val": 1}}})
+    out = {name: folder / name for name in OUTPUTS}
+    for path in out.values():
+        path.mkdir()
+    raw_images.build(chosen, out=out["raw_images"], downloads=folder / "downloads")
+    raw_labels.build(chosen, out=out["raw_labels"], downloads=folder / "downloads")
+    raw = {"raw_images": out["raw_images"]}
+    labels.build(chosen, raw_labels=out["raw_labels"], **raw, out=out["filtered_labels"])
+    filtered = {"filtered_labels": out["filtered_labels"]}
+    via.build(chosen, **filtered, split="train", out=out["via_train"])
+    via.build(chosen, **filtered, split="val", out=out["via_val"])
+    both = {"via_train": out["via_train"], "via_val": out["via_val"]}
+    dataset.build(chosen, **filtered, **both, **raw, out=out["dataset_zip"])
+    return {name: hashlib.sha256((out[name] / file).read_bytes()).hexdigest()[:16] for name, file in OUTPUTS.items()}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BDD_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        yield build_all(tmp_path_factory.mktemp("here")), build_all(tmp_path_factory.mktemp("elsewhere"))
+
+
+@pytest.mark.parametrize("stage", OUTPUTS)
+def test_a_changed_output_comes_with_a_raised_code_version(stage, built):
+    assert (STAGES[stage].code_version, built[0][stage]) == HELD[stage]
+
+
+def test_a_second_build_elsewhere_gives_the_same_bytes(built):
+    assert built[0] == built[1]
