@@ -126,7 +126,7 @@ def _sign(road: Road, view: View, rng: np.random.Generator) -> Sign | None:
         tall = float(rng.uniform(0.65, 0.95))
         if kind in ("one way", "street name"):
             tall *= 0.62 if kind == "one way" else 0.5
-        wanted = SMALLEST_SIGN * (LARGEST_SIGN / SMALLEST_SIGN) ** rng.uniform(0, 1) ** 1.25
+        wanted = SMALLEST_SIGN * (LARGEST_SIGN / SMALLEST_SIGN) ** rng.uniform(0, 1) ** 1.15
         z = view.focal * tall / wanted
         right = rng.random() < 0.7
         offset = road.right_curb + rng.uniform(0.4, 1.3) if right else road.left_curb - rng.uniform(0.4, 1.3)

@@ -40,7 +40,7 @@ class Spot:
 def sample_vehicles(road: Road, view: View, conditions: Conditions, rng: np.random.Generator) -> list[Vehicle]:
     """Draw a few vehicles from all places where one may be, near ones rather than far ones."""
     spots = [spot for spot in _spots(road, rng) if _is_seen(view, spot.pose, 1.5, LEAST_CAR_PIXELS)]
-    wanted = int(rng.integers(3, 7) if conditions.place == "highway" else rng.integers(3, 10))
+    wanted = int(rng.integers(3, 7) if conditions.place == "highway" else rng.integers(3, 9))
     nearness = np.array([1 / spot.pose.z for spot in spots])
     count = min(wanted, len(spots))
     if not count:

@@ -22,12 +22,12 @@ OUTPUTS = {
     "dataset_zip": "images.zip",
 }
 HELD = {
-    "raw_images": (1, ""),
-    "raw_labels": (1, ""),
-    "filtered_labels": (1, ""),
-    "via_train": (1, ""),
-    "via_val": (1, ""),
-    "dataset_zip": (1, ""),
+    "raw_images": (1, "d6d66036796f48e6"),
+    "raw_labels": (1, "1a4d0a0a498306b7"),
+    "filtered_labels": (1, "eb342a58a2aeb083"),
+    "via_train": (1, "69d4b5fe7706bd58"),
+    "via_val": (1, "59b53dfd6fed8e05"),
+    "dataset_zip": (1, "5911431e74674e63"),
 }
 """Code version and the start of the output's SHA-256."""
 
