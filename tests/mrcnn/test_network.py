@@ -166,6 +166,7 @@ def test_regions_from_outside_take_the_place_of_proposals():
     assert outputs["rois"].shape == (2, 16, 4)
 
 
+@pytest.mark.soak
 def test_a_seed_fixes_a_whole_training():
     """In processes of their own: determinism can't be switched off again."""
     program = (
