@@ -13,10 +13,11 @@ DATA_VERSION_TAG = "dagster/data_version"
 """The tag under which Dagster keeps a materialisation's data version."""
 
 
-class ArtifactIOManager(dg.ConfigurableIOManager):
+class ArtifactIOManager(dg.IOManager):
     """Hands an asset the artifact that this run made or reused; in a partial run, the newest that fits the recipe."""
 
-    recipe: dg.ResourceDependency[RecipeResource]
+    def __init__(self, recipe: RecipeResource) -> None:
+        self.recipe = recipe
 
     def handle_output(self, context: dg.OutputContext, obj: Artifact) -> None:
         """Do nothing: the artifact is in the store already, and its fingerprint is the asset's data version."""
@@ -32,6 +33,12 @@ class ArtifactIOManager(dg.ConfigurableIOManager):
             return store.newest_matching(stage, self.recipe.load())
         except ArtifactError as fault:
             raise dg.Failure(description=str(fault), allow_retries=False) from None
+
+
+@dg.io_manager(required_resource_keys={"recipe"}, description="Artifacts by reference, by the run's own recipe.")
+def artifact_io_manager(context: dg.InitResourceContext) -> ArtifactIOManager:
+    """Return the IO manager with the recipe that the run is configured with."""
+    return ArtifactIOManager(context.resources.recipe)
 
 
 def _made_in_this_run(context: dg.InputContext) -> str | None:

@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from assets import metadata
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import PipelineError
-from pipeline.program import EXIT_NO_SPACE, FAILURE, INPUTS, no_space
+from pipeline.program import EXIT_NO_SPACE, FAILURE, INPUTS, PARENT_VARIABLE, no_space
 from pipeline.recipe import Recipe
 from pipeline.stages import STAGES, Stage
 
@@ -57,7 +58,8 @@ def _run_program(
     command = [sys.executable, "-m", "pipeline.program", stage.name, "--recipe", str(recipe_file)]
     for name in stage.inputs:
         command += [INPUTS[name].option, str(inputs[name].folder)]
-    client = dg.PipesSubprocessClient(termination_timeout_seconds=SECONDS_FOR_A_CHECKPOINT)
+    environment = {PARENT_VARIABLE: str(os.getpid())}
+    client = dg.PipesSubprocessClient(environment, termination_timeout_seconds=SECONDS_FOR_A_CHECKPOINT)
     try:
         client.run(context=context, command=[*command, "--out", str(partial)])
     except DagsterPipesExecutionError as error:

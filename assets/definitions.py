@@ -5,19 +5,18 @@ from typing import Any
 import dagster as dg
 
 from assets import automation, chain
-from assets.artifact_io import ArtifactIOManager
+from assets.artifact_io import artifact_io_manager
 from assets.recipe_resource import RecipeResource
 
 
 def build_definitions(**resources: Any) -> dg.Definitions:
     """Return the chain's definitions; keyword arguments replace resources by name."""
-    recipe = resources.get("recipe", RecipeResource())
     return dg.Definitions(
         assets=chain.ASSETS,
         jobs=[automation.whole_chain],
         schedules=[automation.nightly],
         sensors=[automation.sources_changed],
-        resources={"recipe": recipe, "io_manager": ArtifactIOManager(recipe=recipe)} | resources,
+        resources={"recipe": RecipeResource(), "io_manager": artifact_io_manager} | resources,
         executor=dg.in_process_executor,
     )
 

@@ -28,6 +28,9 @@ FAILURE = ".failure"
 PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
 """Set in our environment when Dagster started us (Dagster Pipes' bootstrap parameter)."""
 
+PARENT_VARIABLE = "BDD_PARENT_PROCESS"
+"""The process that started us through Pipes, set by it."""
+
 EXIT_FAULT = 2
 EXIT_NO_SPACE = 28
 EXIT_INTERRUPTED = 130
@@ -68,6 +71,8 @@ MODULES = {
 
 def main(stage: str, argv: Sequence[str] | None = None) -> int:
     """Run `stage` with command-line arguments; return 0, 2 for a fault (its sentence printed last), or 130."""
+    if PIPES_VARIABLE in os.environ:
+        die_with_parent()
     arguments = _parser(stage).parse_args(argv)
     out: Path = arguments.out
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ side speaks to its developers
@@ -154,14 +159,13 @@ def key_and_value(change: str) -> tuple[str, str]:
 
 @contextmanager
 def _messages() -> Iterator[None]:
-    """Send messages to Dagster when it started us, else to stderr; die when Dagster dies."""
+    """Send messages to Dagster when it started us, else to stderr."""
     if PIPES_VARIABLE not in os.environ:
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
         yield
         return
     from dagster_pipes import open_dagster_pipes
 
-    die_with_parent()
     progress.draw_bars = False
     with open_dagster_pipes() as pipes:
         handler = _PipesHandler(pipes.log)
@@ -190,6 +194,8 @@ def die_with_parent() -> None:
     if sys.platform != "linux":
         return
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
+    if os.environ.get(PARENT_VARIABLE, str(os.getppid())) != str(os.getppid()):
+        os.kill(os.getpid(), signal.SIGKILL)  # the parent died before the kernel was asked
 
 
 def no_space(where: Path | str) -> str:

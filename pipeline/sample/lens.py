@@ -97,7 +97,7 @@ def expose(picture: Bytes, conditions: Conditions, rng: np.random.Generator) -> 
     """Return the picture as the sensor hands it over: blurred, vignetted, noisy, with a colour cast."""
     import cv2
 
-    kind = rng.choice(["sharp", "defocus", "motion"], p=[0.65, 0.25, 0.1])
+    kind = rng.choice(["sharp", "defocus", "motion"], p=[0.75, 0.18, 0.07])
     if kind == "defocus":
         picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 1.5 if conditions.wet else 1.1))
     elif kind == "motion":

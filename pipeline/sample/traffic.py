@@ -40,7 +40,7 @@ class Spot:
 def sample_vehicles(road: Road, view: View, conditions: Conditions, rng: np.random.Generator) -> list[Vehicle]:
     """Draw a few vehicles from all places where one may be, near ones rather than far ones."""
     spots = [spot for spot in _spots(road, rng) if _is_seen(view, spot.pose, 1.5, LEAST_CAR_PIXELS)]
-    wanted = int(rng.integers(3, 7) if conditions.place == "highway" else rng.integers(3, 9))
+    wanted = int(rng.integers(3, 7) if conditions.place == "highway" else rng.integers(3, 8))
     nearness = np.array([1 / spot.pose.z for spot in spots])
     count = min(wanted, len(spots))
     if not count:
@@ -149,14 +149,14 @@ def sample_bikes(
 def _bike_pose(road: Road, rng: np.random.Generator) -> tuple[Pose, bool]:
     z = float(5.5 * (15 / 5.5) ** rng.uniform(0, 1))
     way = rng.random()
-    if way < 0.09:
+    if way < 0.07:
         offset = road.right_lane_edge - rng.uniform(0.3, 0.8)
         return Pose(road.x(offset, z), z, road.yaw(z) + rng.normal(0, 0.4)), True
-    if way < 0.13 and road.oncoming:
+    if way < 0.1 and road.oncoming:
         offset = road.left_lane_edge + rng.uniform(0.3, 0.8)
         return Pose(road.x(offset, z), z, np.pi + road.yaw(z) + rng.normal(0, 0.4)), True
     sideways = float(rng.choice([-1, 1]) * np.pi / 2 + rng.normal(0, 0.35))
-    if way < 0.32:
+    if way < 0.22:
         z = max(z, 8.0)
         return Pose(road.x(rng.uniform(road.left_curb, road.right_curb), z), z, sideways), True
     side = bool(rng.random() < 0.65)

@@ -89,6 +89,7 @@ def test_another_learning_rate_rebuilds_only_the_model_and_the_report(data):
 
 
 def test_a_category_less_rebuilds_everything_from_the_filtered_labels_on(data):
+    materialise(data)
     built = cached(materialise(data, {"labels.categories": "[drivable area, traffic sign, car]"}))
     assert {asset for asset, reused in built.items() if reused} == {"raw_images", "raw_labels"}
     assert manifest(data, "filtered_labels").reasons[0].startswith("recipe key labels.categories:")
@@ -102,6 +103,13 @@ def test_a_partial_run_uses_what_fits_its_recipe_or_says_what_is_missing(data):
     said = failures(materialise(data, {"seed": "5"}, selection="dataset_zip", fail=True))
     assert len(said) == 1
     assert "materialise" in said[0]
+
+
+def test_a_partial_run_from_run_config_follows_the_changed_recipe(data):
+    changed = {"resources": {"recipe": {"config": {"file": str(data / "tiny.yaml"), "set": {"seed": "5"}}}}}
+    job = build_definitions().resolve_job_def("whole_chain")
+    result = job.execute_in_process(run_config=changed, asset_selection=[dg.AssetKey("via_val")], raise_on_error=False)
+    assert "materialise filtered_labels with it first" in failures(result)[0]
 
 
 @pytest.mark.parametrize(

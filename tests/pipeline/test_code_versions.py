@@ -22,12 +22,12 @@ OUTPUTS = {
     "dataset_zip": "images.zip",
 }
 HELD = {
-    "raw_images": (1, "d6d66036796f48e6"),
-    "raw_labels": (1, "1a4d0a0a498306b7"),
-    "filtered_labels": (1, "eb342a58a2aeb083"),
-    "via_train": (1, "69d4b5fe7706bd58"),
-    "via_val": (1, "59b53dfd6fed8e05"),
-    "dataset_zip": (1, "5911431e74674e63"),
+    "raw_images": (1, "97a8d4f08687a4cc"),
+    "raw_labels": (1, "e5f55ae77af85605"),
+    "filtered_labels": (1, "d414db2064c14100"),
+    "via_train": (1, "c12133a8594fe335"),
+    "via_val": (1, "5b35834d80438320"),
+    "dataset_zip": (1, "f28e91f41fbbfb26"),
 }
 """Code version and the start of the output's SHA-256."""
 
