@@ -128,6 +128,7 @@ def test_a_fault_is_one_sentence_that_names_the_key_or_the_file(data, changes, w
     assert not list((data / "data").glob("*/.partial-*"))
 
 
+@pytest.mark.soak
 def test_kill_9_inside_any_stage_never_hinders_the_next_run(tmp_path):
     recipe = tiny.write(tmp_path)
     environment = {**os.environ, "BDD_DATA_DIR": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path)}
