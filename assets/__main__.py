@@ -48,18 +48,20 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> str
     import dagster as dg
 
     from assets.chain import ASSETS
+    from assets.console import console_logger
     from assets.definitions import build_definitions
     from assets.recipe_resource import RecipeResource
 
     chosen = RecipeResource(file=str(file or ""), set=changes)
-    resources = build_definitions(recipe=chosen).resources or {}
-    result = dg.materialize(
-        ASSETS,
-        selection=select,
-        resources=dict(resources),
-        instance=dg.DagsterInstance.get(),
-        raise_on_error=False,
+    definitions = dg.Definitions(
+        assets=ASSETS,
+        jobs=[dg.define_asset_job("selected", selection=None if select == "*" else select)],
+        resources=build_definitions(recipe=chosen).resources,
+        loggers={"console": console_logger},
     )
+    job = definitions.resolve_job_def("selected")
+    told = {"loggers": {"console": {"config": {}}}}
+    result = job.execute_in_process(told, instance=dg.DagsterInstance.get(), raise_on_error=False)
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data

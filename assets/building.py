@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +62,9 @@ def _run_program(
     environment = {PARENT_VARIABLE: str(os.getpid())}
     client = dg.PipesSubprocessClient(environment, termination_timeout_seconds=SECONDS_FOR_A_CHECKPOINT)
     try:
-        client.run(context=context, command=[*command, "--out", str(partial)])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", dg.PreviewWarning)  # Pipes' own use of a function that is one
+            client.run(context=context, command=[*command, "--out", str(partial)])
     except DagsterPipesExecutionError as error:
         raise StageError(_sentence(partial, stage, str(error))) from None
     finally:

@@ -98,6 +98,7 @@ class Store:
             damage = _damage(final) if final.exists() else []
             if final.exists() and not damage:
                 self._use(stage, final)
+                log.info("cached: %s %s, nothing that it is made from has changed", stage.name, mark)
                 return Built(Artifact(stage.name, mark, final), True, [])
             planned = Manifest(
                 stage.name, mark, stage.code_version, stage.recipe_part(recipe), identities, marks, {}, [], "", 0.0
