@@ -1,6 +1,8 @@
 """BDD's poly2d (vertices with a letter each) to plain vertices: cubic Beziers flattened within a tolerance.
 
-What the letters mean is in `../shared/FORMATS.md`; closing, cleaning and clipping of rings are in `polygon`.
+What the letters mean is in `../shared/FORMATS.md`; closing, cleaning and clipping of rings are in `polygon`. Only sums,
+products and square roots are used, which IEEE 754 rounds alike everywhere: numpy's powers differ in the last bit from one
+processor to another, and the same labels would give other bytes.
 """
 
 import math
@@ -49,13 +51,18 @@ def curve(
     A chord over 1/n of the parameter errs by at most |B''| / (8 n^2), and |B''| is at most 6 times the larger second
     difference of the four points (de Boor, A Practical Guide to Splines).
     """
-    bend = max(np.abs(np.hypot(*(start - 2 * control1 + control2))), np.hypot(*(control1 - 2 * control2 + end)))
+    bend = max(_length(start - 2 * control1 + control2), _length(control1 - 2 * control2 + end))
     segments = min(max(math.ceil(math.sqrt(0.75 * bend / tolerance)), 1), MOST_SEGMENTS)
     t = np.arange(1, segments + 1)[:, None] / segments
     s = 1 - t
-    points = s**3 * start + 3 * s * s * t * control1 + 3 * s * t * t * control2 + t**3 * end
+    points = s * s * s * start + 3 * s * s * t * control1 + 3 * s * t * t * control2 + t * t * t * end
     points[-1] = end
     return np.asarray(points, np.float64)
+
+
+def _length(vector: NDArray[np.float64]) -> float:
+    x, y = vector.tolist()
+    return math.sqrt(x * x + y * y)
 
 
 def _check(count: int, types: str | None) -> None:
