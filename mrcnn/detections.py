@@ -46,7 +46,8 @@ class Detections(keras.layers.Layer):
     def _without_overlaps(self, refined, scores, class_ids, classes: int) -> tf.Tensor:
         if classes == 1:
             return tf.zeros((tf.shape(refined)[0], self._most, FIELDS))
-        by_class = tf.where(tf.one_hot(class_ids - 1, classes - 1, True, False, dtype=tf.bool), scores[..., None], -1.0)
+        # not a boolean one_hot, which ONNX has not
+        by_class = tf.where(class_ids[..., None] == tf.range(1, classes), scores[..., None], -1.0)
         kept = tf.image.combined_non_max_suppression(
             refined[:, :, None], by_class, self._most, self._most, self._overlap, -0.5, clip_boxes=False
         )
