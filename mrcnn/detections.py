@@ -74,7 +74,9 @@ class SpreadMasks(keras.layers.Layer):
         """Masks [B, slots, h, w, C] of masks [K, h, w, C], where [K, 2], counts [K], and detections [B, slots, 6]."""
         masks, where, counts, detections = inputs
         shape = tf.concat([tf.shape(detections)[:2], tf.shape(masks)[1:]], axis=0)
-        return tf.scatter_nd(where, masks * counts[:, None, None, None], tf.cast(shape, tf.int64))
+        # those that count come first; the filling behind them names slot 0, which ONNX would overwrite
+        real = tf.cast(tf.reduce_sum(counts), tf.int32)
+        return tf.scatter_nd(where[:real], masks[:real], tf.cast(shape, tf.int64))
 
     def compute_output_shape(self, input_shape):
         """[B, slots, h, w, C]."""
