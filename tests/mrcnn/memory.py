@@ -76,8 +76,10 @@ def main(name: str, count: int) -> None:
     for number in range(count):
         detector.detect([images.load_image(number % 12)])
         found.append(resident())
-    mib = [round(sizes[k] / 2**20) for sizes in (steps, found) for k in (49, -1)]
-    print(json.dumps({"train": growth(steps), "detect": growth(found), "MiB at 50 and last": mib}))
+    mib = {
+        name: [round(size / 2**20) for size in sizes[49::50]] for name, sizes in (("train", steps), ("detect", found))
+    }
+    print(json.dumps({"train": growth(steps), "detect": growth(found), "MiB every 50": mib}))
 
 
 if __name__ == "__main__":
