@@ -5,8 +5,9 @@ Knows JSON's grammar and no label format.
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -29,6 +30,13 @@ _SCALAR = re.compile(rb"[^\s,\[\]{}\":]+")
 _KEY = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 Decoded = TypeVar("Decoded")
+
+
+class Spread(Protocol):
+    """Decodes texts, maybe several at once, and yields the results in the order of the texts."""
+
+    def __call__(self, decode: Callable[[bytes], Decoded], texts: Iterable[bytes], /) -> Iterator[Decoded]:
+        """Yield `decode(text)` of each text; the first error is raised in its place, and ends it."""
 
 
 class JsonStream:
@@ -94,11 +102,12 @@ class JsonStream:
             if self.take(b",}") == b"}":
                 return
 
-    def blocks(self, decode_block: Callable[[bytes], Decoded]) -> Iterator[Decoded]:
+    def blocks(self, decode_block: Callable[[bytes], Decoded], spread: Spread | None = None) -> Iterator[Decoded]:
         """Pass a list or an object in blocks of whole elements, and yield what `decode_block` makes of each.
 
         A block is itself a list or an object, as the whole is. `decode_block` must raise msgspec.DecodeError where it
         is not JSON: this is how a wrong guess at where elements part is found out, so it must look at all of the block.
+        `spread` (default: map) may take texts ahead and decode them elsewhere; it gives results and errors in order.
         """
         opening = self.take(b"[{")
         closing = b"]" if opening == b"[" else b"}"
@@ -108,21 +117,33 @@ class JsonStream:
         parting = Parting(opening)
         careful_until = 0
         while True:
-            cut = self._cut(parting) if self.byte >= careful_until else None
-            if cut is not None:
+            if self.byte >= careful_until:
+                sent: deque[bytes] = deque()
+                texts = self._guessed(parting, opening, closing, sent)
                 try:
-                    yield decode_block(opening + self._buffer[self._at : cut] + closing)
+                    for decoded in (spread or _one_by_one)(decode_block, texts):
+                        sent.popleft()
+                        yield decoded
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    careful_until = self._gone + cut
-                else:
-                    self._at = cut
-                    self.take(b",")
-                    continue
+                    careful_until = self._put_back(sent)
             element = self._element(opening)
             yield self._decoded(opening + element + closing, decode_block)
             if self.take(b"," + closing) == closing:
                 return
             self._learn(parting)
+
+    def _guessed(self, parting: Parting, opening: bytes, closing: bytes, sent: deque[bytes]) -> Iterator[bytes]:
+        """Pass and yield blocks that seem to end between two elements; `sent` keeps what was passed, commas too."""
+        while (cut := self._cut(parting)) is not None and self._buffer.startswith(b",", cut):
+            sent.append(self._pass(cut + 1 - self._at))
+            yield b"".join((opening, memoryview(sent[-1])[:-1], closing))
+
+    def _put_back(self, sent: deque[bytes]) -> int:
+        """Stand again before all of `sent`; return the byte at which the first of them ends."""
+        passed = sum(map(len, sent))
+        self._buffer = b"".join((*sent, memoryview(self._buffer)[self._at :]))
+        self._gone, self._at = self.byte - passed, 0
+        return self._gone + len(sent[0]) - 1
 
     def end(self) -> None:
         """Make sure that nothing follows."""
@@ -228,6 +249,10 @@ class JsonStream:
             pass
         parting.learn(self._buffer[self._at : self._at + LOOK_AHEAD])
         self._at += 1
+
+
+def _one_by_one(decode_block: Callable[[bytes], Decoded], texts: Iterable[bytes]) -> Iterator[Decoded]:
+    return map(decode_block, texts)
 
 
 def decode(text: bytes, stream: JsonStream) -> Any:
