@@ -39,7 +39,7 @@ def encloses_area(ring: Ring) -> bool:
 def area(ring: Ring) -> float:
     """Return the area of a ring that doesn't cross itself, in square pixels (shoelace formula)."""
     x, y = ring[:, 0], ring[:, 1]
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+    return float(abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2)
 
 
 def bounds(rings: Sequence[Ring]) -> Box:
@@ -91,9 +91,15 @@ def _clip_side(ring: Ring, axis: int, bound: float, sign: int) -> Ring:
 def ribbon(line: NDArray[np.float64], width: float) -> Ring:
     """Return the ring around an open line ([K, 2], K >= 2, no repeated neighbours) that is `width` pixels wide."""
     along = np.diff(line, axis=0)
-    along /= np.hypot(along[:, 0], along[:, 1])[:, None]
+    along /= _lengths(along)[:, None]
     normals = np.stack([-along[:, 1], along[:, 0]], axis=1)
     at_vertices = np.concatenate([normals[:1], normals[:-1] + normals[1:], normals[-1:]])
-    at_vertices[1:-1] /= np.maximum(np.hypot(*at_vertices[1:-1].T), 1e-9)[:, None]
+    at_vertices[1:-1] /= np.maximum(_lengths(at_vertices[1:-1]), 1e-9)[:, None]
     offset = at_vertices * width / 2
     return np.concatenate([line + offset, (line - offset)[::-1]])
+
+
+def _lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the lengths [K] of vectors [K, 2], by operations that every processor rounds alike."""
+    x, y = vectors.T
+    return np.asarray(np.sqrt(x * x + y * y), np.float64)

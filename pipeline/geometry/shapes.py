@@ -22,6 +22,8 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float, angle: float, 
     half = math.acos(1 - min(tolerance / largest, 1))
     sides = min(max(math.ceil(math.pi / half), FEWEST_SIDES), MOST_SIDES)
     turn = np.arange(sides) * (2 * math.pi / sides)
-    along, across = radius_x * np.cos(turn), radius_y * np.sin(turn)
+    # Python's functions, not numpy's: those differ in the last bit from one processor to another
+    along = radius_x * np.array([math.cos(each) for each in turn.tolist()])
+    across = radius_y * np.array([math.sin(each) for each in turn.tolist()])
     cosine, sine = math.cos(angle), math.sin(angle)
     return np.stack([x + along * cosine - across * sine, y + along * sine + across * cosine], axis=1)
