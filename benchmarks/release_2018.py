@@ -106,7 +106,9 @@ def write_labels(path: Path, names: list[str], seed: int = 2018) -> int:
             texts = list(_labels(random, labels))
             labels += len(texts)
             file.write(",\n" if number else "")
-            weather, scene, time = (random.choice(words) for words in (("clear", "rainy"), ("city street", "highway"), ("daytime", "night")))
+            weather, scene, time = (
+                random.choice(words) for words in (("clear", "rainy"), ("city street", "highway"), ("daytime", "night"))
+            )
             file.write(FRAME.format(name, weather, scene, time, ",\n".join(texts)))
         file.write("\n]\n")
     return labels

@@ -49,7 +49,7 @@ class InstanceColumns:
     def batch(self) -> pa.RecordBatch:
         """Return the rows."""
         if not self.ids:
-            return pa.RecordBatch.from_pylist([], schema=INSTANCES)
+            return one_batch(INSTANCES.empty_table())
         flags: list[Sequence[bool | None]] = list(zip(*self.flags, strict=True))
         lengths = np.array([len(ring) for ring in self.rings], np.int64)
         columns = [
@@ -84,6 +84,17 @@ def bounding_boxes(rings: RingTable, rings_each: NDArray[np.int64]) -> NDArray[n
     points_each = np.add.reduceat(rings.lengths, np.cumsum(rings_each) - rings_each) if len(rings_each) else rings_each
     least, most = extents(rings.points, np.cumsum(points_each) - points_each)
     return np.concatenate([least, most - least], axis=1)
+
+
+def boxes_in(column: pa.Array) -> NDArray[np.float64]:
+    """Return the column `box` as [N, 4] (left, top, width, height)."""
+    return np.stack([column.field(side).to_numpy() for side in range(len(BOX))], axis=1)
+
+
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """Return the rows of a table of instances as one batch, also where there are none."""
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=INSTANCES)
 
 
 def rings_in(column: pa.Array) -> tuple[RingTable, NDArray[np.int64]]:

@@ -20,11 +20,11 @@ def flatten_all(
     `points` ([P, 2]) holds the vertices of all paths, `counts` how many each has (at least one). Raises what `flatten`
     raises.
     """
-    steps = [_steps(count, types) for count, types in zip(counts, letters, strict=True)]
-    sizes = np.array([len(at) for at, _ in steps])
+    walked = [steps(count, types) for count, types in zip(counts, letters, strict=True)]
+    sizes = np.array([len(at) for at, _ in walked])
     first = np.repeat(np.cumsum(counts) - counts, sizes)
-    at = np.concatenate([at for at, _ in steps]) + first
-    end = np.concatenate([end for _, end in steps]) + first
+    at = np.concatenate([at for at, _ in walked]) + first
+    end = np.concatenate([end for _, end in walked]) + first
     curved = at != end
     start, control1, control2, stop = (points[index[curved]] for index in (at - 1, at, at + 1, end))
     segments = np.ones(len(at), np.int64)
@@ -44,18 +44,18 @@ def flatten_all(
 
 
 @lru_cache(maxsize=4096)
-def _steps(count: int, types: str | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def steps(count: int, types: str | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the vertices at which the lines and curves of a closed path begin, and those at which they end.
 
-    A line ends where it begins: it is the vertex itself.
+    A line ends where it begins: it is the vertex itself. Raises ValueError where letters and vertices don't match.
     """
     check(count, types)
-    steps, at = [(0, 0)], 1
+    walked, at = [(0, 0)], 1
     while at < count:
         curves = types is not None and types[at] == "C" and at + 2 <= count
-        steps.append((at, (at + 2) % count if curves else at))
+        walked.append((at, (at + 2) % count if curves else at))
         at += 3 if curves else 1
-    starts, ends = np.array(steps, np.int64).T
+    starts, ends = np.array(walked, np.int64).T
     return starts, ends
 
 

@@ -23,6 +23,14 @@ def display_name(path: Path, member: str | None) -> str:
     return f"{path.name}/{member}" if member else path.name
 
 
+def size_of(path: Path, member: str | None, archive: zipfile.ZipFile | None) -> int:
+    """Return how many bytes the file has, unpacked; 0 where that can't be told, as reading it will say why."""
+    try:
+        return archive.getinfo(member).file_size if archive and member else path.stat().st_size
+    except (OSError, KeyError):
+        return 0
+
+
 @contextmanager
 def opened(path: Path, member: str | None, archive: zipfile.ZipFile | None = None) -> Iterator[Read]:
     """Give a function that reads the file on; `archive`, if given, is `path` already open as a zip.
