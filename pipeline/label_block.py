@@ -7,11 +7,13 @@ Reading blocks is in `pipeline.readers`, placing them in `label_frames`; images 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 from typing import Any
 
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline.instances import LabelledImage, Rejected
 
@@ -19,8 +21,7 @@ Digest = bytes
 """Of the labels of an image, equal for equal labels."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRows:
+class ImageRows(msgspec.Struct, frozen=True):
     """What is said of one image; its instances are rows of the block, and their ids are distinct."""
 
     name: str
@@ -53,28 +54,36 @@ class LabelBlock:
         return ids
 
 
-def digest(names: Sequence[str], marks: Sequence[bytes]) -> Digest:
-    """Return the digest of an image's labels: of their `names` (ids, then categories) and of everything else."""
-    state = blake2b("\0".join(names).encode("utf-8", "surrogatepass"), digest_size=16)
-    for mark in marks:
-        state.update(b"\0%d\0" % len(mark))
-        state.update(mark)
+def digest(
+    ids: Sequence[str], categories: Sequence[str], marks: NDArray[np.int64], points: NDArray[np.float64]
+) -> Digest:
+    """Return the digest of an image's instances: their ids and categories, `ring_marks` and vertices ([P, 2])."""
+    state = blake2b("\0".join(chain(ids, categories)).encode("utf-8", "surrogatepass"), digest_size=16)
+    state.update(np.ascontiguousarray(marks).data)
+    state.update(np.ascontiguousarray(points).data)
     return state.digest()
+
+
+def ring_marks(
+    lengths: NDArray[np.int64], rings_each: NDArray[np.int64], crowd: NDArray[np.bool_], ignored: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return a number a ring ([R]): its vertices, whether it is an instance's first, and the flags of its instance."""
+    marks = lengths * 8 + np.repeat(crowd * 2 + ignored * 1, rings_each)
+    marks[np.cumsum(rings_each) - rings_each] += 4
+    return marks
 
 
 def content_of(image: LabelledImage) -> Digest:
     """Return the digest of what the labels of an image say: equal to that of `ImageRows` that say the same."""
-    instances = image.instances
-    rings = [ring for each in instances for ring in each.rings]
-    return digest(
-        [*(each.id for each in instances), *(each.category for each in instances)],
-        (
-            np.array([(each.crowd, each.ignored) for each in instances], bool).tobytes(),
-            np.array([len(each.rings) for each in instances], np.int64).tobytes(),
-            np.array([len(ring) for ring in rings], np.int64).tobytes(),
-            np.concatenate(rings).tobytes() if rings else b"",
-        ),
+    rings = [ring for each in image.instances for ring in each.rings]
+    marks = ring_marks(
+        np.array([len(ring) for ring in rings], np.int64),
+        np.array([len(each.rings) for each in image.instances], np.int64),
+        np.array([each.crowd for each in image.instances], bool),
+        np.array([each.ignored for each in image.instances], bool),
     )
+    ids, categories = ([getattr(each, name) for each in image.instances] for name in ("id", "category"))
+    return digest(ids, categories, marks, np.concatenate(rings) if rings else np.empty((0, 2)))
 
 
 def video_of(given: str | None, attributes: Mapping[str, Any]) -> str | None:

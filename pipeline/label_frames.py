@@ -9,13 +9,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pyarrow as pa
 
 from pipeline import block_fitting, readers, recipe
-from pipeline.block_fitting import Fitted
 from pipeline.errors import ArchiveError, LabelFileError, NotLabelsError
 from pipeline.geometry import polygon
 from pipeline.instance_store import InstanceStore, Stored
@@ -41,7 +41,7 @@ WORTH_WORKERS = 64 << 20
 log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(slots=True)
 class Frame:
     """What the labels say of one image of the index."""
 
@@ -57,8 +57,7 @@ class Frame:
     content: Digest
 
 
-@dataclass(frozen=True)
-class _Offer:
+class _Offer(NamedTuple):
     """What a label file says of one image, however it was read."""
 
     source: str
@@ -74,6 +73,15 @@ class _Offer:
     """Fits the instances to the image in this row of the index, and stores them."""
 
 
+class _Places(NamedTuple):
+    """Where the rows of a block have gone."""
+
+    batch: int
+    before: list[int]
+    """For each row, and for the end, how many rows before it were stored."""
+    left_out: dict[int, tuple[Instance, str]]
+
+
 class FrameCollector:
     """Reads label sources from the last to the first, so that what is already there wins."""
 
@@ -87,7 +95,7 @@ class FrameCollector:
         self._labels = labels
         self._options = readers.ReadOptions.from_recipe(labels)
         self._images: list[str] = index["image"].to_pylist()
-        self._sizes = np.stack([index[side].to_numpy().astype(np.int64) for side in ("width", "height")], axis=1)
+        self._sizes = list(zip(index["width"].to_pylist(), index["height"].to_pylist(), strict=True))
         self._names, self._store, self._rejections = names, store, rejections
 
     def collect(self, sources: Sequence[LabelSource]) -> None:
@@ -129,13 +137,10 @@ class FrameCollector:
             self._place(self._offer(found), self._names.find(found.name, file, found.video), file, number)
             return 1
         matches = [self._names.find(image.name, file, image.video) for image in found.images]
-        fitted = self._fit_block(found, matches)
-        batch = self._store.add_batch(fitted.batch)
+        places = self._store_block(found, matches)
         for image, match in zip(found.images, matches, strict=True):
-            if isinstance(image, ImageRows):
-                self._place(self._offer_rows(found, image, fitted, batch), match, file, number)
-            else:
-                self._place(self._offer(image), match, file, number)
+            offer = self._offer_rows(found, image, places) if isinstance(image, ImageRows) else self._offer(image)
+            self._place(offer, match, file, number)
         return len(found.images)
 
     def _offer(self, image: LabelledImage) -> _Offer:
@@ -151,7 +156,7 @@ class FrameCollector:
             keep=partial(self._keep, image),
         )
 
-    def _offer_rows(self, block: LabelBlock, image: ImageRows, fitted: Fitted, batch: int) -> _Offer:
+    def _offer_rows(self, block: LabelBlock, image: ImageRows, places: _Places) -> _Offer:
         return _Offer(
             source=block.source,
             name=image.name,
@@ -161,7 +166,7 @@ class FrameCollector:
             video=image.frame_of,
             attributes=image.attributes,
             content=image.content,
-            keep=partial(self._keep_rows, block, image, fitted, batch),
+            keep=partial(self._keep_rows, block, image, places),
         )
 
     def _place(self, offer: _Offer, match: Match, file: LabelFile, number: int) -> None:
@@ -187,33 +192,34 @@ class FrameCollector:
     def _keep(self, image: LabelledImage, row: int) -> Stored:
         kept = []
         for instance in image.instances:
-            fitted, reason = self._fit(instance, *self._sizes[row].tolist())
+            fitted, reason = self._fit(instance, *self._sizes[row])
             if fitted is not None:
                 kept.append(fitted)
             else:
                 self._leave_out(instance, reason, image.source, row)
         return self._store.add(kept, image.source)
 
-    def _keep_rows(self, block: LabelBlock, image: ImageRows, fitted: Fitted, batch: int, row: int) -> Stored:
-        """Say where the rows of the image are, which `_fit_block` has fitted and stored with the whole block."""
-        end = image.start + image.count
-        for place in range(image.start, end) if fitted.left_out else ():
-            if place in fitted.left_out:
-                self._leave_out(*fitted.left_out[place], block.source, row)
-        start, stop = np.searchsorted(fitted.kept, (image.start, end)).tolist()
-        return Stored(batch, start, stop - start)
+    def _keep_rows(self, block: LabelBlock, image: ImageRows, places: _Places, row: int) -> Stored:
+        """Say where the rows of the image are, which were fitted and stored with the whole block."""
+        for place in range(image.start, image.start + image.count) if places.left_out else ():
+            if place in places.left_out:
+                self._leave_out(*places.left_out[place], block.source, row)
+        start = places.before[image.start]
+        return Stored(places.batch, start, places.before[image.start + image.count] - start)
 
     def _leave_out(self, instance: Instance, reason: str, source: str, row: int) -> None:
         label = json_text({"category": instance.source_category, "rings": [ring.tolist() for ring in instance.rings]})
         self._rejections.add(Rejected(source, self._images[row], instance.id, reason, label))
 
-    def _fit_block(self, block: LabelBlock, matches: Sequence[Match]) -> Fitted:
-        """Return the rows of the block that lie in their images; rows of images that aren't there go."""
-        pairs = [(image, match) for image, match in zip(block.images, matches, strict=True)]
-        counted = [(image.count, match.row) for image, match in pairs if isinstance(image, ImageRows)]
-        counts, rows = zip(*counted, strict=True) if counted else ((), ())
-        sizes = np.array([(-1, -1) if row is None else self._sizes[row] for row in rows], np.int64).reshape(-1, 2)
-        return block_fitting.fit(block.instances, np.repeat(sizes, counts, axis=0), self._labels.least_area, self._fit)
+    def _store_block(self, block: LabelBlock, matches: Sequence[Match]) -> _Places:
+        """Fit the rows of a block to their images and store them; rows of images that aren't there go."""
+        images = zip(block.images, matches, strict=True)
+        counted = [(image.count, match.row) for image, match in images if isinstance(image, ImageRows)]
+        sizes = [(-1, -1) if row is None else self._sizes[row] for _, row in counted]
+        of_rows = np.repeat(np.array(sizes, np.int64).reshape(-1, 2), [count for count, _ in counted], axis=0)
+        fitted = block_fitting.fit(block.instances, of_rows, self._labels.least_area, self._fit)
+        before = np.searchsorted(fitted.kept, np.arange(len(of_rows) + 1)).tolist()
+        return _Places(self._store.add_batch(fitted.batch), before, fitted.left_out)
 
     def _fit(self, instance: Instance, width: int, height: int) -> tuple[Instance | None, str]:
         """Return the part of the instance inside the image, or None and why nothing is left of it."""

@@ -1,8 +1,8 @@
 """BDD's poly2d (vertices with a letter each) to plain vertices: cubic Beziers flattened within a tolerance.
 
 What the letters mean is in `../shared/FORMATS.md`; closing, cleaning and clipping of rings are in `polygon`. Only sums,
-products and square roots are used, which IEEE 754 rounds alike everywhere: numpy's powers differ in the last bit from one
-processor to another, and the same labels would give other bytes.
+products and square roots are used, which every processor rounds alike: numpy's powers differ in the last bit between
+processors, and the same labels would give other bytes.
 """
 
 import math

@@ -5,24 +5,24 @@ they know all cases, and they alone decide what is rejected. How labels become c
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.instance_columns import rings_in
 from pipeline.instances import LabelledImage, Rejected
-from pipeline.label_block import ImageRows, LabelBlock, digest, image_attributes, video_of
+from pipeline.label_block import ImageRows, LabelBlock, digest, image_attributes, ring_marks, video_of
 from pipeline.readers import bdd_frames, bdd_label
-from pipeline.readers.bdd_rows import Attributes, Columns, PlainLabel, Rows, Word
+from pipeline.readers.bdd_rows import Columns, PlainLabel, Rows
 from pipeline.readers.json_stream import JsonStream, Spread
+from pipeline.readers.label_kinds import Kinds
 from pipeline.readers.options import ReadOptions
 from pipeline.tables import json_text
-from pipeline.vocabulary import is_line
 
 MOST_REMEMBERED = 10_000
-"""Different texts of attributes, or words, that are kept in mind; few files have more than a hundred."""
+"""Kinds of labels that are kept in mind; few files have more than a hundred."""
 
 
 class PlainFrame(msgspec.Struct):
@@ -38,17 +38,6 @@ class PlainFrame(msgspec.Struct):
         """Return the frame as `bdd_frames` takes it."""
         labels = None if self.labels is None else [label.whole() for label in self.labels]
         return bdd_frames.Frame(self.name, self.url, self.videoName, self.attributes, labels)
-
-
-@dataclass(frozen=True)
-class _Gathered:
-    """A frame whose wanted labels are rows, from `first` up to `end`."""
-
-    frame: PlainFrame
-    name: str
-    unwanted: int
-    first: int
-    end: int
 
 
 _plain_frames = msgspec.json.Decoder(list[PlainFrame])
@@ -68,58 +57,59 @@ class BlockReader:
 
     def __init__(self, source: str, options: ReadOptions) -> None:
         self.source, self.options = source, options
-        self._attributes: dict[bytes, Attributes] = {}
-        self._words: dict[tuple[str, str | None] | None, Word] = {}
+        self._kinds = Kinds(options)
 
     def __call__(self, text: bytes) -> LabelBlock:
         """Return what a JSON list of frames says; raises what `JsonStream.blocks` wants where it is not JSON."""
-        if len(self._attributes) > MOST_REMEMBERED or len(self._words) > MOST_REMEMBERED:
-            self._attributes, self._words = {}, {}
-        rows = Rows()
-        frames = [self._gathered(frame, rows) for frame in _decoded(text)]
-        words, attributes = list(self._words.values()), list(self._attributes.values())
-        columns = rows.columns(self.source, self.options, words, attributes)
-        described = _images([each for each in frames if isinstance(each, _Gathered)], rows, columns, self.source)
-        images = [next(described) if isinstance(each, _Gathered) else each for each in frames]
-        return LabelBlock(self.source, images, columns.batch)
+        if len(self._kinds) > MOST_REMEMBERED:
+            self._kinds = Kinds(self.options)
+        frames = [self._named(frame) for frame in _decoded(text)]
+        plain = [frame for frame in frames if isinstance(frame, _Named)]
+        labels = [label for frame in plain for label in frame.labels]
+        numbers = self._numbers(labels)
+        wanted = np.array([kind.wanted for kind in self._kinds.found], bool)[numbers]
+        taken = np.flatnonzero(wanted).tolist()
+        ids = [label_id for frame in plain for label_id in frame.ids]
+        rows = Rows([labels[at] for at in taken], [ids[at] for at in taken], numbers[wanted], self._kinds.found)
+        ends = np.cumsum([0, *(len(frame.labels) for frame in plain)])
+        firsts = np.concatenate([[0], np.cumsum(wanted)])[ends]
+        described = _Description(self.source, rows, rows.columns(self.source, self.options))
+        images = described.images(plain, firsts)
+        whole = [next(images) if isinstance(frame, _Named) else frame for frame in frames]
+        return LabelBlock(self.source, whole, described.columns.batch)
 
-    def _gathered(self, frame: PlainFrame | bytes, rows: Rows) -> _Gathered | LabelledImage:
-        """Append the wanted labels of a frame to the rows, or read the frame as `bdd_frames` does."""
+    def _named(self, frame: PlainFrame | bytes) -> "_Named | LabelledImage":
+        """Return a frame with the ids of its labels, or read it as `bdd_frames` does where it is not so plain."""
         if isinstance(frame, bytes):
             return bdd_frames.image(bdd_frames.frame_of(frame), self.source, self.options)
         name = bdd_frames.name_of(frame)
         labels = frame.labels or []
-        ids = [bdd_label.text_of_id(label.id) or f"#{position}" for position, label in enumerate(labels)]
+        given = [label.id for label in labels]
+        ids = [
+            str(each) if type(each) is int else bdd_label.text_of_id(each) or f"#{at}" for at, each in enumerate(given)
+        ]
         if not name or len(set(ids)) < len(ids):
             return bdd_frames.image(frame.whole(), self.source, self.options)
-        first = len(rows.labels)
-        for label, label_id in zip(labels, ids, strict=True):
-            attributes = self._understood(bytes(label.attributes))
-            word = self._word(label.category, attributes)
-            if word.meaning is not None or word.odd:
-                rows.add(label, label_id, word, attributes)
-        end = len(rows.labels)
-        return _Gathered(frame, name, len(labels) - (end - first), first, end)
+        return _Named(frame, name, labels, ids)
 
-    def _understood(self, text: bytes) -> Attributes:
-        found = self._attributes.get(text)
-        if found is None:
-            found = self._attributes[text] = Attributes(len(self._attributes), text)
-        return found
+    def _numbers(self, labels: Sequence[PlainLabel]) -> NDArray[np.int64]:
+        """Return the number of each label's kind."""
+        kinds = self._kinds
+        try:
+            numbers = [kinds[label.category, bytes(label.attributes)] for label in labels]
+        except TypeError:  # a category that is a list or an object can't be looked up; any that is no text is alike
+            words = [label.category if isinstance(label.category, str) else None for label in labels]
+            numbers = [kinds[word, bytes(label.attributes)] for word, label in zip(words, labels, strict=True)]
+        return np.array(numbers, np.int64)
 
-    def _word(self, word: Any, attributes: Attributes) -> Word:
-        key = (word, attributes.kinds.get(word)) if isinstance(word, str) else None
-        return self._words.get(key) or self._learned(key)
 
-    def _learned(self, key: tuple[str, str | None] | None) -> Word:
-        number, word = len(self._words), key[0] if key else ""
-        if key is None or not word or word.isspace():
-            found = Word(number, word, None, odd=True)
-        else:
-            meaning = self.options.wanted.meaning(*key)
-            found = Word(number, word, meaning, line=meaning is not None and is_line(meaning.category))
-        self._words[key] = found
-        return found
+class _Named(NamedTuple):
+    """A plain frame whose image has a name, and whose labels have distinct ids."""
+
+    frame: PlainFrame
+    name: str
+    labels: list[PlainLabel]
+    ids: list[str]
 
 
 def _decoded(text: bytes) -> Sequence[PlainFrame | bytes]:
@@ -137,39 +127,52 @@ def _one(text: bytes) -> PlainFrame | bytes:
         return text
 
 
-def _images(frames: Sequence[_Gathered], rows: Rows, columns: Columns, source: str) -> Iterator[ImageRows]:
-    """Yield what is said of the image of each frame."""
-    batch = columns.batch
-    rings, each = rings_in(batch["polygons"])
-    ids = [rows.ids[row] for row in columns.kept.tolist()] if columns.faults else rows.ids
-    categories = batch["category"].to_pylist()
-    marks = np.stack([batch[flag].to_numpy(zero_copy_only=False) for flag in ("crowd", "ignored")], axis=1).astype(bool)
-    starts = np.searchsorted(columns.kept, [frame.first for frame in frames] + [len(rows.labels)])
-    of_rings = np.concatenate([[0], np.cumsum(each)])[starts]
-    of_points = np.concatenate([[0], np.cumsum(rings.lengths)])[of_rings]
-    for at, frame in enumerate(frames):
-        row, ring, point = (slice(ends[at], ends[at + 1]) for ends in (starts, of_rings, of_points))
-        own = (marks[row], each[row], rings.lengths[ring], rings.points[point])
-        attributes = frame.frame.attributes if isinstance(frame.frame.attributes, dict) else {}
-        video = bdd_frames.video_of(frame.frame)
-        yield ImageRows(
-            name=frame.name,
-            video=video,
-            frame_of=video_of(video, attributes),
-            attributes=json_text(image_attributes(attributes)),
-            rejected=_rejected(frame, rows, columns, source),
-            unwanted=frame.unwanted,
-            content=digest([*ids[row], *categories[row]], [mark.tobytes() for mark in own]),
-            start=int(starts[at]),
-            count=int(starts[at + 1] - starts[at]),
+class _Description:
+    """Says of each image of a block what is not in its columns."""
+
+    def __init__(self, source: str, rows: Rows, columns: Columns) -> None:
+        self.columns = columns
+        self._source, self._rows = source, rows
+        self._ids = [rows.ids[row] for row in columns.kept.tolist()] if columns.faults else rows.ids
+        self._rings, self._each = rings_in(columns.batch["polygons"])
+        flags = (columns.batch[name].to_numpy(zero_copy_only=False).astype(bool) for name in ("crowd", "ignored"))
+        self._marks = ring_marks(self._rings.lengths, self._each, *flags)
+        self._categories = [kind.category for kind in rows.kinds]
+        self._numbers = rows.numbers[columns.kept].tolist()
+
+    def images(self, frames: Sequence[_Named], firsts: NDArray[np.int64]) -> Iterator[ImageRows]:
+        """Yield what is said of the image of each frame; `firsts` has its first row, and where the last one ends."""
+        starts = np.searchsorted(self.columns.kept, firsts)
+        of_rings = np.concatenate([[0], np.cumsum(self._each)])[starts]
+        of_points = np.concatenate([[0], np.cumsum(self._rings.lengths)])[of_rings]
+        places = np.stack([firsts, starts, of_rings, of_points], axis=1).tolist()
+        for frame, (first, start, ring, point), (last, end, last_ring, last_point) in zip(
+            frames, places, places[1:], strict=False
+        ):
+            categories = [self._categories[number] for number in self._numbers[start:end]]
+            said = frame.frame.attributes if isinstance(frame.frame.attributes, dict) else {}
+            video = bdd_frames.video_of(frame.frame)
+            yield ImageRows(
+                name=frame.name,
+                video=video,
+                frame_of=video_of(video, said),
+                attributes=json_text(image_attributes(said)),
+                rejected=self._rejected(frame.name, first, last) if self.columns.faults else (),
+                unwanted=len(frame.labels) - (last - first),
+                content=digest(
+                    self._ids[start:end],
+                    categories,
+                    self._marks[ring:last_ring],
+                    self._rings.points[point:last_point],
+                ),
+                start=start,
+                count=end - start,
+            )
+
+    def _rejected(self, name: str, first: int, last: int) -> tuple[Rejected, ...]:
+        labels, ids, reasons = self._rows.labels, self._rows.ids, self.columns.faults
+        return tuple(
+            Rejected(self._source, name, ids[row], reasons[row], bdd_label.json_of(labels[row].whole()))
+            for row in range(first, last)
+            if row in reasons
         )
-
-
-def _rejected(frame: _Gathered, rows: Rows, columns: Columns, source: str) -> tuple[Rejected, ...]:
-    if not columns.faults:
-        return ()
-    return tuple(
-        Rejected(source, frame.name, rows.ids[row], columns.faults[row], bdd_label.json_of(rows.labels[row].whole()))
-        for row in range(frame.first, frame.end)
-        if row in columns.faults
-    )
