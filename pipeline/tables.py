@@ -67,7 +67,7 @@ class RowGroupWriter:
     """Writes one Parquet file in row groups of `ROWS_A_GROUP`, whole or not at all; equal rows give equal bytes."""
 
     def __init__(self, path: Path, schema: pa.Schema, repetitive: Sequence[str] | None = None) -> None:
-        """Columns that are `repetitive` (default: all) get a dictionary of values; for others it costs and saves nothing."""
+        """Columns that are `repetitive` (default: all) get a dictionary of values; for others it saves nothing."""
         self.schema = schema
         self._repetitive: Sequence[str] | bool = True if repetitive is None else list(repetitive)
         self.rows = 0

@@ -32,6 +32,9 @@ WITH_KIND = {DRIVABLE: "areaType", LANE: "laneType"}
 
 NOTHING = tuple(msgspec.Raw(text) for text in (b"null", b"[]", b"{}"))
 
+ABSENT = msgspec.Raw(b"")
+"""What a label lacks; one object for all, since the encoder leaves out what is this very one."""
+
 Vertices = list[tuple[float, float]]
 
 
@@ -51,8 +54,8 @@ class Label(msgspec.Struct, omit_defaults=True):
     id: Any = None
     attributes: Any = None
     box2d: Box2d | None = None
-    poly2d: msgspec.Raw = msgspec.Raw(b"")
-    rle: msgspec.Raw = msgspec.Raw(b"")
+    poly2d: msgspec.Raw = ABSENT
+    rle: msgspec.Raw = ABSENT
     score: Any = None
 
 
@@ -63,8 +66,8 @@ class LooseLabel(msgspec.Struct, omit_defaults=True):
     id: Any = None
     attributes: Any = None
     box2d: Any = None
-    poly2d: msgspec.Raw = msgspec.Raw(b"")
-    rle: msgspec.Raw = msgspec.Raw(b"")
+    poly2d: msgspec.Raw = ABSENT
+    rle: msgspec.Raw = ABSENT
     score: Any = None
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.geometry.ring_table import RingTable, ranges
 from pipeline.instance_columns import INSTANCES, InstanceColumns, bounding_boxes, boxes, one_batch, polygons
 from pipeline.readers import bdd_label, faults
-from pipeline.readers.bdd_label import Box2d, Label
+from pipeline.readers.bdd_label import ABSENT, Box2d, Label
 from pipeline.readers.bdd_paths import Drawn, draw
 from pipeline.readers.faults import LabelError
 from pipeline.readers.label_kinds import Kind
@@ -33,10 +33,10 @@ class PlainLabel(msgspec.Struct, gc=False):
 
     category: Any = None
     id: Any = None
-    attributes: msgspec.Raw = msgspec.Raw(b"")
+    attributes: msgspec.Raw = ABSENT
     box2d: Box2d | None = None
-    poly2d: msgspec.Raw = msgspec.Raw(b"")
-    rle: msgspec.Raw = msgspec.Raw(b"")
+    poly2d: msgspec.Raw = ABSENT
+    rle: msgspec.Raw = ABSENT
     score: Any = None
 
     def whole(self) -> Label:
