@@ -60,8 +60,9 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> str
         loggers={"console": console_logger},
     )
     job = definitions.resolve_job_def("selected")
-    told = {"loggers": {"console": {"config": {}}}}
-    result = job.execute_in_process(told, instance=dg.DagsterInstance.get(), raise_on_error=False)
+    result = job.execute_in_process(
+        {"loggers": {"console": {"config": {}}}}, instance=dg.DagsterInstance.get(), raise_on_error=False
+    )
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data

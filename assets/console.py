@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 
-@dg.logger(description="The asset and the message, a line each, on stderr.")
+@dg.logger(dict, description="The asset and the message, a line each, on stderr.")
 def console_logger(_: Any) -> logging.Logger:
     """Return the logger: messages of the stages at INFO and above, and failures that have no sentence of their own."""
     logger = logging.Logger("assets", logging.INFO)

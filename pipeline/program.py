@@ -161,7 +161,9 @@ def key_and_value(change: str) -> tuple[str, str]:
 def _messages() -> Iterator[None]:
     """Send messages to Dagster when it started us, else to stderr."""
     if PIPES_VARIABLE not in os.environ:
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+        logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+        for ours in ("pipeline", "mrcnn"):
+            logging.getLogger(ours).setLevel(logging.INFO)
         yield
         return
     from dagster_pipes import open_dagster_pipes

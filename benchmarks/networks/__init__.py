@@ -1,0 +1,1 @@
+"""`make bench-mrcnn`: our network beside the original and torchvision's, step by step in turn, in one run."""

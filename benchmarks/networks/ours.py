@@ -1,0 +1,99 @@
+"""Worker: our network, doing the work that `original` and `rival` do, on the same files."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.networks.turns import serve
+from mrcnn.config import Config
+from mrcnn.dataset import Dataset
+from mrcnn.input_pipeline import BatchLoader
+from mrcnn.model import MaskRCNN
+from mrcnn.polygons import Ring
+from mrcnn.training import LAYERS
+
+IMAGES_A_REPETITION = 24
+"""Of the input pipeline, whose images are too quick to be timed alone."""
+
+
+class Pictures(Dataset):
+    """The benchmark's images and their VIA 1 labels, as polygons."""
+
+    def load(self, folder: Path, classes: list[str]) -> "Pictures":
+        """Read `folder`/via_region_data.json; `classes` are the names without the background."""
+        for number, name in enumerate(classes, start=1):
+            self.add_class("via", number, name)
+        for name, entry in sorted(json.loads((folder / "via_region_data.json").read_text()).items()):
+            regions = list(entry["regions"].values())
+            self.add_image("via", name, folder / name, regions=regions, names=classes)
+        self.prepare()
+        return self
+
+    def polygons(self, image_id: int) -> tuple[list[list[Ring]], Any]:
+        """A ring an instance, and class ids."""
+        info = self.image_info[image_id]
+        shapes = [region["shape_attributes"] for region in info["regions"]]
+        rings = [[np.stack([s["all_points_x"], s["all_points_y"]], axis=1).astype(float)] for s in shapes]
+        names = [region["region_attributes"]["name"] for region in info["regions"]]
+        return rings, np.array([info["names"].index(name) + 1 for name in names], np.int32)
+
+
+def main() -> None:
+    """Serve one piece of work."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("work", choices=("heads", "all", "detect", "input"))
+    parser.add_argument("--settings", required=True, help="JSON of the configuration's attributes")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--classes", required=True)
+    parser.add_argument("--weights", type=Path)
+    arguments = parser.parse_args()
+    config = type("Settings", (Config,), json.loads(arguments.settings))()
+    split = "val" if arguments.work == "detect" else "train"
+    pictures = Pictures().load(arguments.data / split, arguments.classes.split(","))
+    if arguments.work == "input":
+        _serve_input(pictures, config)
+    elif arguments.work == "detect":
+        model = MaskRCNN("inference", config, "/tmp/mrcnn_runs")
+        model.load_weights(arguments.weights, by_name=True)
+        images = [pictures.load_image(number) for number in pictures.image_ids]
+        serve(lambda number: images[number % len(images)], lambda image: _found(model.detect([image])[0]))
+    else:
+        _serve_training(pictures, config, arguments.work, arguments.weights)
+
+
+def _serve_input(pictures: Pictures, config: Config) -> None:
+    stream = iter(BatchLoader(pictures, config, shuffle=False).batches(0))
+
+    def pull(_: None) -> dict[str, int]:
+        return {"images": sum(len(next(stream)[0]) for _ in range(IMAGES_A_REPETITION // config.BATCH_SIZE))}
+
+    serve(lambda _: None, pull)
+
+
+def _serve_training(pictures: Pictures, config: Config, layers: str, weights: Path) -> None:
+    """Steps whose batches are made before the clock starts, as those of the original's `train_on_batch`."""
+    model = MaskRCNN("training", config, "/tmp/mrcnn_runs")
+    model.load_weights(weights, by_name=True)
+    model.set_trainable(LAYERS[layers])
+    model.compile(config.LEARNING_RATE, config.LEARNING_MOMENTUM)
+    loader = BatchLoader(pictures, config, shuffle=False)
+
+    outputs = model.keras_model(list(loader.batch(0).arrays()), training=False)
+    positives = float((np.asarray(outputs["class_ids"]) > 0).sum() / config.BATCH_SIZE)
+
+    def step(batch: list[Any]) -> dict[str, float]:
+        loss = model.keras_model.train_on_batch(batch, return_dict=True)["loss"]
+        return {"loss": float(loss), "positives": positives}
+
+    serve(lambda number: list(loader.batch(number).arrays()), step)
+
+
+def _found(result: dict[str, Any]) -> dict[str, int]:
+    return {"detections": int(result["masks"].shape[-1])}
+
+
+if __name__ == "__main__":
+    main()
