@@ -153,6 +153,8 @@ class ImageNames:
 
 def _parts(name: str) -> tuple[str, ...]:
     """Return the components of a path or URL, the escapes of a URL undone."""
+    if name not in ("", ".", "..") and "/" not in name and "\\" not in name:
+        return (name,)
     if "://" in name:
         name = unquote(urlsplit(name).path)
     return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))

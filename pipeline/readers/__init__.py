@@ -14,7 +14,7 @@ from pipeline.readers import bdd_block, bdd_frames, bdd_per_image, via3, via_fil
 from pipeline.readers.block_workers import BlockWorkers
 from pipeline.readers.detect import Format, detect
 from pipeline.readers.json_stream import JsonStream
-from pipeline.readers.label_file import display_name, opened, size_of
+from pipeline.readers.label_file import display_name, mapped, opened, size_of
 from pipeline.readers.options import ReadOptions
 
 __all__ = ["BlockWorkers", "Format", "ReadOptions", "format_of", "read", "read_blocks", "size_of"]
@@ -70,8 +70,9 @@ def read_blocks(
         yield from read(path, member, options, archive)
         return
     with opened(path, member, archive) as more:
-        stream = JsonStream(more, display_name(path, member))
-        spread = workers.spread(stream.name, options) if workers else None
+        memory = mapped(path) if workers and member is None else None
+        stream = JsonStream(more, display_name(path, member), memory)
+        spread = workers.spread(stream.name, options, path) if workers else None
         yield from bdd_block.read_lists(stream, options, found is Format.WRAPPED_FRAMES, spread)
         stream.end()
 

@@ -1,6 +1,6 @@
 """The process that `block_workers` starts: reads blocks of labels from stdin, answers with what they say on stdout.
 
-A request is a pickled (source, options) and the block; an answer is a pickled LabelBlock, or nothing where the block is
+A request is a pickled (source, options) and an order, the block or its place; an answer is a pickled LabelBlock, or nothing where the block is
 not JSON.
 """
 
@@ -14,22 +14,22 @@ from typing import BinaryIO
 import msgspec
 
 from pipeline.readers.bdd_block import BlockReader
-from pipeline.readers.block_workers import receive, send
+from pipeline.readers.block_workers import receive, send, text_of
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Read each block, until there are no more requests or nobody listens."""
     readers: dict[bytes, BlockReader] = {}
-    while (header := receive(requests)) is not None and (text := receive(requests)) is not None:
+    while (header := receive(requests)) is not None and (order := receive(requests)) is not None:
         if header not in readers:
             readers = {header: BlockReader(*pickle.loads(header))}  # noqa: S301 (the parent process made it)
-        send(answers, _answer(readers[header], text))
+        send(answers, _answer(readers[header], order))
         answers.flush()
 
 
-def _answer(read: BlockReader, text: bytes) -> bytes:
+def _answer(read: BlockReader, order: bytes) -> bytes:
     try:
-        return pickle.dumps(read(text), pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(read(text_of(order)), pickle.HIGHEST_PROTOCOL)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return b""
 

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from mmap import mmap
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
@@ -18,12 +19,15 @@ import msgspec
 
 from pipeline.label_block import LabelBlock
 from pipeline.parallel import ordered_map
-from pipeline.readers.json_stream import Spread
+from pipeline.readers.json_stream import Spread, Stretch
 from pipeline.readers.options import ReadOptions
 
 PROJECT = Path(__file__).resolve().parents[2]
 MOST = 4
 """Processes; more than these wait for the one that reads the file and writes the table."""
+
+KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(256 << 20)}
+"""Has the C library keep the room of a block for the next one, which saves the kernel a thousand page faults each."""
 
 LENGTH = struct.Struct("<Q")
 
@@ -36,8 +40,8 @@ class BlockWorkers:
         self._workers: list[_Worker] = []
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
 
-    def spread(self, source: str, options: ReadOptions) -> Spread | None:
-        """Return what has blocks of the file `source` read by the processes, as `JsonStream.blocks` wants it.
+    def spread(self, source: str, options: ReadOptions, path: Path) -> Spread | None:
+        """Return what has blocks of the file `path`, called `source`, read by the processes, for `JsonStream.blocks`.
 
         None where there is nothing to gain. They are started when they are first needed.
         """
@@ -46,15 +50,15 @@ class BlockWorkers:
         self._start()
         header = pickle.dumps((source, options))
 
-        def read(text: bytes) -> LabelBlock:
+        def read(block: Stretch) -> LabelBlock:
             worker = self._idle.get()
             try:
-                return worker.read(header, text)
+                return worker.read(header, _order(block, path))
             finally:
                 self._idle.put(worker)
 
-        def spread(_: Callable[[bytes], Any], texts: Iterable[bytes]) -> Iterator[Any]:
-            return ordered_map(read, texts, batch_size=1, threads=len(self._workers))
+        def spread(_: Callable[[bytes], Any], blocks: Iterable[Stretch]) -> Iterator[Any]:
+            return ordered_map(read, blocks, batch_size=1, threads=len(self._workers))
 
         return spread
 
@@ -78,11 +82,11 @@ class _Worker:
 
     def __init__(self) -> None:
         paths = [str(PROJECT), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        environment = {**os.environ, **KEPT_MEMORY, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
         command = [sys.executable, "-m", "pipeline.readers.block_process"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
 
-    def read(self, header: bytes, text: bytes) -> LabelBlock:
+    def read(self, header: bytes, order: bytes) -> LabelBlock:
         """Have a block read; raises msgspec.DecodeError where it is not JSON, RuntimeError if the process ends.
 
         What went wrong with a process that ends is on its stderr, which is ours.
@@ -92,7 +96,7 @@ class _Worker:
         assert answers is not None
         try:
             send(requests, header)
-            send(requests, text)
+            send(requests, order)
             requests.flush()
             answer = receive(answers)
             if answer is None:
@@ -108,6 +112,33 @@ class _Worker:
         """End the process."""
         self._process.terminate()
         self._process.communicate()
+
+
+class Place(msgspec.Struct):
+    """A block in a file, which whoever needs it reads there."""
+
+    path: str
+    start: int
+    end: int
+    brackets: bytes
+
+    def text(self) -> bytes:
+        """Return the block."""
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self.start)
+            return b"".join((self.brackets[:1], file.read(self.end - self.start), self.brackets[1:]))
+
+
+def _order(block: Stretch, path: Path) -> bytes:
+    """Return the block as JSON, which begins with its bracket; or the MessagePack of its place, which does not."""
+    if isinstance(block.buffer, mmap):
+        return b"P" + msgspec.msgpack.encode(Place(str(path), block.start, block.end, block.brackets))
+    return block.text()
+
+
+def text_of(order: bytes) -> bytes:
+    """Return the block that `_order` made an order of."""
+    return msgspec.msgpack.decode(order[1:], type=Place).text() if order.startswith(b"P") else order
 
 
 def send(stream: IO[bytes], content: bytes) -> None:

@@ -5,8 +5,11 @@ Knows JSON's grammar and no label format.
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from mmap import mmap
 from typing import Any, Protocol, TypeVar
 
 import msgspec
@@ -32,23 +35,44 @@ _KEY = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 Decoded = TypeVar("Decoded")
 
 
-class Spread(Protocol):
-    """Decodes texts, maybe several at once, and yields the results in the order of the texts."""
+Buffer = bytes | mmap
 
-    def __call__(self, decode: Callable[[bytes], Decoded], texts: Iterable[bytes], /) -> Iterator[Decoded]:
-        """Yield `decode(text)` of each text; the first error is raised in its place, and ends it."""
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A block that was passed and not read yet: `buffer` from `start` to `end`, in brackets of its own."""
+
+    buffer: Buffer
+    start: int
+    end: int
+    brackets: bytes
+
+    def text(self) -> bytes:
+        """Return the block."""
+        with memoryview(self.buffer) as view:
+            return b"".join((self.brackets[:1], view[self.start : self.end], self.brackets[1:]))
+
+
+class Spread(Protocol):
+    """Decodes blocks, maybe several at once, and yields the results in the order of the blocks."""
+
+    def __call__(self, decode: Callable[[bytes], Decoded], blocks: Iterable[Stretch], /) -> Iterator[Decoded]:
+        """Yield `decode(block.text())` of each block; the first error is raised in its place, and ends it."""
 
 
 class JsonStream:
-    """A position in a JSON text; `name` is what errors call the file."""
+    """A position in a JSON text; `name` is what errors call the file.
 
-    def __init__(self, read: Read, name: str) -> None:
+    The text is read bit by bit, or it is the `mapped` file, which no byte of is copied before it is decoded.
+    """
+
+    def __init__(self, read: Read, name: str, mapped: mmap | None = None) -> None:
         self.name = name
         self._read = read
-        self._buffer = b""
-        self._at = 0
-        self._gone = 0
-        self._ended = False
+        self._buffer: Buffer = mapped if mapped is not None else b""
+        self._at = len(BOM_UTF8) if self._buffer[: len(BOM_UTF8)] == BOM_UTF8 else 0
+        self._gone = -self._at
+        self._ended = mapped is not None
 
     @property
     def byte(self) -> int:
@@ -118,10 +142,11 @@ class JsonStream:
         careful_until = 0
         while True:
             if self.byte >= careful_until:
-                sent: deque[bytes] = deque()
-                texts = self._guessed(parting, opening, closing, sent)
+                sent: deque[Stretch] = deque()
                 try:
-                    for decoded in (spread or _one_by_one)(decode_block, texts):
+                    for decoded in (spread or _one_by_one)(
+                        decode_block, self._guessed(parting, opening + closing, sent)
+                    ):
                         sent.popleft()
                         yield decoded
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -132,18 +157,24 @@ class JsonStream:
                 return
             self._learn(parting)
 
-    def _guessed(self, parting: Parting, opening: bytes, closing: bytes, sent: deque[bytes]) -> Iterator[bytes]:
-        """Pass and yield blocks that seem to end between two elements; `sent` keeps what was passed, commas too."""
-        while (cut := self._cut(parting)) is not None and self._buffer.startswith(b",", cut):
-            sent.append(self._pass(cut + 1 - self._at))
-            yield b"".join((opening, memoryview(sent[-1])[:-1], closing))
+    def _guessed(self, parting: Parting, brackets: bytes, sent: deque[Stretch]) -> Iterator[Stretch]:
+        """Pass and yield blocks that seem to end between two elements; `sent` keeps what was passed."""
+        while (cut := self._cut(parting)) is not None and self._buffer[cut : cut + 1] == b",":
+            sent.append(Stretch(self._buffer, self._at, cut, brackets))
+            self._at = cut + 1
+            yield sent[-1]
 
-    def _put_back(self, sent: deque[bytes]) -> int:
+    def _put_back(self, sent: deque[Stretch]) -> int:
         """Stand again before all of `sent`; return the byte at which the first of them ends."""
-        passed = sum(map(len, sent))
-        self._buffer = b"".join((*sent, memoryview(self._buffer)[self._at :]))
-        self._gone, self._at = self.byte - passed, 0
-        return self._gone + len(sent[0]) - 1
+        passed = sum(block.end + 1 - block.start for block in sent)
+        start = self.byte - passed
+        if sent[0].buffer is self._buffer:
+            self._at = sent[0].start
+        else:
+            pieces = [block.buffer[block.start : block.end + 1] for block in sent]
+            self._buffer = b"".join((*pieces, self._buffer[self._at :]))
+            self._at, self._gone = 0, start
+        return start + sent[0].end - sent[0].start
 
     def end(self) -> None:
         """Make sure that nothing follows."""
@@ -238,7 +269,7 @@ class JsonStream:
         """Return where in the buffer the last whole element seems to end, a block ahead, or None."""
         while len(self._buffer) - self._at < BLOCK and self._more():
             pass
-        return parting.last(self._buffer, self._at)
+        return parting.last(self._buffer, self._at, self._at + 2 * BLOCK)
 
     def _learn(self, parting: Parting) -> None:
         """Learn from the place between two elements how they part in this file; the position is after a comma."""
@@ -251,8 +282,8 @@ class JsonStream:
         self._at += 1
 
 
-def _one_by_one(decode_block: Callable[[bytes], Decoded], texts: Iterable[bytes]) -> Iterator[Decoded]:
-    return map(decode_block, texts)
+def _one_by_one(decode_block: Callable[[bytes], Decoded], blocks: Iterable[Stretch]) -> Iterator[Decoded]:
+    return (decode_block(block.text()) for block in blocks)
 
 
 def decode(text: bytes, stream: JsonStream) -> Any:

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import IO
 
@@ -29,6 +30,17 @@ def size_of(path: Path, member: str | None, archive: zipfile.ZipFile | None) -> 
         return archive.getinfo(member).file_size if archive and member else path.stat().st_size
     except (OSError, KeyError):
         return 0
+
+
+def mapped(path: Path) -> mmap | None:
+    """Return the file as memory, where it is one of UTF-8 that can be mapped."""
+    try:
+        with path.open("rb") as file:
+            if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                return None
+            return mmap(file.fileno(), 0, access=ACCESS_READ)
+    except (OSError, ValueError):  # what is wrong with it is found, and said, when it is read
+        return None
 
 
 @contextmanager
