@@ -269,7 +269,7 @@ class JsonStream:
         """Return where in the buffer the last whole element seems to end, a block ahead, or None."""
         while len(self._buffer) - self._at < BLOCK and self._more():
             pass
-        return parting.last(self._buffer, self._at, self._at + 2 * BLOCK)
+        return parting.last(self._buffer, self._at, self._at + BLOCK)
 
     def _learn(self, parting: Parting) -> None:
         """Learn from the place between two elements how they part in this file; the position is after a comma."""
