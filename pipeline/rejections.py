@@ -10,7 +10,7 @@ from typing import Self
 
 import pyarrow as pa
 
-from pipeline.instances import LabelledImage, Rejected
+from pipeline.instances import Rejected
 from pipeline.tables import REJECTED, RowGroupWriter, json_text, texts
 
 ROWS_AT_ONCE = 8_192
@@ -35,14 +35,13 @@ class Rejections:
         """Count and write a whole file that was set aside; `what` says what it is."""
         self._row(Rejected(source, "", "", reason, json_text({"file": what})))
 
-    def add_frame(self, frame: LabelledImage, reason: str, lost: bool) -> None:
+    def add_labels(self, source: str, image: str, ids: list[str], reason: str, lost: bool) -> None:
         """Count and write what a label file says of one image, in one row that holds the ids of its labels.
 
         `lost` says whether these labels count as lost, or stand elsewhere (the image was labelled twice).
         """
-        ids = [instance.id for instance in frame.instances] + [rejected.label_id for rejected in frame.rejected]
         self.labels += len(ids) if lost else 0
-        self._row(Rejected(frame.source, frame.name, "", reason, json_text({"labels": ids})))
+        self._row(Rejected(source, image, "", reason, json_text({"labels": ids})))
 
     def add_image(self, source: str, image: str, reason: str, instances: int) -> None:
         """Count and write an image that is set aside with its labels."""
