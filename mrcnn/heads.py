@@ -7,7 +7,7 @@ import keras
 import tensorflow as tf
 
 from mrcnn.config import Config
-from mrcnn.layers import Convolution, convolve, precision_policy
+from mrcnn.layers import Convolution, convolve, one_image_on_a_cpu, precision_policy
 
 
 class RegionProposalHead(keras.layers.Layer):
@@ -27,6 +27,7 @@ class RegionProposalHead(keras.layers.Layer):
             activation="relu",
             name="rpn_conv_shared",
             dtype=policy,
+            halves=one_image_on_a_cpu(config),
         )
         self.rpn_class_raw = Convolution(2 * anchors, 1, name="rpn_class_raw", dtype=policy)
         self.rpn_bbox_pred = Convolution(4 * anchors, 1, name="rpn_bbox_pred", dtype=policy)
@@ -40,7 +41,8 @@ class RegionProposalHead(keras.layers.Layer):
 
     def call(self, features: tf.Tensor, padding: str = "same") -> tuple[tf.Tensor, tf.Tensor]:
         """Logits [B, anchors, 2] (background, object) and deltas [B, anchors, 4], float32, of features [B, H, W, C]."""
-        shared = self.rpn_conv_shared(features, padding=padding)
+        # whole maps are never learned from
+        shared = self.rpn_conv_shared(features, padding=padding, training=False)
         logits, deltas = self.rpn_class_raw(shared), self.rpn_bbox_pred(shared)
         batch = tf.shape(features)[0]
         logits = tf.cast(tf.reshape(logits, (batch, -1, 2)), tf.float32)

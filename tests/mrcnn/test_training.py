@@ -1,8 +1,11 @@
 """The training loop: epochs, checkpoints, resuming, stopping; with a network of a few thousand weights."""
 
+import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import keras
@@ -198,3 +201,17 @@ def test_a_damaged_state_says_what_to_do(tmp_path):
     with pytest.raises(ValueError, match="delete it to begin anew"):
         read_state(tmp_path)
     assert read_state(tmp_path / "absent") is None
+
+
+def curve(folder, threads, how):
+    command = [sys.executable, "-m", "tests.mrcnn.loss_curve", str(folder), str(threads), how]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+
+
+@pytest.mark.soak
+def test_a_seed_gives_one_loss_curve_on_any_number_of_threads_stopped_or_not(tmp_path):
+    once = curve(tmp_path / "once", 1, "whole")
+    assert len(json.loads(once)) == 3
+    assert curve(tmp_path / "again", 3, "whole") == once
+    curve(tmp_path / "broken", 2, "stopped")
+    assert curve(tmp_path / "broken", 1, "resumed") == once

@@ -1,0 +1,42 @@
+"""The losses of a deterministic training of configuration B, as a program: determinism can not be switched off again."""
+
+import json
+import sys
+from pathlib import Path
+
+import keras
+
+import mrcnn  # noqa: F401
+from mrcnn.augmentation import Augmentation
+from tests.mrcnn.memory import ConfigurationB, Large
+
+
+class Deterministic(ConfigurationB):
+    DETERMINISTIC = True
+    STEPS_PER_EPOCH = 4
+
+
+class Stop(keras.callbacks.Callback):
+    """Ends the process inside the second epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1:
+            sys.exit()
+
+
+def main(folder: Path, threads: int, how: str) -> None:
+    """Print the losses of all epochs as JSON: of a whole training, of one that is stopped, or of one resumed."""
+    from mrcnn.model import MaskRCNN
+
+    config = Deterministic()
+    config.LOADER_THREADS = threads
+    keras.utils.set_random_seed(0)
+    learner = MaskRCNN("training", config, folder)
+    data, augmentation = Large(12), Augmentation(flip=0.5, brightness=0.2)
+    callbacks = [Stop()] if how == "stopped" else None
+    result = learner.train(data, None, 1e-4, 3, "all", augmentation, callbacks, resume=how == "resumed")
+    print(json.dumps([{**row, "seconds": 0} for row in result.history]))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])
