@@ -87,7 +87,7 @@ def _halves(features: tf.Tensor) -> tf.Tensor:
 
 
 def _whole(halves: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """The features [B, H, W, channels] that these are the halves of, by the shape [B, H, W, …]; copies only odd ones."""
+    """The features [B, H, W, channels] that these are the halves of; `shape` is [B, H, W, …]. Copies odd ones."""
     half = (shape[1] + 1) // 2
     return tf.reshape(halves, (shape[0], 2 * half, shape[2], halves.shape[3]))[:, : shape[1]]
 

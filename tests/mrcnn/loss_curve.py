@@ -1,4 +1,4 @@
-"""The losses of a deterministic training of configuration B, as a program: determinism can not be switched off again."""
+"""The losses of a deterministic training of configuration B, as a program, since determinism stays on once it is."""
 
 import json
 import sys

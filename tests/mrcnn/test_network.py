@@ -1,6 +1,5 @@
 """The whole network, tiny: it learns, on any shape, and says what it lost."""
 
-
 import keras
 import numpy as np
 import pytest
