@@ -38,10 +38,18 @@ class Rejections:
     def add_frame(self, frame: LabelledImage, reason: str, lost: bool) -> None:
         """Count and write what a label file says of one image, in one row that holds the ids of its labels.
 
-        `lost` says whether these labels count as lost, or stand elsewhere (the image was labelled twice).
+        `lost` says whether these labels count as lost, or stand elsewhere (the image was labelled twice). A lost label
+        that was rejected for itself has a row of its own, with its own reason.
         """
-        ids = [instance.id for instance in frame.instances] + [rejected.label_id for rejected in frame.rejected]
-        self.labels += len(ids) if lost else 0
+        ids = [instance.id for instance in frame.instances]
+        if lost:
+            self.labels += len(ids)
+            for rejected in frame.rejected:
+                self.add(rejected)
+            if frame.rejected and not (ids or frame.name):
+                return
+        else:
+            ids += [rejected.label_id for rejected in frame.rejected]
         self._row(Rejected(frame.source, frame.name, "", reason, json_text({"labels": ids})))
 
     def add_image(self, source: str, image: str, reason: str, instances: int) -> None:

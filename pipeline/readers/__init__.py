@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.instances import LabelledImage
-from pipeline.readers import bdd_frames, bdd_per_image, via3, via_files
+from pipeline.readers import bdd_frames, bdd_per_image, coco_files, via3, via_files
 from pipeline.readers.detect import Format, detect
 from pipeline.readers.json_stream import JsonStream
 from pipeline.readers.label_file import display_name, opened
@@ -25,7 +25,7 @@ def read(
 
     `member` is the path inside the zip `path`, which may be given as an open `archive` to spare opening it for each
     file. An image whose name is missing comes with the name "" and nothing but rejected labels. A fault of one label is
-    never raised. Raises LabelFileError for a file that is cut short, not JSON or COCO, NotLabelsError for JSON that
+    never raised. Raises LabelFileError for a file that is cut short or not JSON, NotLabelsError for JSON that
     holds no labels, and ArchiveError for a damaged zip.
     """
 
@@ -45,6 +45,7 @@ def read(
         Format.FRAME: bdd_frames.read_single,
         Format.PER_IMAGE: bdd_per_image.read,
         Format.VIA3_PROJECT: via3.read,
+        Format.COCO: coco_files.read,
     }
     with stream() as whole:
         yield from readers[found](whole, options)
