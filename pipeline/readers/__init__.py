@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.instances import LabelledImage
-from pipeline.readers import bdd_frames, bdd_per_image, coco_files, via3, via_files
+from pipeline.readers import bdd_frames, bdd_per_image, bitmasks, coco_files, via3, via_files
 from pipeline.readers.detect import Format, detect
 from pipeline.readers.json_stream import JsonStream
 from pipeline.readers.label_file import display_name, opened
@@ -38,6 +38,10 @@ def read(
         found = detect(start)
     if found in (Format.VIA_METADATA, Format.VIA_PROJECT):
         yield from via_files.read(stream, options, project=found is Format.VIA_PROJECT)
+        return
+    if found is Format.BITMASK:
+        with opened(path, member, archive) as more:
+            yield bitmasks.read(more, path, member, options)
         return
     readers = {
         Format.FRAMES: bdd_frames.read_list,

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from pipeline.errors import NotLabelsError
+from pipeline.image_header import PNG_START
 from pipeline.readers.json_stream import JsonStream, decode
 
 FRAME_KEYS = frozenset({"labels", "videoName", "frameIndex", "timestamp", "url"})
@@ -25,6 +26,7 @@ class Format(Enum):
     VIA_PROJECT = "VIA 2 project"
     VIA3_PROJECT = "VIA 3 project"
     COCO = "COCO instances"
+    BITMASK = "BDD bitmask (PNG)"
 
 
 TOLD_BY = {
@@ -46,6 +48,8 @@ def detect(stream: JsonStream) -> Format:
         return _of_object(stream)
     if not first:
         raise stream.cut_short()
+    if first == PNG_START[:1]:
+        return Format.BITMASK
     if first in b'"-0123456789tfn':
         raise NotLabelsError(f"{stream.name}: holds no labels: its JSON is neither a list nor an object")
     raise stream.fault("a label file begins with { or [")
