@@ -20,7 +20,7 @@ define sentence_last
 endef
 stop_with_sentence = $(if $(shell cat $(FAILURE) 2>/dev/null),$(error $(shell cat $(FAILURE))))
 
-.PHONY: help setup gpu demo run dev test soak check format bench bench-mrcnn lock clean .demo .run
+.PHONY: help setup gpu demo run dev test soak check format bench bench-labels bench-dataset bench-mrcnn lock clean .demo .run
 
 help: ## what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14
@@ -70,6 +70,12 @@ format: $(READY) ## rewrite the code in the project's format
 
 bench: $(READY) ## benchmarks: ratios measured side by side
 	@$(RUN) -m benchmarks
+
+bench-labels: $(READY) ## filtered_labels beside json.load, 70,000 frames as in 2018
+	@$(RUN) -m benchmarks labels
+
+bench-dataset: $(READY) ## dataset_zip beside cp, 20,000 images
+	@$(RUN) -m benchmarks dataset
 
 bench-mrcnn: $(READY) ## our network beside the original (ORIGINAL_PYTHON=) and torchvision (TORCHVISION_PYTHON=)
 	@$(RUN) -m benchmarks.networks

@@ -1,95 +1,40 @@
-"""`make bench`: how long our stages take beside the plainest thing that could do the same, in one run.
+"""`python -m benchmarks [chain|labels|dataset]`: our stages beside the plainest thing that could do the same.
 
-Each pair is timed in turn, A B A B …, and reported as the ratio of medians; the sample's archives are the input.
+Everything that is compared is measured in one run; each subject has a module of its own, networks a package.
 """
 
 import argparse
-import json
-import logging
-import os
-import shutil
-import statistics
-import tempfile
-import time
-import zipfile
-from collections.abc import Callable
-from pathlib import Path
-
-REPETITIONS = 6
 
 
 def main() -> None:
-    """Print a line a benchmark."""
+    """Run the benchmark that is named; all imports are its own, so that none costs another memory."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Ratios measured side by side.")
-    parser.add_argument("--scenes", type=int, default=60, help="scenes of the sample to measure on")
-    scenes = parser.parse_args().scenes
-    logging.disable(logging.INFO)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        os.environ["BDD_DATA_DIR"] = str(folder / "data")
-        stages = _stages(folder, scenes)
-        print(f"{scenes} scenes, {REPETITIONS} repetitions, medians, {os.cpu_count()} cores")
-        for what, ours, plain, named in stages:
-            _compare(what, ours, plain, named)
+    subjects = parser.add_subparsers(dest="subject")
+    parser.set_defaults(scenes=60)
+    chain = subjects.add_parser("chain", help="the dataset's stages on the sample (the default; a minute)")
+    chain.add_argument("--scenes", type=int, default=60, help="scenes of the sample to measure on")
+    labels = subjects.add_parser(
+        "labels", help="filtered_labels on a file like the 2018 release (minutes, 2 GB of disk)"
+    )
+    labels.add_argument("--frames", type=int, default=70_000, help="frames of the label file")
+    labels.add_argument("--rounds", type=int, default=1, help="how often each is measured, in turn")
+    dataset = subjects.add_parser(
+        "dataset", help="dataset_zip on images of the release's size (a minute, 4 GB of disk)"
+    )
+    dataset.add_argument("--images", type=int, default=20_000, help="images of the archive")
+    chosen = parser.parse_args()
+    if chosen.subject == "labels":
+        from benchmarks import labels as labels_benchmark
 
+        labels_benchmark.run(chosen.frames, chosen.rounds)
+    elif chosen.subject == "dataset":
+        from benchmarks import dataset as dataset_benchmark
 
-def _stages(folder: Path, scenes: int) -> list[tuple[str, Callable[[], object], Callable[[], object], str]]:
-    """Make the inputs once; return (what, ours, the plain way, its name) for each benchmark."""
-    from pipeline import dataset, labels, raw_images, raw_labels, recipe, via
+        dataset_benchmark.run(chosen.images)
+    else:
+        from benchmarks import chain as chain_benchmark
 
-    chosen = recipe.parse({"source": {"sample": {"train": scenes, "val": 2}}, "dataset": {"split": "path"}})
-    names = ("raw_images", "raw_labels", "filtered_labels", "via_train", "via_val", "dataset_zip")
-    at = {name: folder / name for name in names}
-    for path in at.values():
-        path.mkdir()
-    raw_images.build(chosen, out=at["raw_images"], downloads=folder / "downloads")
-    raw_labels.build(chosen, out=at["raw_labels"], downloads=folder / "downloads")
-    raw = {"raw_images": at["raw_images"], "raw_labels": at["raw_labels"]}
-    labels.build(chosen, **raw, out=at["filtered_labels"])
-    for split in ("train", "val"):
-        via.build(chosen, filtered_labels=at["filtered_labels"], split=split, out=at[f"via_{split}"])
-    archive = at["raw_images"] / "files" / "bdd100k_images_100k.zip"
-    label_archive = at["raw_labels"] / "files" / "bdd100k_labels_release.zip"
-    rest = {name: at[name] for name in ("filtered_labels", "via_train", "via_val", "raw_images")}
-    return [
-        (
-            "filtered_labels",
-            lambda: labels.build(chosen, **raw, out=_empty(folder / "again")),
-            lambda: _load(label_archive),
-            "json.load of the same files",
-        ),
-        (
-            "dataset_zip",
-            lambda: dataset.build(chosen, **rest, out=_empty(folder / "again")),
-            lambda: shutil.copyfile(archive, folder / "copy.zip"),
-            "a copy of the image archive",
-        ),
-    ]
-
-
-def _empty(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    return folder
-
-
-def _load(archive: Path) -> None:
-    with zipfile.ZipFile(archive) as file:
-        for name in file.namelist():
-            json.loads(file.read(name))
-
-
-def _compare(what: str, ours: Callable[[], object], plain: Callable[[], object], named: str) -> None:
-    ours()
-    plain()
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(REPETITIONS):
-        for kept, work in zip(times, (ours, plain), strict=True):
-            started = time.perf_counter()
-            work()
-            kept.append(time.perf_counter() - started)
-    a, b = (statistics.median(kept) for kept in times)
-    print(f"{what}: {a * 1000:.0f} ms; {named}: {b * 1000:.0f} ms; ratio {a / b:.2f}")
+        chain_benchmark.run(chosen.scenes)
 
 
 if __name__ == "__main__":

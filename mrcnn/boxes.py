@@ -6,6 +6,8 @@ Pure functions on TensorFlow tensors, and their NumPy counterparts that old code
 import numpy as np
 import tensorflow as tf
 
+from mrcnn.metrics import compute_overlaps
+
 LARGEST_GROWTH = 10.0
 """Logarithm of the most that a box is enlarged by: infinite sides would have no place."""
 
@@ -101,14 +103,6 @@ def compute_iou(box: np.ndarray, boxes: np.ndarray, box_area: float, boxes_area:
     shared = np.prod(np.maximum(sides, 0), axis=1)
     union = box_area + boxes_area - shared
     return np.divide(shared, union, out=np.zeros(len(boxes)), where=union > 0)
-
-
-def compute_overlaps(boxes1: np.ndarray, boxes2: np.ndarray) -> np.ndarray:
-    """Intersection over union [N, M] float64 of boxes1 [N, 4] with boxes2 [M, 4]; 0 where both are empty."""
-    a, b = np.asarray(boxes1, np.float64)[:, None], np.asarray(boxes2, np.float64)[None]
-    shared = np.prod(np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0), axis=-1)
-    union = np.prod(a[..., 2:] - a[..., :2], axis=-1) + np.prod(b[..., 2:] - b[..., :2], axis=-1) - shared
-    return np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0)
 
 
 def box_refinement(box: np.ndarray, gt_box: np.ndarray) -> np.ndarray:

@@ -46,7 +46,8 @@ class Detections(keras.layers.Layer):
     def _without_overlaps(self, refined, scores, class_ids, classes: int) -> tf.Tensor:
         if classes == 1:
             return tf.zeros((tf.shape(refined)[0], self._most, FIELDS))
-        by_class = tf.where(tf.one_hot(class_ids - 1, classes - 1, True, False, dtype=tf.bool), scores[..., None], -1.0)
+        # not a boolean one_hot, which ONNX has not
+        by_class = tf.where(class_ids[..., None] == tf.range(1, classes), scores[..., None], -1.0)
         kept = tf.image.combined_non_max_suppression(
             refined[:, :, None], by_class, self._most, self._most, self._overlap, -0.5, clip_boxes=False
         )
@@ -73,7 +74,9 @@ class SpreadMasks(keras.layers.Layer):
         """Masks [B, slots, h, w, C] of masks [K, h, w, C], where [K, 2], counts [K], and detections [B, slots, 6]."""
         masks, where, counts, detections = inputs
         shape = tf.concat([tf.shape(detections)[:2], tf.shape(masks)[1:]], axis=0)
-        return tf.scatter_nd(where, masks * counts[:, None, None, None], tf.cast(shape, tf.int64))
+        # those that count come first; the filling behind them names slot 0, which ONNX would overwrite
+        real = tf.cast(tf.reduce_sum(counts), tf.int32)
+        return tf.scatter_nd(where[:real], masks[:real], tf.cast(shape, tf.int64))
 
     def compute_output_shape(self, input_shape):
         """[B, slots, h, w, C]."""

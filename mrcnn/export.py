@@ -4,7 +4,8 @@ Exported networks take uint8 images of one size, already resized and padded (`re
 and their masks; `detections.unmold` and `masks.unmold_masks` put them back into the image.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,72 @@ def export_onnx(mask_rcnn: Any, path: str | Path, image_shape: Sequence[int] | N
 
     detect = _detection_function(mask_rcnn, image_shape)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    tf2onnx.convert.from_function(detect, detect.input_signature, opset=OPSET, output_path=str(path))
+    with _portable_pooling(mask_rcnn.keras_model):
+        tf2onnx.convert.from_function(detect, detect.input_signature, opset=OPSET, output_path=str(path))
     return Path(path)
+
+
+@contextmanager
+def _portable_pooling(network: Any) -> Iterator[None]:
+    """Let the network's pooling layers sample by `crops_by_gathering` while it is traced."""
+    from mrcnn.roi import PyramidPooling
+
+    layers = [layer for layer in network.layers if isinstance(layer, PyramidPooling)]
+    before = [layer.sample for layer in layers]
+    try:
+        for layer in layers:
+            layer.sample = crops_by_gathering
+        yield
+    finally:
+        for layer, sample in zip(layers, before, strict=True):
+            layer.sample = sample
+
+
+def crops_by_gathering(features: Any, regions: Any, images: Any, size: int) -> Any:
+    """As `roi.crop_and_resize`, of elementary operations, that any runtime rounds alike.
+
+    ONNX' own cropping takes a region at a time, and loses the last row of one that ends at the image's border wherever
+    its rounding puts that row a hair outside: proposals are clipped there, so that this is the rule.
+
+    Args:
+        features: [B, H, W, C].
+        regions: [R, 4] (y1, x1, y2, x2) in fractions.
+        images: [R] int32, the image of each region.
+        size: side of the crops, 2 at least.
+    """
+    import tensorflow as tf
+
+    height, width = tf.unstack(tf.shape(features)[1:3])
+    top, bottom, down, in_rows = _samples(regions[:, 0], regions[:, 2], height, size)
+    left, right, across, in_columns = _samples(regions[:, 1], regions[:, 3], width, size)
+    features = tf.cast(features, tf.float32)
+
+    def at(rows: Any, columns: Any) -> Any:
+        image, row, column = images[:, None, None], rows[:, :, None], columns[:, None, :]
+        flat = (image * height + row) * width + column
+        return tf.gather(tf.reshape(features, (-1, features.shape[-1])), flat)
+
+    across, down = across[:, None, :, None], down[:, :, None, None]
+    upper = at(top, left) + (at(top, right) - at(top, left)) * across
+    lower = at(bottom, left) + (at(bottom, right) - at(bottom, left)) * across
+    inside = in_rows[:, :, None, None] & in_columns[:, None, :, None]
+    return tf.where(inside, upper + (lower - upper) * down, 0.0)
+
+
+def _samples(low: Any, high: Any, side: Any, size: int) -> tuple[Any, Any, Any, Any]:
+    """Return where `size` samples from `low` to `high` [R] in fractions of `side` pixels lie along one axis.
+
+    Returns:
+        pixels before and behind each sample [R, size] int32, its distance from the former [R, size] float32 in pixels,
+        and whether it lies in the image [R, size] bool.
+    """
+    import tensorflow as tf
+
+    last = tf.cast(side - 1, tf.float32)
+    places = (low * last)[:, None] + tf.range(size, dtype=tf.float32) * ((high - low) * last / (size - 1))[:, None]
+    before = tf.floor(places)
+    pixels = [tf.cast(tf.clip_by_value(pixel, 0.0, last), tf.int32) for pixel in (before, tf.math.ceil(places))]
+    return pixels[0], pixels[1], places - before, (places >= 0.0) & (places <= last)
 
 
 def _detection_function(mask_rcnn: Any, image_shape: Sequence[int] | None) -> Any:

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,18 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn.dataset import Dataset
-from mrcnn.image_meta import compose_image_meta, mold_image, parse_image_meta, unmold_image
 from mrcnn.resizing import frame_for
 from mrcnn.rpn_targets import AnchorIndex, build_rpn_targets
-from mrcnn.samples import Sample, StoredImage, load_image_gt, load_sample
+from mrcnn.samples import Sample, StoredImage, load_sample
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-__all__ = [
-    "Batch", "BatchLoader", "compose_image_meta", "data_generator", "load_image_gt", "mold_image",
-    "parse_image_meta", "unmold_image",
-]  # fmt: skip
 
 _ORDER, _SAMPLE = 0, 1
 """What a random stream is for: the order of a pass over the images, or one image of it."""
@@ -269,29 +262,3 @@ def _padded(array: NDArray[Any], length: int, axis: int) -> NDArray[Any]:
     """Return `array` with zeros behind it up to `length` along `axis`."""
     padding = [(0, length - side if number == axis else 0) for number, side in enumerate(array.shape)]
     return np.pad(array, padding)
-
-
-def data_generator(
-    dataset: Dataset,
-    config: Any,
-    shuffle: bool = True,
-    augment: bool = False,
-    augmentation: Any = None,
-    batch_size: int = 1,
-    no_augmentation_sources: list[str] | None = None,
-) -> Iterator[tuple[list[NDArray[Any]], list[Any]]]:
-    """Yield ([images float32 molded, image_meta, rpn_match, rpn_bbox, gt_class_ids, gt_boxes, gt_masks], []) for ever.
-
-    The original's generator, for scripts that look into batches; training itself uses `BatchLoader.batches`.
-    `augment` mirrors every other image.
-    """
-    from mrcnn.augmentation import Augmentation
-
-    if augment and augmentation is None:
-        augmentation = Augmentation(flip=0.5)
-    loader = BatchLoader(dataset, config, shuffle, augmentation, batch_size, no_augmentation_sources)
-    step = 0
-    while True:
-        arrays = list(loader.batch(step).arrays())
-        yield [mold_image(arrays[0], config), *arrays[1:]], []
-        step += 1

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * number, 2) for number in range(10))
 _SCORE_FLOOR = 0.0
 
 
-def compute_overlaps(boxes1: NDArray[Any], boxes2: NDArray[Any]) -> Floats:
+def compute_overlaps(boxes1: Array, boxes2: Array) -> Floats:
     """Return the intersection over union [N, M] of boxes1 [N, 4] with boxes2 [M, 4], (y1, x1, y2, x2)."""
     a, b = np.asarray(boxes1, np.float64)[:, None], np.asarray(boxes2, np.float64)[None]
     shared = np.prod(np.maximum(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0), axis=-1)
@@ -23,36 +24,38 @@ def compute_overlaps(boxes1: NDArray[Any], boxes2: NDArray[Any]) -> Floats:
     return _ratio(shared, total)
 
 
-def compute_overlaps_masks(masks1: NDArray[Any], masks2: NDArray[Any]) -> Floats:
+def compute_overlaps_masks(masks1: Array, masks2: Array) -> Floats:
     """Return the intersection over union [N, M] of masks1 [H, W, N] with masks2 [H, W, M]; above 0.5 counts as set."""
     if masks1.shape[-1] == 0 or masks2.shape[-1] == 0:
         return np.zeros((masks1.shape[-1], masks2.shape[-1]))
+    shared, areas1, areas2 = _areas(masks1, masks2)
+    return _ratio(shared, areas1[:, None] + areas2 - shared)
+
+
+def _areas(masks1: Array, masks2: Array) -> tuple[Floats, Floats, Floats]:
+    """Return the areas in pixels that masks1 [H, W, N] and masks2 [H, W, M] share [N, M], and their own [N], [M]."""
     flat1, flat2 = ((masks > 0.5).reshape(-1, masks.shape[-1]).astype(np.float32) for masks in (masks1, masks2))
-    shared = (flat1.T @ flat2).astype(np.float64)
-    total = flat1.sum(axis=0, dtype=np.float64)[:, None] + flat2.sum(axis=0, dtype=np.float64)[None] - shared
-    return _ratio(shared, total)
+    # sums of ones are exact in float32 up to 2^24 pixels, and products of matrices are fast
+    return (
+        (flat1.T @ flat2).astype(np.float64),
+        flat1.sum(axis=0, dtype=np.float64),
+        flat2.sum(axis=0, dtype=np.float64),
+    )
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.zeros(np.shape(part)), where=np.asarray(whole) > 0)
 
 
-def trim_zeros(x: NDArray[Any]) -> NDArray[Any]:
+def trim_zeros(x: Array) -> Array:
     """Return the rows of x [N, M] that aren't all zeros: padding taken off."""
     return x[np.any(x != 0, axis=1)]
 
 
 def compute_matches(
-    gt_boxes: NDArray[Any],
-    gt_class_ids: NDArray[Any],
-    gt_masks: NDArray[Any],
-    pred_boxes: NDArray[Any],
-    pred_class_ids: NDArray[Any],
-    pred_scores: NDArray[Any],
-    pred_masks: NDArray[Any],
-    iou_threshold: float = 0.5,
-    score_threshold: float = _SCORE_FLOOR,
-) -> tuple[Floats, Floats, Floats]:
+    gt_boxes: Array, gt_class_ids: Array, gt_masks: Array, pred_boxes: Array, pred_class_ids: Array, pred_scores: Array,
+    pred_masks: Array, iou_threshold: float = 0.5, score_threshold: float = _SCORE_FLOOR,
+) -> tuple[Floats, Floats, Floats]:  # fmt: skip
     """Match detections with instances of the same class by the overlap of their masks, best score first.
 
     Args:
@@ -89,29 +92,20 @@ def compute_matches(
     return gt_match, pred_match[kept], overlaps[kept][:, real]
 
 
-def _in_crowd(
-    masks: NDArray[Any], classes: NDArray[Any], gt_masks: NDArray[Any], gt_classes: NDArray[Any], threshold: float
-) -> NDArray[np.bool_]:
+def _in_crowd(masks: Array, classes: Array, gt_masks: Array, gt_classes: Array, threshold: float) -> NDArray[np.bool_]:
     """Return [P]: whether `threshold` of the area of a detection lies in a crowd of its class."""
     crowds = np.flatnonzero(gt_classes < 0)
     if not len(crowds) or not len(classes):
         return np.zeros(len(classes), bool)
-    flat = (masks > 0.5).reshape(-1, masks.shape[-1]).astype(np.float32)
-    of_crowds = (gt_masks[..., crowds] > 0.5).reshape(-1, len(crowds)).astype(np.float32)
-    share = _ratio((flat.T @ of_crowds).astype(np.float64), np.repeat(flat.sum(axis=0)[:, None], len(crowds), axis=1))
+    shared, areas, _ = _areas(masks, gt_masks[..., crowds])
+    share = _ratio(shared, np.broadcast_to(areas[:, None], shared.shape))
     return np.asarray(((share >= threshold) & (-gt_classes[crowds] == classes[:, None])).any(axis=1))
 
 
 def compute_ap(
-    gt_boxes: NDArray[Any],
-    gt_class_ids: NDArray[Any],
-    gt_masks: NDArray[Any],
-    pred_boxes: NDArray[Any],
-    pred_class_ids: NDArray[Any],
-    pred_scores: NDArray[Any],
-    pred_masks: NDArray[Any],
-    iou_threshold: float = 0.5,
-) -> tuple[float, Floats, Floats, Floats]:
+    gt_boxes: Array, gt_class_ids: Array, gt_masks: Array, pred_boxes: Array, pred_class_ids: Array, pred_scores: Array,
+    pred_masks: Array, iou_threshold: float = 0.5,
+) -> tuple[float, Floats, Floats, Floats]:  # fmt: skip
     """Return the average precision of one image's detections at one overlap, all classes in one list.
 
     Returns:
@@ -132,16 +126,9 @@ def compute_ap(
 
 
 def compute_ap_range(
-    gt_box: NDArray[Any],
-    gt_class_id: NDArray[Any],
-    gt_mask: NDArray[Any],
-    pred_box: NDArray[Any],
-    pred_class_id: NDArray[Any],
-    pred_score: NDArray[Any],
-    pred_mask: NDArray[Any],
-    iou_thresholds: Sequence[float] | None = None,
-    verbose: int = 1,
-) -> float:
+    gt_box: Array, gt_class_id: Array, gt_mask: Array, pred_box: Array, pred_class_id: Array, pred_score: Array,
+    pred_mask: Array, iou_thresholds: Sequence[float] | None = None, verbose: int = 1,
+) -> float:  # fmt: skip
     """Return the mean of `compute_ap` over overlaps 0.5, 0.55 … 0.95, or those given; prints each with `verbose`."""
     thresholds = iou_thresholds if iou_thresholds is not None and len(iou_thresholds) else COCO_THRESHOLDS
     averages = []
@@ -157,7 +144,7 @@ def compute_ap_range(
     return float(np.mean(averages))
 
 
-def compute_recall(pred_boxes: NDArray[Any], gt_boxes: NDArray[Any], iou: float) -> tuple[float, NDArray[np.int64]]:
+def compute_recall(pred_boxes: Array, gt_boxes: Array, iou: float) -> tuple[float, NDArray[np.int64]]:
     """Return the share of gt_boxes [G, 4] that some of pred_boxes [P, 4] overlap by `iou`, and the numbers of those.
 
     Without boxes to find, the recall is 0.

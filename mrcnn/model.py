@@ -14,28 +14,24 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from mrcnn import anchors, detections, imagenet, network, weights
+from mrcnn import anchors, imagenet, network, old_names, strategy, weights
 from mrcnn.anchors import compute_backbone_shapes
 from mrcnn.config import Config
+from mrcnn.data_generator import build_detection_targets, data_generator, generate_random_rois
+from mrcnn.detections import ImageDetections, unmold, unmold_in_window
 from mrcnn.image_meta import compose_image_meta, mold_image, parse_image_meta, unmold_image
-from mrcnn.input_pipeline import load_image_gt
+from mrcnn.inspection import Inspection, log
 from mrcnn.masks import unmold_masks
 from mrcnn.resizing import resize_for
 from mrcnn.rle import encode_masks
 from mrcnn.rpn_targets import build_rpn_targets
 from mrcnn.run_folders import checkpoint_of, last_checkpoint, new_run_folder
+from mrcnn.samples import load_image_gt
 
 __all__ = [
-    "MaskRCNN",
-    "build_rpn_targets",
-    "compose_image_meta",
-    "compute_backbone_shapes",
-    "load_image_gt",
-    "log",
-    "mold_image",
-    "parse_image_meta",
-    "unmold_image",
-]
+    "MaskRCNN", "build_detection_targets", "build_rpn_targets", "compose_image_meta", "compute_backbone_shapes",
+    "data_generator", "generate_random_rois", "load_image_gt", "log", "mold_image", "parse_image_meta", "unmold_image",
+]  # fmt: skip
 
 logger = logging.getLogger(__name__)
 
@@ -43,17 +39,11 @@ MODES = ("training", "inference")
 MASK_FORMS = ("arrays", "rle")
 
 
-def log(text: str, array: NDArray[Any] | None = None) -> None:
-    """Print text, and of an array its shape, dtype, least and largest value."""
-    if array is not None:
-        extent = (
-            f"min: {array.min():10.5f}  max: {array.max():10.5f}" if array.size else "min:            max:           "
-        )
-        text = f"{text:25}  shape: {array.shape!s:20}  {extent}  {array.dtype}"
-    print(text)
+def __getattr__(name: str) -> Any:
+    return old_names.found(__name__, name)
 
 
-class MaskRCNN:
+class MaskRCNN(Inspection):
     """Mask R-CNN for training or for inference; the network itself is `keras_model`."""
 
     def __init__(self, mode: str, config: Config, model_dir: str | Path):
@@ -78,8 +68,11 @@ class MaskRCNN:
         self._run: Any = None
 
     def build(self, mode: str, config: Config) -> keras.Model:
-        """The network for a mode, with fresh weights."""
-        return network.training_network(config) if mode == "training" else network.inference_network(config)
+        """The network for a mode, with fresh weights; one for training is built for GPU_COUNT devices."""
+        if mode == "inference":
+            return network.inference_network(config)
+        with strategy.scope(config):
+            return network.training_network(config)
 
     # Weights
 
@@ -129,11 +122,15 @@ class MaskRCNN:
 
     # Training
 
-    def train(self, train_dataset, val_dataset, learning_rate, epochs, layers, *args, **kwargs):
+    def train(
+        self, train_dataset, val_dataset, learning_rate, epochs, layers,
+        augmentation=None, custom_callbacks=None, no_augmentation_sources=None, **ours,
+    ):  # fmt: skip
         """Train to epoch `epochs`; see `mrcnn.training.train`, which it calls, for all arguments."""
         from mrcnn.training import train
 
-        return train(self, train_dataset, val_dataset, learning_rate, epochs, layers, *args, **kwargs)
+        arguments = (learning_rate, epochs, layers, augmentation, custom_callbacks, no_augmentation_sources)
+        return train(self, train_dataset, val_dataset, *arguments, **ours)
 
     def compile(self, learning_rate: float, momentum: float) -> None:
         """Make the network ready for its own `fit` with momentum SGD, as the original's `train` did."""
@@ -142,14 +139,14 @@ class MaskRCNN:
         )
         self.keras_model.compile(optimizer=optimizer, jit_compile=False)
 
-    def set_trainable(self, layer_regex: str, keras_model: Any = None, indent: int = 0, verbose: int = 0) -> None:
+    def set_trainable(self, layer_regex: str, keras_model: Any = None, indent: int = 0, verbose: int = 1) -> None:
         """Train the layers whose whole name matches; those of `rpn_model` by their own names.
 
         Args:
             layer_regex: a regular expression over layer names.
             keras_model: other than the whole network.
             indent: of the printed names.
-            verbose: print the names above 0.
+            verbose: above 0 the names are printed.
 
         Raises:
             ValueError: no layer with weights matches.
@@ -240,18 +237,22 @@ class MaskRCNN:
         molded = np.stack([mold_image(resized, self.config) for resized, _ in placed])
         return molded, np.stack(metas), np.stack([frame.window for _, frame in placed])
 
-    def unmold_detections(self, detections_, mrcnn_mask, original_image_shape, image_shape, window):
+    def unmold_detections(self, detections, mrcnn_mask, original_image_shape, image_shape, window):
         """Boxes [N, 4], class ids [N], scores [N], masks [H, W, N] of one image, in pixels of the original image.
 
         The arguments are one row of the network's detections [D, 6] and masks [D, h, w, C], the shapes before and after
         resizing, and the window (y1, x1, y2, x2) in pixels.
         """
-        found = detections.unmold_in_window(detections_, mrcnn_mask, original_image_shape, image_shape, window)
+        found = unmold_in_window(detections, mrcnn_mask, original_image_shape, image_shape, window)
         full = unmold_masks(found.masks, found.rois, tuple(original_image_shape))
         return found.rois, found.class_ids, found.scores, full
 
     def get_anchors(self, image_shape: Sequence[int]) -> NDArray[np.float32]:
-        """Anchors [A, 4] float32 (y1, x1, y2, x2) as fractions of images of shape (height, width, …)."""
+        """Anchors [A, 4] float32 (y1, x1, y2, x2) as fractions of images of shape (height, width, …).
+
+        `anchors` is then the same in pixels, float64.
+        """
+        self.anchors = anchors.image_anchors(self.config, image_shape)
         return anchors.normalised_anchors(self.config, image_shape)
 
     def _meta(self, image, resized, frame) -> NDArray[np.float64]:
@@ -268,7 +269,7 @@ class MaskRCNN:
 
     def _found(
         self, images: NDArray[Any], metas: NDArray[Any], places: NDArray[Any] | None = None
-    ) -> list[detections.ImageDetections]:
+    ) -> list[ImageDetections]:
         """Detections in images with `metas`, in the pixels that `places` (other meta rows; else metas) speak of."""
         if self._run is None:
             self._run = _detection_function(self.keras_model)
@@ -276,7 +277,7 @@ class MaskRCNN:
         boxes = np.broadcast_to(anchors_, (len(images), *anchors_.shape))
         rows, masks = self._run(images, metas.astype(np.float32), boxes)
         found = zip(rows.numpy(), masks.numpy(), metas if places is None else places, strict=True)
-        return [detections.unmold(row, mask, meta) for row, mask, meta in found]
+        return [unmold(row, mask, meta) for row, mask, meta in found]
 
 
 def _detection_function(model: keras.Model) -> Any:
@@ -301,7 +302,7 @@ def _batches(shapes: list[tuple[int, ...]], size: int) -> list[list[int]]:
     return [group[i : i + size] for group in by_shape.values() for i in range(0, len(group), size)]
 
 
-def _result(found: detections.ImageDetections, shape: tuple[int, ...], masks: str) -> dict[str, Any]:
+def _result(found: ImageDetections, shape: tuple[int, ...], masks: str) -> dict[str, Any]:
     result: dict[str, Any] = {"rois": found.rois, "class_ids": found.class_ids, "scores": found.scores}
     if masks == "rle":
         return result | {"rles": encode_masks(found.masks, found.rois, shape)}

@@ -3,6 +3,8 @@
 Choosing regions is in proposals and targets.
 """
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 
@@ -10,6 +12,9 @@ from mrcnn.config import Config
 
 FINEST, COARSEST = 2, 5
 SAMPLES_A_CELL = 2
+
+Sample = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int], tf.Tensor]
+"""Features [B, H, W, C], regions [R, 4] in fractions, their images [R] and a size to crops [R, size, size, C]."""
 
 
 class PyramidPooling(keras.layers.Layer):
@@ -19,7 +24,9 @@ class PyramidPooling(keras.layers.Layer):
         """Pool `size` × `size` cells a region."""
         super().__init__(dtype="float32", trainable=False, autocast=False, **kwargs)
         self._size, self._canonical = size, config.ROI_CANONICAL_SIZE
-        self._crop = crop_and_resize if config.ROI_POOLING == "crop_and_resize" else roi_align
+        self._aligned = config.ROI_POOLING == "roi_align"
+        self.sample = crop_and_resize
+        """How crops are sampled; export replaces it where TensorFlow's operation does not exist."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """Features [R, size, size, C] of regions [R, 4] in fractions, each of the image that `images` [R] int32 names.
@@ -32,11 +39,15 @@ class PyramidPooling(keras.layers.Layer):
         pooled, order = [], []
         for level, features in enumerate(pyramid, start=FINEST):
             chosen = tf.where(levels == level)[:, 0]
-            crops = self._crop(features, tf.gather(regions, chosen), tf.gather(images, chosen), self._size)
-            pooled.append(crops)
+            pooled.append(self._crops(features, tf.gather(regions, chosen), tf.gather(images, chosen)))
             order.append(chosen)
         back = tf.argsort(tf.concat(order, axis=0))
         return tf.gather(tf.concat(pooled, axis=0), back)
+
+    def _crops(self, features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+        if self._aligned:
+            return roi_align(features, regions, images, self._size, self.sample)
+        return self.sample(features, regions, images, self._size)
 
     def compute_output_shape(self, input_shape):
         """[R, size, size, C]."""
@@ -60,7 +71,9 @@ def crop_and_resize(features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor, 
     return tf.image.crop_and_resize(tf.cast(features, tf.float32), regions, images, (size, size))
 
 
-def roi_align(features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor, size: int) -> tf.Tensor:
+def roi_align(
+    features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor, size: int, sample: Sample = crop_and_resize
+) -> tf.Tensor:
     """Crops [R, size, size, C] float32, each cell the mean of 2 × 2 bilinear samples (He et al. 2017, section 3).
 
     Regions count from the first pixel's centre to the last one's, so samples lie at quarters of each cell.
@@ -68,7 +81,7 @@ def roi_align(features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor, size: 
     fine = size * SAMPLES_A_CELL
     inset = (regions[:, 2:] - regions[:, :2]) / (2.0 * fine)
     inner = tf.concat([regions[:, :2] + inset, regions[:, 2:] - inset], axis=1)
-    return tf.nn.avg_pool2d(crop_and_resize(features, inner, images, fine), SAMPLES_A_CELL, SAMPLES_A_CELL, "VALID")
+    return tf.nn.avg_pool2d(sample(features, inner, images, fine), SAMPLES_A_CELL, SAMPLES_A_CELL, "VALID")
 
 
 class FlatRegions(keras.layers.Layer):
@@ -102,7 +115,8 @@ class ChosenRegions(keras.layers.Layer):
         regions, counts = inputs
         where = tf.where(counts > 0)
         found = tf.shape(where)[0]
-        filling = tf.where(found == 0, self.STEP, -found % self.STEP)
+        # division of positive numbers only: ONNX rounds that of negative ones elsewhere
+        filling = tf.maximum((found + self.STEP - 1) // self.STEP, 1) * self.STEP - found
         real = tf.concat([tf.ones(found), tf.zeros(filling)], axis=0)
         where = tf.concat([where, tf.zeros((filling, 2), tf.int64)], axis=0)
         return tf.gather_nd(regions, where), tf.cast(where[:, 0], tf.int32), where, real

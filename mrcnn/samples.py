@@ -103,7 +103,8 @@ def load_sample(
     full, class_ids = _placed_masks(stored, frame)
     if foreign:
         image, full = apply_augmenter(augmentation, image, full, int(rng.integers(2**31)))
-    return Sample(image, meta, *_instances_of_masks(full, class_ids, config))
+    mini = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else None
+    return Sample(image, meta, *_instances_of_masks(full, class_ids, mini))
 
 
 def _meta(stored: StoredImage, config: Any, frame: Frame) -> NDArray[np.float64]:
@@ -201,14 +202,16 @@ def _check_mask(stored: StoredImage, mask: NDArray[Any], class_ids: Any) -> None
 
 
 def _instances_of_masks(
-    full: NDArray[np.bool_], class_ids: NDArray[np.int32], config: Any
+    full: NDArray[np.bool_], class_ids: NDArray[np.int32], mini_shape: tuple[int, ...] | None
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
-    """Return class ids [N], boxes [N, 4] and masks of those of the masks [H, W, M] that aren't empty."""
+    """Return class ids [N], boxes [N, 4] and masks of those of the masks [H, W, M] that aren't empty.
+
+    Masks are [H, W, N], or within their boxes with `mini_shape` (h, w): [h, w, N].
+    """
     boxes = masks.extract_bboxes(full)
     kept = np.flatnonzero(boxes[:, 2] > boxes[:, 0])
     boxes, full = boxes[kept], full[:, :, kept]
-    mini = masks.minimize_mask(boxes, full, config.MINI_MASK_SHAPE) if config.USE_MINI_MASK else full
-    return class_ids[kept], boxes, mini
+    return class_ids[kept], boxes, full if mini_shape is None else masks.minimize_mask(boxes, full, mini_shape)
 
 
 def load_image_gt(
@@ -247,8 +250,5 @@ def load_image_gt(
     full, class_ids = _placed_masks(stored, frame)
     if augmentation is not None and not isinstance(augmentation, Augmentation):
         image, full = apply_augmenter(augmentation, image, full)
-    boxes = masks.extract_bboxes(full)
-    kept = np.flatnonzero(boxes[:, 2] > boxes[:, 0])
-    boxes, full = boxes[kept], full[:, :, kept]
-    mask = masks.minimize_mask(boxes, full, config.MINI_MASK_SHAPE) if use_mini_mask else full
-    return image, _meta(stored, config, frame), class_ids[kept], boxes, mask
+    instances = _instances_of_masks(full, class_ids, config.MINI_MASK_SHAPE if use_mini_mask else None)
+    return image, _meta(stored, config, frame), *instances

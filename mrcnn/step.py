@@ -67,6 +67,16 @@ class TrainingNetwork(Network):
         parts = self.losses_of(batch_inputs(data), training=False)
         return self._report(tf.add_n(list(parts.values())), parts)
 
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Make `fit` and `evaluate` work under a distribution strategy; takes nothing from the iterator.
+
+        Keras' own takes a first batch, which is then not trained on, and its mean over the replicas, which booleans
+        don't have, to learn shapes that this network knows. What remains to be made are the optimizer's variables.
+        """
+        if getattr(self, "optimizer", None) is not None:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
     def losses_of(self, inputs: Sequence[tf.Tensor], training: bool) -> dict[str, tf.Tensor]:
         """The weighted losses by name, and l2_loss, of a batch: float32 scalars, each checked to be finite.
 

@@ -35,23 +35,12 @@ LAYERS = {
 
 
 def train(  # noqa: PLR0913  (the original's signature, and ours behind it)
-    mask_rcnn: Any,
-    train_dataset: "Dataset",
-    val_dataset: "Dataset | None",
-    learning_rate: float | Schedule,
-    epochs: int,
-    layers: str,
-    augmentation: Any = None,
-    custom_callbacks: Sequence[Any] | None = None,
-    no_augmentation_sources: list[str] | None = None,
-    *,
-    resume: bool | Path | str = False,
-    on_step: OnStep | None = None,
-    early_stopping: int | None = None,
-    keep: str = "all",
-    validate_every: int = 1,
+    mask_rcnn: Any, train_dataset: "Dataset", val_dataset: "Dataset | None", learning_rate: float | Schedule,
+    epochs: int, layers: str, augmentation: Any = None, custom_callbacks: Sequence[Any] | None = None,
+    no_augmentation_sources: list[str] | None = None, *, resume: bool | Path | str = False,
+    on_step: OnStep | None = None, early_stopping: int | None = None, keep: str = "all", validate_every: int = 1,
     validation_steps: int | None = None,
-) -> TrainingResult:
+) -> TrainingResult:  # fmt: skip
     """Train a `mrcnn.model.MaskRCNN` of mode "training".
 
     Args:
@@ -60,9 +49,8 @@ def train(  # noqa: PLR0913  (the original's signature, and ours behind it)
         val_dataset: prepared, or None: no validation.
         learning_rate: the rate (LEARNING_RATE_SCHEDULE and WARMUP_STEPS say how it changes over the steps of this
             call), or a schedule of your own, over steps counted from the first epoch's first.
-        epochs: the number of the epoch to end with, as in the original: all epochs of this model together, those before
-            this call or before its weights were written included. Where that epoch was reached before, nothing is done,
-            and a warning says so.
+        epochs: number of the epoch to end with, all epochs of this model counted, those before its weights were written
+            too. Where it was reached before, nothing is done, and a warning says so.
         layers: heads, 3+, 4+, 5+, all, or a regular expression over layer names.
         augmentation: None, a `mrcnn.augmentation.Augmentation`, or an augmenter of imgaug's kind.
         custom_callbacks: Keras callbacks.
@@ -80,27 +68,40 @@ def train(  # noqa: PLR0913  (the original's signature, and ours behind it)
         TrainingInterrupted: a KeyboardInterrupt, once the state is on disk after Ctrl-C or SIGTERM.
         ValueError: the mode, `layers`, `keep` or a dataset is wrong; the state belongs to another configuration.
     """
+    _check(mask_rcnn, keep)
+    options = Options(epochs, layers, keep, early_stopping, max(1, validate_every), on_step, validation_steps)
+    batches = BatchLoader(
+        train_dataset, mask_rcnn.config, True, augmentation, no_augmentation_sources=no_augmentation_sources
+    )
+    return _train(mask_rcnn, options, learning_rate, batches, val_dataset, resume, list(custom_callbacks or ()))
+
+
+def _check(mask_rcnn: Any, keep: str) -> None:
     if mask_rcnn.mode != "training":
         raise ValueError(f"a model of mode {mask_rcnn.mode!r} can't be trained: create it with mode='training'")
     if keep not in ("all", "best", "last"):
         raise ValueError(f"keep={keep!r} is not one of all, best, last")
+
+
+def _train(
+    mask_rcnn: Any,
+    options: Options,
+    learning_rate: float | Schedule,
+    batches: BatchLoader,
+    val_dataset: "Dataset | None",
+    resume: bool | Path | str,
+    callbacks: list[Any],
+) -> TrainingResult:
+    """Go on from the state that is found, or begin; do nothing where the last epoch was reached before."""
     config = mask_rcnn.config
-    options = Options(epochs, layers, keep, early_stopping, max(1, validate_every), on_step)
     state = _found_state(mask_rcnn, resume)
     first_epoch = state.epoch if state else mask_rcnn.epoch
-    if first_epoch >= epochs:
-        return _nothing_to_do(mask_rcnn, epochs, first_epoch, state)
+    if first_epoch >= options.epochs:
+        return _nothing_to_do(mask_rcnn, options.epochs, first_epoch, state)
     begun = _begin(mask_rcnn, state, options, learning_rate)
-    loop = Loop(
-        mask_rcnn,
-        options,
-        _schedule(config, learning_rate, begun, epochs),
-        BatchLoader(train_dataset, config, True, augmentation, no_augmentation_sources=no_augmentation_sources),
-        _validation_loader(val_dataset, config),
-        validation_steps,
-        begun,
-    )
-    return loop.run(list(custom_callbacks or ()))
+    schedule = _schedule(config, learning_rate, begun, options.epochs)
+    loop = Loop(mask_rcnn, options, schedule, batches, _validation_loader(val_dataset, config), begun)
+    return loop.run(callbacks)
 
 
 def layers_regex(layers: str) -> str:
@@ -136,7 +137,7 @@ def _nothing_to_do(mask_rcnn: Any, epochs: int, reached: int, state: TrainingSta
         "epoch to end with, not how many more; ask for a larger one"
     )
     if state is None:
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, stacklevel=5)  # at the caller of MaskRCNN.train
     log.warning("%s", message)
     folder = Path(mask_rcnn.log_dir)
     mask_rcnn.epoch = max(mask_rcnn.epoch, min(reached, epochs))
@@ -160,7 +161,7 @@ def _begin(
     if config.DETERMINISTIC:
         tf.config.experimental.enable_op_determinism()
         tf.random.set_seed(config.SEED)
-    mask_rcnn.set_trainable(layers_regex(options.layers))
+    mask_rcnn.set_trainable(layers_regex(options.layers), verbose=0)
     with model.distribute_strategy.scope():
         rate = learning_rate.peak if isinstance(learning_rate, Schedule) else learning_rate
         model.compile(optimizer=build_optimizer(config, rate), jit_compile=False)

@@ -58,6 +58,7 @@ class Options:
     early_stopping: int | None
     validate_every: int
     on_step: OnStep | None
+    validation_steps: int | None
 
 
 def run_name(mask_rcnn: Any) -> str:
@@ -80,13 +81,12 @@ class Loop:
         schedule: Schedule,
         training: BatchLoader,
         validation: BatchLoader | None,
-        validation_steps: int | None,
         state: TrainingState,
     ) -> None:
         self.mask_rcnn, self.options, self.schedule, self.state = mask_rcnn, options, schedule, state
         self.model, self.config = mask_rcnn.keras_model, mask_rcnn.config
         self.training, self.validation, self.name = training, validation, run_name(mask_rcnn)
-        self.validation_steps = _validation_steps(validation, self.config, validation_steps)
+        self.validation_steps = _validation_steps(validation, self.config, options.validation_steps)
         self.folder = Path(mask_rcnn.log_dir)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.stop = StopRequest()

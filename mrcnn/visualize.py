@@ -21,16 +21,18 @@ from mrcnn.plots import display_table, display_weight_stats, plot_overlaps, plot
 
 __all__ = [
     "apply_mask", "display_differences", "display_images", "display_instances", "display_table", "display_top_masks",
-    "display_weight_stats", "draw_boxes", "draw_rois", "plot_overlaps", "plot_precision_recall", "random_colors",
+    "display_weight_stats", "draw_box", "draw_boxes",
+    "draw_rois", "plot_overlaps", "plot_precision_recall", "random_colors",
 ]  # fmt: skip
 
+Array = NDArray[Any]
 Colour = tuple[float, float, float]
 TRANSPARENT = "none"
 _NEUTRAL: Colour = (0.5, 0.5, 0.5)
 
 
 def display_images(
-    images: Sequence[NDArray[Any]],
+    images: Sequence[Array],
     titles: Sequence[str] | None = None,
     cols: int = 4,
     cmap: Any = None,
@@ -56,7 +58,7 @@ def random_colors(N: int, bright: bool = True) -> list[Colour]:  # noqa: N803  (
     return colours
 
 
-def apply_mask(image: NDArray[Any], mask: NDArray[Any], color: Colour, alpha: float = 0.5) -> NDArray[Any]:
+def apply_mask(image: Array, mask: Array, color: Colour, alpha: float = 0.5) -> Array:
     """Mix `color` into `image` [H, W, 3] (0 … 255) where `mask` [H, W] is 1; changes `image` and returns it."""
     inside = np.asarray(mask) == 1
     image[inside] = image[inside] * (1 - alpha) + alpha * 255 * np.asarray(color)
@@ -64,21 +66,11 @@ def apply_mask(image: NDArray[Any], mask: NDArray[Any], color: Colour, alpha: fl
 
 
 def display_instances(  # noqa: PLR0917, PLR0913  (the original's signature)
-    image: NDArray[Any],
-    boxes: NDArray[Any],
-    masks: NDArray[Any],
-    class_ids: NDArray[Any],
-    class_names: Sequence[str],
-    scores: NDArray[Any] | None = None,
-    title: str = "",
-    figsize: tuple[float, float] = (16, 16),
-    ax: Axes | None = None,
-    show_mask: bool = True,
-    show_bbox: bool = True,
-    colors: Sequence[Colour] | None = None,
-    captions: Sequence[str] | None = None,
-) -> None:
-    """Draw instances on an image.
+    image: Array, boxes: Array, masks: Array, class_ids: Array, class_names: Sequence[str], scores: Array | None = None,
+    title: str = "", figsize: tuple[float, float] = (16, 16), ax: Axes | None = None, show_mask: bool = True,
+    show_bbox: bool = True, colors: Sequence[Colour] | None = None, captions: Sequence[str] | None = None,
+) -> None:  # fmt: skip
+    """Draw instances on an image, a colour and a caption (class and score) each.
 
     Args:
         image: [H, W, 3].
@@ -95,31 +87,32 @@ def display_instances(  # noqa: PLR0917, PLR0913  (the original's signature)
         colors: one for each instance.
         captions: one for each instance, in place of class and score.
     """
-    count = len(boxes)
-    if not count:
-        print("\n*** No instances to display *** \n")
-    if not count == masks.shape[-1] == len(class_ids):
-        raise ValueError(f"{count} boxes, {masks.shape[-1]} masks and {len(class_ids)} class ids don't belong together")
-    own = ax is None
+    _check_counts(boxes, masks, class_ids)
     axes = _axes(image, title, figsize, ax)
     painted = image.astype(np.uint32).copy()
-    for number, colour in enumerate(colors or random_colors(count)):
+    for number, colour in enumerate(colors or random_colors(len(boxes))):
         if not np.any(boxes[number]):
             continue
-        y1, x1, _, _ = boxes[number]
         if show_bbox:
             _add_box(axes, boxes[number], colour, "dashed")
         caption = captions[number] if captions is not None else _caption(class_ids, class_names, scores, number)
-        axes.text(x1, y1 + 8, caption, color="w", size=11, backgroundcolor=TRANSPARENT)
+        _add_caption(axes, boxes[number], caption)
         if show_mask:
             painted = apply_mask(painted, masks[:, :, number], colour)
         _add_outline(axes, masks[:, :, number], colour)
     axes.imshow(painted.astype(np.uint8))
-    if own:
-        plt.show()
+    _show(own=ax is None)
 
 
-def _axes(image: NDArray[Any], title: str, figsize: tuple[float, float], ax: Axes | None) -> Axes:
+def _check_counts(boxes: Array, masks: Array, class_ids: Array) -> None:
+    if not len(boxes):
+        print("\n*** No instances to display *** \n")
+    if not len(boxes) == masks.shape[-1] == len(class_ids):
+        counts = f"{len(boxes)} boxes, {masks.shape[-1]} masks and {len(class_ids)} class ids"
+        raise ValueError(f"{counts} don't belong together")
+
+
+def _axes(image: Array, title: str, figsize: tuple[float, float], ax: Axes | None) -> Axes:
     """Return axes that show the whole image and a margin around it."""
     axes = ax if ax is not None else plt.subplots(1, figsize=figsize)[1]
     height, width = image.shape[:2]
@@ -139,7 +132,17 @@ def _add_box(axes: Axes, box: Any, colour: Any, style: str = "solid", alpha: flo
     )
 
 
-def _add_outline(axes: Axes, mask: NDArray[Any], colour: Any) -> None:
+def _add_caption(axes: Axes, box: Any, caption: str) -> None:
+    axes.text(box[1], box[0] + 8, caption, color="w", size=11, backgroundcolor=TRANSPARENT)
+
+
+def _show(own: bool) -> None:
+    """Show the figure where it is our own."""
+    if own:
+        plt.show()
+
+
+def _add_outline(axes: Axes, mask: Array, colour: Any) -> None:
     """Draw the outlines of a mask [H, W], also where it touches the border of the image."""
     import cv2
 
@@ -154,22 +157,10 @@ def _caption(class_ids: Any, class_names: Sequence[str], scores: Any, number: in
 
 
 def display_differences(  # noqa: PLR0917, PLR0913  (the original's signature)
-    image: NDArray[Any],
-    gt_box: NDArray[Any],
-    gt_class_id: NDArray[Any],
-    gt_mask: NDArray[Any],
-    pred_box: NDArray[Any],
-    pred_class_id: NDArray[Any],
-    pred_score: NDArray[Any],
-    pred_mask: NDArray[Any],
-    class_names: Sequence[str],
-    title: str = "",
-    ax: Axes | None = None,
-    show_mask: bool = True,
-    show_box: bool = True,
-    iou_threshold: float = 0.5,
-    score_threshold: float = 0.5,
-) -> None:
+    image: Array, gt_box: Array, gt_class_id: Array, gt_mask: Array, pred_box: Array, pred_class_id: Array,
+    pred_score: Array, pred_mask: Array, class_names: Sequence[str], title: str = "", ax: Axes | None = None,
+    show_mask: bool = True, show_box: bool = True, iou_threshold: float = 0.5, score_threshold: float = 0.5,
+) -> None:  # fmt: skip
     """Draw the instances of an image (green) and the detections (red), captions "score / overlap" on detections."""
     order = np.argsort(-np.asarray(pred_score), kind="stable")
     _, matched, overlaps = compute_matches(
@@ -198,14 +189,9 @@ def display_differences(  # noqa: PLR0917, PLR0913  (the original's signature)
 
 
 def draw_rois(
-    image: NDArray[Any],
-    rois: NDArray[Any],
-    refined_rois: NDArray[Any],
-    mask: NDArray[Any],
-    class_ids: NDArray[Any],
-    class_names: Sequence[str],
+    image: Array, rois: Array, refined_rois: Array, mask: Array, class_ids: Array, class_names: Sequence[str],
     limit: int = 10,
-) -> None:
+) -> None:  # fmt: skip
     """Draw `limit` of the regions of interest, chosen at random: dashed, and solid where refined; masks [R, h, w]."""
     painted = image.copy()
     axes = _axes(image, "", (12, 12), None)
@@ -219,15 +205,26 @@ def draw_rois(
         y1, x1, y2, x2 = refined_rois[number]
         _add_box(axes, refined_rois[number], colour)
         axes.plot([rois[number][1], x1], [rois[number][0], y1], color=colour)
-        axes.text(x1, y1 + 8, class_names[class_ids[number]], color="w", size=11, backgroundcolor=TRANSPARENT)
+        _add_caption(axes, refined_rois[number], class_names[class_ids[number]])
         painted = apply_mask(painted, unmold_mask(mask[number], (y1, x1, y2, x2), image.shape), colour)
     axes.imshow(painted)
     plt.show()
 
 
-def display_top_masks(
-    image: NDArray[Any], mask: NDArray[Any], class_ids: NDArray[Any], class_names: Sequence[str], limit: int = 4
-) -> None:
+def draw_box(image: Array, box: Any, color: Any) -> Array:
+    """Draw the borders, two pixels wide, of a box (y1, x1, y2, x2) into `image` [H, W, 3]; changes it and returns it.
+
+    `color` is three values of the image's own range.
+    """
+    y1, x1, y2, x2 = box
+    for y in (y1, y2):
+        image[y : y + 2, x1:x2] = color
+    for x in (x1, x2):
+        image[y1:y2, x : x + 2] = color
+    return image
+
+
+def display_top_masks(image: Array, mask: Array, class_ids: Array, class_names: Sequence[str], limit: int = 4) -> None:
     """Show the image [H, W, C], and the masks [H, W, N] of the `limit` classes that cover most of it."""
     pictures, titles = [image], [f"H x W={image.shape[0]}x{image.shape[1]}"]
     present = [int(number) for number in np.unique(class_ids) if number > 0]
@@ -243,15 +240,10 @@ def display_top_masks(
 
 
 def draw_boxes(
-    image: NDArray[Any],
-    boxes: NDArray[Any] | None = None,
-    refined_boxes: NDArray[Any] | None = None,
-    masks: NDArray[Any] | None = None,
-    captions: Sequence[str] | None = None,
-    visibilities: Sequence[int] | None = None,
-    title: str = "",
+    image: Array, boxes: Array | None = None, refined_boxes: Array | None = None, masks: Array | None = None,
+    captions: Sequence[str] | None = None, visibilities: Sequence[int] | None = None, title: str = "",
     ax: Axes | None = None,
-) -> None:
+) -> None:  # fmt: skip
     """Draw boxes [N, 4], their refinements [N, 4] and masks [H, W, N], any of them.
 
     visibilities: for each, 0 dotted and grey, 1 as is, 2 bright (the default: 1).
@@ -259,7 +251,6 @@ def draw_boxes(
     reference = boxes if boxes is not None else refined_boxes
     if reference is None:
         raise ValueError("draw_boxes needs boxes or refined_boxes")
-    own = ax is None
     axes = _axes(image, title, (12, 12), ax)
     painted = image.astype(np.uint32).copy()
     for number, bright in enumerate(random_colors(max(1, len(reference)))[: len(reference)]):
@@ -281,8 +272,7 @@ def draw_boxes(
             painted = apply_mask(painted, masks[:, :, number], colour)
             _add_outline(axes, masks[:, :, number], colour)
     axes.imshow(painted.astype(np.uint8))
-    if own:
-        plt.show()
+    _show(own=ax is None)
 
 
 def _corner_line(box: Any, refined: Any) -> tuple[list[float], list[float]]:

@@ -4,22 +4,24 @@ Which of these images are kept, and in which split, is decided in `pipeline.labe
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
-import msgspec
+import numpy as np
 import pyarrow as pa
 
-from pipeline import readers, recipe
+from pipeline import block_fitting, readers, recipe
 from pipeline.errors import ArchiveError, LabelFileError, NotLabelsError
 from pipeline.geometry import polygon
 from pipeline.instance_store import InstanceStore, Stored
 from pipeline.instances import Instance, LabelledImage, Rejected
-from pipeline.label_matching import ImageNames, LabelFile
+from pipeline.label_block import Digest, ImageRows, LabelBlock, content_of, image_attributes, video_of
+from pipeline.label_matching import ImageNames, LabelFile, Match
 from pipeline.label_sources import LabelSource
 from pipeline.progress import Progress
 from pipeline.rejections import Rejections
@@ -33,10 +35,13 @@ TWICE_ALIKE = "image named twice with the same labels"
 OUTSIDE = "outside the image"
 TOO_SMALL = "smaller than least_area"
 
+WORTH_WORKERS = 64 << 20
+"""Bytes of JSON from which it takes longer to read them than to start processes that help."""
+
 log = logging.getLogger(__name__)
 
 
-@dataclass
+@dataclass(slots=True)
 class Frame:
     """What the labels say of one image of the index."""
 
@@ -49,8 +54,32 @@ class Frame:
     """JSON."""
     split: str | None
     """What the path of a label file says, the last one that says anything."""
-    content: int
-    """Hash of the labels, equal for equal labels."""
+    content: Digest
+
+
+class _Offer(NamedTuple):
+    """What a label file says of one image, however it was read."""
+
+    source: str
+    name: str
+    ids: Callable[[], list[str]]
+    """Gives the ids of its labels that were not rejected."""
+    rejected: Sequence[Rejected]
+    unwanted: int
+    video: str | None
+    attributes: str
+    content: Digest
+    keep: Callable[[int], Stored]
+    """Fits the instances to the image in this row of the index, and stores them."""
+
+
+class _Places(NamedTuple):
+    """Where the rows of a block have gone."""
+
+    batch: int
+    before: list[int]
+    """For each row, and for the end, how many rows before it were stored."""
+    left_out: dict[int, tuple[Instance, str]]
 
 
 class FrameCollector:
@@ -79,13 +108,13 @@ class FrameCollector:
         files = [(number, file) for number in reversed(range(len(sources))) for file in sources[number].files]
         with Progress("reading labels", unit="image") as progress, ExitStack() as stack:
             archives: dict[Path, ZipFile] = {}
+            workers = stack.enter_context(readers.BlockWorkers())
             for number, file in files:
                 if file.member is not None and file.path not in archives:
                     archives[file.path] = stack.enter_context(_opened(file.path))
                 try:
-                    for frame in readers.read(file.path, file.member, self._options, archives.get(file.path)):
-                        self._place(frame, file, number)
-                        progress.advance()
+                    for found in self._read(file, archives.get(file.path), workers):
+                        progress.advance(self._place_all(found, file, number))
                 except NotLabelsError as error:
                     self._set_aside(file, error)
 
@@ -96,47 +125,104 @@ class FrameCollector:
         log.warning("set aside: %s", error)
         self._rejections.add_file(str(file), NOT_LABELS, str(error))
 
-    def _place(self, frame: LabelledImage, file: LabelFile, number: int) -> None:
-        match = self._names.find(frame.name, file, frame.video)
+    def _read(
+        self, file: LabelFile, archive: ZipFile | None, workers: readers.BlockWorkers
+    ) -> Iterator[LabelBlock | LabelledImage]:
+        large = readers.size_of(file.path, file.member, archive) >= WORTH_WORKERS
+        return readers.read_blocks(file.path, file.member, self._options, archive, workers if large else None)
+
+    def _place_all(self, found: LabelBlock | LabelledImage, file: LabelFile, number: int) -> int:
+        """Give what was read to the images that it is of; return how many they are."""
+        if isinstance(found, LabelledImage):
+            self._place(self._offer(found), self._names.find(found.name, file, found.video), file, number)
+            return 1
+        matches = [self._names.find(image.name, file, image.video) for image in found.images]
+        places = self._store_block(found, matches)
+        for image, match in zip(found.images, matches, strict=True):
+            offer = self._offer_rows(found, image, places) if isinstance(image, ImageRows) else self._offer(image)
+            self._place(offer, match, file, number)
+        return len(found.images)
+
+    def _offer(self, image: LabelledImage) -> _Offer:
+        return _Offer(
+            source=image.source,
+            name=image.name,
+            ids=lambda: [each.id for each in image.instances],
+            rejected=image.rejected,
+            unwanted=image.unwanted,
+            video=video_of(image.video, image.attributes),
+            attributes=json_text(image_attributes(image.attributes)),
+            content=content_of(image),
+            keep=partial(self._keep, image),
+        )
+
+    def _offer_rows(self, block: LabelBlock, image: ImageRows, places: _Places) -> _Offer:
+        return _Offer(
+            source=block.source,
+            name=image.name,
+            ids=lambda: block.ids(image),
+            rejected=image.rejected,
+            unwanted=image.unwanted,
+            video=image.frame_of,
+            attributes=image.attributes,
+            content=image.content,
+            keep=partial(self._keep_rows, block, image, places),
+        )
+
+    def _place(self, offer: _Offer, match: Match, file: LabelFile, number: int) -> None:
         if match.row is None:
-            self._rejections.add_frame(frame, match.reason, lost=True)
+            self._set_aside_labels(offer, match.reason, lost=True)
             return
         there = self.frames.get(match.row)
         if there is None:
-            self.frames[match.row] = self._store_frame(frame, file, number, match.row)
+            self.frames[match.row] = self._frame(offer, file, number, match.row)
             return
         there.split = there.split or file.split
-        if there.source > number:
-            self._rejections.add_frame(frame, REPLACED, lost=False)
-        elif there.content == _content(frame):
-            self._rejections.add_frame(frame, TWICE_ALIKE, lost=False)
-        else:
-            self._rejections.add_frame(frame, TWICE, lost=True)
+        reason = TWICE_ALIKE if there.content == offer.content else TWICE
+        reason = REPLACED if there.source > number else reason
+        self._set_aside_labels(offer, reason, lost=reason == TWICE)
 
-    def _store_frame(self, frame: LabelledImage, file: LabelFile, number: int, row: int) -> Frame:
-        image = self._images[row]
-        for rejected in frame.rejected:
-            self._rejections.add(replace(rejected, image=image))
+    def _set_aside_labels(self, offer: _Offer, reason: str, lost: bool) -> None:
+        self._rejections.add_labels(offer.source, offer.name, offer.ids(), offer.rejected, reason, lost)
+
+    def _frame(self, offer: _Offer, file: LabelFile, number: int, row: int) -> Frame:
+        for rejected in offer.rejected:
+            self._rejections.add(replace(rejected, image=self._images[row]))
+        self.unwanted += offer.unwanted
+        stored = offer.keep(row)
+        return Frame(number, offer.source, stored, offer.video, offer.attributes, file.split, offer.content)
+
+    def _keep(self, image: LabelledImage, row: int) -> Stored:
         kept = []
-        for instance in frame.instances:
+        for instance in image.instances:
             fitted, reason = self._fit(instance, *self._sizes[row])
             if fitted is not None:
                 kept.append(fitted)
-                continue
-            label = json_text(
-                {"category": instance.source_category, "rings": [ring.tolist() for ring in instance.rings]}
-            )
-            self._rejections.add(Rejected(frame.source, image, instance.id, reason, label))
-        self.unwanted += frame.unwanted
-        return Frame(
-            source=number,
-            file=frame.source,
-            stored=self._store.add(kept, frame.source),
-            video=frame.video or _text(frame.attributes.get("video")),
-            attributes=json_text(image_attributes(frame)),
-            split=file.split,
-            content=_content(frame),
-        )
+            else:
+                self._leave_out(instance, reason, image.source, row)
+        return self._store.add(kept, image.source)
+
+    def _keep_rows(self, block: LabelBlock, image: ImageRows, places: _Places, row: int) -> Stored:
+        """Say where the rows of the image are, which were fitted and stored with the whole block."""
+        for place in range(image.start, image.start + image.count) if places.left_out else ():
+            if place in places.left_out:
+                self._leave_out(*places.left_out[place], block.source, row)
+        start = places.before[image.start]
+        return Stored(places.batch, start, places.before[image.start + image.count] - start)
+
+    def _leave_out(self, instance: Instance, reason: str, source: str, row: int) -> None:
+        label = json_text({"category": instance.source_category, "rings": [ring.tolist() for ring in instance.rings]})
+        self._rejections.add(Rejected(source, self._images[row], instance.id, reason, label))
+
+    def _store_block(self, block: LabelBlock, matches: Sequence[Match]) -> _Places:
+        """Fit the rows of a block to their images and store them; rows of images that aren't there go."""
+        images = zip(block.images, matches, strict=True)
+        counted = [(image.count, match.row) for image, match in images if isinstance(image, ImageRows)]
+        sizes = [(-1, -1) if row is None else self._sizes[row] for _, row in counted]
+        of_rows = np.repeat(np.array(sizes, np.int64).reshape(-1, 2), [count for count, _ in counted], axis=0)
+        fitted = block_fitting.fit(block.instances, of_rows, self._labels.least_area, self._fit)
+        before = np.searchsorted(fitted.kept, np.arange(len(of_rows) + 1)).tolist()
+        return _Places(self._store.add_batch(fitted.batch), before, fitted.left_out)
 
     def _fit(self, instance: Instance, width: int, height: int) -> tuple[Instance | None, str]:
         """Return the part of the instance inside the image, or None and why nothing is left of it."""
@@ -166,31 +252,3 @@ def _clipped(instance: Instance, width: int, height: int) -> tuple[polygon.Ring,
         if ring.min() < 0 or ring[:, 0].max() > width or ring[:, 1].max() > height:
             return polygon.clip(instance.rings, width, height)
     return instance.rings
-
-
-def _content(frame: LabelledImage) -> int:
-    """Return a hash of what the labels say; within one run, equal for equal labels."""
-    return hash(
-        tuple(
-            (each.id, each.category, each.crowd, each.ignored, *(ring.tobytes() for ring in each.rings))
-            for each in frame.instances
-        )
-    )
-
-
-def image_attributes(frame: LabelledImage) -> dict[str, Any]:
-    """Return the image's attributes, without its video, with those that `via_format.file_attributes` packed as JSON."""
-    attributes = {key: value for key, value in frame.attributes.items() if key != "video"}
-    packed = attributes.get("attributes")
-    try:
-        rest = msgspec.json.decode(packed) if isinstance(packed, str) else None
-    except (msgspec.DecodeError, RecursionError):
-        return attributes
-    if not isinstance(rest, dict):
-        return attributes
-    del attributes["attributes"]
-    return rest | attributes
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None

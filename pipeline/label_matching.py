@@ -6,7 +6,7 @@ Which images there are is the index of `pipeline.raw_images`; what becomes of th
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -34,7 +34,17 @@ class KnownImage:
     @cached_property
     def parts(self) -> tuple[str, ...]:
         """The whole path from the root of the file system, archive included."""
-        return PurePosixPath(self.source, self.path).parts
+        return (*self.folder, self.name)
+
+    @property
+    def folder(self) -> tuple[str, ...]:
+        """The same without the name of the file."""
+        return _folder(self.source, self.path.rpartition("/")[0])
+
+    @property
+    def name(self) -> str:
+        """The name of the file."""
+        return self.path.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -96,10 +106,10 @@ class ImageNames:
         self._by_stem: dict[str, list[int]] = {}
         self._unreadable = {_stem(PurePosixPath(name).name) for name in unreadable}
         for row, image in enumerate(images):
-            for name in dict.fromkeys((PurePosixPath(image.path).name, image.image)):
+            for name in dict.fromkeys((image.name, image.image)):
                 self._by_name.setdefault(name, []).append(row)
                 self._by_stem.setdefault(_stem(name), []).append(row)
-        self._folders = {image.parts[:-1] for image in images}
+        self._folders = {image.folder for image in images}
 
     def find(self, name: str, file: LabelFile, video: str | None = None) -> Match:
         """Return the one image that `file` means by `name`; `video` is the folder that frames of a video lie in."""
@@ -143,9 +153,17 @@ class ImageNames:
 
 def _parts(name: str) -> tuple[str, ...]:
     """Return the components of a path or URL, the escapes of a URL undone."""
+    if name not in ("", ".", "..") and "/" not in name and "\\" not in name:
+        return (name,)
     if "://" in name:
         name = unquote(urlsplit(name).path)
     return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
+
+
+@lru_cache(maxsize=4096)
+def _folder(source: str, path: str) -> tuple[str, ...]:
+    """Return the components of a folder in a source: images share few, and taking a path apart is slow."""
+    return PurePosixPath(source, path).parts
 
 
 def _stem(name: str) -> str:

@@ -32,6 +32,7 @@ from pipeline.tables import (
     LABELS,
     LABELS_FILE,
     REJECTED_FILE,
+    REPETITIVE,
     SPLITS,
     RowGroupWriter,
     texts,
@@ -139,7 +140,7 @@ def _kept(
 def _write_labels(kept: dict[str, list[Kept]], store: InstanceStore, out: Path, tally: Tally) -> None:
     total = sum(map(len, kept.values()))
     with (
-        RowGroupWriter(out / LABELS_FILE, LABELS) as writer,
+        RowGroupWriter(out / LABELS_FILE, LABELS, REPETITIVE) as writer,
         Progress("writing labels", total, "image") as progress,
     ):
         for split in SPLITS:

@@ -4,13 +4,14 @@ The reasons themselves are named where the fault is seen.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import pyarrow as pa
 
-from pipeline.instances import LabelledImage, Rejected
+from pipeline.instances import Rejected
 from pipeline.tables import REJECTED, RowGroupWriter, json_text, texts
 
 ROWS_AT_ONCE = 8_192
@@ -35,22 +36,23 @@ class Rejections:
         """Count and write a whole file that was set aside; `what` says what it is."""
         self._row(Rejected(source, "", "", reason, json_text({"file": what})))
 
-    def add_frame(self, frame: LabelledImage, reason: str, lost: bool) -> None:
+    def add_labels(
+        self, source: str, image: str, ids: list[str], rejected: Sequence[Rejected], reason: str, lost: bool
+    ) -> None:
         """Count and write what a label file says of one image, in one row that holds the ids of its labels.
 
         `lost` says whether these labels count as lost, or stand elsewhere (the image was labelled twice). A lost label
         that was rejected for itself has a row of its own, with its own reason.
         """
-        ids = [instance.id for instance in frame.instances]
         if lost:
             self.labels += len(ids)
-            for rejected in frame.rejected:
-                self.add(rejected)
-            if frame.rejected and not (ids or frame.name):
+            for each in rejected:
+                self.add(each)
+            if rejected and not (ids or image):
                 return
         else:
-            ids += [rejected.label_id for rejected in frame.rejected]
-        self._row(Rejected(frame.source, frame.name, "", reason, json_text({"labels": ids})))
+            ids = ids + [each.label_id for each in rejected]
+        self._row(Rejected(source, image, "", reason, json_text({"labels": ids})))
 
     def add_image(self, source: str, image: str, reason: str, instances: int) -> None:
         """Count and write an image that is set aside with its labels."""

@@ -4,7 +4,7 @@ What stands in them is decided in `pipeline.labels`; the index of the raw images
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -49,6 +49,9 @@ INSTANCE_FIELDS: list[tuple[str, pa.DataType]] = [
 LABELS = pa.schema([("image", pa.string()), ("split", pa.string()), *INSTANCE_FIELDS])
 """A row an instance (with `all_in_both` a row for each split), sorted by split and image, then as in the source."""
 
+REPETITIVE = ("image", "split", "category", "source_category", "geometry", "attributes")
+"""Columns of `LABELS` in which values come again and again, as coordinates and ids, most of the table, do not."""
+
 IMAGES = pa.schema([*SCHEMA, ("video", pa.string()), ("attributes", pa.string())])
 """A row an image kept (with `all_in_both` a row for each split), sorted by split and image.
 
@@ -63,8 +66,10 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 class RowGroupWriter:
     """Writes one Parquet file in row groups of `ROWS_A_GROUP`, whole or not at all; equal rows give equal bytes."""
 
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, repetitive: Sequence[str] | None = None) -> None:
+        """Columns that are `repetitive` (default: all) get a dictionary of values; for others it saves nothing."""
         self.schema = schema
+        self._repetitive: Sequence[str] | bool = True if repetitive is None else list(repetitive)
         self.rows = 0
         self._path = path
         self._waiting: list[pa.Table] = []
@@ -72,7 +77,14 @@ class RowGroupWriter:
 
     def __enter__(self) -> Self:
         file = self._stack.enter_context(whole_file(self._path))
-        writer = pq.ParquetWriter(file, self.schema, version="2.6", compression="zstd", compression_level=1)
+        writer = pq.ParquetWriter(
+            file,
+            self.schema,
+            version="2.6",
+            compression="zstd",
+            compression_level=1,
+            use_dictionary=self._repetitive,
+        )
         self._writer = self._stack.enter_context(writer)
         return self
 

@@ -24,9 +24,9 @@ def flatten(vertices: ArrayLike, types: str | None, closed: bool, tolerance: flo
     """
     points = np.asarray(vertices, np.float64).reshape(-1, 2)
     if types is None or "C" not in types:
-        _check(len(points), types)
+        check(len(points), types)
         return points
-    _check(len(points), types)
+    check(len(points), types)
     pieces, at = [points[:1]], 1
     while at < len(points):
         end = points[at + 2 : at + 3] if at + 2 < len(points) else points[: int(closed and at + 2 == len(points))]
@@ -65,7 +65,8 @@ def _length(vector: NDArray[np.float64]) -> float:
     return math.sqrt(x * x + y * y)
 
 
-def _check(count: int, types: str | None) -> None:
+def check(count: int, types: str | None) -> None:
+    """Raise ValueError where letters and vertices differ in number, or a letter is unknown."""
     if types is None:
         return
     if len(types) != count:

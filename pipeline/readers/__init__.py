@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.instances import LabelledImage
-from pipeline.readers import bdd_frames, bdd_per_image, bitmasks, coco_files, via3, via_files
+from pipeline.label_block import LabelBlock
+from pipeline.readers import bdd_block, bdd_frames, bdd_per_image, bitmasks, coco_files, via3, via_files
+from pipeline.readers.block_workers import BlockWorkers
 from pipeline.readers.detect import Format, detect
 from pipeline.readers.json_stream import JsonStream
-from pipeline.readers.label_file import display_name, opened
+from pipeline.readers.label_file import display_name, mapped, opened, size_of
 from pipeline.readers.options import ReadOptions
 
-__all__ = ["Format", "ReadOptions", "format_of", "read"]
+__all__ = ["BlockWorkers", "Format", "ReadOptions", "format_of", "read", "read_blocks", "size_of"]
 
 
 def read(
@@ -54,6 +56,30 @@ def read(
     with stream() as whole:
         yield from readers[found](whole, options)
         whole.end()
+
+
+def read_blocks(
+    path: Path,
+    member: str | None,
+    options: ReadOptions,
+    archive: zipfile.ZipFile | None = None,
+    workers: BlockWorkers | None = None,
+) -> Iterator[LabelBlock | LabelledImage]:
+    """Yield what `read` does, many images at a time where the format allows it, decoded by `workers` if given.
+
+    Raises what `read` raises.
+    """
+    with opened(path, member, archive) as more:
+        found = detect(JsonStream(more, display_name(path, member)))
+    if found not in (Format.FRAMES, Format.WRAPPED_FRAMES):
+        yield from read(path, member, options, archive)
+        return
+    with opened(path, member, archive) as more:
+        memory = mapped(path) if workers and member is None else None
+        stream = JsonStream(more, display_name(path, member), memory)
+        spread = workers.spread(stream.name, options, path) if workers else None
+        yield from bdd_block.read_lists(stream, options, found is Format.WRAPPED_FRAMES, spread)
+        stream.end()
 
 
 def format_of(path: Path, member: str | None = None, archive: zipfile.ZipFile | None = None) -> Format:

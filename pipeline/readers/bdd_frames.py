@@ -4,7 +4,7 @@ What one label becomes is in `bdd_label`; the 2018 files of one image each are r
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -36,6 +36,14 @@ class LooseFrame(msgspec.Struct):
     labels: Any = None
 
 
+class Named(Protocol):
+    """Any frame, as far as names go."""
+
+    name: Any
+    url: Any
+    videoName: Any  # noqa: N815
+
+
 _frames = msgspec.json.Decoder(list[Frame])
 _frame = msgspec.json.Decoder(Frame)
 _loose_frame = msgspec.json.Decoder(LooseFrame)
@@ -51,14 +59,20 @@ def read_list(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImag
     """Yield the images of a list of frames; the stream stands before the list."""
     for block in stream.blocks(_decoded):
         for frame in block:
-            yield _image(frame, stream.name, options)
+            yield image(frame, stream.name, options)
 
 
 def read_wrapped(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
     """Yield the images of `{frames: [...], groups, config}`; groups and config are passed over."""
+    for _ in lists_in(stream):
+        yield from read_list(stream, options)
+
+
+def lists_in(stream: JsonStream) -> Iterator[None]:
+    """Pass a wrapper, halting before each list of frames, which must be passed."""
     for key in stream.members():
         if key == "frames" and stream.peek() == b"[":
-            yield from read_list(stream, options)
+            yield
         else:
             stream.value()
 
@@ -67,17 +81,18 @@ def read_single(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledIm
     """Yield the one image of a file that holds a single frame."""
     text = msgspec.json.encode([decode(stream.value(), stream)])
     for frame in _decoded(text):
-        yield _image(frame, stream.name, options)
+        yield image(frame, stream.name, options)
 
 
 def _decoded(block: bytes) -> Decoded:
     try:
         return _frames.decode(block)
     except msgspec.ValidationError:
-        return [_one(bytes(text)) for text in _values.decode(block)]
+        return [frame_of(bytes(text)) for text in _values.decode(block)]
 
 
-def _one(text: bytes) -> Frame | LooseFrame | bytes:
+def frame_of(text: bytes) -> Frame | LooseFrame | bytes:
+    """Return the frame that a JSON text describes; the text itself where it is no object."""
     try:
         return _frame.decode(text)
     except msgspec.ValidationError:
@@ -89,18 +104,28 @@ def _one(text: bytes) -> Frame | LooseFrame | bytes:
         return text
 
 
-def _image(frame: Frame | LooseFrame | bytes, source: str, options: ReadOptions) -> LabelledImage:
+def name_of(frame: Named) -> str:
+    """Return the name that a frame gives its image, else its URL; empty where it has neither."""
+    return next((text for text in (frame.name, frame.url) if isinstance(text, str) and text.strip()), "")
+
+
+def video_of(frame: Named) -> str | None:
+    """Return the video that a frame names."""
+    return frame.videoName if isinstance(frame.videoName, str) and frame.videoName else None
+
+
+def image(frame: Frame | LooseFrame | bytes, source: str, options: ReadOptions) -> LabelledImage:
+    """Return what a frame of the file `source` says of its image; what can't be used is rejected with its reason."""
     if isinstance(frame, bytes):
         rejected = Rejected(source, "", "", faults.FRAME_NOT_OBJECT, frame.decode("utf-8", "replace"))
         return LabelledImage("", source, (), (rejected,))
-    name = next((text for text in (frame.name, frame.url) if isinstance(text, str) and text.strip()), "")
+    name = name_of(frame)
     reading = LabelReading(source, name, options)
     if frame.labels is not None and not isinstance(frame.labels, list):
         reading.reject("", faults.LABELS_NOT_LIST, frame.labels)
     for position, label in enumerate(frame.labels if isinstance(frame.labels, list) else ()):
         reading.add(label, position)
-    video = frame.videoName if isinstance(frame.videoName, str) and frame.videoName else None
-    return reading.image(video, frame.attributes)
+    return reading.image(video_of(frame), frame.attributes)
 
 
 class LabelReading:
@@ -133,8 +158,7 @@ class LabelReading:
 
     def reject(self, label_id: str, reason: str, label: Any) -> None:
         """Leave a label out, with its reason."""
-        text = msgspec.json.encode(label).decode("utf-8", "replace")
-        self._rejected.append(Rejected(self._source, self._name, label_id, reason, text))
+        self._rejected.append(Rejected(self._source, self._name, label_id, reason, bdd_label.json_of(label)))
 
     def image(self, video: str | None, attributes: Any) -> LabelledImage:
         """Return the image with what was gathered."""

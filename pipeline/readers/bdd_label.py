@@ -27,15 +27,18 @@ _FLAGS = {
     "crowd": "crowd",
     "ignored": "ignored",
 }
-_WITH_KIND = {DRIVABLE: "areaType", LANE: "laneType"}
+WITH_KIND = {DRIVABLE: "areaType", LANE: "laneType"}
 """Categories of 2018 that leave to an attribute what 2020 calls a category."""
 
-_NONE = tuple(msgspec.Raw(text) for text in (b"null", b"[]", b"{}"))
+NOTHING = tuple(msgspec.Raw(text) for text in (b"null", b"[]", b"{}"))
+
+ABSENT = msgspec.Raw(b"")
+"""What a label lacks; one object for all, since the encoder leaves out what is this very one."""
 
 Vertices = list[tuple[float, float]]
 
 
-class Box2d(msgspec.Struct):
+class Box2d(msgspec.Struct, gc=False):
     """Corners in pixels."""
 
     x1: float
@@ -51,8 +54,8 @@ class Label(msgspec.Struct, omit_defaults=True):
     id: Any = None
     attributes: Any = None
     box2d: Box2d | None = None
-    poly2d: msgspec.Raw = msgspec.Raw(b"")
-    rle: msgspec.Raw = msgspec.Raw(b"")
+    poly2d: msgspec.Raw = ABSENT
+    rle: msgspec.Raw = ABSENT
     score: Any = None
 
 
@@ -63,8 +66,8 @@ class LooseLabel(msgspec.Struct, omit_defaults=True):
     id: Any = None
     attributes: Any = None
     box2d: Any = None
-    poly2d: msgspec.Raw = msgspec.Raw(b"")
-    rle: msgspec.Raw = msgspec.Raw(b"")
+    poly2d: msgspec.Raw = ABSENT
+    rle: msgspec.Raw = ABSENT
     score: Any = None
 
 
@@ -96,8 +99,8 @@ def meaning(label: Label | LooseLabel, wanted: Wanted) -> Meaning | None:
     if not isinstance(word, str) or not word or word.isspace():
         raise LabelError(faults.NO_CATEGORY)
     kind = None
-    if word in _WITH_KIND and isinstance(label.attributes, dict):
-        kind = label.attributes.get(_WITH_KIND[word])
+    if word in WITH_KIND and isinstance(label.attributes, dict):
+        kind = label.attributes.get(WITH_KIND[word])
     return wanted.meaning(word, kind if isinstance(kind, str) else None)
 
 
@@ -108,10 +111,10 @@ def instance(label: Label | LooseLabel, label_id: str, meant: Meaning, options: 
     LabelError where there is no area.
     """
     geometry: Geometry = "polygon"
-    if label.poly2d and label.poly2d not in _NONE:
+    if label.poly2d and label.poly2d not in NOTHING:
         rings = _rings(label, meant, options.curve_tolerance)
         box = polygon.bounds(rings)
-    elif label.rle and label.rle not in _NONE:
+    elif label.rle and label.rle not in NOTHING:
         rings, geometry = _outlines(label.rle), "rle"
         box = polygon.bounds(rings)
     elif label.box2d is not None:
@@ -119,7 +122,7 @@ def instance(label: Label | LooseLabel, label_id: str, meant: Meaning, options: 
         rings = (polygon.rectangle(label.box2d.x1, label.box2d.y1, label.box2d.x2, label.box2d.y2),)
     else:
         raise LabelError(faults.NO_GEOMETRY)
-    attributes, flags = _attributes(label)
+    attributes, flags = parted_attributes(label)
     return Instance(
         id=label_id,
         category=meant.category,
@@ -144,7 +147,12 @@ def text_of_id(value: Any) -> str:
     return "" if value is None or isinstance(value, bool) else msgspec.json.encode(value).decode()
 
 
-def _attributes(label: Label | LooseLabel) -> tuple[dict[str, Any], dict[str, bool]]:
+def json_of(label: Any) -> str:
+    """Return a label as it is kept when it is rejected: what was read of it, as JSON."""
+    return msgspec.json.encode(label).decode("utf-8", "replace")
+
+
+def parted_attributes(label: Label | LooseLabel) -> tuple[dict[str, Any], dict[str, bool]]:
     """Return the attributes without the flags, and the flags; a flag that is no truth value stays an attribute."""
     given, flags = label.attributes, {}
     if isinstance(given, dict):
@@ -176,7 +184,7 @@ def _rings(label: Label | LooseLabel, meant: Meaning, tolerance: float) -> tuple
     """Return a ring for each polygon of the label that encloses area; for lanes, the ribbon along each line."""
     line = is_line(meant.category)
     rings = []
-    for vertices, types in _paths(bytes(label.poly2d)):
+    for vertices, types in paths(bytes(label.poly2d)):
         path = _flattened(vertices, types, not line, tolerance)
         ring = _ribbon(path) if line else polygon.clean(path)
         if ring is not None and polygon.encloses_area(ring):
@@ -186,8 +194,11 @@ def _rings(label: Label | LooseLabel, meant: Meaning, tolerance: float) -> tuple
     return tuple(rings)
 
 
-def _paths(text: bytes) -> list[tuple[Vertices, str | None]]:
-    """Return vertices and letters of each path: 2018 per image one flat list, otherwise a list of objects."""
+def paths(text: bytes) -> list[tuple[Vertices, str | None]]:
+    """Return vertices and letters of each path: 2018 per image one flat list, otherwise a list of objects.
+
+    Raises LabelError where it is neither.
+    """
     try:
         if text[1:].lstrip().startswith(b"{"):
             return [(path.vertices, path.types) for path in _poly2d.decode(text)]

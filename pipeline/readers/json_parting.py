@@ -4,6 +4,7 @@ A guess may be wrong; `json_stream` finds out by decoding the block.
 """
 
 import re
+from mmap import mmap
 
 _SPACE = re.compile(rb"[ \t\r\n]*")
 _KEY = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
@@ -30,12 +31,12 @@ class Parting:
         elif (key := _KEY.match(text, start)) and (first := _VALUE_WITH_KEY.match(text, key.end())):
             self._anchor = text[key.end() - 1 : first.end()]
 
-    def last(self, buffer: bytes, start: int) -> int | None:
-        """Return where the comma behind the last whole element seems to be, or None."""
-        found = buffer.rfind(self._anchor, start) if self._anchor else -1
+    def last(self, buffer: bytes | mmap, start: int, end: int) -> int | None:
+        """Return where between `start` and `end` the comma behind the last whole element seems to be, or None."""
+        found = buffer.rfind(self._anchor, start, end) if self._anchor else -1
         if found < 0:
             return None
         if self._in_list:
             return found + 1
         comma = buffer.rfind(b'"', start, found) - len(self._between)
-        return comma if comma > start and buffer.startswith(self._between, comma) else None
+        return comma if comma > start and buffer[comma : comma + len(self._between)] == self._between else None

@@ -5,8 +5,12 @@ Knows JSON's grammar and no label format.
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from codecs import BOM_UTF8
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from mmap import mmap
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -31,16 +35,44 @@ _KEY = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 Decoded = TypeVar("Decoded")
 
 
-class JsonStream:
-    """A position in a JSON text; `name` is what errors call the file."""
+Buffer = bytes | mmap
 
-    def __init__(self, read: Read, name: str) -> None:
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A block that was passed and not read yet: `buffer` from `start` to `end`, in brackets of its own."""
+
+    buffer: Buffer
+    start: int
+    end: int
+    brackets: bytes
+
+    def text(self) -> bytes:
+        """Return the block."""
+        with memoryview(self.buffer) as view:
+            return b"".join((self.brackets[:1], view[self.start : self.end], self.brackets[1:]))
+
+
+class Spread(Protocol):
+    """Decodes blocks, maybe several at once, and yields the results in the order of the blocks."""
+
+    def __call__(self, decode: Callable[[bytes], Decoded], blocks: Iterable[Stretch], /) -> Iterator[Decoded]:
+        """Yield `decode(block.text())` of each block; the first error is raised in its place, and ends it."""
+
+
+class JsonStream:
+    """A position in a JSON text; `name` is what errors call the file.
+
+    The text is read bit by bit, or it is the `mapped` file, which no byte of is copied before it is decoded.
+    """
+
+    def __init__(self, read: Read, name: str, mapped: mmap | None = None) -> None:
         self.name = name
         self._read = read
-        self._buffer = b""
-        self._at = 0
-        self._gone = 0
-        self._ended = False
+        self._buffer: Buffer = mapped if mapped is not None else b""
+        self._at = len(BOM_UTF8) if self._buffer[: len(BOM_UTF8)] == BOM_UTF8 else 0
+        self._gone = -self._at
+        self._ended = mapped is not None
 
     @property
     def byte(self) -> int:
@@ -94,11 +126,12 @@ class JsonStream:
             if self.take(b",}") == b"}":
                 return
 
-    def blocks(self, decode_block: Callable[[bytes], Decoded]) -> Iterator[Decoded]:
+    def blocks(self, decode_block: Callable[[bytes], Decoded], spread: Spread | None = None) -> Iterator[Decoded]:
         """Pass a list or an object in blocks of whole elements, and yield what `decode_block` makes of each.
 
         A block is itself a list or an object, as the whole is. `decode_block` must raise msgspec.DecodeError where it
         is not JSON: this is how a wrong guess at where elements part is found out, so it must look at all of the block.
+        `spread` (default: map) may take texts ahead and decode them elsewhere; it gives results and errors in order.
         """
         opening = self.take(b"[{")
         closing = b"]" if opening == b"[" else b"}"
@@ -108,21 +141,40 @@ class JsonStream:
         parting = Parting(opening)
         careful_until = 0
         while True:
-            cut = self._cut(parting) if self.byte >= careful_until else None
-            if cut is not None:
+            if self.byte >= careful_until:
+                sent: deque[Stretch] = deque()
                 try:
-                    yield decode_block(opening + self._buffer[self._at : cut] + closing)
+                    for decoded in (spread or _one_by_one)(
+                        decode_block, self._guessed(parting, opening + closing, sent)
+                    ):
+                        sent.popleft()
+                        yield decoded
                 except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    careful_until = self._gone + cut
-                else:
-                    self._at = cut
-                    self.take(b",")
-                    continue
+                    careful_until = self._put_back(sent)
             element = self._element(opening)
             yield self._decoded(opening + element + closing, decode_block)
             if self.take(b"," + closing) == closing:
                 return
             self._learn(parting)
+
+    def _guessed(self, parting: Parting, brackets: bytes, sent: deque[Stretch]) -> Iterator[Stretch]:
+        """Pass and yield blocks that seem to end between two elements; `sent` keeps what was passed."""
+        while (cut := self._cut(parting)) is not None and self._buffer[cut : cut + 1] == b",":
+            sent.append(Stretch(self._buffer, self._at, cut, brackets))
+            self._at = cut + 1
+            yield sent[-1]
+
+    def _put_back(self, sent: deque[Stretch]) -> int:
+        """Stand again before all of `sent`; return the byte at which the first of them ends."""
+        passed = sum(block.end + 1 - block.start for block in sent)
+        start = self.byte - passed
+        if sent[0].buffer is self._buffer:
+            self._at = sent[0].start
+        else:
+            pieces = [block.buffer[block.start : block.end + 1] for block in sent]
+            self._buffer = b"".join((*pieces, self._buffer[self._at :]))
+            self._at, self._gone = 0, start
+        return start + sent[0].end - sent[0].start
 
     def end(self) -> None:
         """Make sure that nothing follows."""
@@ -217,7 +269,7 @@ class JsonStream:
         """Return where in the buffer the last whole element seems to end, a block ahead, or None."""
         while len(self._buffer) - self._at < BLOCK and self._more():
             pass
-        return parting.last(self._buffer, self._at)
+        return parting.last(self._buffer, self._at, self._at + BLOCK)
 
     def _learn(self, parting: Parting) -> None:
         """Learn from the place between two elements how they part in this file; the position is after a comma."""
@@ -228,6 +280,10 @@ class JsonStream:
             pass
         parting.learn(self._buffer[self._at : self._at + LOOK_AHEAD])
         self._at += 1
+
+
+def _one_by_one(decode_block: Callable[[bytes], Decoded], blocks: Iterable[Stretch]) -> Iterator[Decoded]:
+    return (decode_block(block.text()) for block in blocks)
 
 
 def decode(text: bytes, stream: JsonStream) -> Any:

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +22,25 @@ Read = Callable[[int], bytes]
 def display_name(path: Path, member: str | None) -> str:
     """Return how messages and tables call the file: its name, behind it the path inside the archive."""
     return f"{path.name}/{member}" if member else path.name
+
+
+def size_of(path: Path, member: str | None, archive: zipfile.ZipFile | None) -> int:
+    """Return how many bytes the file has, unpacked; 0 where that can't be told, as reading it will say why."""
+    try:
+        return archive.getinfo(member).file_size if archive and member else path.stat().st_size
+    except (OSError, KeyError):
+        return 0
+
+
+def mapped(path: Path) -> mmap | None:
+    """Return the file as memory, where it is one of UTF-8 that can be mapped."""
+    try:
+        with path.open("rb") as file:
+            if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+                return None
+            return mmap(file.fileno(), 0, access=ACCESS_READ)
+    except (OSError, ValueError):  # what is wrong with it is found, and said, when it is read
+        return None
 
 
 @contextmanager

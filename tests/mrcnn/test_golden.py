@@ -1,8 +1,11 @@
 """Agreement with figures that the original computed on TensorFlow 1.15 (../shared/golden/README.md)."""
 
+import os
 import runpy
+import subprocess
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -12,13 +15,20 @@ from mrcnn import model as modellib
 from mrcnn import network, weights
 from mrcnn.config import Config
 
-FOLDER = Path("../shared/golden")
+FOLDER = Path("../shared/golden").resolve()
+ORIGINAL = os.environ.get("ORIGINAL_PYTHON")
+"""A Python 3.7 with mrcnn 2.1, see ../shared/baselines/README.md; without it that program does not read our file."""
+
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="../shared/golden is absent")
 
 OUTPUTS = ("detections", "mrcnn_class", "mrcnn_bbox", "mrcnn_mask", "rpn_rois", "rpn_class", "rpn_bbox")
 INPUTS = ("images", "image_meta", "rpn_match", "rpn_bbox", "gt_class_ids", "gt_boxes", "gt_masks", "rois")
-ONE_PIXEL = 3e-4
-"""One or two of the 6272 mask pixels stand at the edge of saturation; that of mrcnn_mask's bias is a sum over them."""
+ROUNDINGS = 5
+"""Copies of the weights, each changed by 1e-7 of itself, over which medians are taken.
+
+Such a change moves the original's own mask loss by up to 1.3e-4 of itself (measured), since some of 6272 pixels stand
+at the edge of saturation, where a probability has few bits left; which of them fall to which side is chance.
+"""
 
 
 class Golden(Config):
@@ -97,7 +107,11 @@ def test_activations_are_the_original_s(detector, golden):
 
 
 def test_detect_finds_the_original_s_instances(detector, golden, monkeypatch):
-    """With the original's pixels: its resizing cut off values that rounding noise had put below whole numbers."""
+    """With the original's pixels: its resizing cut off values that rounding noise had put below whole numbers.
+
+    Where depends on the machine: scikit-image 0.16.2 gives 1060 of these 27 648 values another grey level on a Xeon,
+    and mrcnn 2.1 then finds none of the golden instances with these random weights.
+    """
     pixels = np.rint(golden["molded_images"][0] + Golden.MEAN_PIXEL).astype(np.uint8)
     resize = modellib.resize_for
     monkeypatch.setattr(modellib, "resize_for", lambda image, config: (pixels, resize(image, config)[1]))
@@ -111,11 +125,29 @@ def test_detect_finds_the_original_s_instances(detector, golden, monkeypatch):
     assert (shared / np.maximum(either, 1)).min() >= 0.99
 
 
+def content(path):
+    """What Keras 2 reads of a file, in its order: groups, the names of their weights, and the values."""
+    with h5py.File(path) as stored:
+        attributes = {name: stored.attrs[name] for name in ("backend", "keras_version")}
+        groups = {name.decode(): stored[name].attrs["weight_names"] for name in stored.attrs["layer_names"]}
+        return attributes, [
+            (group, name.decode(), stored[group][name][()]) for group, names in groups.items() for name in names
+        ]
+
+
 def test_a_file_that_we_wrote_is_the_original_s(detector, file, tmp_path):
+    """In the same order too: without by_name, Keras 2 goes by it. mrcnn 2.1 loads such a file either way."""
     weights.save(detector.keras_model, tmp_path / "ours.h5")
-    theirs, ours = weights.read_file(file), weights.read_file(tmp_path / "ours.h5")
-    assert theirs.keys() == ours.keys()
-    assert all((theirs[key] == ours[key]).all() for key in theirs)
+    (our_attributes, ours), (their_attributes, theirs) = content(tmp_path / "ours.h5"), content(file)
+    assert our_attributes == their_attributes
+    assert [(group, name, values.shape, values.dtype) for group, name, values in ours] == [
+        (group, name, values.shape, values.dtype) for group, name, values in theirs
+    ]
+    assert all((our == their).all() for (*_, our), (*_, their) in zip(ours, theirs, strict=True))
+    if ORIGINAL:
+        command = [ORIGINAL, Path(__file__).parent / "load_in_the_original.py", tmp_path / "ours.h5", FOLDER]
+        # the new TensorFlow, imported here, has told its children to behave as version 2
+        subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | {"TF2_BEHAVIOR": "0"})
 
 
 @pytest.fixture(scope="module")
@@ -147,50 +179,93 @@ def test_targets_are_the_original_s_in_any_order(trained, batch, golden):
 
 
 @pytest.fixture(scope="module")
-def losses_and_gradients(trained, batch):
+def roundings(trained, batch):
+    """Losses by name, and norms of the gradients by weight, for weights that differ by rounding."""
+
     @tf.function
     def run(*inputs):
         with tf.GradientTape() as tape:
             parts = trained.losses_of(list(inputs), training=True)
             total = tf.add_n(list(parts.values()))
-        return {"loss": total, **parts}, tape.gradient(total, [v.value for v in trained.trainable_variables])
+        gradients = tape.gradient(total, [v.value for v in trained.trainable_variables])
+        return {"loss": total, **parts}, [tf.norm(gradient) for gradient in gradients]
 
-    return run(*batch)
-
-
-def test_losses_are_the_original_s(losses_and_gradients, golden):
-    for name, expected in zip(golden["loss_names"], golden["loss_values"], strict=True):
-        assert float(losses_and_gradients[0][str(name)]) == pytest.approx(expected, rel=1e-4), name
-
-
-def test_gradients_are_as_long_as_the_original_s(trained, losses_and_gradients, golden):
-    names = {
-        id(weight): f"{leaf.name}/{weight.name}:0"
-        for _, leaf in weights.named_layers(trained)
-        for weight in leaf.weights
-    }
-    found = {
-        names[id(variable)]: float(tf.norm(gradient))
-        for variable, gradient in zip(trained.trainable_variables, losses_and_gradients[1], strict=True)
-    }
-    expected = {
-        str(name).replace("_1/", "/"): norm
-        for name, norm in zip(golden["grad_names"], golden["grad_norms"], strict=True)
-    }
-    assert found.keys() == expected.keys()
-    for name, norm in expected.items():
-        assert found[name] == pytest.approx(norm, rel=1e-2, abs=ONE_PIXEL if name == "mrcnn_mask/bias:0" else 1e-9), (
-            name
+    rng, before, rows = np.random.default_rng(0), trained.get_weights(), []
+    for number in range(ROUNDINGS):
+        noise = 1e-7 if number else 0.0
+        trained.set_weights([_rounded(weight, noise, rng) for weight in before])
+        losses, norms = run(*batch)
+        rows.append(
+            ({k: float(v) for k, v in losses.items()}, dict(zip(names(trained), map(float, norms), strict=True)))
         )
+    trained.set_weights(before)
+    return rows
 
 
-def test_one_step_of_sgd_leads_where_it_led_the_original(trained, batch, golden):
-    """The step falls in a steep place (a gradient of 9600 clipped to 5): rounding alone moves a part's loss by 3e-2."""
+def _rounded(weight, noise, rng):
+    return (
+        weight if weight.dtype != np.float32 else np.float32(weight * (1 + noise * rng.standard_normal(weight.shape)))
+    )
+
+
+def names(trained):
+    """Names in files of the trainable variables, in order."""
+    of = {id(w): f"{leaf.name}/{w.name}:0" for _, leaf in weights.named_layers(trained) for w in leaf.weights}
+    return [of[id(variable)] for variable in trained.trainable_variables]
+
+
+def gradient_norms(golden):
+    pairs = zip(golden["grad_names"], golden["grad_norms"], strict=True)
+    return {str(name).replace("_1/", "/"): norm for name, norm in pairs}
+
+
+def test_losses_are_the_original_s(roundings, golden):
+    for name, expected in zip(golden["loss_names"], golden["loss_values"], strict=True):
+        found = [losses[str(name)] for losses, _ in roundings]
+        assert np.median(found) == pytest.approx(expected, rel=1e-4), name
+
+
+def test_gradients_are_as_long_as_the_original_s(roundings, golden):
+    """One is a sum over the mask pixels that nearly cancels: mrcnn_mask's bias, where a saturated pixel weighs 0.8 %.
+
+    The original's own is 0.5 to 2.5 %, in the median 1.05 %, below the golden one when its weights change by 1e-7.
+    """
+    expected = gradient_norms(golden)
+    assert roundings[0][1].keys() == expected.keys()
+    for name, norm in expected.items():
+        tolerance = 2.5e-2 if name == "mrcnn_mask/bias:0" else 1e-2
+        found = np.median([norms[name] for _, norms in roundings])
+        assert found == pytest.approx(norm, rel=tolerance, abs=1e-9), name
+
+
+@pytest.fixture(scope="module")
+def step(trained, batch):
+    """Each weight, by name, and the change that one step of SGD makes to it; and the losses after the step."""
     before = trained.get_weights()
+    variables = [variable.numpy() for variable in trained.trainable_variables]
     trained.train_step((batch,))
     after = {name: float(value) for name, value in trained.losses_of(batch, training=True).items()}
+    pairs = zip(variables, trained.trainable_variables, strict=True)
+    changes = [(old, variable.numpy() - old) for old, variable in pairs]
     trained.set_weights(before)
-    total, *parts = zip(golden["loss_names"], golden["sgd_loss_after"], strict=True)
-    assert sum(after.values()) == pytest.approx(total[1], rel=1e-2)
-    for name, expected in parts:
-        assert after[str(name)] == pytest.approx(expected, rel=5e-2), name
+    return dict(zip(names(trained), changes, strict=True)), {"loss": sum(after.values()), **after}
+
+
+def test_one_step_of_sgd_goes_as_far_as_the_original_s(step, golden):
+    """Rate 0.001, the gradient clipped to 5 as one vector: what remains of the norms of the golden gradients."""
+    norms = gradient_norms(golden)
+    whole = np.sqrt(sum(norm**2 for norm in norms.values()))
+    for name, (weight, change) in step[0].items():
+        rounding = float(2**-24 * np.linalg.norm(weight))
+        assert np.linalg.norm(change) == pytest.approx(0.001 * 5 / whole * norms[name], rel=2e-2, abs=rounding), name
+
+
+def test_one_step_of_sgd_leads_where_it_led_the_original(step, golden):
+    """The step falls in a steep place: a gradient of 10 400, clipped to 5, of which ReLUs at their edge decide 1 %.
+
+    The original itself (mrcnn 2.1, TF 1.15.5), run anew on a Xeon: with these weights its losses after the step are up
+    to 0.3 % from the golden ones, on one thread up to 0.7 %, and with weights changed by 1e-7 of themselves up to
+    2.8 % (box and mask loss; total 0.5 %). No tolerance below that says anything.
+    """
+    for name, expected in zip(golden["loss_names"], golden["sgd_loss_after"], strict=True):
+        assert step[1][str(name)] == pytest.approx(expected, rel=1e-2 if name == "loss" else 3e-2), name

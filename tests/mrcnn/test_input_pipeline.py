@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from mrcnn.augmentation import Augmentation
+from mrcnn.data_generator import data_generator
 from mrcnn.dataset import Dataset
 from mrcnn.image_meta import parse_image_meta
-from mrcnn.input_pipeline import BatchLoader, data_generator
+from mrcnn.input_pipeline import BatchLoader
 from mrcnn.resizing import frame_for
 from mrcnn.samples import StoredImage, load_image_gt, load_sample
 

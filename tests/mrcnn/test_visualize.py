@@ -36,6 +36,12 @@ def test_instances_are_painted_in_their_colour_with_class_and_score():
     assert [text.get_text() for text in axes.texts] == ["car 0.900", "sign 0.500"]
 
 
+def test_a_box_is_drawn_into_the_pixels():
+    drawn = visualize.draw_box(IMAGE.copy(), BOXES[0], (255, 0, 0))
+    assert (drawn != IMAGE).any(axis=2).sum() == 4 * 25 + 4 * 15 - 4
+    assert drawn[5, 10].tolist() == drawn[21, 10].tolist() == [255, 0, 0]
+
+
 def test_no_instance_is_said_and_shown(capsys):
     visualize.display_instances(IMAGE, BOXES[:0], MASKS[..., :0], CLASSES[:0], NAMES)
     assert "No instances to display" in capsys.readouterr().out

@@ -8,13 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 import mrcnn  # noqa: F401
+from mrcnn import strategy as own
 from tests.mrcnn.conftest import TinyConfig, make_batch
 
 
 class Undrawn(TinyConfig):
     """No chance: regions come from outside, all are used, and statistics are frozen."""
 
-    IMAGES_PER_GPU = 4
+    GPU_COUNT = 2
+    IMAGES_PER_GPU = 4  # of the whole batch: make_batch knows no devices
     NORMALISATION = "frozen"
     FPN_NORMALISATION = None
     USE_RPN_ROIS = False
@@ -24,28 +26,61 @@ class Undrawn(TinyConfig):
     OPTIMIZER = "sgd"
 
 
-def main(devices: int) -> None:
-    """Print the losses of three steps as JSON."""
+def batch() -> list[np.ndarray]:
+    """Four images with the regions that are their objects' boxes, a little larger."""
+    parts = make_batch(Undrawn(), 64, 96)
+    return [*parts, parts[5][:, :4] + np.int32([0, 0, 3, 3])]
+
+
+def model_of(strategy: tf.distribute.Strategy):
+    """The network for `strategy`, ready to learn; the same weights each time."""
     from mrcnn import network
 
-    halves = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]) if devices > 1 else tf.distribute.get_strategy()
     keras.utils.set_random_seed(0)
-    batch = make_batch(Undrawn(), 64, 96)
-    batch.append(batch[5][:, :4] + np.int32([0, 0, 3, 3]))
     with strategy.scope():
         model = network.training_network(Undrawn())
         model.compile(optimizer=keras.optimizers.SGD(1e-3, momentum=0.9, global_clipnorm=5.0), jit_compile=False)
+    return model
+
+
+def stepwise(model, strategy: tf.distribute.Strategy, batches: tf.data.Dataset) -> list[dict[str, float]]:
+    """The losses of three steps by the train function, as `mrcnn.training` takes them."""
+    with strategy.scope():
         model.optimizer.build(model.trainable_variables)
-    batches = tf.data.Dataset.from_tensor_slices((tuple(batch),)).batch(4).repeat()
-    batches = iter(strategy.experimental_distribute_dataset(batches) if devices > 1 else batches)
+    steps = iter(strategy.experimental_distribute_dataset(batches) if strategy.num_replicas_in_sync > 1 else batches)
     model.make_train_function()
     rows = []
     for _ in range(3):
         model.reset_metrics()
-        rows.append({name: float(value) for name, value in model.train_function(batches).items()})
-    print(json.dumps(rows))
+        rows.append({name: float(value) for name, value in model.train_function(steps).items()})
+    return rows
+
+
+def fitted(model, batches: tf.data.Dataset) -> list[dict[str, float]]:
+    """The losses of three steps by Keras' `fit`."""
+    history = model.fit(batches, epochs=3, steps_per_epoch=1, verbose=0).history
+    return [{name: values[step] for name, values in history.items()} for step in range(3)]
+
+
+def main(devices: int) -> None:
+    """Print how many devices took part and the losses of three steps of our loop, and of `fit`, as JSON."""
+    halves = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
+    strategy = tf.distribute.get_strategy()
+    if devices > 1:
+        # GPU_COUNT asks for GPUs; here the two halves of the CPU take their part
+        own.devices_for = lambda config: ["CPU:0", "CPU:1"][: config.GPU_COUNT]
+        with own.scope(Undrawn()):
+            strategy = tf.distribute.get_strategy()
+    batches = tf.data.Dataset.from_tensor_slices((tuple(batch()),)).batch(4).repeat()
+    model = model_of(strategy)
+    weights = model.get_weights()
+    rows = stepwise(model, strategy, batches)
+    model.set_weights(weights)
+    for variable in model.optimizer.variables:
+        if "momentum" in variable.path or "iteration" in variable.path:
+            variable.assign(np.zeros(variable.shape, variable.dtype))
+    print(json.dumps([strategy.num_replicas_in_sync, *rows, *fitted(model, batches)]))
 
 
 if __name__ == "__main__":

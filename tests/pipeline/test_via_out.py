@@ -18,7 +18,7 @@ from pipeline.errors import ArtifactError, EmptyDatasetError
 from pipeline.geometry import polygon
 from pipeline.instance_store import InstanceStore
 from pipeline.instances import Instance
-from pipeline.label_frames import image_attributes
+from pipeline.label_block import image_attributes
 from pipeline.tables import IMAGES, LABELS
 from tests.pipeline.labelled_folders import SQUARE, area, box, filtered, folder_with, frame, recipe_of, via_of
 
@@ -192,7 +192,7 @@ def test_labels_to_via_and_back_lose_nothing(
         assert [each.name for each in found] == images
         for each, image in zip(found, drawn, strict=True):
             assert each.rejected == ()
-            assert image_attributes(each) == weather
+            assert image_attributes(each.attributes) == weather
             assert_same(each.instances, image)
 
 

@@ -1,0 +1,134 @@
+"""Many rings as one array of vertices: what `polygon` does to one ring, done to all at once, with the same results.
+
+A ring that comes to nothing is only pointed out; what to do about it is decided by who asks.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Points = NDArray[np.float64]
+"""[P, 2] float64, (x, y) in pixels."""
+
+
+@dataclass(frozen=True)
+class RingTable:
+    """Rings that follow one another: `points` [P, 2], and how many of them each ring has ([R] int64, none is 0)."""
+
+    points: Points
+    lengths: NDArray[np.int64]
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """[R] int64: the first point of each ring."""
+        return np.cumsum(self.lengths) - self.lengths
+
+    @cached_property
+    def owners(self) -> NDArray[np.int64]:
+        """[P] int64: the ring of each point."""
+        return np.repeat(np.arange(len(self.lengths)), self.lengths)
+
+    def chosen(self, rings: NDArray[np.int64]) -> "RingTable":
+        """Return some of the rings, in the order given."""
+        lengths = self.lengths[rings]
+        return RingTable(self.points[ranges(self.starts[rings], lengths)], lengths)
+
+    def filtered(self, kept: NDArray[np.bool_]) -> "RingTable":
+        """Return the rings without the points that are not `kept` ([P] bool); each ring must keep one."""
+        return RingTable(self.points[kept], np.add.reduceat(kept, self.starts, dtype=np.int64))
+
+
+def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return start, start + 1, … (`length` of them) for each start, one after the other."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+
+
+def cleaned(table: RingTable) -> RingTable:
+    """Return the rings without repeated neighbours and without closing vertices, as `polygon.clean`."""
+    if not len(table.lengths):
+        return table
+    moved = np.ones(len(table.points), bool)
+    moved[1:] = (table.points[1:] != table.points[:-1]).any(axis=1)
+    moved[table.starts] = True
+    table = table.filtered(moved)
+    ends = table.starts + table.lengths - 1
+    kept = np.ones(len(table.points), bool)
+    kept[ends] = (table.points[table.starts] != table.points[ends]).any(axis=1) | (table.lengths == 1)
+    return table.filtered(kept)
+
+
+def enclose_area(table: RingTable) -> NDArray[np.bool_]:
+    """Say of each ring whether its vertices don't all lie on one line ([R] bool), as `polygon.encloses_area`."""
+    if not len(table.lengths):
+        return np.zeros(0, bool)
+    from_first = table.points - np.repeat(table.points[table.starts], table.lengths, axis=0)
+    distance = np.abs(from_first).sum(axis=1)
+    farthest = np.maximum.reduceat(distance, table.starts)
+    places = np.where(distance == farthest[table.owners], np.arange(len(distance)), len(distance))
+    x, y = from_first[np.minimum.reduceat(places, table.starts)].T
+    across = x[table.owners] * from_first[:, 1] - y[table.owners] * from_first[:, 0]
+    bent = np.logical_or.reduceat(np.abs(across) > 1e-9, table.starts)
+    return np.asarray(bent & (table.lengths >= 3))
+
+
+def extents(points: Points, starts: NDArray[np.int64]) -> tuple[Points, Points]:
+    """Return the least and the largest x and y ([N, 2] each) of the points from each start to the next one."""
+    if not len(starts):
+        return np.empty((0, 2)), np.empty((0, 2))
+    return np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+
+
+def areas(table: RingTable) -> NDArray[np.float64]:
+    """Return the area of each ring ([R], square pixels), to rounding as `polygon.area`."""
+    if not len(table.lengths):
+        return np.zeros(0)
+    following = np.arange(1, len(table.points) + 1)
+    following[table.starts + table.lengths - 1] = table.starts
+    (x, y), (next_x, next_y) = table.points.T, table.points[following].T
+    return np.asarray(np.abs(np.add.reduceat(x * next_y - y * next_x, table.starts)) / 2)
+
+
+def clipped(
+    table: RingTable, widths: NDArray[np.float64], heights: NDArray[np.float64]
+) -> tuple[RingTable, NDArray[np.bool_]]:
+    """Return what of each ring lies in its image ([R] widths and heights), as `polygon.clip`.
+
+    The second array ([R] bool) says which rings the first one holds: those of which nothing is left are not in it.
+    """
+    left = np.arange(len(table.lengths))
+    zero = np.zeros(len(left))
+    for axis, bounds, sign in ((0, zero, 1), (0, widths, -1), (1, zero, 1), (1, heights, -1)):
+        table, kept = _clipped_side(table, axis, bounds[left], sign)
+        left = left[kept]
+    table = cleaned(table)
+    bent = enclose_area(table)
+    alive = np.zeros(len(zero), bool)
+    alive[left[bent]] = True
+    return table.chosen(np.flatnonzero(bent)), alive
+
+
+def _clipped_side(
+    table: RingTable, axis: int, bounds: NDArray[np.float64], sign: int
+) -> tuple[RingTable, NDArray[np.bool_]]:
+    """Keep what lies on one side; a ring of fewer than three vertices goes, as the second array says."""
+    if not len(table.lengths):
+        return table, np.zeros(0, bool)
+    bound = bounds[table.owners]
+    depth = sign * (table.points[:, axis] - bound)
+    previous = np.arange(-1, len(depth) - 1)
+    previous[table.starts] = table.starts + table.lengths - 1
+    before, depth_before = table.points[previous], depth[previous]
+    inside = depth >= 0
+    crosses = inside != inside[previous]
+    share = np.divide(depth_before, depth_before - depth, out=np.zeros_like(depth), where=crosses)
+    crossing = before + (table.points - before) * share[:, None]
+    crossing[:, axis] = bound
+    pairs = np.stack([crossing, table.points], axis=1)
+    lengths = np.add.reduceat(crosses.astype(np.int64) + inside, table.starts)
+    kept = lengths >= 3
+    held = kept[table.owners]
+    points = pairs[np.stack([crosses & held, inside & held], axis=1)]
+    return RingTable(points, lengths[kept]), kept

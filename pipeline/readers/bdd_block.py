@@ -1,0 +1,178 @@
+"""Blocks of BDD frames: what `bdd_frames` reads label by label, read by the thousand, with the same result.
+
+Only what is common is done here. A frame with anything else about it goes to `bdd_frames`, a label to `bdd_label`:
+they know all cases, and they alone decide what is rejected. How labels become columns is in `bdd_rows`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.instance_columns import rings_in
+from pipeline.instances import LabelledImage, Rejected
+from pipeline.label_block import ImageRows, LabelBlock, digest, image_attributes, ring_marks, video_of
+from pipeline.readers import bdd_frames, bdd_label
+from pipeline.readers.bdd_rows import Columns, PlainLabel, Rows
+from pipeline.readers.json_stream import JsonStream, Spread
+from pipeline.readers.label_kinds import Kinds
+from pipeline.readers.options import ReadOptions
+from pipeline.tables import json_text
+
+MOST_REMEMBERED = 10_000
+"""Kinds of labels that are kept in mind; few files have more than a hundred."""
+
+
+class PlainFrame(msgspec.Struct):
+    """A frame of plain labels."""
+
+    name: Any = None
+    url: Any = None
+    videoName: Any = None  # noqa: N815 (the file's own key)
+    attributes: Any = None
+    labels: list[PlainLabel] | None = None
+
+    def whole(self) -> bdd_frames.Frame:
+        """Return the frame as `bdd_frames` takes it."""
+        labels = None if self.labels is None else [label.whole() for label in self.labels]
+        return bdd_frames.Frame(self.name, self.url, self.videoName, self.attributes, labels)
+
+
+_plain_frames = msgspec.json.Decoder(list[PlainFrame])
+_plain_frame = msgspec.json.Decoder(PlainFrame)
+_values = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def read_lists(stream: JsonStream, options: ReadOptions, wrapped: bool, spread: Spread | None) -> Iterator[LabelBlock]:
+    """Yield the images of a list of frames, or of a wrapper of one, in blocks; `spread` as in `JsonStream.blocks`."""
+    read = BlockReader(stream.name, options)
+    for _ in bdd_frames.lists_in(stream) if wrapped else (None,):
+        yield from stream.blocks(read, spread)
+
+
+class BlockReader:
+    """Reads blocks of the file `source`; what its words and attributes mean is found out once."""
+
+    def __init__(self, source: str, options: ReadOptions) -> None:
+        self.source, self.options = source, options
+        self._kinds = Kinds(options)
+
+    def __call__(self, text: bytes) -> LabelBlock:
+        """Return what a JSON list of frames says; raises what `JsonStream.blocks` wants where it is not JSON."""
+        if len(self._kinds) > MOST_REMEMBERED:
+            self._kinds = Kinds(self.options)
+        frames = [self._named(frame) for frame in _decoded(text)]
+        plain = [frame for frame in frames if isinstance(frame, _Named)]
+        labels = [label for frame in plain for label in frame.labels]
+        numbers = self._numbers(labels)
+        wanted = np.array([kind.wanted for kind in self._kinds.found], bool)[numbers]
+        taken = np.flatnonzero(wanted).tolist()
+        ids = [label_id for frame in plain for label_id in frame.ids]
+        rows = Rows([labels[at] for at in taken], [ids[at] for at in taken], numbers[wanted], self._kinds.found)
+        ends = np.cumsum([0, *(len(frame.labels) for frame in plain)])
+        firsts = np.concatenate([[0], np.cumsum(wanted)])[ends]
+        described = _Description(self.source, rows, rows.columns(self.source, self.options))
+        images = described.images(plain, firsts)
+        whole = [next(images) if isinstance(frame, _Named) else frame for frame in frames]
+        return LabelBlock(self.source, whole, described.columns.batch)
+
+    def _named(self, frame: PlainFrame | bytes) -> "_Named | LabelledImage":
+        """Return a frame with the ids of its labels, or read it as `bdd_frames` does where it is not so plain."""
+        if isinstance(frame, bytes):
+            return bdd_frames.image(bdd_frames.frame_of(frame), self.source, self.options)
+        name = bdd_frames.name_of(frame)
+        labels = frame.labels or []
+        given = [label.id for label in labels]
+        ids = [
+            str(each) if type(each) is int else bdd_label.text_of_id(each) or f"#{at}" for at, each in enumerate(given)
+        ]
+        if not name or len(set(ids)) < len(ids):
+            return bdd_frames.image(frame.whole(), self.source, self.options)
+        return _Named(frame, name, labels, ids)
+
+    def _numbers(self, labels: Sequence[PlainLabel]) -> NDArray[np.int64]:
+        """Return the number of each label's kind."""
+        kinds = self._kinds
+        try:
+            numbers = [kinds[label.category, bytes(label.attributes)] for label in labels]
+        except TypeError:  # a category that is a list or an object can't be looked up; any that is no text is alike
+            words = [label.category if isinstance(label.category, str) else None for label in labels]
+            numbers = [kinds[word, bytes(label.attributes)] for word, label in zip(words, labels, strict=True)]
+        return np.array(numbers, np.int64)
+
+
+class _Named(NamedTuple):
+    """A plain frame whose image has a name, and whose labels have distinct ids."""
+
+    frame: PlainFrame
+    name: str
+    labels: list[PlainLabel]
+    ids: list[str]
+
+
+def _decoded(text: bytes) -> Sequence[PlainFrame | bytes]:
+    """Return the frames of a block; one that is not plain, as its JSON."""
+    try:
+        return _plain_frames.decode(text)
+    except msgspec.ValidationError:
+        return [_one(bytes(frame)) for frame in _values.decode(text)]
+
+
+def _one(text: bytes) -> PlainFrame | bytes:
+    try:
+        return _plain_frame.decode(text)
+    except msgspec.ValidationError:
+        return text
+
+
+class _Description:
+    """Says of each image of a block what is not in its columns."""
+
+    def __init__(self, source: str, rows: Rows, columns: Columns) -> None:
+        self.columns = columns
+        self._source, self._rows = source, rows
+        self._ids = [rows.ids[row] for row in columns.kept.tolist()] if columns.faults else rows.ids
+        self._rings, self._each = rings_in(columns.batch["polygons"])
+        flags = (columns.batch[name].to_numpy(zero_copy_only=False).astype(bool) for name in ("crowd", "ignored"))
+        self._marks = ring_marks(self._rings.lengths, self._each, *flags)
+        self._categories = [kind.category for kind in rows.kinds]
+        self._numbers = rows.numbers[columns.kept].tolist()
+
+    def images(self, frames: Sequence[_Named], firsts: NDArray[np.int64]) -> Iterator[ImageRows]:
+        """Yield what is said of the image of each frame; `firsts` has its first row, and where the last one ends."""
+        starts = np.searchsorted(self.columns.kept, firsts)
+        of_rings = np.concatenate([[0], np.cumsum(self._each)])[starts]
+        of_points = np.concatenate([[0], np.cumsum(self._rings.lengths)])[of_rings]
+        places = np.stack([firsts, starts, of_rings, of_points], axis=1).tolist()
+        for frame, (first, start, ring, point), (last, end, last_ring, last_point) in zip(
+            frames, places, places[1:], strict=False
+        ):
+            categories = [self._categories[number] for number in self._numbers[start:end]]
+            said = frame.frame.attributes if isinstance(frame.frame.attributes, dict) else {}
+            video = bdd_frames.video_of(frame.frame)
+            yield ImageRows(
+                name=frame.name,
+                video=video,
+                frame_of=video_of(video, said),
+                attributes=json_text(image_attributes(said)),
+                rejected=self._rejected(frame.name, first, last) if self.columns.faults else (),
+                unwanted=len(frame.labels) - (last - first),
+                content=digest(
+                    self._ids[start:end],
+                    categories,
+                    self._marks[ring:last_ring],
+                    self._rings.points[point:last_point],
+                ),
+                start=start,
+                count=end - start,
+            )
+
+    def _rejected(self, name: str, first: int, last: int) -> tuple[Rejected, ...]:
+        labels, ids, reasons = self._rows.labels, self._rows.ids, self.columns.faults
+        return tuple(
+            Rejected(self._source, name, ids[row], reasons[row], bdd_label.json_of(labels[row].whole()))
+            for row in range(first, last)
+            if row in reasons
+        )

@@ -1,0 +1,59 @@
+"""The areas that BDD's poly2d describe, drawn for many labels at once.
+
+What `bdd_label` would reject, or keep only in part, is pointed out and left to it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.geometry import bezier_table, polygon, ring_table
+from pipeline.geometry.ring_table import RingTable
+from pipeline.readers import bdd_label, faults
+from pipeline.readers.faults import LabelError
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The rings of the labels that are sound: `each` ([N] int64) says how many each of them has."""
+
+    rings: RingTable
+    each: NDArray[np.int64]
+    sound: NDArray[np.bool_]
+    """[all labels]: False where `bdd_label` has to look."""
+
+
+def draw(labels: Sequence[msgspec.Raw], tolerance: float) -> Drawn:
+    """Return the rings of closed paths, curves flattened within `tolerance` pixels, as `bdd_label` makes them."""
+    paths = [_paths(text) for text in labels]
+    sound = np.array([bool(each) for each in paths], bool)
+    kept = [each for each in paths if each]
+    each = np.array([len(its) for its in kept], np.int64)
+    if not kept:
+        return Drawn(RingTable(np.empty((0, 2)), each), each, sound)
+    vertices, letters = zip(*chain.from_iterable(kept), strict=True)
+    counts = [len(its) for its in vertices]
+    points = np.array(list(chain.from_iterable(vertices)), np.float64)
+    flat, lengths = bezier_table.flatten_all(polygon.rounded(points), counts, letters, tolerance)
+    rings = ring_table.cleaned(RingTable(flat, lengths))
+    whole = np.logical_and.reduceat(ring_table.enclose_area(rings), np.cumsum(each) - each)
+    sound[sound] = whole
+    return Drawn(rings.chosen(np.flatnonzero(np.repeat(whole, each))), each[whole], sound)
+
+
+def _paths(text: msgspec.Raw) -> list[tuple[bdd_label.Vertices, str | None]]:
+    """Return vertices and letters of a label's paths; none where one of them is not as it should be."""
+    far = faults.FARTHEST
+    try:
+        paths = bdd_label.paths(bytes(text))
+        for vertices, types in paths:
+            bezier_table.steps(len(vertices), types)
+            if not vertices or not all(-far <= x <= far and -far <= y <= far for x, y in vertices):
+                return []
+    except (LabelError, ValueError):
+        return []
+    return paths

@@ -1,0 +1,161 @@
+"""Processes that read blocks of BDD frames, since decoding holds Python's lock: started, fed in order, dismissed.
+
+What each of them does is in `block_process`.
+"""
+
+import os
+import pickle
+import struct
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from mmap import mmap
+from pathlib import Path
+from queue import SimpleQueue
+from types import TracebackType
+from typing import IO, Any, Self
+
+import msgspec
+
+from pipeline.label_block import LabelBlock
+from pipeline.parallel import ordered_map
+from pipeline.readers.json_stream import Spread, Stretch
+from pipeline.readers.options import ReadOptions
+
+PROJECT = Path(__file__).resolve().parents[2]
+MOST = 4
+"""Processes; more than these wait for the one that reads the file and writes the table."""
+
+KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(256 << 20)}
+"""Has the C library keep the room of a block for the next one, which saves the kernel a thousand page faults each."""
+
+LENGTH = struct.Struct("<Q")
+
+
+class BlockWorkers:
+    """As many processes as the machine has cores: `with BlockWorkers() as workers: …`; none where it has but one."""
+
+    def __init__(self, processes: int | None = None) -> None:
+        self._wanted = min(processes or _cores(), MOST)
+        self._workers: list[_Worker] = []
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+
+    def spread(self, source: str, options: ReadOptions, path: Path) -> Spread | None:
+        """Return what has blocks of the file `path`, called `source`, read by the processes, for `JsonStream.blocks`.
+
+        None where there is nothing to gain. They are started when they are first needed.
+        """
+        if self._wanted < 2:
+            return None
+        self._start()
+        header = pickle.dumps((source, options))
+
+        def read(block: Stretch) -> LabelBlock:
+            worker = self._idle.get()
+            try:
+                return worker.read(header, _order(block, path))
+            finally:
+                self._idle.put(worker)
+
+        def spread(_: Callable[[bytes], Any], blocks: Iterable[Stretch]) -> Iterator[Any]:
+            return ordered_map(read, blocks, batch_size=1, threads=len(self._workers))
+
+        return spread
+
+    def _start(self) -> None:
+        while len(self._workers) < self._wanted:
+            self._workers.append(_Worker())
+            self._idle.put(self._workers[-1])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self._workers:
+            worker.dismiss()
+
+
+class _Worker:
+    """A process that reads blocks; it ends by itself when this one is gone, since its input ends."""
+
+    def __init__(self) -> None:
+        paths = [str(PROJECT), os.environ.get("PYTHONPATH", "")]
+        environment = {**os.environ, **KEPT_MEMORY, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        command = [sys.executable, "-m", "pipeline.readers.block_process"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+
+    def read(self, header: bytes, order: bytes) -> LabelBlock:
+        """Have a block read; raises msgspec.DecodeError where it is not JSON, RuntimeError if the process ends.
+
+        What went wrong with a process that ends is on its stderr, which is ours.
+        """
+        requests, answers = self._process.stdin, self._process.stdout
+        assert requests is not None
+        assert answers is not None
+        try:
+            send(requests, header)
+            send(requests, order)
+            requests.flush()
+            answer = receive(answers)
+            if answer is None:
+                raise BrokenPipeError
+        except BrokenPipeError as error:
+            raise RuntimeError(f"a process that reads labels ended with {self._process.wait()}") from error
+        if not answer:
+            raise msgspec.DecodeError("not JSON")
+        block: LabelBlock = pickle.loads(answer)  # noqa: S301 (our own process made it)
+        return block
+
+    def dismiss(self) -> None:
+        """End the process."""
+        self._process.terminate()
+        self._process.communicate()
+
+
+class Place(msgspec.Struct):
+    """A block in a file, which whoever needs it reads there."""
+
+    path: str
+    start: int
+    end: int
+    brackets: bytes
+
+    def text(self) -> bytes:
+        """Return the block."""
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self.start)
+            return b"".join((self.brackets[:1], file.read(self.end - self.start), self.brackets[1:]))
+
+
+def _order(block: Stretch, path: Path) -> bytes:
+    """Return the block as JSON, which begins with its bracket; or the MessagePack of its place, which does not."""
+    if isinstance(block.buffer, mmap):
+        return b"P" + msgspec.msgpack.encode(Place(str(path), block.start, block.end, block.brackets))
+    return block.text()
+
+
+def text_of(order: bytes) -> bytes:
+    """Return the block that `_order` made an order of."""
+    return msgspec.msgpack.decode(order[1:], type=Place).text() if order.startswith(b"P") else order
+
+
+def send(stream: IO[bytes], content: bytes) -> None:
+    """Write some bytes, before them how many they are."""
+    stream.write(LENGTH.pack(len(content)))
+    stream.write(content)
+
+
+def receive(stream: IO[bytes]) -> bytes | None:
+    """Return the bytes that `send` wrote; None where the stream ends."""
+    length = stream.read(LENGTH.size)
+    if len(length) < LENGTH.size:
+        return None
+    (size,) = LENGTH.unpack(length)
+    content = stream.read(size)
+    return content if len(content) == size else None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

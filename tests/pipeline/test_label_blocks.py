@@ -1,0 +1,231 @@
+"""Labels read by the block, in this process or in others, are to the last bit those that are read one by one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pipeline import label_frames, readers
+from pipeline.errors import LabelFileError
+from pipeline.image_index import SCHEMA
+from pipeline.instance_store import InstanceStore
+from pipeline.label_frames import FrameCollector
+from pipeline.label_matching import ImageNames, KnownImage, LabelFile
+from pipeline.label_sources import LabelSource
+from pipeline.readers import json_stream
+from pipeline.readers.block_workers import BlockWorkers
+from pipeline.recipe import Labels
+from pipeline.rejections import Rejections
+from tests.pipeline.label_texts import REAL
+from tests.pipeline.test_readers_faults import NOT_NUMBERS, ODD, changed, places
+
+SIZES = {"a.jpg": (1280, 720), "b.jpg": (64, 48), "v-0000001.jpg": (1280, 720), "unlabelled.jpg": (9, 9)}
+INDEX = pa.table(
+    {
+        field.name: pa.array(
+            [*SIZES] if field.name == "image" else [SIZES[name][field.name == "height"] for name in SIZES],
+            field.type if field.name in ("image", "width", "height") else None,
+        )
+        for field in SCHEMA
+        if field.name in ("image", "width", "height")
+    }
+)
+WIDE = Labels(categories=["car", "person", "drivable area", "traffic sign", "lane"])
+WIDTHS = [-3, 0, 1, 2.5, 30.25, 63.9, 64, 64.5, 700, 1279.5, 1280, 1280.6437, 1300, 2e6]
+HEIGHTS = [-3, 0, 1, 2.5, 30.25, 47.9, 48, 48.5, 400, 719.5, 720, 721, 800, -2e6]
+
+vertices = st.lists(st.tuples(st.sampled_from(WIDTHS[:-1]), st.sampled_from(HEIGHTS[:-1])), min_size=0, max_size=9)
+boxes = st.builds(
+    lambda x1, y1, x2, y2: {"x1": x1, "y1": y1, "x2": x2, "y2": y2},
+    *(st.sampled_from(sides) for sides in (WIDTHS, HEIGHTS, WIDTHS, HEIGHTS)),
+)
+
+
+@st.composite
+def paths(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """A poly2d of one or two paths."""
+    given = draw(st.lists(vertices, min_size=1, max_size=2))
+    letters = [draw(st.sampled_from(["L", "LC", "LCCC", "C"])) for _ in given]
+    types = [(letter * 9)[: len(path)] for path, letter in zip(given, letters, strict=True)]
+    return [{"vertices": path, "types": kind, "closed": True} for path, kind in zip(given, types, strict=True)]
+
+
+labels = st.fixed_dictionaries(
+    {
+        "category": st.sampled_from(["car", "bus", "person", "drivable area", "lane", "other vehicle", "traffic sign"]),
+        "id": st.integers(0, 400) | st.sampled_from(["7", "x", "", None]),
+    },
+    optional={
+        "attributes": st.sampled_from(
+            [
+                None,
+                {},
+                {"occluded": True, "truncated": False, "trafficLightColor": "none"},
+                {"areaType": "direct"},
+                {"areaType": "alternative", "crowd": True},
+                {"laneType": "crosswalk", "ignored": True, "occluded": "no"},
+                [0, "NA"],
+            ]
+        ),
+        "box2d": boxes,
+        "poly2d": paths(),
+        "rle": st.sampled_from([None, {"counts": "04", "size": [2, 2]}]),
+        "score": st.sampled_from([0.5, None]),
+        "manualShape": st.just(True),
+    },
+)
+frames = st.lists(
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(["a.jpg", "b.jpg", "b", "gone.jpg", "v-0000001.jpg", ""])},
+        optional={
+            "labels": st.lists(labels, max_size=6) | st.none(),
+            "attributes": st.sampled_from([None, {"weather": "clear"}, {"video": "v"}, {"attributes": '{"scene":1}'}]),
+            "videoName": st.sampled_from([None, "v", ""]),
+        },
+    ),
+    max_size=6,
+)
+
+
+def collected(folder: Path, content: bytes, recipe: Labels, one_by_one: bool = False, processes: int = 1) -> Any:
+    """All that is learnt of a label file; its fault where it is refused."""
+    file = folder / "labels.json"
+    file.write_bytes(content)
+    known = [KnownImage(name, "images.zip", name, None, str(row)) for row, name in enumerate(SIZES)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readers, "BlockWorkers", partial(BlockWorkers, processes))
+        patch.setattr(label_frames, "WORTH_WORKERS", 0)
+        if one_by_one:
+            patch.setattr(readers, "read_blocks", lambda *given: readers.read(*given[:4]))
+        with Rejections(folder / "rejected.parquet") as rejections, InstanceStore(folder / "instances") as store:
+            collector = FrameCollector(recipe, INDEX, ImageNames(known), store, rejections)
+            try:
+                collector.collect([LabelSource("labels.json", (LabelFile(file, None, True),))])
+            except LabelFileError as fault:
+                return str(fault)
+            store.finish()
+            found = {
+                row: (
+                    *(getattr(frame, name) for name in ("source", "file", "video", "attributes", "split", "content")),
+                    store.take([frame.stored]).to_pylist(),
+                )
+                for row, frame in collector.frames.items()
+            }
+    rejected = (folder / "rejected.parquet").read_bytes()
+    return found, rejected, rejections.by_reason, rejections.labels, collector.unwanted
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of a few frames."""
+    monkeypatch.setattr(json_stream, "BLOCK", 3000)
+    monkeypatch.setattr(json_stream, "LOOK_AHEAD", 1000)
+
+
+any_recipe = st.builds(
+    Labels,
+    categories=st.sampled_from([[], ["car"], WIDE.categories, ["drivable area", "direct", "trailer"]]),
+    boxes=st.sampled_from(["rectangles", "rectangles", "leave_out"]),
+    least_area=st.sampled_from([0, 0, 3, 900]),
+    curve_tolerance=st.sampled_from([0.5, 3]),
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(frames, any_recipe)
+def test_blocks_of_any_frames_say_what_single_labels_say(tmp_path: Path, content: Any, recipe: Labels) -> None:
+    text = json.dumps(content).encode()
+    assert collected(tmp_path, text, recipe) == collected(tmp_path, text, recipe, one_by_one=True)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(frames.filter(bool), st.data())
+def test_blocks_of_mutated_frames_say_what_single_labels_say(tmp_path: Path, content: Any, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(places(content)))
+    text = json.dumps(changed(content, path, data.draw(st.sampled_from(["replaced", "gone", "twice"])), data.draw(ODD)))
+    if data.draw(st.booleans()):
+        text = text.replace("1280", data.draw(st.sampled_from(NOT_NUMBERS)).decode("latin-1"), 1)
+    both = [collected(tmp_path, text.encode("latin-1", "replace"), WIDE, slow) for slow in (False, True)]
+    assert both[0] == both[1]
+
+
+def many_frames() -> list[dict[str, Any]]:
+    """Frames of all sorts, with what breaks guesses at where a block ends, and what must be mended."""
+    car = {"category": "car", "id": 1, "box2d": {"x1": 1, "y1": 2, "x2": 30, "y2": 40}}
+    area = {"vertices": [[0, 0], [1280.6437, 20], [1280.6437, 500], [9, 400]], "types": "LLCC", "closed": True}
+    road = {"category": "drivable area", "id": 2, "attributes": {"areaType": "direct"}, "poly2d": [area]}
+    odd = {"category": "car", "id": 3, "box2d": {"x1": 5, "y1": 5, "x2": 5, "y2": 9}}
+    trap = {"name": "gone.jpg", "labels": [{**car, "note": '}, {"name": "b.jpg", "labels": []'}]}
+    return [
+        {"name": f"{number}.jpg" if number else "a.jpg", "labels": [car, road] if number % 3 else [road, odd, car]}
+        for number in range(60)
+    ] + [trap, {"name": "b.jpg", "labels": [car, float("nan")]}, {"name": "b.jpg", "labels": [road]}] * 7
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("layout", [{}, {"indent": 4}])
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_any_number_of_processes_gives_the_same(tmp_path: Path, layout: dict[str, Any], processes: int) -> None:
+    text = json.dumps(many_frames(), **layout).encode()
+    expected = collected(tmp_path, text, WIDE, one_by_one=True)
+    assert collected(tmp_path, text, WIDE, processes=processes) == expected
+    assert len(expected[0]) == 2
+    cut = text[: len(text) // 2]
+    assert collected(tmp_path, cut, WIDE, processes=processes) == collected(tmp_path, cut, WIDE, one_by_one=True)
+
+
+def real_files() -> Iterator[Path]:
+    yield from sorted((REAL / "bdd").glob("*/*.json")) if REAL.exists() else ()
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="../shared/real is absent")
+@pytest.mark.parametrize("file", real_files(), ids=lambda file: file.name)
+@pytest.mark.parametrize("recipe", [Labels(categories=[]), Labels(), Labels(categories=[], least_area=200)])
+def test_real_files_say_the_same_by_the_block(
+    tmp_path: Path, file: Path, recipe: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {str(frame.get("name")) for frame in _frames_of(json.loads(file.read_bytes())) if isinstance(frame, dict)}
+    sizes = dict.fromkeys(names, (1280, 720))
+    monkeypatch.setattr(sys.modules[__name__], "SIZES", sizes)
+    table = {"image": [*sizes], "width": [1280] * len(sizes), "height": [720] * len(sizes)}
+    monkeypatch.setattr(sys.modules[__name__], "INDEX", pa.table(table))
+    text = file.read_bytes()
+    assert collected(tmp_path, text, recipe) == collected(tmp_path, text, recipe, one_by_one=True)
+
+
+def _frames_of(content: Any) -> list[Any]:
+    if isinstance(content, dict):
+        frames_within = content.get("frames")
+        return frames_within if isinstance(frames_within, list) else [content]
+    return list(content)
+
+
+def test_processes_end_with_the_one_that_started_them() -> None:
+    program = (
+        "import time; from pipeline import readers; from pipeline.readers import BlockWorkers, ReadOptions\n"
+        "with BlockWorkers(2) as workers: workers.spread('x', ReadOptions(), None); print('on', flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"on\n"
+    children = psutil.Process(parent.pid).children(recursive=True)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 20
+    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(children) == 2
