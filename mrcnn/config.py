@@ -124,7 +124,7 @@ class Config:
     LEARNING_RATE_SCHEDULE = "constant"  # or cosine
     WARMUP_STEPS = 0
     PRECISION = "float32"  # arithmetic of convolutions; boxes, softmax and losses stay float32
-    DETERMINISTIC = False  # same seed, same losses bit for bit; slower
+    DETERMINISTIC = False  # same seed, same losses bit for bit; steps take some percent longer
     SEED = 0
 
     def __init__(self) -> None:

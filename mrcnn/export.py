@@ -6,6 +6,7 @@ and their masks; `detections.unmold` and `masks.unmold_masks` put them back into
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ def export_saved_model(mask_rcnn: Any, folder: str | Path, image_shape: Sequence
 def export_onnx(mask_rcnn: Any, path: str | Path, image_shape: Sequence[int] | None = None) -> Path:
     """Write the network as an ONNX file to `path` and return the path; inputs and outputs as `export_saved_model`.
 
+    Whatever PRECISION is, the file computes in float32, as the weights are: few runtimes know bfloat16.
+
     Raises:
         MissingPackageError: tf2onnx and onnx aren't installed.
         ValueError: the mode is wrong.
@@ -56,11 +59,23 @@ def export_onnx(mask_rcnn: Any, path: str | Path, image_shape: Sequence[int] | N
             "exporting to ONNX needs the packages tf2onnx and onnx: pip install tf2onnx onnx"
         ) from None
 
+    mask_rcnn = _in_float32(mask_rcnn)
     detect = _detection_function(mask_rcnn, image_shape)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with _portable_pooling(mask_rcnn.keras_model):
         tf2onnx.convert.from_function(detect, detect.input_signature, opset=OPSET, output_path=str(path))
     return Path(path)
+
+
+def _in_float32(mask_rcnn: Any) -> Any:
+    """Return the model itself, or one with its weights that computes in float32."""
+    if mask_rcnn.config.PRECISION == "float32" or mask_rcnn.mode != "inference":
+        return mask_rcnn
+    config = copy(mask_rcnn.config)
+    config.PRECISION = "float32"
+    twin = type(mask_rcnn)(mask_rcnn.mode, config, mask_rcnn.model_dir)
+    twin.keras_model.set_weights(mask_rcnn.keras_model.get_weights())
+    return twin
 
 
 @contextmanager

@@ -4,6 +4,7 @@ Each is a weighted mean, so that every element has a fixed place; what counts is
 distribution strategy the divisor is that of the whole batch, and the sum over replicas is the loss.
 """
 
+import numpy as np
 import tensorflow as tf
 
 LOSSES = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss")
@@ -100,3 +101,8 @@ def l2_loss(weights: list[tf.Tensor], decay: float) -> tf.Tensor:
     if not weights or not decay:
         return tf.constant(0.0)
     return decay * tf.add_n([tf.reduce_mean(tf.square(weight)) for weight in weights])
+
+
+def l2_gradient(weight: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:
+    """The gradient of `l2_loss` with respect to one of its weights, of that weight's shape."""
+    return weight * (2.0 * decay / float(np.prod(weight.shape)))

@@ -19,6 +19,7 @@ from mrcnn.anchors import compute_backbone_shapes
 from mrcnn.config import Config
 from mrcnn.data_generator import build_detection_targets, data_generator, generate_random_rois
 from mrcnn.detections import ImageDetections, unmold, unmold_in_window
+from mrcnn.fused_updates import FusedSGD
 from mrcnn.image_meta import compose_image_meta, mold_image, parse_image_meta, unmold_image
 from mrcnn.inspection import Inspection, log
 from mrcnn.masks import unmold_masks
@@ -134,9 +135,7 @@ class MaskRCNN(Inspection):
 
     def compile(self, learning_rate: float, momentum: float) -> None:
         """Make the network ready for its own `fit` with momentum SGD, as the original's `train` did."""
-        optimizer = keras.optimizers.SGD(
-            learning_rate, momentum=momentum, global_clipnorm=self.config.GRADIENT_CLIP_NORM
-        )
+        optimizer = FusedSGD(learning_rate, momentum=momentum, global_clipnorm=self.config.GRADIENT_CLIP_NORM)
         self.keras_model.compile(optimizer=optimizer, jit_compile=False)
 
     def set_trainable(self, layer_regex: str, keras_model: Any = None, indent: int = 0, verbose: int = 1) -> None:

@@ -61,12 +61,14 @@ def build_optimizer(config: Any, learning_rate: float, momentum: float | None = 
     """
     import keras
 
+    from mrcnn.fused_updates import FusedAdamW, FusedSGD
+
     clip = config.GRADIENT_CLIP_NORM or None
     if config.OPTIMIZER == "sgd":
         momentum = config.LEARNING_MOMENTUM if momentum is None else momentum
-        optimizer = keras.optimizers.SGD(learning_rate, momentum=momentum, global_clipnorm=clip)
+        optimizer = FusedSGD(learning_rate, momentum=momentum, global_clipnorm=clip)
     elif config.OPTIMIZER == "adamw":
-        optimizer = keras.optimizers.AdamW(learning_rate, weight_decay=config.WEIGHT_DECAY, global_clipnorm=clip)
+        optimizer = FusedAdamW(learning_rate, weight_decay=config.WEIGHT_DECAY, global_clipnorm=clip)
         optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
     else:
         raise ValueError(f"Config.OPTIMIZER is {config.OPTIMIZER!r}; it must be sgd or adamw")

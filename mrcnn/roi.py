@@ -105,7 +105,7 @@ class ChosenRegions(keras.layers.Layer):
     """Only those regions that count, so that a head does no work whose result would be thrown away."""
 
     STEP = 8
-    """Counts are rounded up to this, so that few different shapes occur; the filling is region 0 of image 0."""
+    """Counts are rounded up to this, or to all, so that few shapes occur; the filling is region 0 of image 0."""
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Regions [K, 4], their images [K] int32, where each stands [K, 2] int64 (image, slot), counts [K] 1.0 or 0.0.
@@ -116,7 +116,8 @@ class ChosenRegions(keras.layers.Layer):
         where = tf.where(counts > 0)
         found = tf.shape(where)[0]
         # division of positive numbers only: ONNX rounds that of negative ones elsewhere
-        filling = tf.maximum((found + self.STEP - 1) // self.STEP, 1) * self.STEP - found
+        rounded = tf.maximum((found + self.STEP - 1) // self.STEP, 1) * self.STEP
+        filling = tf.minimum(rounded, tf.size(counts)) - found
         real = tf.concat([tf.ones(found), tf.zeros(filling)], axis=0)
         where = tf.concat([where, tf.zeros((filling, 2), tf.int64)], axis=0)
         return tf.gather_nd(regions, where), tf.cast(where[:, 0], tf.int32), where, real

@@ -55,12 +55,11 @@ class TrainingNetwork(Network):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in self.trainable_variables])
             parts = self.losses_of(inputs, training=True)
-            total = tf.add_n(list(parts.values()))
-            scaled = self.optimizer.scale_loss(total)
+            scaled = self.optimizer.scale_loss(tf.add_n([parts[name] for name in losses.LOSSES]))
         gradients = tape.gradient(scaled, [variable.value for variable in self.trainable_variables])
-        gradients = self._of_all_replicas(gradients)
+        gradients = self._of_all_replicas(self._with_decay(gradients))
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        return self._report(total, parts)
+        return self._report(tf.add_n(list(parts.values())), parts)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The losses of a batch; returns the running means."""
@@ -105,11 +104,30 @@ class TrainingNetwork(Network):
         return [gradient / replicas for gradient in gradients]
 
     def _l2(self) -> tf.Tensor:
-        if self.config.OPTIMIZER != "sgd":
-            return tf.constant(0.0)
-        decayed = [w.value for w in self.trainable_variables if w.name not in ("gamma", "beta")]
+        decayed = [variable.value for variable in self.trainable_variables if self._decays(variable)]
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         return losses.l2_loss(decayed, self.config.WEIGHT_DECAY) / replicas
+
+    def _decays(self, variable: keras.Variable) -> bool:
+        """Whether l2_loss counts a variable: with SGD, all that is not normalisation."""
+        return self.config.OPTIMIZER == "sgd" and variable.name not in ("gamma", "beta")
+
+    def _with_decay(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """The gradients with that of l2_loss added, in the scale of the optimizer's loss.
+
+        It needs no gradient, so that TensorFlow would compute it for all variables (255 MB of a ResNet-101) while the
+        forward pass still holds its activations; here it waits for the gradient that it is added to.
+        """
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        factor = self.optimizer.scale_loss(tf.constant(self.config.WEIGHT_DECAY / replicas))
+        decayed = []
+        for gradient, variable in zip(gradients, self.trainable_variables, strict=True):
+            if self._decays(variable) and self.config.WEIGHT_DECAY:
+                with tf.control_dependencies([gradient]):
+                    decayed.append(gradient + losses.l2_gradient(variable.value, factor))
+            else:
+                decayed.append(gradient)
+        return decayed
 
     def _report(self, total: tf.Tensor, parts: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         replicas = tf.distribute.get_strategy().num_replicas_in_sync

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 log = logging.getLogger(__name__)
 
 TENSORS = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "depthwise_kernel")
+LARGEST_TENSOR = 2**30
+"""Bytes; the largest of the original's, mrcnn_class_conv1's kernel, has 51 million."""
+
 HEADS = re.compile(r"fpn_|rpn_|mrcnn_")
 KERAS_VERSION = b"2.2.4"
 
@@ -87,7 +90,7 @@ def read_file(path: str | os.PathLike[str]) -> dict[Key, NDArray[np.float32]]:
     """All tensors of a weight file by (layer, tensor); `model_weights` as root is looked through.
 
     Raises:
-        WeightsError: the file is no HDF5 file, or holds no weights in this layout.
+        WeightsError: the file is no HDF5 file, holds no weights in this layout, or a weight that can't be one.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -103,6 +106,7 @@ def read_file(path: str | os.PathLike[str]) -> dict[Key, NDArray[np.float32]]:
 
 
 def _tensors(root: h5py.Group) -> Iterator[tuple[Key, NDArray[np.float32]]]:
+    # links out of the file are not followed by visititems
     found: list[tuple[str, h5py.Dataset]] = []
     root.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
     for name, dataset in found:
@@ -111,7 +115,24 @@ def _tensors(root: h5py.Group) -> Iterator[tuple[Key, NDArray[np.float32]]]:
         if tensor not in TENSORS or group == "optimizer_weights":
             continue
         layer = inner[-1] if group == "rpn_model" and inner else group
-        yield (re.sub(r"_\d+$", "", layer) if group == "rpn_model" else layer, tensor), np.asarray(dataset, np.float32)
+        yield (re.sub(r"_\d+$", "", layer) if group == "rpn_model" else layer, tensor), _values(dataset)
+
+
+def _values(dataset: h5py.Dataset) -> NDArray[np.float32]:
+    """Return the numbers of a dataset, read from this file alone and within bounds, however the file was made.
+
+    Raises:
+        WeightsError: it holds no numbers, claims to be larger than LARGEST_TENSOR, or lies in other files.
+    """
+    if dataset.dtype.kind not in "fiu":
+        raise WeightsError(f"{dataset.file.filename}: {dataset.name} holds {dataset.dtype}, which are no numbers")
+    if dataset.nbytes > LARGEST_TENSOR:
+        raise WeightsError(
+            f"{dataset.file.filename}: {dataset.name} claims to be {dataset.shape}, too large for a weight"
+        )
+    if dataset.is_virtual or dataset.external:
+        raise WeightsError(f"{dataset.file.filename}: {dataset.name} lies in other files, which aren't read")
+    return np.asarray(dataset, np.float32)
 
 
 def load(model: keras.Model, tensors: dict[Key, NDArray[np.float32]], source: str, exclude: Sequence[str] = ()) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import requests
 
-from mrcnn import download, export, roi, utils, weights
+from mrcnn import download, export, imagenet, roi, utils, weights
 from mrcnn.detections import unmold
 from mrcnn.masks import unmold_masks
 from mrcnn.model import MaskRCNN
@@ -75,6 +75,20 @@ def test_without_a_network_the_file_and_its_place_are_named(path, monkeypatch):
         utils.download_trained_weights(path, 0)
     assert f"put it at {path}" in str(failure.value)
     assert download.COCO_MODEL_URL in str(failure.value)
+
+
+def test_imagenet_weights_without_a_network_name_the_file_and_its_place(monkeypatch, tmp_path):
+    def refuse(*_, **__):
+        raise Exception("URL fetch failure")
+
+    monkeypatch.setattr(keras.utils, "get_file", refuse)
+    monkeypatch.setattr(imagenet, "FOLDER", tmp_path)
+    name = "resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    with pytest.raises(OSError, match=f"put that file at {tmp_path / name}") as fault:
+        imagenet.download("resnet101")
+    assert imagenet.ADDRESS + name in str(fault.value)
+    with pytest.raises(ValueError, match="not for 'narrow'"):
+        imagenet.download("narrow")
 
 
 @pytest.fixture(scope="module")
@@ -159,6 +173,19 @@ def test_an_onnx_file_finds_what_detect_finds(network, images, tmp_path):
 
     assert_same_as_detect(network, images, run)
     assert_same_as_detect(network, images[:1], run)  # the size of a batch is open
+
+
+def test_what_is_exported_to_onnx_computes_in_float32(network, tmp_path):
+    class Bfloat16(TinyConfig):
+        PRECISION = "bfloat16"
+
+    model = MaskRCNN("inference", Bfloat16(), tmp_path)
+    twin = export._in_float32(model)
+    assert model.config.PRECISION == "bfloat16"
+    assert twin.keras_model.get_layer("conv1").compute_dtype == "float32"
+    pairs = zip(twin.keras_model.get_weights(), model.keras_model.get_weights(), strict=True)
+    assert all((ours == theirs).all() for ours, theirs in pairs)
+    assert export._in_float32(network) is network
 
 
 def test_a_missing_package_is_named(network, monkeypatch, tmp_path):

@@ -174,18 +174,37 @@ def test_the_old_augment_argument_mirrors_every_other_image():
     assert any(np.array_equal(images[0], image[:, ::-1]) for image in images[1:])
 
 
+class Mirror:
+    """An augmenter of imgaug's kind, without imgaug."""
+
+    def to_deterministic(self):
+        return self
+
+    def augment_image(self, array):
+        return np.ascontiguousarray(array[:, ::-1])
+
+
 def test_an_imgaug_like_augmenter_changes_image_and_masks_alike():
-    class Mirror:
-        def to_deterministic(self):
-            return self
-
-        def augment_image(self, array):
-            return np.ascontiguousarray(array[:, ::-1])
-
     plain = load_image_gt(Squares(4), TinyConfig(), 0)
     mirrored = load_image_gt(Squares(4), TinyConfig(), 0, augmentation=Mirror())
     assert np.array_equal(mirrored[0], plain[0][:, ::-1])
     assert np.array_equal(mirrored[4], plain[4][:, ::-1])
+
+
+@pytest.mark.parametrize("with_polygons", [True, False])
+def test_an_imgaug_like_augmenter_changes_what_is_trained_on(with_polygons):
+    loaders = [BatchLoader(Squares(4, with_polygons), TinyConfig(), False, change) for change in (None, Mirror())]
+    plain, mirrored = (loader.batch(0) for loader in loaders)
+    assert np.array_equal(mirrored.images, plain.images[:, :, ::-1])
+    expected = np.stack(
+        [plain.gt_boxes[..., k] if k % 2 == 0 else 64 - plain.gt_boxes[..., 4 - k] for k in range(4)], -1
+    )
+    there = plain.gt_class_ids > 0
+    assert np.abs(mirrored.gt_boxes[there] - expected[there]).max() <= 1
+    unchanged = BatchLoader(
+        Squares(4, with_polygons), TinyConfig(), False, Mirror(), no_augmentation_sources=["squares"]
+    )
+    assert np.array_equal(unchanged.batch(0).images, plain.images)
 
 
 def test_an_augmenter_that_changes_sizes_is_refused():

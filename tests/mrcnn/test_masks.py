@@ -89,6 +89,13 @@ def test_run_lengths_of_a_large_mask_use_several_letters():
     assert rle.encode(mask)["counts"] == coco.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"]
 
 
+def test_run_lengths_of_many_masks_never_take_the_room_of_the_image():
+    """A hundred masks of this image as an array would take ten million million bytes."""
+    found = rle.encode_masks(np.ones((100, 4, 4)), np.tile([50_000, 60_000, 50_008, 60_008], (100, 1)), (10**5, 10**6))
+    assert len(found) == 100
+    assert found[0]["size"] == [10**5, 10**6]
+
+
 def test_run_lengths_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="not to 4×4"):
         rle.decode({"size": [4, 4], "counts": [3, 2]})

@@ -64,6 +64,15 @@ def test_images_without_objects_are_learned_from(model):
     assert values["mrcnn_mask_loss"] == values["mrcnn_bbox_loss"] == 0
 
 
+def test_the_mask_head_sees_positive_regions_only(model):
+    """Rounded up to eight; the original's saw every region, padded ones too."""
+    outputs = model(make_batch(TinyConfig(), 64, 96), training=True)
+    positives = int((outputs["class_ids"].numpy() > 0).sum())
+    assert outputs["class_ids"].shape == (2, 16)
+    assert outputs["mask_counts"].numpy().sum() == positives
+    assert len(outputs["mask_logits"]) == max(1, -(-positives // 8)) * 8 < 2 * 16
+
+
 def test_a_loss_that_is_no_number_stops_training_and_is_named():
     model = trainable(TinyConfig())
     batch = make_batch(TinyConfig(), 64, 96)

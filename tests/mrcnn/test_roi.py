@@ -60,15 +60,22 @@ def test_roi_align_of_a_ramp_is_the_ramp_at_the_centres_of_the_cells():
 
 
 def test_only_regions_that_count_are_chosen_and_the_filling_has_no_weight():
-    regions = tf.random.uniform((2, 3, 4))
-    chosen, images, where, counts = roi.ChosenRegions()([regions, tf.constant([[0.0, 1, 0], [2, 0, 3]])])
+    regions = tf.random.uniform((2, 5, 4))
+    given = tf.constant([[0.0, 1, 0, 0, 0], [2, 0, 3, 0, 0]])
+    chosen, images, where, counts = roi.ChosenRegions()([regions, given])
     assert counts.numpy().tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
     assert where.numpy()[:3].tolist() == [[0, 1], [1, 0], [1, 2]]
     assert images.numpy()[:3].tolist() == [0, 1, 1]
     assert chosen.numpy()[2] == pytest.approx(regions.numpy()[1, 2])
 
 
+def test_there_are_never_more_chosen_than_given():
+    _, _, where, counts = roi.ChosenRegions()([tf.zeros((1, 9, 4)), tf.ones((1, 9))])
+    assert where.numpy().tolist() == [[0, slot] for slot in range(9)]
+    assert counts.numpy().sum() == 9
+
+
 def test_something_is_chosen_even_if_nothing_counts():
-    chosen, _, _, counts = roi.ChosenRegions()([tf.zeros((1, 2, 4)), tf.zeros((1, 2))])
+    chosen, _, _, counts = roi.ChosenRegions()([tf.zeros((1, 9, 4)), tf.zeros((1, 9))])
     assert len(chosen) == len(counts) == 8
     assert counts.numpy().sum() == 0

@@ -1,5 +1,7 @@
 """Which anchors the region proposal network learns from."""
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -111,3 +113,20 @@ def test_targets_are_the_originals():
     assert np.array_equal(np.flatnonzero(match == 1), np.flatnonzero(wanted == 1))
     assert (match == -1).sum() == (wanted == -1).sum()
     assert np.allclose(bbox, figures["train_rpn_bbox"][0], atol=1e-6)
+
+
+def test_targets_of_a_large_image_take_less_time_than_comparing_every_anchor():
+    """The original compared them all, and then went through the positive ones in a loop: 22 images a second."""
+    anchors = image_anchors(Config(), (1024, 1024))
+    index, boxes = AnchorIndex.of(anchors), np.array([[100 * k, 90 * k, 100 * k + 80, 90 * k + 120] for k in range(10)])
+
+    def seconds(work):
+        times = []
+        for _ in range(5):
+            begun = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - begun)
+        return min(times)
+
+    ours = seconds(lambda: build_rpn_targets((1024, 1024, 3), index, np.ones(10, int), boxes, Config(), RNG))
+    assert 3 * ours < seconds(lambda: compute_overlaps(anchors, boxes))

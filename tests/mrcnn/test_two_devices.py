@@ -13,6 +13,8 @@ from mrcnn import strategy
 from tests.mrcnn.conftest import TinyConfig
 
 ROOT = Path(__file__).resolve().parents[2]
+SAME = 1e-3
+"""Relative: by the third step, the order of summing alone makes up to 2e-4 of these large losses; a step is 4e-2."""
 
 
 def figures(devices: int) -> list[dict[str, float]]:
@@ -28,9 +30,9 @@ def test_the_losses_are_the_same_step_by_step_in_our_loop_and_in_fit():
     one, two = figures(1), figures(2)
     assert len(one) == len(two) == 6
     for expected, found in zip(one, two, strict=True):
-        assert found == {name: pytest.approx(value, rel=1e-4) for name, value in expected.items()}
+        assert found == {name: pytest.approx(value, rel=SAME) for name, value in expected.items()}
     for first, second in zip(one[:3], one[3:], strict=True):
-        assert second == {name: pytest.approx(value, rel=1e-4) for name, value in first.items()}
+        assert second == {name: pytest.approx(value, rel=SAME) for name, value in first.items()}
 
 
 class TwoGpus(TinyConfig):

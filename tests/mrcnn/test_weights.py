@@ -127,6 +127,31 @@ def test_a_file_of_something_else_is_refused(model, tmp_path):
         weights.read_file(tmp_path / "absent.h5")
 
 
+def test_a_hostile_file_is_refused_and_nothing_of_it_is_run(model, file, tmp_path):
+    """What Keras would unpickle (a model's configuration with a Lambda layer) is not even looked at."""
+    with h5py.File(file, "a") as content:
+        content.attrs["model_config"] = json.dumps({"class_name": "Lambda", "config": {"function": "not read"}})
+        content["elsewhere"] = h5py.ExternalLink(str(tmp_path / "absent.h5"), "/")
+    assert load(model, file) > 0
+    layout = h5py.VirtualLayout((4,), "float32")
+    layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "data", (4,))
+    hostile = {
+        "claims to be": {"shape": (2**20, 2**20), "dtype": "float32", "chunks": (1024, 1024)},
+        "no numbers": {"data": np.array([b"os.system"], object), "dtype": h5py.string_dtype()},
+        "lies in other files": {"shape": (4,), "dtype": "float32", "external": [(str(tmp_path / "raw"), 0, 16)]},
+        "lies in other": layout,
+    }
+    for message, dataset in hostile.items():
+        with h5py.File(file, "a") as content:
+            del content["conv1/conv1/bias:0"]
+            if isinstance(dataset, dict):
+                content.create_dataset("conv1/conv1/bias:0", **dataset)
+            else:
+                content.create_virtual_dataset("conv1/conv1/bias:0", dataset)
+        with pytest.raises(weights.WeightsError, match=message):
+            weights.read_file(file)
+
+
 def test_a_file_appears_whole_or_not_at_all(model, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("no space left")
