@@ -42,17 +42,21 @@ class Fitted:
 
 
 def fit(
-    batch: pa.RecordBatch, sizes: NDArray[np.int64], least_area: float, judge: Judge, everything: bool = False
+    batch: pa.RecordBatch,
+    sizes: NDArray[np.int64],
+    least_area: float,
+    judge: Judge,
+    judged: NDArray[np.bool_] | None = None,
 ) -> Fitted:
     """Return the rows that lie, at least in part, in images of `sizes` ([N, 2] width, height; -1: no image, dropped).
 
-    Rows of less than about `least_area` square pixels are judged one by one, and with `everything` all rows are.
+    Rows of less than about `least_area` square pixels, and those of `judged` ([N] bool), are judged one by one.
     """
     rings, each = rings_in(batch["polygons"])
     first_ring = np.cumsum(each) - each
     there = sizes[:, 0] >= 0
     over = there & _reach_over(batch, rings.points, rings.starts[first_ring], sizes)
-    doubtful = there & everything
+    doubtful = np.zeros(len(there), bool) if judged is None else there & judged
     if least_area and len(each):
         small = np.add.reduceat(areas(rings), first_ring) < least_area + ROUNDING
         doubtful |= there & (over | small)

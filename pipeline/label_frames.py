@@ -21,6 +21,7 @@ from pipeline.geometry import polygon
 from pipeline.instance_store import InstanceStore, Stored
 from pipeline.instances import Instance, LabelledImage, Rejected
 from pipeline.label_block import Digest, ImageRows, LabelBlock, content_of, image_attributes, video_of
+from pipeline.label_filters import TOO_SMALL, InstanceFilter
 from pipeline.label_matching import ImageNames, LabelFile, Match
 from pipeline.label_sources import LabelSource
 from pipeline.progress import Progress
@@ -33,7 +34,6 @@ NOT_LABELS = "not a label file"
 TWICE = "image named twice"
 TWICE_ALIKE = "image named twice with the same labels"
 OUTSIDE = "outside the image"
-TOO_SMALL = "smaller than least_area"
 
 WORTH_WORKERS = 64 << 20
 """Bytes of JSON from which it takes longer to read them than to start processes that help."""
@@ -93,6 +93,7 @@ class FrameCollector:
         self.unwanted = 0
         """Labels of categories that the recipe doesn't name, in the frames kept."""
         self._labels = labels
+        self._filter = InstanceFilter(labels)
         self._options = readers.ReadOptions.from_recipe(labels)
         self._images: list[str] = index["image"].to_pylist()
         self._sizes = list(zip(index["width"].to_pylist(), index["height"].to_pylist(), strict=True))
@@ -178,6 +179,10 @@ class FrameCollector:
             self.frames[match.row] = self._frame(offer, file, number, match.row)
             return
         there.split = there.split or file.split
+        if there.source > number:
+            # What a source says of the whole image holds until a later one says something of it, too.
+            there.video = there.video or offer.video
+            there.attributes = offer.attributes if there.attributes == "{}" else there.attributes
         reason = TWICE_ALIKE if there.content == offer.content else TWICE
         reason = REPLACED if there.source > number else reason
         self._set_aside_labels(offer, reason, lost=reason == TWICE)
@@ -220,12 +225,17 @@ class FrameCollector:
         counted = [(image.count, match.row) for image, match in images if isinstance(image, ImageRows)]
         sizes = [(-1, -1) if row is None else self._sizes[row] for _, row in counted]
         of_rows = np.repeat(np.array(sizes, np.int64).reshape(-1, 2), [count for count, _ in counted], axis=0)
-        fitted = block_fitting.fit(block.instances, of_rows, self._labels.least_area, self._fit)
+        judged = self._filter.left_out(block.instances)
+        marked = self._filter.marked_rows(block.instances)
+        fitted = block_fitting.fit(marked, of_rows, self._labels.least_area, self._fit, judged)
         before = np.searchsorted(fitted.kept, np.arange(len(of_rows) + 1)).tolist()
         return _Places(self._store.add_batch(fitted.batch), before, fitted.left_out)
 
     def _fit(self, instance: Instance, width: int, height: int) -> tuple[Instance | None, str]:
         """Return the part of the instance inside the image, or None and why nothing is left of it."""
+        if reason := self._filter.reason(instance):
+            return None, reason
+        instance = self._filter.marked(instance)
         box = instance.box
         inside = box.x >= 0 and box.y >= 0 and box.x + box.width <= width and box.y + box.height <= height
         rings = instance.rings if inside and instance.geometry == "box" else _clipped(instance, width, height)

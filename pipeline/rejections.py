@@ -12,6 +12,7 @@ from typing import Self
 import pyarrow as pa
 
 from pipeline.instances import Rejected
+from pipeline.label_filters import LABEL_REASONS
 from pipeline.tables import REJECTED, RowGroupWriter, json_text, texts
 
 ROWS_AT_ONCE = 8_192
@@ -25,11 +26,16 @@ class Rejections:
         self._waiting: list[Rejected] = []
         self.by_reason: Counter[str] = Counter()
         self.labels = 0
-        """Wanted labels that were left out; those of images that were set aside on purpose are not counted."""
+        """Wanted labels that were lost; those of images that were set aside on purpose are not counted."""
+        self.filtered = 0
+        """Wanted labels that were left out as the recipe asks."""
 
     def add(self, rejected: Rejected) -> None:
         """Count and write one label that was left out."""
-        self.labels += 1
+        if rejected.reason in LABEL_REASONS:
+            self.filtered += 1
+        else:
+            self.labels += 1
         self._row(rejected)
 
     def add_file(self, source: str, reason: str, what: str) -> None:

@@ -18,6 +18,7 @@ from pipeline.readers.via_classes import OWN, ClassRule
 from pipeline.readers.via_shape import outline
 from pipeline.vocabulary import Meaning
 
+FLAGS = OWN - {"instance", "geometry", "attributes"}
 GEOMETRIES: tuple[Geometry, ...] = ("polygon", "box", "rle", "bitmask")
 
 
@@ -129,20 +130,26 @@ def _geometry(given: Any, kind: Geometry) -> Geometry:
 
 
 def _split(given: Mapping[str, Any], class_attribute: str | None) -> tuple[dict[str, bool], dict[str, Any]]:
-    """Return the flags and the other attributes of a region; a flag neither true nor false is one of those."""
-    truths = {True: True, False: False, "true": True, "false": False}
+    """Return the flags, by names in any case, and the other attributes; a flag neither true nor false is one of those."""
     flags: dict[str, bool] = {}
     rest: dict[str, Any] = {}
     for key, value in given.items():
         if key in (class_attribute, "instance", "geometry"):
             continue
-        if key in OWN and key != "attributes" and isinstance(value, bool | str) and value in truths:
-            flags[key] = truths[value]
+        flag, answer = key.casefold(), _answer(value)
+        if flag in FLAGS and flag not in flags and answer is not None:
+            flags[flag] = answer
         elif key == "attributes" and isinstance(inner := _parsed(value), dict):
             rest = inner | rest
         else:
             rest[key] = value
     return flags, rest
+
+
+def _answer(value: Any) -> bool | None:
+    """Return what the answer to a yes-or-no attribute is, or None where it is none."""
+    text = str(value).strip().casefold() if isinstance(value, bool | str) else ""
+    return True if text in ("true", "yes", "1") else False if text in ("false", "no", "0") else None
 
 
 def _parsed(value: Any) -> Any:
