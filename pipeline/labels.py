@@ -26,6 +26,7 @@ from pipeline.label_matching import ImageNames, KnownImage
 from pipeline.label_sources import LabelSource, read_sources
 from pipeline.label_summary import Tally
 from pipeline.progress import Progress
+from pipeline.readers.faults import NO_CLASS, SEVERAL_CLASSES
 from pipeline.recipe import Labels, Recipe
 from pipeline.rejections import Rejections
 from pipeline.splits import Division, LabelledFile, divide, videos
@@ -44,6 +45,11 @@ from pipeline.vocabulary import Wanted
 
 UNLABELLED = "no labels for this image"
 NO_INSTANCE = "no wanted instance"
+CLASS_HINT = (
+    "labels.class_attribute names the attribute of VIA regions that says their class, labels.default_class is that of "
+    "regions that say none"
+)
+
 INSTANCES_AT_ONCE = 16_384
 IMAGES_AT_ONCE = 1_024
 
@@ -226,6 +232,8 @@ def _refuse_no_instance(
     if not collector.frames:
         raise EmptyDatasetError(f"none of the labels in {read} is of an image in {', '.join(recipe.source.images)}")
     left_out = [f"{count} left out: {reason}" for reason, count in rejections.by_reason.most_common(3)]
+    if any(reason in rejections.by_reason for reason in (NO_CLASS, SEVERAL_CLASSES)):
+        left_out.append(CLASS_HINT)
     raise EmptyDatasetError(
         f"labels.categories: no label of {wanted} is usable in {read} "
         f"({'; '.join([f'{collector.unwanted} are of other categories', *left_out])})"

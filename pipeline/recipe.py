@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import RecipeError
+from pipeline.vocabulary import Wanted
 
 SAMPLE = "sample"
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
@@ -99,6 +100,12 @@ class Labels(Section):
     warn_rejected_share: Fraction = 0.1
     """A warning check fails where a larger share of the wanted labels was lost to faults; what filters (`where`,
     `occluded`, `truncated`, `least_area`, `boxes`) leave out doesn't count."""
+
+    @model_validator(mode="after")
+    def _want_the_default_class(self) -> "Labels":
+        if self.default_class is not None and Wanted(self.categories).meaning(self.default_class) is None:
+            raise ValueError(f"default_class {self.default_class!r} is none of the categories")
+        return self
 
 
 class Dataset(Section):

@@ -14,11 +14,10 @@ from pipeline.instances import Geometry, Instance, LabelledImage, Rejected, Ring
 from pipeline.readers import faults
 from pipeline.readers.faults import LabelError
 from pipeline.readers.options import ReadOptions
-from pipeline.readers.via_classes import OWN, ClassRule
+from pipeline.readers.via_classes import FLAGS, ClassRule
 from pipeline.readers.via_shape import outline
 from pipeline.vocabulary import Meaning
 
-FLAGS = OWN - {"instance", "geometry", "attributes"}
 GEOMETRIES: tuple[Geometry, ...] = ("polygon", "box", "rle", "bitmask")
 
 

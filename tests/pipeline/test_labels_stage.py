@@ -319,3 +319,12 @@ def test_regions_without_any_class_are_an_error_that_says_so(tmp_path: Path) -> 
     kudzu = REAL / "via/lesc-ufv_kudzu/val"
     with pytest.raises(EmptyDatasetError, match="349 left out: no class"):
         filtered(recipe_of([kudzu], [kudzu], labels={"categories": []}), tmp_path)
+
+
+def test_regions_without_any_class_can_be_given_one(tmp_path: Path) -> None:
+    regions = [{**square(1, 1, 9, ""), "region_attributes": {}}]
+    content = {name: entry(name, regions) for name in ("a.jpg", "b.jpg")}
+    with pytest.raises(EmptyDatasetError, match=r"labels.class_attribute names .* labels.default_class is that of"):
+        stage(tmp_path / "none", TWO, {"l.json": content}, labels={"categories": []})
+    out = stage(tmp_path / "some", TWO, {"l.json": content}, labels={"categories": [], "default_class": "kudzu"})
+    assert [row["category"] for row in table(out, "labels")] == ["kudzu", "kudzu"]
