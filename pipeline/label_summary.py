@@ -17,8 +17,8 @@ from pipeline import thumbnails
 from pipeline.image_index import IndexedImage
 from pipeline.image_store import ImageStore
 from pipeline.instance_store import InstanceStore
-from pipeline.recipe import Recipe
 from pipeline.label_filters import by_where
+from pipeline.recipe import Recipe
 from pipeline.rejections import Rejections
 from pipeline.splits import Division
 from pipeline.summary import Check, Summary

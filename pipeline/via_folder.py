@@ -1,7 +1,6 @@
 """Makes a folder that VIA opens: images of a finished data set beside a VIA project with their labels.
 
-The relabelling loop: `python -m pipeline.via open data/dataset_zip/latest --images 20`, load its via_project.json in
-VIA, correct, export the annotations as JSON, and list that file last in `source.labels`.
+The relabelling loop is described in docs/relabelling.md: open, correct in VIA, list the result last in `source.labels`.
 """
 
 import argparse
@@ -9,7 +8,7 @@ import logging
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +17,7 @@ import msgspec
 from pipeline.artifacts import MANIFEST, Manifest
 from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
 from pipeline.files import whole_file
+from pipeline.recipe import as_text
 from pipeline.tables import SPLITS
 from pipeline.via import PROJECT, REGION_DATA, ProjectWriter, RegionDataWriter
 from pipeline.via_format import Entry
@@ -30,13 +30,18 @@ EXIT_FAULT = 2
 log = logging.getLogger(__name__)
 
 
+class _Region(msgspec.Struct):
+    shape_attributes: dict[str, Any]
+    region_attributes: dict[str, Any] | None = None
+
+
 class _Shown(msgspec.Struct):
     """An image of a via_region_data.json; regions are a dict, as in 2019, or a list."""
 
     filename: str
     width: int = 0
     height: int = 0
-    regions: dict[str, dict[str, Any]] | list[dict[str, Any]] = []
+    regions: dict[str, _Region] | list[_Region] = []
     file_attributes: dict[str, Any] = {}
 
 
@@ -59,13 +64,18 @@ def make_folder(
             split = split or next(
                 (each for each in ("val", "train") if f"images/{each}/{REGION_DATA}" in members), None
             )
+            if not labels and f"images/{split}/{REGION_DATA}" not in members:
+                raise ArtifactError(f"{archive}: has no images/{split or 'val'}/{REGION_DATA}; {_splits_in(members)}")
             content = labels.read_bytes() if labels else _read(opened, f"images/{split}/{REGION_DATA}", LARGEST_LABELS)
             shown = _picked(_labelled(content, labels or archive), images)
             return _fill(out, opened, [(each, _member(members, each, split)) for each in shown])
     except (EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise ArchiveError(f"{archive}: can't be read as a zip archive: {error}") from None
-    except KeyError as error:
-        raise ArtifactError(f"{archive}: {error.args[0]!s}") from None
+
+
+def _splits_in(members: Iterable[str]) -> str:
+    found = [split for split in SPLITS if f"images/{split}/{REGION_DATA}" in members]
+    return f"it has {', '.join(found)}" if found else "it is no images.zip"
 
 
 def _located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
@@ -149,8 +159,23 @@ def _copied(out: Path, archive: zipfile.ZipFile, shown: list[tuple[_Shown, str |
         name, data = PurePosixPath(member).name, _read(archive, member, LARGEST_IMAGE)
         with whole_file(out / name) as file:
             file.write(data)
-        regions = list(each.regions.values()) if isinstance(each.regions, dict) else each.regions
-        yield Entry(name, len(data), each.width, each.height, each.file_attributes, regions)
+        regions = each.regions.values() if isinstance(each.regions, dict) else each.regions
+        plain = [
+            {
+                "shape_attributes": region.shape_attributes,
+                "region_attributes": _plain(region.region_attributes or {}),
+            }
+            for region in regions
+        ]
+        yield Entry(name, len(data), each.width, each.height, _plain(each.file_attributes), plain)
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes as VIA can edit them: texts, and options that are ticked or not."""
+    return {
+        key: value if isinstance(value, str | dict) else "" if value is None else as_text(value)
+        for key, value in attributes.items()
+    }
 
 
 def main(argv: Sequence[str]) -> int:
@@ -170,5 +195,8 @@ def main(argv: Sequence[str]) -> int:
     except PipelineError as fault:
         print(fault, file=sys.stderr)
         return EXIT_FAULT
-    print(f"{count} images: load {arguments.out.resolve() / PROJECT} in VIA 2 (Project > Load)")
+    print(
+        f"{count} images: load {arguments.out.resolve() / PROJECT} in VIA 2 (Project > Load); "
+        "how to go on is in docs/relabelling.md"
+    )
     return 0

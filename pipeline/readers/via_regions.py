@@ -18,6 +18,8 @@ from pipeline.readers.via_classes import FLAGS, ClassRule
 from pipeline.readers.via_shape import outline
 from pipeline.vocabulary import Meaning
 
+ROUNDING = 0.01
+"""Pixels by which a vertex may be off since it was written to a VIA file."""
 GEOMETRIES: tuple[Geometry, ...] = ("polygon", "box", "rle", "bitmask")
 
 
@@ -104,7 +106,7 @@ class RegionReading:
         if not self._name:
             raise LabelError(faults.NO_IMAGE_NAME)
         ring, kind = outline(region.shape, self._options.curve_tolerance)
-        geometry = _geometry(given.get("geometry"), kind)
+        geometry = _geometry(given.get("geometry"), kind, ring)
         if geometry == "box" and self._options.boxes == "leave_out":
             raise LabelError(faults.BOX_LEFT_OUT)
         shared = given.get("instance")
@@ -113,7 +115,9 @@ class RegionReading:
         if key not in self._parts:
             flags, rest = _split(given, self._rule.attribute)
             self._parts[key] = _Parts(self._free_id(instance_id or region.id), word, meant, geometry, flags, rest)
-        self._parts[key].rings.append(ring)
+        parts = self._parts[key]
+        parts.geometry = geometry if parts.geometry == "box" else parts.geometry
+        parts.rings.append(ring)
 
     def _free_id(self, wish: str) -> str:
         taken = {parts.id for parts in self._parts.values()}
@@ -124,12 +128,20 @@ class RegionReading:
         return free
 
 
-def _geometry(given: Any, kind: Geometry) -> Geometry:
-    return next((geometry for geometry in GEOMETRIES if geometry == given), kind)
+def _geometry(given: Any, kind: Geometry, ring: Ring) -> Geometry:
+    """Return what the region was made from; a box that a person has given another outline since is one no more."""
+    geometry = next((geometry for geometry in GEOMETRIES if geometry == given), kind)
+    return "polygon" if geometry == "box" and not _fills_its_box(ring) else geometry
+
+
+def _fills_its_box(ring: Ring) -> bool:
+    """Say whether a ring is the rectangle around it, but for the rounding of its vertices."""
+    width, height = (ring.max(axis=0) - ring.min(axis=0)).tolist()
+    return bool(width * height - polygon.area(ring) <= ROUNDING * (width + height))
 
 
 def _split(given: Mapping[str, Any], class_attribute: str | None) -> tuple[dict[str, bool], dict[str, Any]]:
-    """Return the flags, by names in any case, and the other attributes; a flag neither true nor false is one of those."""
+    """Return the flags, named in any case, and the other attributes; a flag neither true nor false is one of those."""
     flags: dict[str, bool] = {}
     rest: dict[str, Any] = {}
     for key, value in given.items():
