@@ -20,9 +20,11 @@ from pipeline.files import whole_file
 from pipeline.recipe import as_text
 from pipeline.tables import SPLITS
 from pipeline.via import PROJECT, REGION_DATA, ProjectWriter, RegionDataWriter
+from pipeline.via3_format import Via3Writer
 from pipeline.via_format import Entry
 
 ARCHIVE = "images.zip"
+VIA3_PROJECT = "via3_project.json"
 LARGEST_IMAGE = 256 << 20
 LARGEST_LABELS = 4 << 30
 EXIT_FAULT = 2
@@ -48,7 +50,9 @@ class _Shown(msgspec.Struct):
 def make_folder(
     source: Path, out: Path, split: str | None = None, images: int | None = None, pictures: Path | None = None
 ) -> int:
-    """Fill the new folder `out` with images, via_project.json and via_region_data.json; return how many images.
+    """Fill the new folder `out` with images and a VIA file for each release of VIA; return how many images.
+
+    These are via_region_data.json (VIA 1), via_project.json (VIA 2) and via3_project.json (VIA 3).
 
     `source` is an images.zip, a folder that holds one, or a folder with a via_region_data.json (of `via_val`, of an
     evaluation report); the images of the latter come from the images.zip `pictures`, by default the one that it was
@@ -127,7 +131,7 @@ def _picked(shown: list[_Shown], images: int | None) -> list[_Shown]:
 def _member(members: dict[str, zipfile.ZipInfo], shown: _Shown, split: str | None) -> str | None:
     """Return where the image lies in the archive: in its split, else (labels from elsewhere) in any."""
     name = PurePosixPath(shown.filename.replace("\\", "/")).name
-    if name in ("", "..", PROJECT, REGION_DATA):
+    if name in ("", "..", PROJECT, REGION_DATA, VIA3_PROJECT):
         return None
     folders = dict.fromkeys((split, *SPLITS))
     return next((member for folder in folders if (member := f"images/{folder}/{name}") in members), None)
@@ -141,13 +145,16 @@ def _fill(out: Path, archive: zipfile.ZipFile, shown: list[tuple[_Shown, str | N
     if missing:
         log.warning("%d labelled images are not in %s", missing, archive.filename)
     # The absolute folder makes VIA find the images wherever via.html lies.
+    folder = f"{out.resolve()}/"
     with (
-        ProjectWriter(out / PROJECT, out.name, image_folder=f"{out.resolve()}/") as project,
+        ProjectWriter(out / PROJECT, out.name, image_folder=folder) as project,
         RegionDataWriter(out / REGION_DATA) as region_data,
+        Via3Writer(out / VIA3_PROJECT, out.name, folder) as via3_project,
     ):
         for entry in _copied(out, archive, shown):
             project.write(entry)
             region_data.write(entry)
+            via3_project.write(entry)
     return len(shown) - missing
 
 
@@ -196,7 +203,7 @@ def main(argv: Sequence[str]) -> int:
         print(fault, file=sys.stderr)
         return EXIT_FAULT
     print(
-        f"{count} images: load {arguments.out.resolve() / PROJECT} in VIA 2 (Project > Load); "
-        "how to go on is in docs/relabelling.md"
+        f"{count} images: load {arguments.out.resolve() / PROJECT} in VIA 2 (Project > Load), or {VIA3_PROJECT} in "
+        "VIA 3; how to go on is in docs/relabelling.md"
     )
     return 0

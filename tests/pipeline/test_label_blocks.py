@@ -217,7 +217,8 @@ def _frames_of(content: Any) -> list[Any]:
 def test_processes_end_with_the_one_that_started_them() -> None:
     program = (
         "import time; from pipeline import readers; from pipeline.readers import BlockWorkers, ReadOptions\n"
-        "with BlockWorkers(2) as workers: workers.spread('x', ReadOptions(), None); print('on', flush=True); time.sleep(60)"
+        "with BlockWorkers(2) as workers:\n"
+        "    workers.spread('x', ReadOptions(), None); print('on', flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     assert parent.stdout is not None

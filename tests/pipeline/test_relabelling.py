@@ -8,6 +8,8 @@ import pytest
 
 from pipeline import dataset, summary, via
 from pipeline.recipe import Recipe
+from pipeline.via3_format import Via3Writer
+from pipeline.via_format import Entry
 from tests.pipeline.labelled_folders import SQUARE, area, box, filtered, folder_with, frame, recipe_of, table, via_of
 
 TRIANGLE = [(30.0, 5.0), (40.0, 5.0), (35.0, 20.0)]
@@ -76,14 +78,23 @@ def rows_of(folder: Path, *images: str) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if not key.startswith("source")} for row in rows]
 
 
-@pytest.mark.parametrize("saved_as", ["annotations", "project"])
+def saved(images: dict[str, Any], project: dict[str, Any], path: Path, way: str) -> None:
+    """Write what a person has corrected as VIA 2 exports annotations or saves a project, or as VIA 3 does."""
+    if way == "via 3":
+        with Via3Writer(path, "corrected", "/") as writer:
+            for image in images.values():
+                entry = Entry(image["filename"], image["size"], 0, 0, image["file_attributes"], image["regions"])
+                writer.write(entry)
+        return
+    path.write_text(json.dumps(images if way == "annotations" else project | {"_via_img_metadata": images}))
+
+
+@pytest.mark.parametrize("saved_as", ["annotations", "project", "via 3"])
 def test_a_corrected_image_has_the_corrected_regions_and_others_are_as_they_were(tmp_path: Path, saved_as: str) -> None:
     folder = opened(tmp_path)
     project = json.loads((folder / "via_project.json").read_bytes())
-    images = corrected(project)
-    content = images if saved_as == "annotations" else project | {"_via_img_metadata": images}
     correction = tmp_path / "corrections.json"
-    correction.write_text(json.dumps(content))
+    saved(corrected(project), project, correction, saved_as)
     _, second = again(tmp_path, correction)
     first = tmp_path / "first/filtered_labels"
     unchanged = ("t.jpg", "b.jpg", "c.jpg")

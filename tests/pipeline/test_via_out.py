@@ -124,7 +124,8 @@ def test_open_makes_a_folder_that_via_opens(archive: Path, tmp_path: Path, capsy
     out = tmp_path / "look"
     assert via.main(["open", str(archive.parent), "--images", "2", "--out", str(out)]) == 0
     assert re.match(r"2 images: load .*/look/via_project.json in VIA 2", capsys.readouterr().out)
-    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "b.jpg", "via_project.json", "via_region_data.json"]
+    files = ["a.jpg", "b.jpg", "via3_project.json", "via_project.json", "via_region_data.json"]
+    assert sorted(path.name for path in out.iterdir()) == files
     project = read(out, "via_project.json")
     assert project["_via_settings"]["core"]["default_filepath"] == f"{out}/"
     for image in project["_via_img_metadata"].values():

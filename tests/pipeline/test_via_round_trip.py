@@ -17,6 +17,7 @@ from pipeline.instance_store import InstanceStore
 from pipeline.instances import Instance
 from pipeline.label_block import image_attributes
 from pipeline.tables import IMAGES, LABELS
+from pipeline.via3_format import Via3Writer
 from tests.pipeline.labelled_folders import filtered, recipe_of, via_of
 from tests.pipeline.via_rules import assert_via_opens
 
@@ -74,7 +75,8 @@ def assert_via_keeps(folder: Path, labelled: Sequence[tuple[Sequence[Instance], 
     images = [f"{at:03}.jpg" for at in range(len(labelled))]
     index = image_table(images, [json.dumps(attributes) for _, attributes in labelled])
     rows = table_of(folder, images, numbered)
-    for writer, name in ((via.RegionDataWriter, "m.json"), (project_writer, "p.json")):
+    writers = (via.RegionDataWriter, "m.json"), (project_writer, "p.json"), (via3_writer, "3.json")
+    for writer, name in writers:
         with writer(folder / name) as out:
             for entry in via.entries(index, [rows]):
                 out.write(entry)
@@ -100,6 +102,10 @@ def table_of(folder: Path, images: list[str], labelled: list[list[Instance]]) ->
 
 def project_writer(path: Path) -> via.ProjectWriter:
     return via.ProjectWriter(path, "project")
+
+
+def via3_writer(path: Path) -> Via3Writer:
+    return Via3Writer(path, "project", "/pictures/")
 
 
 def with_id(instance: Instance, new_id: str) -> Instance:
