@@ -17,7 +17,7 @@ from pipeline.instance_columns import (
     bounding_boxes,
     boxes,
     boxes_in,
-    instance_at,
+    instances_at,
     one_batch,
     polygons,
     rings_in,
@@ -112,8 +112,7 @@ def _judged(
 ) -> Fitted:
     """Return the rows that are `sound`, and of the `doubtful` ones what is left of them, in their places."""
     columns, kept, left_out = InstanceColumns(), [], {}
-    for row in doubtful.tolist():
-        instance = instance_at(batch, row)
+    for row, instance in zip(doubtful.tolist(), instances_at(batch, doubtful), strict=True):
         fitted, reason = judge(instance, *sizes[row].tolist())
         if fitted is None:
             left_out[row] = (instance, reason)

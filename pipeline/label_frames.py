@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -216,8 +216,7 @@ class FrameCollector:
         return Stored(places.batch, start, places.before[image.start + image.count] - start)
 
     def _leave_out(self, instance: Instance, reason: str, source: str, row: int) -> None:
-        label = json_text({"category": instance.source_category, "rings": [ring.tolist() for ring in instance.rings]})
-        self._rejections.add(Rejected(source, self._images[row], instance.id, reason, label))
+        self._rejections.add(Rejected(source, self._images[row], instance.id, reason, _told(instance)))
 
     def _store_block(self, block: LabelBlock, matches: Sequence[Match]) -> _Places:
         """Fit the rows of a block to their images and store them; rows of images that aren't there go."""
@@ -247,6 +246,16 @@ class FrameCollector:
         if rings is instance.rings:
             return instance, ""
         return replace(instance, rings=rings, box=polygon.bounds(rings)), ""
+
+
+def _told(instance: Instance) -> str:
+    """Return the JSON of an instance that is left out: its word, rings, geometry, and what else is said of it."""
+    said = {flag: getattr(instance, flag) for flag in ("crowd", "ignored", "occluded", "truncated")}
+    label: dict[str, Any] = {flag: value for flag, value in said.items() if value}
+    if instance.attributes:
+        label["attributes"] = instance.attributes
+    rings = [ring.tolist() for ring in instance.rings]
+    return json_text(label | {"category": instance.source_category, "geometry": instance.geometry, "rings": rings})
 
 
 def _opened(archive: Path) -> ZipFile:

@@ -75,7 +75,8 @@ def _label_files(container: Container) -> tuple[list[LabelFile], list[str]]:
         chosen = _entries(container)
     if not chosen:
         raise SourceError(
-            f"{container.source.key}: {container.path} holds no label file (.json, or .png below a folder {BITMASK_FOLDER})"
+            f"{container.source.key}: {container.path} holds no label file "
+            f"(.json, or .png below a folder {BITMASK_FOLDER})"
         )
     for path in skipped:
         log.info(

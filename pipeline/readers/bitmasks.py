@@ -122,7 +122,8 @@ def _segments(pixels: Pixels) -> Iterator[_Segment]:
 
 
 def _instance(segment: _Segment, word: str, meant: Meaning) -> Instance:
-    rings = tuple(ring + (segment.left, segment.top) for ring in contours.trace(segment.mask))
+    corner = np.array((segment.left, segment.top))
+    rings = tuple(ring + corner for ring in contours.trace(segment.mask))
     flags = segment.value >> 16 & 0xFF
     return Instance(
         id=str(segment.value & 0xFFFF),

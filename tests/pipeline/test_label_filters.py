@@ -148,7 +148,10 @@ def test_occluded_and_truncated_labels_are_left_out_when_the_recipe_says_so(tmp_
     }
     for row in rejected:
         assert (row["source"], row["image"]) == ("l.json", "a.jpg")
-        assert json.loads(row["label"]) == {"category": "car", "rings": [[list(point) for point in SQUARE]]}
+        label = json.loads(row["label"])
+        assert (label["category"], label["geometry"]) == ("car", "polygon")
+        assert label["rings"] == [[list(point) for point in SQUARE]]
+        assert label.get("truncated") is (None if row["label_id"] == "occluded" else True)
     said = summary.read(out)
     assert (said.numbers["labels_filtered_out"], said.numbers["labels_left_out"]) == (3, 0)
     assert Counter({row["reason"]: row["rows"] for row in said.tables["rejected"]}) == {OCCLUDED: 2, TRUNCATED: 1}
