@@ -86,7 +86,7 @@ STAGES = {
         ),
         Stage(
             "evaluation_report",
-            1,
+            2,
             ("evaluation",),
             ignores=("evaluation.batch_size",),
             inputs=("trained_model", "dataset_zip"),

@@ -184,3 +184,12 @@ def test_open_writes_no_image_outside_its_folder(tmp_path: Path) -> None:
     via_folder.make_folder(tmp_path / "images.zip", tmp_path / "deep/look")
     assert (tmp_path / "deep/look/evil.jpg").read_bytes() == b"harmless"
     assert not list(tmp_path.glob("evil.jpg"))
+
+
+def test_help_names_what_can_be_done(capsys: pytest.CaptureFixture[str]) -> None:
+    assert via.main(["--help"]) == 0
+    assert "pipeline.via open SOURCE" in capsys.readouterr().out
+    assert via.main([]) == 2
+    with pytest.raises(SystemExit):
+        via.main(["open", "--images", "0", "x"])
+    assert "--images must be at least 1" in capsys.readouterr().err
