@@ -22,6 +22,8 @@ IMAGE, FILE_ADDRESS = 2, 3
 TYPES = {"text": 1, "checkbox": 2, "radio": 3, "dropdown": 4}
 OF_REGION, OF_FILE = "FILE1_Z0_XY1", "FILE1_Z0_XY0"
 """What an attribute is one of: a region in an image, or the image."""
+FIRST_ATTRIBUTE = 101
+"""VIA 3 sorts these numbers as texts to find the next free one: beyond 9 it would give 10 twice, and lose one."""
 TOLERANCE = 0.1
 """Pixels within which a leaning ellipse, which VIA 3 lacks, is drawn as a polygon."""
 
@@ -58,8 +60,8 @@ class Via3Writer:
 
     def _project(self) -> dict[str, Any]:
         declared = self._declared.as_json()
-        region = {name: str(number) for number, name in enumerate(declared["region"], start=1)}
-        of_file = {name: str(number) for number, name in enumerate(declared["file"], start=len(region) + 1)}
+        region = {name: str(number) for number, name in enumerate(declared["region"], FIRST_ATTRIBUTE)}
+        of_file = {name: str(number) for number, name in enumerate(declared["file"], FIRST_ATTRIBUTE + len(region))}
         attributes = {
             **{number: _attribute(name, declared["region"][name], OF_REGION) for name, number in region.items()},
             **{number: _attribute(name, declared["file"][name], OF_FILE) for name, number in of_file.items()},

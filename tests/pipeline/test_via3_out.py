@@ -59,6 +59,7 @@ def test_every_number_refers_to_something(tmp_path: Path) -> None:
     assert [prefix + file["src"] for file in made["file"].values()] == [
         (tmp_path / name).as_uri() for name in ("a.jpg", "b.jpg")
     ]
+    assert sorted(made["attribute"]) == sorted(made["attribute"], key=int)  # VIA 3 finds the next free number as text
     named = {number: attribute["aname"] for number, attribute in made["attribute"].items()}
     assert named[made["config"]["ui"]["spatial_region_label_attribute_id"]] == "name"
     for metadata in made["metadata"].values():
