@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class _Region(msgspec.Struct):
-    shape_attributes: dict[str, Any]
+    shape_attributes: dict[str, Any] = {}
     region_attributes: dict[str, Any] | None = None
 
 
