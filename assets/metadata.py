@@ -15,7 +15,7 @@ LARGEST_PICTURE = 50_000
 
 CHECKS = {
     "raw_images": ("every_image_usable",),
-    "filtered_labels": ("masks_not_boxes", "rejected_share", "classes_in_every_split"),
+    "filtered_labels": ("masks_not_boxes", "rejected_share", "classes_in_every_split", "splits_apart"),
     "evaluation_report": ("judged_on_unseen_images", "judged_on_masks"),
 }
 """Checks that a stage always reports."""

@@ -17,7 +17,7 @@ from pipeline.instance_columns import (
     bounding_boxes,
     boxes,
     boxes_in,
-    instance_at,
+    instances_at,
     one_batch,
     polygons,
     rings_in,
@@ -42,17 +42,21 @@ class Fitted:
 
 
 def fit(
-    batch: pa.RecordBatch, sizes: NDArray[np.int64], least_area: float, judge: Judge, everything: bool = False
+    batch: pa.RecordBatch,
+    sizes: NDArray[np.int64],
+    least_area: float,
+    judge: Judge,
+    judged: NDArray[np.bool_] | None = None,
 ) -> Fitted:
     """Return the rows that lie, at least in part, in images of `sizes` ([N, 2] width, height; -1: no image, dropped).
 
-    Rows of less than about `least_area` square pixels are judged one by one, and with `everything` all rows are.
+    Rows of less than about `least_area` square pixels, and those of `judged` ([N] bool), are judged one by one.
     """
     rings, each = rings_in(batch["polygons"])
     first_ring = np.cumsum(each) - each
     there = sizes[:, 0] >= 0
     over = there & _reach_over(batch, rings.points, rings.starts[first_ring], sizes)
-    doubtful = there & everything
+    doubtful = np.zeros(len(there), bool) if judged is None else there & judged
     if least_area and len(each):
         small = np.add.reduceat(areas(rings), first_ring) < least_area + ROUNDING
         doubtful |= there & (over | small)
@@ -108,8 +112,7 @@ def _judged(
 ) -> Fitted:
     """Return the rows that are `sound`, and of the `doubtful` ones what is left of them, in their places."""
     columns, kept, left_out = InstanceColumns(), [], {}
-    for row in doubtful.tolist():
-        instance = instance_at(batch, row)
+    for row, instance in zip(doubtful.tolist(), instances_at(batch, doubtful), strict=True):
         fitted, reason = judge(instance, *sizes[row].tolist())
         if fitted is None:
             left_out[row] = (instance, reason)

@@ -22,6 +22,13 @@ class SplitFacts:
     """Instances that count, by category, most frequent first."""
     ignored: int
     """Instances that are crowds or to be ignored."""
+    boxes: int
+    """Of those that count, the ones of which only a box is known."""
+
+    @property
+    def box_share(self) -> float:
+        """Share of the instances that count of which only a box is known."""
+        return self.boxes / sum(self.instances.values()) if self.instances else 0.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,11 @@ class DatasetFacts:
     """Judged instances of which only a box is known, so that a rectangle stands in for the mask."""
     judged_instances: int
     judged_images: int
+
+    @property
+    def learnt_box_share(self) -> float:
+        """Share of the instances of the training split that are boxes."""
+        return next((each.box_share for each in self.splits if each.split == "train"), 0.0)
 
     @property
     def box_share(self) -> float:
@@ -62,11 +74,13 @@ def measure(archive: ImagesZip, split: str, records: Sequence[ImageRecord]) -> D
 
 def _split(name: str, records: Sequence[ImageRecord]) -> SplitFacts:
     instances = [instance for record in records for instance in record.instances]
-    counted = Counter(each.category for each in instances if not (each.crowd or each.ignored))
+    counting = [each for each in instances if not (each.crowd or each.ignored)]
+    counted = Counter(each.category for each in counting)
     return SplitFacts(
         split=name,
         images=len(records),
         empty_images=sum(not record.instances for record in records),
         instances=dict(sorted(counted.items(), key=lambda pair: (-pair[1], pair[0]))),
-        ignored=sum(each.crowd or each.ignored for each in instances),
+        ignored=len(instances) - len(counting),
+        boxes=sum(each.geometry == "box" for each in counting),
     )

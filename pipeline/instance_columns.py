@@ -3,8 +3,9 @@
 Which instances there are is decided by those who fill the columns; where they are kept is in `instance_store`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from pipeline.instances import Box, Instance, Ring
 from pipeline.tables import BOX, INSTANCE_FIELDS, POINT, json_text, texts
 
 INSTANCES = pa.schema(INSTANCE_FIELDS)
+ROWS_AT_ONCE = 1_024
 
 
 @dataclass
@@ -106,9 +108,14 @@ def rings_in(column: pa.Array) -> tuple[RingTable, NDArray[np.int64]]:
     return RingTable(points, lengths), each
 
 
-def instance_at(batch: pa.RecordBatch, row: int) -> Instance:
-    """Return one row as an instance."""
-    values = batch.slice(row, 1).to_pylist()[0]
+def instances_at(batch: pa.RecordBatch, rows: NDArray[np.int64]) -> Iterator[Instance]:
+    """Yield some of the rows, given by their places ([N]), as instances."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        for values in batch.take(pa.array(rows[start : start + ROWS_AT_ONCE])).to_pylist():
+            yield _instance(values)
+
+
+def _instance(values: dict[str, Any]) -> Instance:
     rings = tuple(np.array([(point["x"], point["y"]) for point in ring], np.float64) for ring in values["polygons"])
     return Instance(
         id=values["instance_id"],

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -21,6 +21,7 @@ from pipeline.geometry import polygon
 from pipeline.instance_store import InstanceStore, Stored
 from pipeline.instances import Instance, LabelledImage, Rejected
 from pipeline.label_block import Digest, ImageRows, LabelBlock, content_of, image_attributes, video_of
+from pipeline.label_filters import TOO_SMALL, InstanceFilter
 from pipeline.label_matching import ImageNames, LabelFile, Match
 from pipeline.label_sources import LabelSource
 from pipeline.progress import Progress
@@ -33,7 +34,6 @@ NOT_LABELS = "not a label file"
 TWICE = "image named twice"
 TWICE_ALIKE = "image named twice with the same labels"
 OUTSIDE = "outside the image"
-TOO_SMALL = "smaller than least_area"
 
 WORTH_WORKERS = 64 << 20
 """Bytes of JSON from which it takes longer to read them than to start processes that help."""
@@ -63,7 +63,7 @@ class _Offer(NamedTuple):
     source: str
     name: str
     ids: Callable[[], list[str]]
-    """Gives the ids of its labels, also of those that were rejected."""
+    """Gives the ids of its labels that were not rejected."""
     rejected: Sequence[Rejected]
     unwanted: int
     video: str | None
@@ -93,6 +93,7 @@ class FrameCollector:
         self.unwanted = 0
         """Labels of categories that the recipe doesn't name, in the frames kept."""
         self._labels = labels
+        self._filter = InstanceFilter(labels)
         self._options = readers.ReadOptions.from_recipe(labels)
         self._images: list[str] = index["image"].to_pylist()
         self._sizes = list(zip(index["width"].to_pylist(), index["height"].to_pylist(), strict=True))
@@ -147,7 +148,7 @@ class FrameCollector:
         return _Offer(
             source=image.source,
             name=image.name,
-            ids=lambda: [each.id for each in image.instances] + [each.label_id for each in image.rejected],
+            ids=lambda: [each.id for each in image.instances],
             rejected=image.rejected,
             unwanted=image.unwanted,
             video=video_of(image.video, image.attributes),
@@ -160,7 +161,7 @@ class FrameCollector:
         return _Offer(
             source=block.source,
             name=image.name,
-            ids=lambda: block.ids(image) + [each.label_id for each in image.rejected],
+            ids=lambda: block.ids(image),
             rejected=image.rejected,
             unwanted=image.unwanted,
             video=image.frame_of,
@@ -171,16 +172,23 @@ class FrameCollector:
 
     def _place(self, offer: _Offer, match: Match, file: LabelFile, number: int) -> None:
         if match.row is None:
-            self._rejections.add_labels(offer.source, offer.name, offer.ids(), match.reason, lost=True)
+            self._set_aside_labels(offer, match.reason, lost=True)
             return
         there = self.frames.get(match.row)
         if there is None:
             self.frames[match.row] = self._frame(offer, file, number, match.row)
             return
         there.split = there.split or file.split
+        if there.source > number:
+            # What a source says of the whole image holds until a later one says something of it, too.
+            there.video = there.video or offer.video
+            there.attributes = offer.attributes if there.attributes == "{}" else there.attributes
         reason = TWICE_ALIKE if there.content == offer.content else TWICE
         reason = REPLACED if there.source > number else reason
-        self._rejections.add_labels(offer.source, offer.name, offer.ids(), reason, lost=reason == TWICE)
+        self._set_aside_labels(offer, reason, lost=reason == TWICE)
+
+    def _set_aside_labels(self, offer: _Offer, reason: str, lost: bool) -> None:
+        self._rejections.add_labels(offer.source, offer.name, offer.ids(), offer.rejected, reason, lost)
 
     def _frame(self, offer: _Offer, file: LabelFile, number: int, row: int) -> Frame:
         for rejected in offer.rejected:
@@ -208,8 +216,7 @@ class FrameCollector:
         return Stored(places.batch, start, places.before[image.start + image.count] - start)
 
     def _leave_out(self, instance: Instance, reason: str, source: str, row: int) -> None:
-        label = json_text({"category": instance.source_category, "rings": [ring.tolist() for ring in instance.rings]})
-        self._rejections.add(Rejected(source, self._images[row], instance.id, reason, label))
+        self._rejections.add(Rejected(source, self._images[row], instance.id, reason, _told(instance)))
 
     def _store_block(self, block: LabelBlock, matches: Sequence[Match]) -> _Places:
         """Fit the rows of a block to their images and store them; rows of images that aren't there go."""
@@ -217,12 +224,17 @@ class FrameCollector:
         counted = [(image.count, match.row) for image, match in images if isinstance(image, ImageRows)]
         sizes = [(-1, -1) if row is None else self._sizes[row] for _, row in counted]
         of_rows = np.repeat(np.array(sizes, np.int64).reshape(-1, 2), [count for count, _ in counted], axis=0)
-        fitted = block_fitting.fit(block.instances, of_rows, self._labels.least_area, self._fit)
+        judged = self._filter.left_out(block.instances)
+        marked = self._filter.marked_rows(block.instances)
+        fitted = block_fitting.fit(marked, of_rows, self._labels.least_area, self._fit, judged)
         before = np.searchsorted(fitted.kept, np.arange(len(of_rows) + 1)).tolist()
         return _Places(self._store.add_batch(fitted.batch), before, fitted.left_out)
 
     def _fit(self, instance: Instance, width: int, height: int) -> tuple[Instance | None, str]:
         """Return the part of the instance inside the image, or None and why nothing is left of it."""
+        if reason := self._filter.reason(instance):
+            return None, reason
+        instance = self._filter.marked(instance)
         box = instance.box
         inside = box.x >= 0 and box.y >= 0 and box.x + box.width <= width and box.y + box.height <= height
         rings = instance.rings if inside and instance.geometry == "box" else _clipped(instance, width, height)
@@ -234,6 +246,16 @@ class FrameCollector:
         if rings is instance.rings:
             return instance, ""
         return replace(instance, rings=rings, box=polygon.bounds(rings)), ""
+
+
+def _told(instance: Instance) -> str:
+    """Return the JSON of an instance that is left out: its word, rings, geometry, and what else is said of it."""
+    said = {flag: getattr(instance, flag) for flag in ("crowd", "ignored", "occluded", "truncated")}
+    label: dict[str, Any] = {flag: value for flag, value in said.items() if value}
+    if instance.attributes:
+        label["attributes"] = instance.attributes
+    rings = [ring.tolist() for ring in instance.rings]
+    return json_text(label | {"category": instance.source_category, "geometry": instance.geometry, "rings": rings})
 
 
 def _opened(archive: Path) -> ZipFile:

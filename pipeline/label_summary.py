@@ -17,8 +17,10 @@ from pipeline import thumbnails
 from pipeline.image_index import IndexedImage
 from pipeline.image_store import ImageStore
 from pipeline.instance_store import InstanceStore
+from pipeline.label_filters import by_where
 from pipeline.recipe import Recipe
 from pipeline.rejections import Rejections
+from pipeline.splits import Division
 from pipeline.summary import Check, Summary
 from pipeline.tables import SPLITS
 from pipeline.vocabulary import Wanted
@@ -27,13 +29,14 @@ if TYPE_CHECKING:
     from pipeline.labels import Kept
 
 PICTURES = 4
+VIDEOS_NAMED = 3
 
 
 @dataclass
 class Tally:
     """What was written, counted."""
 
-    method: str
+    division: Division
     """How the images were divided."""
     unwanted: int
     images: Counter[str] = field(default_factory=Counter)
@@ -59,7 +62,7 @@ class Tally:
     @property
     def kept(self) -> int:
         """Instances kept; with `all_in_both` each counts once, though it has two rows."""
-        return sum(self.categories.values()) // (2 if self.method == "all_in_both" else 1)
+        return sum(self.categories.values()) // (2 if self.division.method == "all_in_both" else 1)
 
     def instances(self, split: str) -> int:
         """Return how many instances a split has."""
@@ -84,6 +87,7 @@ def summarise(recipe: Recipe, tally: Tally, rejections: Rejections, pictures: di
             _masks_not_boxes(tally),
             _rejected_share(recipe, tally, rejections),
             _classes_in_splits(classes, tally),
+            _splits_apart(tally.division),
         ],
     )
 
@@ -135,15 +139,17 @@ def _numbers(tally: Tally, rejections: Rejections) -> dict[str, int | float]:
         **{f"{flag}_instances": tally.flags[flag] for flag in ("crowd", "ignored")},
         "labels_of_other_categories": tally.unwanted,
         "labels_left_out": rejections.labels,
+        "labels_filtered_out": rejections.filtered,
+        "images_filtered_out": sum(count for reason, count in rejections.by_reason.items() if by_where(reason)),
         "rejected_rows": sum(rejections.by_reason.values()),
     }
 
 
 def _said_of_splits(tally: Tally) -> str:
-    if tally.method == "all_in_both":
+    if tally.division.method == "all_in_both":
         return "all_in_both: train and val are the same images, each with a row for either; this measures overfitting"
     return {"path": "as folders and files are named", "hash": "drawn by the seed, frames of a video together"}[
-        tally.method
+        tally.division.method
     ]
 
 
@@ -167,12 +173,17 @@ def _masks_not_boxes(tally: Tally) -> Check:
 
 
 def _rejected_share(recipe: Recipe, tally: Tally, rejections: Rejections) -> Check:
-    """Judge how many wanted labels were lost; images that were set aside on purpose, or labelled twice, don't count."""
+    """Judge how many wanted labels were lost to faults.
+
+    What the recipe's filters leave out doesn't count, nor do images that were set aside on purpose, or labelled twice.
+    """
     share = rejections.labels / (tally.kept + rejections.labels) if rejections.labels else 0.0
     limit = recipe.labels.warn_rejected_share
     said = (
         f"{rejections.labels} labels were left out, {share:.1%} of the wanted ones; the recipe warns over {limit:.0%}"
     )
+    if rejections.filtered:
+        said += f"; its filters left out {rejections.filtered} more"
     return Check("rejected_share", share <= limit, said, {"share": share, "limit": limit})
 
 
@@ -185,3 +196,20 @@ def _classes_in_splits(classes: Sequence[str], tally: Tally) -> Check:
     ]
     said = f"no instance of {', '.join(absent)}" if absent else "every class occurs in every split"
     return Check("classes_in_every_split", not absent, said, {"absent": len(absent)})
+
+
+def _splits_apart(division: Division) -> Check:
+    """Judge whether a split may hold what another one does; what certainly does was set aside."""
+    said = "no split holds an image's bytes, or frames of a video, that another one does"
+    if division.leaks:
+        said += f": {division.leaks} images were set aside, from train first"
+    if division.method == "all_in_both":
+        said = "train and val are the same images, as the recipe asks: figures measured on val are those of overfitting"
+    elif division.doubtful:
+        named = ", ".join(division.doubtful[:VIDEOS_NAMED])
+        said = (
+            f"{len(division.doubtful)} videos seem to have frames in several splits, by the names of their images "
+            f"({named}): dataset.split: hash keeps them together"
+        )
+    passed = division.method != "all_in_both" and not division.doubtful
+    return Check("splits_apart", passed, said, {"set_aside": division.leaks, "doubtful": len(division.doubtful)})

@@ -7,22 +7,26 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import label_summary, summary
 from pipeline.errors import ArtifactError, EmptyDatasetError
 from pipeline.image_index import INDEX, SCHEMA
 from pipeline.image_index import REJECTED as RAW_REJECTED
-from pipeline.instance_store import InstanceStore
+from pipeline.instance_store import InstanceStore, Stored
+from pipeline.label_filters import ImageFilter
 from pipeline.label_frames import Frame, FrameCollector
 from pipeline.label_matching import ImageNames, KnownImage
 from pipeline.label_sources import LabelSource, read_sources
 from pipeline.label_summary import Tally
 from pipeline.progress import Progress
+from pipeline.readers.faults import NO_CLASS, SEVERAL_CLASSES
 from pipeline.recipe import Labels, Recipe
 from pipeline.rejections import Rejections
 from pipeline.splits import Division, LabelledFile, divide, videos
@@ -41,7 +45,13 @@ from pipeline.vocabulary import Wanted
 
 UNLABELLED = "no labels for this image"
 NO_INSTANCE = "no wanted instance"
+CLASS_HINT = (
+    "labels.class_attribute names the attribute of VIA regions that says their class, labels.default_class is that of "
+    "regions that say none"
+)
+
 INSTANCES_AT_ONCE = 16_384
+IMAGES_AT_ONCE = 1_024
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +81,8 @@ def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None
         collector.collect(label_sources)
         store.finish()
         _refuse_no_instance(recipe, label_sources, collector, rejections)
-        method, kept = _divided(recipe, index, collector.frames, rejections)
-        tally = Tally(method, collector.unwanted)
+        division, kept = _divided(recipe, index, collector.frames, store, rejections)
+        tally = Tally(division, collector.unwanted)
         _write_labels(kept, store, out, tally)
         _write_images(kept, index, out)
         pictures = label_summary.draw_pictures(recipe, raw_images, index, kept, store, out)
@@ -101,27 +111,60 @@ def image_names(index: pa.Table, raw_images: Path) -> ImageNames:
 
 
 def _divided(
-    recipe: Recipe, index: pa.Table, frames: dict[int, Frame], rejections: Rejections
-) -> tuple[str, dict[str, list[Kept]]]:
-    """Return the method, and the images of each split sorted by name; set aside and count all others."""
+    recipe: Recipe, index: pa.Table, frames: dict[int, Frame], store: InstanceStore, rejections: Rejections
+) -> tuple[Division, dict[str, list[Kept]]]:
+    """Return the division, and the images of each split sorted by name; set aside and count all others."""
     images, digests, path_splits = (index[name].to_pylist() for name in ("image", "sha256", "split"))
+    chosen = ImageFilter(recipe.labels.where)
+    rows = _wanted_rows(recipe, images, frames, chosen, rejections)
+    balanced = bool(recipe.dataset.balance) and "train" in recipe.dataset.limit
+    nothing = [frozenset[str]()] * len(rows)
+    categories = _categories(store, [frames[row].stored for row in rows]) if balanced else nothing
+    files = [
+        LabelledFile(images[row], digests[row], path_splits[row] or frames[row].split, frames[row].video, its)
+        for row, its in zip(rows, categories, strict=True)
+    ]
+    try:
+        division = divide(files, recipe.dataset, recipe.seed)
+    except EmptyDatasetError as error:
+        if not chosen.left_out:
+            raise
+        left_out = f"labels.where leaves out {chosen.left_out} images (those labelled have {chosen.found()})"
+        raise EmptyDatasetError(f"{left_out}; of the others: {error}" if files else left_out) from None
+    for position, reason in division.set_aside:
+        frame = frames[rows[position]]
+        rejections.add_image(frame.file, files[position].image, reason, frame.stored.count)
+    return division, _kept(division, rows, files, frames)
+
+
+def _wanted_rows(
+    recipe: Recipe, images: list[str], frames: dict[int, Frame], chosen: ImageFilter, rejections: Rejections
+) -> list[int]:
+    """Return the rows of the labelled images that the recipe's filters keep; set aside and count all others."""
     rows = []
     for row, image in enumerate(images):
         if row not in frames:
             rejections.add_image("", image, UNLABELLED, 0)
+        elif reason := chosen.reason(frames[row].attributes):
+            rejections.add_image(frames[row].file, image, reason, frames[row].stored.count)
         elif not frames[row].stored.count and not recipe.dataset.keep_empty_images:
             rejections.add_image(frames[row].file, image, NO_INSTANCE, 0)
         else:
             rows.append(row)
-    files = [
-        LabelledFile(images[row], digests[row], path_splits[row] or frame.split, frame.video)
-        for row, frame in ((row, frames[row]) for row in rows)
-    ]
-    division = divide(files, recipe.dataset, recipe.seed)
-    for position, reason in division.set_aside:
-        frame = frames[rows[position]]
-        rejections.add_image(frame.file, files[position].image, reason, frame.stored.count)
-    return division.method, _kept(division, rows, files, frames)
+    return rows
+
+
+def _categories(store: InstanceStore, images: list[Stored]) -> list[frozenset[str]]:
+    """Return the classes of each image's instances, without crowds and ignored ones, which nothing is learnt from."""
+    found: list[frozenset[str]] = []
+    for start in range(0, len(images), IMAGES_AT_ONCE):
+        portion = images[start : start + IMAGES_AT_ONCE]
+        instances = store.take(portion)
+        counted = pc.invert(pc.or_(instances["crowd"], instances["ignored"])).to_pylist()
+        rows = iter(zip(instances["category"].to_pylist(), counted, strict=True))
+        for image in portion:
+            found.append(frozenset(category for category, counts in islice(rows, image.count) if counts))
+    return found
 
 
 def _kept(
@@ -189,6 +232,8 @@ def _refuse_no_instance(
     if not collector.frames:
         raise EmptyDatasetError(f"none of the labels in {read} is of an image in {', '.join(recipe.source.images)}")
     left_out = [f"{count} left out: {reason}" for reason, count in rejections.by_reason.most_common(3)]
+    if any(reason in rejections.by_reason for reason in (NO_CLASS, SEVERAL_CLASSES)):
+        left_out.append(CLASS_HINT)
     raise EmptyDatasetError(
         f"labels.categories: no label of {wanted} is usable in {read} "
         f"({'; '.join([f'{collector.unwanted} are of other categories', *left_out])})"

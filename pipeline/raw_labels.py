@@ -74,7 +74,10 @@ def _label_files(container: Container) -> tuple[list[LabelFile], list[str]]:
         # A person named this very file: it holds labels, whatever its name says.
         chosen = _entries(container)
     if not chosen:
-        raise SourceError(f"{container.source.key}: {container.path} holds no label file (.json)")
+        raise SourceError(
+            f"{container.source.key}: {container.path} holds no label file "
+            f"(.json, or .png below a folder {BITMASK_FOLDER})"
+        )
     for path in skipped:
         log.info(
             "%s: %s is passed over for the label file beside it; name it in source.labels to use it",

@@ -12,14 +12,33 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import RecipeError
+from pipeline.vocabulary import Wanted
 
 SAMPLE = "sample"
 RECIPES = Path(__file__).resolve().parent.parent / "recipes"
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+def as_text(value: Any) -> str:
+    """Return a value as it is compared: `true`, `3` (also for 3.0), `night`; mappings and lists as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value)
+
+
+def _as_texts(values: Any) -> Any:
+    """Return a lone value as a list of one, and numbers and truth values as the texts that they are compared as."""
+    values = values if isinstance(values, list) else [values]
+    return [as_text(value) if isinstance(value, bool | int | float) else value for value in values]
+
+
+Texts = Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -61,14 +80,32 @@ class Labels(Section):
     """Wanted categories in any release's words (bike = bicycle …), in the order of their class ids; empty keeps all."""
     boxes: Literal["rectangles", "leave_out"] = "rectangles"
     """What becomes of a label that has a box and no mask: a rectangle, as in 2019, or left out and counted."""
+    where: dict[str, Texts] = {}
+    """Only images whose attributes say so, e.g. `{timeofday: [night], weather: [rainy, snowy]}`: of each attribute one
+    of its values, compared as text, case aside. Images that don't say are left out and counted, too."""
+    occluded: Literal["keep", "ignore", "leave_out"] = "keep"
+    """What becomes of labels marked occluded: kept; ignored (neither object nor background, in training and in
+    evaluation); or left out and counted, so that their pixels are background. Labels that don't say are kept."""
+    truncated: Literal["keep", "ignore", "leave_out"] = "keep"
+    """The same for labels marked truncated (cut by the image's edge)."""
     class_attribute: str | None = None
     """The VIA region attribute that names the class; without it, it is found, and said."""
+    default_class: str | None = Field(default=None, min_length=1)
+    """The class of VIA regions that name none; without it, they are left out and counted, unless no region of the file
+    has attributes and the recipe wants one category alone."""
     curve_tolerance: float = Field(default=0.5, gt=0, le=20)
     """How far a flattened Bezier may lie from its curve, in pixels."""
     least_area: float = Field(default=0, ge=0)
     """Instances of fewer square pixels than this are left out and counted."""
     warn_rejected_share: Fraction = 0.1
-    """A warning check fails where a larger share of the wanted labels was left out."""
+    """A warning check fails where a larger share of the wanted labels was lost to faults; what filters (`where`,
+    `occluded`, `truncated`, `least_area`, `boxes`) leave out doesn't count."""
+
+    @model_validator(mode="after")
+    def _want_the_default_class(self) -> "Labels":
+        if self.default_class is not None and Wanted(self.categories).meaning(self.default_class) is None:
+            raise ValueError(f"default_class {self.default_class!r} is none of the categories")
+        return self
 
 
 class Dataset(Section):
@@ -83,6 +120,10 @@ class Dataset(Section):
     """Share of the images (of the videos) that `hash` gives to test."""
     limit: dict[Literal["train", "val", "test"], Annotated[int, Field(ge=1)]] = {}
     """At most this many images a split, chosen by the seed."""
+    balance: Fraction = 0.0
+    """Where `limit` chooses training images, those with a class that fewer than this share of them hold are the more
+    likely, in proportion to sqrt(balance / share) (LVIS, Gupta et al. 2019); 0 draws all alike. Val and test are never
+    balanced. To see rare classes more often without leaving images out, use `training.balance`."""
     keep_empty_images: bool = True
     """Keep images without a wanted instance (background to learn from); the 2019 script dropped them."""
 
@@ -133,7 +174,10 @@ class Training(Section):
     batch_size: int = Field(default=1, ge=1, le=1024)
     """Images a step (over all devices)."""
     steps_per_epoch: int | None = Field(default=None, ge=1)
-    """Steps an epoch; without it, as many as see each training image once."""
+    """Steps an epoch; without it, as many as see each training image once (or as often as `balance` says)."""
+    balance: Fraction = 0.0
+    """Images with a class that fewer than this share of the training images hold are seen sqrt(balance / share) times
+    an epoch (repeat-factor sampling, LVIS, Gupta et al. 2019); 0 sees each once. 0.1 suits a handful of classes."""
     stages: list[TrainingStage] = Field(
         default=[TrainingStage(layers="heads", epochs=10), TrainingStage(layers="all", epochs=20)], min_length=1
     )

@@ -4,6 +4,7 @@ The reasons themselves are named where the fault is seen.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,7 @@ from typing import Self
 import pyarrow as pa
 
 from pipeline.instances import Rejected
+from pipeline.label_filters import LABEL_REASONS
 from pipeline.tables import REJECTED, RowGroupWriter, json_text, texts
 
 ROWS_AT_ONCE = 8_192
@@ -24,23 +26,38 @@ class Rejections:
         self._waiting: list[Rejected] = []
         self.by_reason: Counter[str] = Counter()
         self.labels = 0
-        """Wanted labels that were left out; those of images that were set aside on purpose are not counted."""
+        """Wanted labels that were lost; those of images that were set aside on purpose are not counted."""
+        self.filtered = 0
+        """Wanted labels that were left out as the recipe asks."""
 
     def add(self, rejected: Rejected) -> None:
         """Count and write one label that was left out."""
-        self.labels += 1
+        if rejected.reason in LABEL_REASONS:
+            self.filtered += 1
+        else:
+            self.labels += 1
         self._row(rejected)
 
     def add_file(self, source: str, reason: str, what: str) -> None:
         """Count and write a whole file that was set aside; `what` says what it is."""
         self._row(Rejected(source, "", "", reason, json_text({"file": what})))
 
-    def add_labels(self, source: str, image: str, ids: list[str], reason: str, lost: bool) -> None:
+    def add_labels(
+        self, source: str, image: str, ids: list[str], rejected: Sequence[Rejected], reason: str, lost: bool
+    ) -> None:
         """Count and write what a label file says of one image, in one row that holds the ids of its labels.
 
-        `lost` says whether these labels count as lost, or stand elsewhere (the image was labelled twice).
+        `lost` says whether these labels count as lost, or stand elsewhere (the image was labelled twice). A lost label
+        that was rejected for itself has a row of its own, with its own reason.
         """
-        self.labels += len(ids) if lost else 0
+        if lost:
+            self.labels += len(ids)
+            for each in rejected:
+                self.add(each)
+            if rejected and not (ids or image):
+                return
+        else:
+            ids = ids + [each.label_id for each in rejected]
         self._row(Rejected(source, image, "", reason, json_text({"labels": ids})))
 
     def add_image(self, source: str, image: str, reason: str, instances: int) -> None:

@@ -3,13 +3,13 @@
 Which images are labelled at all is decided before, in `pipeline.labels`.
 """
 
-import hashlib
 import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from pipeline.balance import draw, rank, repeat_factors
 from pipeline.errors import EmptyDatasetError
 from pipeline.recipe import Dataset
 from pipeline.tables import SPLITS
@@ -20,6 +20,8 @@ SAME_VIDEO = "its video is in {split}"
 OVER_LIMIT = "over the limit of its split"
 
 _BDD_IMAGE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{8}")
+_BDD_VIDEO = re.compile(r"(?:.*__)?(?P<video>[0-9a-f]{8}-[0-9a-f]{8})(?:-\d{7})?")
+"""A picture or a frame: BDD names both after their video. Before `__` stand folders that tell equal names apart."""
 _BDD_FRAME = re.compile(r"(?P<video>[0-9a-f]{8}-[0-9a-f]{8})-(?P<number>\d{7})")
 _NUMBERED_FRAME = re.compile(r"(?P<video>.+?)[-_. ]*(?:[-_. ]frame[-_. ]?\d+|[-_.]\d{5,7})", re.IGNORECASE)
 _STRICTEST_FIRST = ("test", "val", "train")
@@ -37,6 +39,8 @@ class LabelledFile:
     """What the path of the image, else that of its label file, says."""
     video: str | None = None
     """`videoName` where the labels give one."""
+    categories: frozenset[str] = frozenset()
+    """Classes of its instances, where `dataset.balance` needs them."""
 
 
 @dataclass
@@ -47,6 +51,14 @@ class Division:
     """`path`, `hash` or `all_in_both`."""
     members: dict[str, list[int]]
     set_aside: list[tuple[int, str]] = field(default_factory=list)
+    doubtful: list[str] = field(default_factory=list)
+    """Videos that the names of images speak of on several sides, where neither labels nor BDD's names bear them out."""
+
+    @property
+    def leaks(self) -> int:
+        """Images set aside since another split holds their bytes, or frames of their video."""
+        reasons = {each.format(split=split) for each in (SAME_BYTES, SAME_VIDEO) for split in SPLITS}
+        return sum(reason in reasons for _, reason in self.set_aside)
 
 
 def divide(images: Sequence[LabelledFile], dataset: Dataset, seed: int) -> Division:
@@ -66,6 +78,7 @@ def divide(images: Sequence[LabelledFile], dataset: Dataset, seed: int) -> Divis
         division = Division(method, members, [(position, NO_SPLIT) for position in order if position not in chosen])
         _say_what_is_empty(division)
         _keep_apart(division, images)
+        division.doubtful = _on_several_sides(division, videos(images))
     _limit(division, images, dataset, seed)
     _say_what_is_empty(division)
     if method == "hash" and dataset.test_fraction and not division.members["test"]:
@@ -109,8 +122,8 @@ def _by_path(images: Sequence[LabelledFile], order: Iterable[int]) -> dict[int, 
 
 def _by_hash(images: Sequence[LabelledFile], order: Iterable[int], dataset: Dataset, seed: int) -> dict[int, str]:
     """Draw each video's (or lone image's) number from its name and the seed: more images move none of the others."""
-    groups = [video or image.image for video, image in zip(videos(images), images, strict=True)]
-    drawn = {group: _draw(seed, "split", group) for group in groups}
+    groups = [_sure_video(image) or video or image.image for video, image in zip(videos(images), images, strict=True)]
+    drawn = {group: draw(seed, "split", group) for group in groups}
     split = {}
     for group, number in drawn.items():
         in_test = number < dataset.test_fraction
@@ -133,21 +146,37 @@ def _leave_none_empty(split: dict[str, str], drawn: dict[str, float], wanted: Se
 
 
 def _keep_apart(division: Division, images: Sequence[LabelledFile]) -> None:
-    """Set aside, from train first, images whose bytes or whose video (as the labels name it) another split holds."""
+    """Set aside, from train first, images whose bytes or whose video (`_sure_video`) another split holds."""
     held_bytes: dict[str, str] = {}
     held_videos: dict[str, str] = {}
     for split in _STRICTEST_FIRST:
         kept = []
         for position in division.members[split]:
             image = images[position]
-            reason = _leak(held_bytes.get(image.sha256), held_videos.get(image.video or ""))
+            reason = _leak(held_bytes.get(image.sha256), held_videos.get(_sure_video(image) or ""))
             if reason:
                 division.set_aside.append((position, reason))
             else:
                 kept.append(position)
         division.members[split] = kept
         held_bytes.update((images[position].sha256, split) for position in kept)
-        held_videos.update((video, split) for position in kept if (video := images[position].video))
+        held_videos.update((video, split) for position in kept if (video := _sure_video(images[position])))
+
+
+def _sure_video(image: LabelledFile) -> str | None:
+    """Return the video that an image is certainly of: as its labels say, else as its name does, where it is BDD's."""
+    match = _BDD_VIDEO.fullmatch(image.image.rpartition(".")[0] or image.image)
+    return image.video or (match["video"] if match else None)
+
+
+def _on_several_sides(division: Division, videos_of: Sequence[str | None]) -> list[str]:
+    """Return the videos with images in more than one split, sorted."""
+    sides: dict[str, set[str]] = {}
+    for split, members in division.members.items():
+        for position in members:
+            if video := videos_of[position]:
+                sides.setdefault(video, set()).add(split)
+    return sorted(video for video, its in sides.items() if len(its) > 1)
 
 
 def _leak(split_of_bytes: str | None, split_of_video: str | None) -> str | None:
@@ -160,7 +189,10 @@ def _limit(division: Division, images: Sequence[LabelledFile], dataset: Dataset,
     """Keep the images with the least drawn numbers, so that a higher limit keeps all that a lower one kept."""
     for split, most in dataset.limit.items():
         members = division.members[split]
-        drawn = sorted(members, key=lambda position: _draw(seed, "limit", images[position].image))
+        balance = dataset.balance if split == "train" else 0.0
+        factors = repeat_factors([images[position].categories for position in members], balance)
+        weights = dict(zip(members, factors, strict=True))
+        drawn = sorted(members, key=lambda position: rank(seed, images[position].image, weights[position]))
         kept = set(drawn[:most])
         division.members[split] = [position for position in members if position in kept]
         division.set_aside += [(position, OVER_LIMIT) for position in members if position not in kept]
@@ -181,9 +213,3 @@ def _say_what_is_empty(division: Division) -> None:
             f"dataset.split: {division.method} leaves {split} without images, since there are too few images or "
             "all are frames of one video; add more, or use all_in_both"
         )
-
-
-def _draw(seed: int, purpose: str, name: str) -> float:
-    """Return a number in [0, 1) that depends on nothing but its arguments."""
-    digest = hashlib.sha256(f"{seed}\0{purpose}\0{name}".encode()).digest()
-    return int.from_bytes(digest[:7]) / (1 << 56)

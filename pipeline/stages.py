@@ -60,7 +60,7 @@ STAGES = {
         Stage("raw_labels", 1, ("source.labels",), files=("sources.json",)),
         Stage(
             "filtered_labels",
-            3,
+            4,
             ("labels", "dataset", "seed"),
             inputs=("raw_labels", "raw_images"),
             files=("labels.parquet", "images.parquet", "rejected.parquet"),
@@ -86,7 +86,7 @@ STAGES = {
         ),
         Stage(
             "evaluation_report",
-            1,
+            2,
             ("evaluation",),
             ignores=("evaluation.batch_size",),
             inputs=("trained_model", "dataset_zip"),

@@ -18,7 +18,7 @@ from pipeline.images_zip import ImagesZip
 from pipeline.program import main
 from pipeline.progress import Progress
 from pipeline.recipe import Augmentation, Recipe, Training
-from pipeline.training_data import ZipDataset
+from pipeline.training_data import ZipDataset, balanced
 from pipeline.weights import load_into
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def build(recipe: Recipe, images_zip: Path, out: Path) -> None:
         names = archive.class_names(_order(recipe))
         if not names:
             raise EmptyDatasetError(f"{images_zip}: holds no labelled instance to train on")
-        train = ZipDataset(archive, "train", names)
+        seen = balanced(archive.records("train"), recipe.training.balance, recipe.seed)
+        train = ZipDataset(archive, "train", names, seen)
         val = ZipDataset(archive, "val", names) if "val" in archive.splits else None
         model, fresh = _model(recipe, names, len(train.image_ids), out)
         if fresh:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn.dataset import Dataset
+from pipeline.balance import repeat_factors, repeats
 from pipeline.geometry.raster import mask
 from pipeline.images_zip import ImageRecord, ImagesZip
 
@@ -13,12 +14,21 @@ SOURCE = "via"
 
 
 class ZipDataset(Dataset):
-    """One split of an `images.zip`; class numbers follow `class_names`, crowds and ignored instances are negative."""
+    """One split of an `images.zip`; class numbers follow `class_names`, crowds and ignored instances are negative.
 
-    def __init__(self, archive: ImagesZip, split: str, class_names: Sequence[str]) -> None:
+    Its images are `records`, by default each image of the split once; one that is there twice is seen twice an epoch.
+    """
+
+    def __init__(
+        self,
+        archive: ImagesZip,
+        split: str,
+        class_names: Sequence[str],
+        records: Sequence[ImageRecord] | None = None,
+    ) -> None:
         super().__init__()
         self._archive = archive
-        self.records: tuple[ImageRecord, ...] = archive.records(split)
+        self.records: tuple[ImageRecord, ...] = archive.records(split) if records is None else tuple(records)
         for number, name in enumerate(class_names, start=1):
             self.add_class(SOURCE, number, name)
         for record in self.records:
@@ -53,3 +63,15 @@ class ZipDataset(Dataset):
         masks = [mask(each.rings, record.height, record.width) for each in record.instances]
         empty = np.zeros((record.height, record.width, 0), bool)
         return np.stack(masks, axis=-1) if masks else empty, self.polygons(image_id)[1]
+
+
+def balanced(records: Sequence[ImageRecord], threshold: float, seed: int) -> list[ImageRecord]:
+    """Return the records, each as often in a row as `training.balance` = `threshold` has it seen an epoch.
+
+    Crowds and ignored instances, which nothing is learnt from, make no image rare.
+    """
+    categories = [
+        {each.category for each in record.instances if not (each.crowd or each.ignored)} for record in records
+    ]
+    times = repeats([record.image for record in records], repeat_factors(categories, threshold), seed)
+    return [record for record, often in zip(records, times, strict=True) for _ in range(often)]

@@ -28,6 +28,10 @@ from pipeline.vocabulary import Wanted
 REGION_DATA = "via_region_data.json"
 PROJECT = "via_project.json"
 
+USAGE = """usage: python -m pipeline.via open SOURCE ...    make a folder that VIA opens (open --help)
+       python -m pipeline.via train|val ...      the stages via_train and via_val, without Dagster (train --help)"""
+EXIT_USAGE = 2
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -175,6 +179,9 @@ def _summary(split: str, images: int, regions: Counter[str], instances: Counter[
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `open …`, or the stage as a program (`train …`, `val …`); return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments[:1] in ([], ["-h"], ["--help"]):
+        print(USAGE)
+        return 0 if arguments else EXIT_USAGE
     if arguments[:1] == ["open"]:
         from pipeline import via_folder
 

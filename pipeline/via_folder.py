@@ -1,7 +1,6 @@
 """Makes a folder that VIA opens: images of a finished data set beside a VIA project with their labels.
 
-The relabelling loop: `python -m pipeline.via open data/dataset_zip/latest --images 20`, load its via_project.json in
-VIA, correct, export the annotations as JSON, and list that file last in `source.labels`.
+The relabelling loop is described in docs/relabelling.md: open, correct in VIA, list the result last in `source.labels`.
 """
 
 import argparse
@@ -9,7 +8,7 @@ import logging
 import sys
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,16 +17,24 @@ import msgspec
 from pipeline.artifacts import MANIFEST, Manifest
 from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
 from pipeline.files import whole_file
+from pipeline.recipe import as_text
 from pipeline.tables import SPLITS
 from pipeline.via import PROJECT, REGION_DATA, ProjectWriter, RegionDataWriter
+from pipeline.via3_format import Via3Writer
 from pipeline.via_format import Entry
 
 ARCHIVE = "images.zip"
+VIA3_PROJECT = "via3_project.json"
 LARGEST_IMAGE = 256 << 20
 LARGEST_LABELS = 4 << 30
 EXIT_FAULT = 2
 
 log = logging.getLogger(__name__)
+
+
+class _Region(msgspec.Struct):
+    shape_attributes: dict[str, Any] = {}
+    region_attributes: dict[str, Any] | None = None
 
 
 class _Shown(msgspec.Struct):
@@ -36,14 +43,16 @@ class _Shown(msgspec.Struct):
     filename: str
     width: int = 0
     height: int = 0
-    regions: dict[str, dict[str, Any]] | list[dict[str, Any]] = []
+    regions: dict[str, _Region] | list[_Region] = []
     file_attributes: dict[str, Any] = {}
 
 
 def make_folder(
     source: Path, out: Path, split: str | None = None, images: int | None = None, pictures: Path | None = None
 ) -> int:
-    """Fill the new folder `out` with images, via_project.json and via_region_data.json; return how many images.
+    """Fill the new folder `out` with images and a VIA file for each release of VIA; return how many images.
+
+    These are via_region_data.json (VIA 1), via_project.json (VIA 2) and via3_project.json (VIA 3).
 
     `source` is an images.zip, a folder that holds one, or a folder with a via_region_data.json (of `via_val`, of an
     evaluation report); the images of the latter come from the images.zip `pictures`, by default the one that it was
@@ -59,13 +68,18 @@ def make_folder(
             split = split or next(
                 (each for each in ("val", "train") if f"images/{each}/{REGION_DATA}" in members), None
             )
+            if not labels and f"images/{split}/{REGION_DATA}" not in members:
+                raise ArtifactError(f"{archive}: has no images/{split or 'val'}/{REGION_DATA}; {_splits_in(members)}")
             content = labels.read_bytes() if labels else _read(opened, f"images/{split}/{REGION_DATA}", LARGEST_LABELS)
             shown = _picked(_labelled(content, labels or archive), images)
             return _fill(out, opened, [(each, _member(members, each, split)) for each in shown])
     except (EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise ArchiveError(f"{archive}: can't be read as a zip archive: {error}") from None
-    except KeyError as error:
-        raise ArtifactError(f"{archive}: {error.args[0]!s}") from None
+
+
+def _splits_in(members: Iterable[str]) -> str:
+    found = [split for split in SPLITS if f"images/{split}/{REGION_DATA}" in members]
+    return f"it has {', '.join(found)}" if found else "it is no images.zip"
 
 
 def _located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
@@ -117,7 +131,7 @@ def _picked(shown: list[_Shown], images: int | None) -> list[_Shown]:
 def _member(members: dict[str, zipfile.ZipInfo], shown: _Shown, split: str | None) -> str | None:
     """Return where the image lies in the archive: in its split, else (labels from elsewhere) in any."""
     name = PurePosixPath(shown.filename.replace("\\", "/")).name
-    if name in ("", "..", PROJECT, REGION_DATA):
+    if name in ("", "..", PROJECT, REGION_DATA, VIA3_PROJECT):
         return None
     folders = dict.fromkeys((split, *SPLITS))
     return next((member for folder in folders if (member := f"images/{folder}/{name}") in members), None)
@@ -131,13 +145,16 @@ def _fill(out: Path, archive: zipfile.ZipFile, shown: list[tuple[_Shown, str | N
     if missing:
         log.warning("%d labelled images are not in %s", missing, archive.filename)
     # The absolute folder makes VIA find the images wherever via.html lies.
+    folder = f"{out.resolve()}/"
     with (
-        ProjectWriter(out / PROJECT, out.name, image_folder=f"{out.resolve()}/") as project,
+        ProjectWriter(out / PROJECT, out.name, image_folder=folder) as project,
         RegionDataWriter(out / REGION_DATA) as region_data,
+        Via3Writer(out / VIA3_PROJECT, out.name, folder) as via3_project,
     ):
         for entry in _copied(out, archive, shown):
             project.write(entry)
             region_data.write(entry)
+            via3_project.write(entry)
     return len(shown) - missing
 
 
@@ -149,8 +166,23 @@ def _copied(out: Path, archive: zipfile.ZipFile, shown: list[tuple[_Shown, str |
         name, data = PurePosixPath(member).name, _read(archive, member, LARGEST_IMAGE)
         with whole_file(out / name) as file:
             file.write(data)
-        regions = list(each.regions.values()) if isinstance(each.regions, dict) else each.regions
-        yield Entry(name, len(data), each.width, each.height, each.file_attributes, regions)
+        regions = each.regions.values() if isinstance(each.regions, dict) else each.regions
+        plain = [
+            {
+                "shape_attributes": region.shape_attributes,
+                "region_attributes": _plain(region.region_attributes or {}),
+            }
+            for region in regions
+        ]
+        yield Entry(name, len(data), each.width, each.height, _plain(each.file_attributes), plain)
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes as VIA can edit them: texts, and options that are ticked or not."""
+    return {
+        key: value if isinstance(value, str | dict) else "" if value is None else as_text(value)
+        for key, value in attributes.items()
+    }
 
 
 def main(argv: Sequence[str]) -> int:
@@ -170,5 +202,8 @@ def main(argv: Sequence[str]) -> int:
     except PipelineError as fault:
         print(fault, file=sys.stderr)
         return EXIT_FAULT
-    print(f"{count} images: load {arguments.out.resolve() / PROJECT} in VIA 2 (Project > Load)")
+    print(
+        f"{count} images: load {arguments.out.resolve() / PROJECT} in VIA 2 (Project > Load), or {VIA3_PROJECT} in "
+        "VIA 3; how to go on is in docs/relabelling.md"
+    )
     return 0

@@ -74,6 +74,8 @@ class Declarations:
     categories: dict[str, None] = field(default_factory=dict)
     region: dict[str, None] = field(default_factory=lambda: dict.fromkeys(("name", "instance")))
     file: dict[str, None] = field(default_factory=dict)
+    ticked: dict[str, dict[str, None]] = field(default_factory=dict)
+    """Attributes of regions that are boxes to tick, as files of other hands have them, and their options."""
 
     def add(self, entry: Entry) -> None:
         """Take note of what an entry uses."""
@@ -81,7 +83,11 @@ class Declarations:
         for region in entry.regions:
             attributes = region["region_attributes"]
             self.region.update(dict.fromkeys(attributes))
-            self.categories[str(attributes.get("name", ""))] = None
+            for key, value in attributes.items():
+                if isinstance(value, dict):
+                    self.ticked.setdefault(key, {}).update(dict.fromkeys(value))
+                elif key == "name":
+                    self.categories[value] = None
 
     def as_json(self) -> dict[str, Any]:
         """Return `_via_attributes`: classes and flags to choose from, everything else as text."""
@@ -90,7 +96,10 @@ class Declarations:
             "geometry": GEOMETRIES,
             **dict.fromkeys((*FLAGS, *ANSWERS), ("true", "false")),
         }
-        region = {key: _dropdown(choices[key]) if key in choices else _text() for key in (*self.region, *FLAGS)}
+        region = {
+            key: _choice("dropdown", choices[key]) if key in choices else _text() for key in (*self.region, *FLAGS)
+        }
+        region |= {key: _choice("checkbox", list(options)) for key, options in self.ticked.items()}
         return {"region": region, "file": {key: _text() for key in self.file}}
 
 
@@ -189,10 +198,10 @@ def _shapes(polygons: pa.ListArray, boxes: pa.StructArray) -> Iterator[Sequence[
         yield shapes
 
 
-def _dropdown(options: Sequence[str]) -> dict[str, Any]:
+def _choice(kind: str, options: Sequence[str]) -> dict[str, Any]:
     # VIA puts the descriptions into its page as HTML.
     described = {option: html.escape(option) for option in options}
-    return {"type": "dropdown", "description": "", "options": described, "default_options": {}}
+    return {"type": kind, "description": "", "options": described, "default_options": {}}
 
 
 def _text() -> dict[str, Any]:

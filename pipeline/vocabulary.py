@@ -71,6 +71,50 @@ SEGMENTATION = (
 )
 """Categories that only sem_seg and pan_seg have."""
 
+PANOPTIC = (
+    "dynamic",
+    "ego vehicle",
+    "ground",
+    "static",
+    "parking",
+    "rail track",
+    "road",
+    "sidewalk",
+    "bridge",
+    "building",
+    "fence",
+    "garage",
+    "guard rail",
+    "tunnel",
+    "wall",
+    "banner",
+    "billboard",
+    "lane divider",
+    "parking sign",
+    "pole",
+    "polegroup",
+    "street light",
+    "traffic cone",
+    "traffic device",
+    "traffic light",
+    "traffic sign",
+    "traffic sign frame",
+    "terrain",
+    "vegetation",
+    "sky",
+    "person",
+    "rider",
+    "bicycle",
+    "bus",
+    "car",
+    "caravan",
+    "motorcycle",
+    "trailer",
+    "train",
+    "truck",
+)
+"""Categories of pan_seg in the order of their official ids, from 1 (the toolkit's label/label.py)."""
+
 _WORDS = frozenset([*DETECTION, *SEGMENTATION, *KINDS, *COUNTED_AS, DRIVABLE, LANE])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.instances import LabelledImage
 from pipeline.label_block import LabelBlock
-from pipeline.readers import bdd_block, bdd_frames, bdd_per_image, via3, via_files
+from pipeline.readers import bdd_block, bdd_frames, bdd_per_image, bitmasks, coco_files, via3, via_files
 from pipeline.readers.block_workers import BlockWorkers
 from pipeline.readers.detect import Format, detect
 from pipeline.readers.json_stream import JsonStream
@@ -27,7 +27,7 @@ def read(
 
     `member` is the path inside the zip `path`, which may be given as an open `archive` to spare opening it for each
     file. An image whose name is missing comes with the name "" and nothing but rejected labels. A fault of one label is
-    never raised. Raises LabelFileError for a file that is cut short, not JSON or COCO, NotLabelsError for JSON that
+    never raised. Raises LabelFileError for a file that is cut short or not JSON, NotLabelsError for JSON that
     holds no labels, and ArchiveError for a damaged zip.
     """
 
@@ -41,12 +41,17 @@ def read(
     if found in (Format.VIA_METADATA, Format.VIA_PROJECT):
         yield from via_files.read(stream, options, project=found is Format.VIA_PROJECT)
         return
+    if found is Format.BITMASK:
+        with opened(path, member, archive) as more:
+            yield bitmasks.read(more, path, member, options)
+        return
     readers = {
         Format.FRAMES: bdd_frames.read_list,
         Format.WRAPPED_FRAMES: bdd_frames.read_wrapped,
         Format.FRAME: bdd_frames.read_single,
         Format.PER_IMAGE: bdd_per_image.read,
         Format.VIA3_PROJECT: via3.read,
+        Format.COCO: coco_files.read,
     }
     with stream() as whole:
         yield from readers[found](whole, options)

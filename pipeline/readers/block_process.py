@@ -1,7 +1,7 @@
 """The process that `block_workers` starts: reads blocks of labels from stdin, answers with what they say on stdout.
 
-A request is a pickled (source, options) and an order, the block or its place; an answer is a pickled LabelBlock, or nothing where the block is
-not JSON.
+A request is a pickled (source, options) and an order, the block or its place; an answer is a pickled LabelBlock, or
+nothing where the block is not JSON.
 """
 
 import gc

@@ -6,7 +6,8 @@ Reading them is done by the module of each format.
 from enum import Enum
 from typing import Any
 
-from pipeline.errors import LabelFileError, NotLabelsError
+from pipeline.errors import NotLabelsError
+from pipeline.image_header import PNG_START
 from pipeline.readers.json_stream import JsonStream, decode
 
 FRAME_KEYS = frozenset({"labels", "videoName", "frameIndex", "timestamp", "url"})
@@ -24,12 +25,21 @@ class Format(Enum):
     VIA_METADATA = "VIA 1 or 2 annotations"
     VIA_PROJECT = "VIA 2 project"
     VIA3_PROJECT = "VIA 3 project"
+    COCO = "COCO instances"
+    BITMASK = "BDD bitmask (PNG)"
+
+
+TOLD_BY = {
+    **dict.fromkeys((("_via_img_metadata", b"{"), ("_via_settings", b"{")), Format.VIA_PROJECT),
+    **dict.fromkeys((("images", b"["), ("annotations", b"["), ("categories", b"[")), Format.COCO),
+}
+"""Keys of a file's object that settle its format, with the byte that their value begins with."""
 
 
 def detect(stream: JsonStream) -> Format:
     """Return the format of a label file whose stream stands at its start.
 
-    Raises LabelFileError for COCO files and what is not JSON, NotLabelsError for JSON that holds no labels.
+    Raises LabelFileError for what is not JSON, NotLabelsError for JSON that holds no labels.
     """
     first = stream.peek()
     if first == b"[":
@@ -38,6 +48,8 @@ def detect(stream: JsonStream) -> Format:
         return _of_object(stream)
     if not first:
         raise stream.cut_short()
+    if first == PNG_START[:1]:
+        return Format.BITMASK
     if first in b'"-0123456789tfn':
         raise NotLabelsError(f"{stream.name}: holds no labels: its JSON is neither a list nor an object")
     raise stream.fault("a label file begins with { or [")
@@ -52,7 +64,10 @@ def _of_list(stream: JsonStream) -> Format:
         if keys & FRAME_KEYS or keys == {"name"} or {"name", "attributes"} <= keys:
             return Format.FRAMES
         if {"image_id", "category_id"} <= keys:
-            raise _coco(stream)
+            raise NotLabelsError(
+                f"{stream.name}: holds no labels: it is a list of COCO results, which names neither images nor "
+                "categories; give COCO's instances file"
+            )
         if stream.take(b",]") == b"]":
             break
     raise NotLabelsError(f"{stream.name}: holds no labels: a JSON list, but not of BDD frames")
@@ -63,10 +78,8 @@ def _of_object(stream: JsonStream) -> Format:
     for key in stream.members():
         seen.add(key)
         start = stream.peek()
-        if start == b"[" and key in ("images", "annotations"):
-            raise _coco(stream)
-        if start == b"{" and key in ("_via_img_metadata", "_via_settings"):
-            return Format.VIA_PROJECT
+        if sure := TOLD_BY.get((key, start)):
+            return sure
         if start == b"[" and key == "frames":
             return _of_frames(stream, "name" in seen)
         if start in b"[n" and key == "labels" and "name" in seen:
@@ -80,7 +93,7 @@ def _of_object(stream: JsonStream) -> Format:
         return Format.FRAME
     if seen and seen <= {"region", "file"}:
         raise NotLabelsError(f"{stream.name}: holds no labels: VIA's list of attributes, not its annotations")
-    raise NotLabelsError(f"{stream.name}: holds no labels: JSON, but of neither BDD nor VIA")
+    raise NotLabelsError(f"{stream.name}: holds no labels: JSON, but of neither BDD, VIA nor COCO")
 
 
 def _of_frames(stream: JsonStream, named: bool) -> Format:
@@ -100,9 +113,3 @@ def _passed(stream: JsonStream) -> set[str]:
 
 def _keys(value: Any) -> set[str]:
     return set(value) if isinstance(value, dict) else set()
-
-
-def _coco(stream: JsonStream) -> LabelFileError:
-    return LabelFileError(
-        f"{stream.name}: is a COCO file, which is not read; give BDD labels or VIA's own JSON (Annotation > Export)"
-    )

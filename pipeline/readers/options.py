@@ -19,8 +19,10 @@ class ReadOptions:
     curve_tolerance: float = 0.5
     """Pixels."""
     class_attribute: str | None = None
+    default_class: str | None = None
 
     @classmethod
     def from_recipe(cls, labels: recipe.Labels) -> Self:
         """Return the options that the `labels` section of a recipe asks for."""
-        return cls(Wanted(labels.categories), labels.boxes, labels.curve_tolerance, labels.class_attribute)
+        wanted = Wanted(labels.categories)
+        return cls(wanted, labels.boxes, labels.curve_tolerance, labels.class_attribute, labels.default_class)

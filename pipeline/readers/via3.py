@@ -3,6 +3,7 @@
 They are turned into the entries of VIA 2 and read as those; temporal segments of audio and video are no regions.
 """
 
+import html
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -75,9 +76,20 @@ def _values(given: Any, declared: Mapping[str, dict[str, Any]]) -> dict[str, Any
         attribute = declared.get(str(number), {})
         options = attribute.get("options")
         name = attribute.get("aname")
-        meant = options.get(value, value) if isinstance(options, dict) and isinstance(value, str) else value
+        meant = _meant(value, options) if isinstance(options, dict) and isinstance(value, str) else value
         values[name if isinstance(name, str) and name else str(number)] = meant
     return values
+
+
+def _meant(value: str, options: Mapping[str, Any]) -> Any:
+    """Return what an option id stands for; ids of several boxes ticked, between commas, become those ticked."""
+    if value in options or not value:
+        text = options.get(value, value)
+        return html.unescape(text) if isinstance(text, str) else value
+    ids = value.split(",")
+    if not all(each in options for each in ids):
+        return value
+    return {html.unescape(str(options[each])): True for each in ids}
 
 
 def _shape(xy: Any) -> Any:

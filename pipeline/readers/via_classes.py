@@ -14,9 +14,12 @@ from pipeline.readers.faults import LabelError
 from pipeline.readers.options import ReadOptions
 
 USUAL = ("name", "class", "type", "category", "label", "class_id")
-"""Attributes that name the class in files in the field; earlier ones win where several would do."""
+"""Attributes, in any case, that name the class in files in the field; earlier ones win where several would do."""
 
-OWN = frozenset({"instance", "crowd", "ignored", "occluded", "truncated", "geometry", "attributes"})
+FLAGS = frozenset({"crowd", "ignored", "occluded", "truncated"})
+"""Attributes, in any case, that answer yes or no."""
+
+OWN = FLAGS | {"instance", "geometry", "attributes"}
 """Attributes of the VIA files that this project writes, which never name the class."""
 
 UNSET = frozenset({"", "not_defined", "undefined"})
@@ -25,7 +28,7 @@ YES = frozenset({"yes", "true", "1", "x", "on"})
 log = logging.getLogger(__name__)
 
 Options = Mapping[str, Mapping[str, str]]
-"""For attributes with declared options: what each option id stands for."""
+"""For attributes with declared options: what each option id stands for, its description."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +37,24 @@ class ClassRule:
 
     attribute: str | None = None
     constant: str | None = None
-    options: Options = field(default_factory=dict)
+    default: str | None = None
+    """The class of a region that names none."""
+    meant: Mapping[str, str] = field(default_factory=dict)
+    """What option ids of the attribute stand for, where that is the class rather than the id itself."""
 
     def name_of(self, attributes: Mapping[str, Any]) -> str:
-        """Return the class of a region; raises LabelError where it has none, or several."""
+        """Return the class of a region; raises LabelError where it has several, or none and there is no default."""
         if self.constant is not None:
             return self.constant
         if self.attribute is None:
-            names = [key for key, value in attributes.items() if key not in OWN and (value is True or chosen(value))]
+            names = [key for key, value in attributes.items() if not _own(key) and (value is True or chosen(value))]
         else:
             names = chosen(attributes.get(self.attribute))
+        if not names and self.default is not None:
+            return self.default
         if len(names) != 1:
             raise LabelError(faults.SEVERAL_CLASSES if names else faults.NO_CLASS)
-        return self.options.get(self.attribute or "", {}).get(names[0], names[0])
+        return self.meant.get(names[0], names[0])
 
 
 def chosen(value: Any) -> list[str]:
@@ -61,16 +69,22 @@ def chosen(value: Any) -> list[str]:
     return [] if text.casefold() in UNSET else [text]
 
 
+def _own(key: str) -> bool:
+    return key in OWN or key.casefold() in FLAGS
+
+
 def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declared: Options, name: str) -> ClassRule:
     """Return how the file `name` gives the class, from the attributes of all its regions and the recipe."""
-    if options.class_attribute is not None:
-        return ClassRule(options.class_attribute, options=declared)
-    values = _Values()
-    for attributes in regions:
+    values = _Values(declared, options)
+    for attributes in regions:  # to its end, since what a project declares may come last
         values.count(attributes)
-    rule = values.rule(options, declared)
+    if options.class_attribute is not None:
+        return values.rule_by(options.class_attribute)
+    rule = values.rule()
     if rule.constant is not None:
         log.info("%s: no region has attributes: all are taken for %s, the one category wanted", name, rule.constant)
+    elif not values.found and rule.default is not None:
+        log.info("%s: no region has attributes: all are taken for %s, labels.default_class", name, rule.default)
     elif values.regions:
         log.info("%s: the class is given by %s", name, f"'{rule.attribute}'" if rule.attribute else "which key is set")
     return rule
@@ -79,45 +93,62 @@ def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declar
 class _Values:
     """Which attributes the regions of a file have, and with which values."""
 
-    def __init__(self) -> None:
+    def __init__(self, declared: Options, options: ReadOptions) -> None:
         self.regions = 0
-        self._values: dict[str, Counter[str]] = {}
+        self.found: dict[str, Counter[str]] = {}
+        self._declared, self._wanted, self._default = declared, options.wanted, options.default_class
 
     def count(self, attributes: Mapping[str, Any]) -> None:
         self.regions += 1
         for key, value in attributes.items():
-            if key in OWN:
+            if _own(key):
                 continue
             names = chosen(value) or (["true"] if value is True else [])
             if names:
-                self._values.setdefault(key, Counter()).update(names[:1])
+                self.found.setdefault(key, Counter()).update(names[:1])
 
-    def rule(self, options: ReadOptions, declared: Options) -> ClassRule:
-        wanted = options.wanted.categories
-        if not self._values:
-            constant = wanted[0] if self.regions and len(wanted) == 1 else None
-            return ClassRule(constant=constant)
-        usual = [key for key in USUAL if key in self._values]
+    def rule(self) -> ClassRule:
+        """Return the rule that gives most regions a category that is wanted; where all are, the most usual one."""
+        wanted = self._wanted.categories
+        if not self.found:
+            constant = wanted[0] if self.regions and len(wanted) == 1 and self._default is None else None
+            return ClassRule(constant=constant, default=self._default)
+        usual = [key for name in USUAL for key in self.found if key.casefold() == name]
         if wanted:
-            hits = {key: self._hits(key, options, declared) for key in [*usual, *sorted(self._values)]}
+            hits = {key: self._hits(key) for key in [*usual, *sorted(self.found)]}
             best = max(hits, key=lambda key: hits[key])
-            by_key = sum(
-                values.total() for key, values in self._values.items() if options.wanted.meaning(key) is not None
-            )
+            by_key = sum(values.total() for key, values in self.found.items() if self._wanted.meaning(key) is not None)
             if hits[best] or by_key:
-                return ClassRule(best if hits[best] >= by_key else None, options=declared)
+                return self.rule_by(best if hits[best] >= by_key else None)
         if usual:
-            return ClassRule(usual[0], options=declared)
-        only = next(iter(self._values)) if len(self._values) == 1 else None
-        if only is not None and {value.casefold() for value in self._values[only]} <= YES:
+            return self.rule_by(usual[0])
+        only = next(iter(self.found)) if len(self.found) == 1 else None
+        if only is not None and {value.casefold() for value in self.found[only]} <= YES:
             only = None
-        return ClassRule(only, options=declared)
+        return self.rule_by(only)
 
-    def _hits(self, key: str, options: ReadOptions, declared: Options) -> int:
+    def rule_by(self, attribute: str | None) -> ClassRule:
+        """Return the rule that `attribute` names the class, or (None) that the key that is set does."""
+        meant = self._meant(attribute) if attribute is not None else {}
+        return ClassRule(attribute, default=self._default, meant=meant)
+
+    def _meant(self, attribute: str) -> dict[str, str]:
+        """Return what option ids stand for: their description, where the id is a mere number or alone isn't wanted.
+
+        Ids that are words are classes themselves, since people write `scratch` for "a scratch longer than 5 cm".
+        """
+        meaning = self._wanted.meaning
+        return {
+            key: text
+            for key, text in self._declared.get(attribute, {}).items()
+            if key.isdigit() or (self._wanted.categories and meaning(key) is None and meaning(text) is not None)
+        }
+
+    def _hits(self, attribute: str) -> int:
         """Count the regions whose value of this attribute is a category that the recipe wants."""
-        names = declared.get(key, {})
+        meant = self._meant(attribute)
         return sum(
             times
-            for value, times in self._values[key].items()
-            if options.wanted.meaning(names.get(value, value)) is not None
+            for value, times in self.found[attribute].items()
+            if self._wanted.meaning(meant.get(value, value)) is not None
         )

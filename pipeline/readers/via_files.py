@@ -3,6 +3,7 @@
 What becomes of the regions of an image is in `via_regions`, of their class in `via_classes`.
 """
 
+import html
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
@@ -52,16 +53,16 @@ def image(key: str, entry: Any, reading: RegionReading) -> LabelledImage:
 
 
 def declared_options(attributes: Any) -> Options:
-    """Return what the numbered options of a project's region attributes stand for; ids that are words stay."""
+    """Return what the options of a project's region attributes stand for."""
     region = attributes.get("region") if isinstance(attributes, dict) else None
     found = {}
     for name, attribute in region.items() if isinstance(region, dict) else ():
         options = attribute.get("options") if isinstance(attribute, dict) else None
         if isinstance(options, dict):
             found[name] = {
-                key: text.strip()
+                key: html.unescape(text).strip()
                 for key, text in options.items()
-                if key.isdigit() and isinstance(text, str) and text.strip()
+                if isinstance(text, str) and text.strip()
             }
     return found
 

@@ -14,10 +14,12 @@ from pipeline.instances import Geometry, Instance, LabelledImage, Rejected, Ring
 from pipeline.readers import faults
 from pipeline.readers.faults import LabelError
 from pipeline.readers.options import ReadOptions
-from pipeline.readers.via_classes import OWN, ClassRule
+from pipeline.readers.via_classes import FLAGS, ClassRule
 from pipeline.readers.via_shape import outline
 from pipeline.vocabulary import Meaning
 
+ROUNDING = 0.01
+"""Pixels by which a vertex may be off since it was written to a VIA file."""
 GEOMETRIES: tuple[Geometry, ...] = ("polygon", "box", "rle", "bitmask")
 
 
@@ -104,7 +106,7 @@ class RegionReading:
         if not self._name:
             raise LabelError(faults.NO_IMAGE_NAME)
         ring, kind = outline(region.shape, self._options.curve_tolerance)
-        geometry = _geometry(given.get("geometry"), kind)
+        geometry = _geometry(given.get("geometry"), kind, ring)
         if geometry == "box" and self._options.boxes == "leave_out":
             raise LabelError(faults.BOX_LEFT_OUT)
         shared = given.get("instance")
@@ -113,7 +115,9 @@ class RegionReading:
         if key not in self._parts:
             flags, rest = _split(given, self._rule.attribute)
             self._parts[key] = _Parts(self._free_id(instance_id or region.id), word, meant, geometry, flags, rest)
-        self._parts[key].rings.append(ring)
+        parts = self._parts[key]
+        parts.geometry = geometry if parts.geometry == "box" else parts.geometry
+        parts.rings.append(ring)
 
     def _free_id(self, wish: str) -> str:
         taken = {parts.id for parts in self._parts.values()}
@@ -124,25 +128,39 @@ class RegionReading:
         return free
 
 
-def _geometry(given: Any, kind: Geometry) -> Geometry:
-    return next((geometry for geometry in GEOMETRIES if geometry == given), kind)
+def _geometry(given: Any, kind: Geometry, ring: Ring) -> Geometry:
+    """Return what the region was made from; a box that a person has given another outline since is one no more."""
+    geometry = next((geometry for geometry in GEOMETRIES if geometry == given), kind)
+    return "polygon" if geometry == "box" and not _fills_its_box(ring) else geometry
+
+
+def _fills_its_box(ring: Ring) -> bool:
+    """Say whether a ring is the rectangle around it, but for the rounding of its vertices."""
+    width, height = (ring.max(axis=0) - ring.min(axis=0)).tolist()
+    return bool(width * height - polygon.area(ring) <= ROUNDING * (width + height))
 
 
 def _split(given: Mapping[str, Any], class_attribute: str | None) -> tuple[dict[str, bool], dict[str, Any]]:
-    """Return the flags and the other attributes of a region; a flag neither true nor false is one of those."""
-    truths = {True: True, False: False, "true": True, "false": False}
+    """Return the flags, named in any case, and the other attributes; a flag neither true nor false is one of those."""
     flags: dict[str, bool] = {}
     rest: dict[str, Any] = {}
     for key, value in given.items():
         if key in (class_attribute, "instance", "geometry"):
             continue
-        if key in OWN and key != "attributes" and isinstance(value, bool | str) and value in truths:
-            flags[key] = truths[value]
+        flag, answer = key.casefold(), _answer(value)
+        if flag in FLAGS and flag not in flags and answer is not None:
+            flags[flag] = answer
         elif key == "attributes" and isinstance(inner := _parsed(value), dict):
             rest = inner | rest
         else:
             rest[key] = value
     return flags, rest
+
+
+def _answer(value: Any) -> bool | None:
+    """Return what the answer to a yes-or-no attribute is, or None where it is none."""
+    text = str(value).strip().casefold() if isinstance(value, bool | str) else ""
+    return True if text in ("true", "yes", "1") else False if text in ("false", "no", "0") else None
 
 
 def _parsed(value: Any) -> Any:

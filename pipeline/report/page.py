@@ -96,6 +96,12 @@ def banners(report: Report) -> list[Banner]:
             "so the mask figures say how well rectangles are drawn."
         )
         found.append(Banner("Boxes stand in for masks", text))
+    if facts.learnt_box_share and facts.judged != "train":
+        text = (
+            f"{_percent(facts.learnt_box_share)} of the instances that the model learnt from have a box and no mask, "
+            "so it was taught to draw that many rectangles."
+        )
+        found.append(Banner("Trained on boxes", text))
     strange = [name for name in report.judgement.categories if name not in known]
     if strange:
         text = f"The model doesn't know {', '.join(strange)}; all instances of these count as missed."

@@ -187,6 +187,21 @@ def test_boxes_that_stand_in_for_masks_are_said(tmp_path: Path) -> None:
     assert "50 % of the judged instances" in page
 
 
+def test_boxes_that_were_learnt_from_are_said(tmp_path: Path) -> None:
+    boxes = numbered([square(1, 1, 9, "car", geometry="box"), square(20, 1, 9, "car", crowd="true")])
+    masks = numbered([square(10, 10, 30, "car")])
+    splits = {
+        split: {"a": entry(f"{split}.jpg", regions, width=64, height=48)}
+        for split, regions in (("train", boxes), ("val", masks))
+    }
+    images = {f"{split}/{split}.jpg": jpeg(64, 48) for split in splits}
+    archive = write(tmp_path / "images.zip", splits, images)
+    out, _ = evaluate(tmp_path, archive, lambda _: [])
+    page = (out / "index.html").read_text("utf-8")
+    assert "100 % of the instances that the model learnt from" in page
+    assert "Boxes stand in for masks" not in page
+
+
 def test_ignored_instances_count_nowhere(tmp_path: Path) -> None:
     regions = numbered([square(10, 10, 30, "car", ignored="true"), square(50, 10, 10, "car", crowd="true")])
     labels = {"a": entry("a.jpg", regions, width=64, height=48)}

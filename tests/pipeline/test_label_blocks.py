@@ -124,7 +124,7 @@ def collected(folder: Path, content: bytes, recipe: Labels, one_by_one: bool = F
                 for row, frame in collector.frames.items()
             }
     rejected = (folder / "rejected.parquet").read_bytes()
-    return found, rejected, rejections.by_reason, rejections.labels, collector.unwanted
+    return found, rejected, rejections.by_reason, (rejections.labels, rejections.filtered), collector.unwanted
 
 
 @pytest.fixture
@@ -140,6 +140,8 @@ any_recipe = st.builds(
     boxes=st.sampled_from(["rectangles", "rectangles", "leave_out"]),
     least_area=st.sampled_from([0, 0, 3, 900]),
     curve_tolerance=st.sampled_from([0.5, 3]),
+    occluded=st.sampled_from(["keep", "keep", "ignore", "leave_out"]),
+    truncated=st.sampled_from(["keep", "keep", "ignore", "leave_out"]),
 )
 
 
@@ -215,7 +217,8 @@ def _frames_of(content: Any) -> list[Any]:
 def test_processes_end_with_the_one_that_started_them() -> None:
     program = (
         "import time; from pipeline import readers; from pipeline.readers import BlockWorkers, ReadOptions\n"
-        "with BlockWorkers(2) as workers: workers.spread('x', ReadOptions(), None); print('on', flush=True); time.sleep(60)"
+        "with BlockWorkers(2) as workers:\n"
+        "    workers.spread('x', ReadOptions(), None); print('on', flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
     assert parent.stdout is not None

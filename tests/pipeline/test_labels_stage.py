@@ -201,6 +201,23 @@ def test_the_same_picture_is_not_in_train_and_val(tmp_path: Path) -> None:
     assert (row["image"], row["reason"], row["label"]) == ("copy.jpg", "the same bytes are in val", '{"instances":2}')
 
 
+def test_a_check_says_whether_splits_are_apart(tmp_path: Path) -> None:
+    def check(name: str, images: Any, **dataset: Any) -> summary.Check:
+        label_files = {"l.json": [frame(Path(path).name, CAR) for path in images]}
+        out = stage(tmp_path / name, images, label_files, dataset=dataset)
+        return next(check for check in summary.read(out).checks if check.name == "splits_apart")
+
+    copies = check("copies", {"train/a.jpg": 1, "train/b.jpg": 2, "val/c.jpg": 2})
+    assert (copies.passed, copies.numbers) == (True, {"set_aside": 1, "doubtful": 0})
+    assert "1 images were set aside" in copies.description
+    doubtful = check("doubtful", ["train/x_frame_1.jpg", "train/b.jpg", "val/x_frame_2.jpg"], split="path")
+    assert (doubtful.passed, doubtful.numbers) == (False, {"set_aside": 0, "doubtful": 1})
+    assert "(x)" in doubtful.description
+    both = check("both", ["a.jpg"], split="all_in_both")
+    assert not both.passed
+    assert "overfitting" in both.description
+
+
 def test_a_file_beside_labels_that_holds_none_is_set_aside(tmp_path: Path) -> None:
     files = {"l.json": [frame("a.jpg", CAR), frame("b.jpg", CAR)], "settings.json": {"theme": "dark"}}
     out = stage(tmp_path, TWO, files)
@@ -213,7 +230,7 @@ def test_a_file_beside_labels_that_holds_none_is_set_aside(tmp_path: Path) -> No
     ("content", "complaint"),
     [
         ({"theme": "dark"}, "holds no labels"),
-        ({"images": [], "annotations": [], "categories": []}, "COCO"),
+        ({"images": [], "annotations": []}, "COCO"),
         (b'[{"name": "a.jpg", "labels": [{"category": ', "cut short"),
     ],
 )
@@ -302,3 +319,12 @@ def test_regions_without_any_class_are_an_error_that_says_so(tmp_path: Path) -> 
     kudzu = REAL / "via/lesc-ufv_kudzu/val"
     with pytest.raises(EmptyDatasetError, match="349 left out: no class"):
         filtered(recipe_of([kudzu], [kudzu], labels={"categories": []}), tmp_path)
+
+
+def test_regions_without_any_class_can_be_given_one(tmp_path: Path) -> None:
+    regions = [{**square(1, 1, 9, ""), "region_attributes": {}}]
+    content = {name: entry(name, regions) for name in ("a.jpg", "b.jpg")}
+    with pytest.raises(EmptyDatasetError, match=r"labels.class_attribute names .* labels.default_class is that of"):
+        stage(tmp_path / "none", TWO, {"l.json": content}, labels={"categories": []})
+    out = stage(tmp_path / "some", TWO, {"l.json": content}, labels={"categories": [], "default_class": "kudzu"})
+    assert [row["category"] for row in table(out, "labels")] == ["kudzu", "kudzu"]

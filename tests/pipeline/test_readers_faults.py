@@ -53,7 +53,17 @@ VIA3 = {
     "metadata": {"m": {"vid": "1", "z": [], "xy": [7, 0, 0, 8, 0, 8, 6], "av": {"1": "0"}}},
     "view": {"1": {"fid_list": ["1"]}},
 }
-SOUND: list[Any] = [FRAMES, {"frames": FRAMES, "config": {}}, FRAMES[0], PER_IMAGE, VIA, PROJECT, VIA3]
+COCO = {
+    "info": {"year": 2026},
+    "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
+    "annotations": [
+        {"id": 1, "image_id": 2, "category_id": 3, "segmentation": [[0, 0, 8, 0, 8, 6]], "bbox": [0, 0, 8, 6]},
+        {"id": 2, "image_id": 1, "category_id": 3, "segmentation": {"counts": [0, 4], "size": [2, 2]}, "iscrowd": 1},
+        {"id": 3, "image_id": 1, "category_id": 3, "bbox": [1, 1, 4, 4], "attributes": {"occluded": True}},
+    ],
+    "categories": [{"id": 3, "name": "car", "supercategory": "vehicle"}],
+}
+SOUND: list[Any] = [FRAMES, {"frames": FRAMES, "config": {}}, FRAMES[0], PER_IMAGE, VIA, PROJECT, VIA3, COCO]
 
 ODD = st.sampled_from(
     [
@@ -171,6 +181,23 @@ def test_no_label_is_lost_whatever_one_of_its_values_is(
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    odd=ODD,
+    key=st.sampled_from(["id", "image_id", "category_id", "segmentation", "bbox", "iscrowd", "attributes"]),
+    number=st.integers(0, 2),
+    change=st.sampled_from(["replaced", "gone", "doubled"]),
+)
+def test_no_annotation_is_lost_whatever_one_of_its_values_is(
+    tmp_path: Path, odd: Any, key: str, number: int, change: str
+) -> None:
+    path = ("annotations", number) if change == "doubled" else ("annotations", number, key)
+    if change == "gone" and key not in COCO["annotations"][number]:
+        change = "replaced"
+    images = read(tmp_path, changed(COCO, path, change, odd))
+    assert count_labels(images) == 3 + (change == "doubled")
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(odd=ODD, key=st.sampled_from(["shape_attributes", "region_attributes"]))
 def test_no_region_is_lost_whatever_one_of_its_values_is(tmp_path: Path, odd: Any, key: str) -> None:
     regions = [via_region(name="car"), via_region(name="car") | {key: odd}, odd]
@@ -199,16 +226,20 @@ def test_names_are_read_in_any_encoding(tmp_path: Path, encoding: str) -> None:
     assert (image.name, image.instances[0].category) == ("straße.jpg", "é")
 
 
-COCO = {"info": {"year": 2019}, "images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [], "categories": []}
-
-
 @pytest.mark.parametrize(
-    "content", [COCO, {"annotations": [], "images": []}, [{"image_id": 1, "category_id": 2, "score": 1}]]
+    ("content", "complaint"),
+    [
+        ({"images": [], "annotations": []}, "a COCO file without categories"),
+        ({"info": {}, "images": [], "categories": []}, "a COCO file without annotations"),
+        ({"annotations": [{"image_id": 1}]}, "a COCO file without images and categories"),
+        ([{"image_id": 1, "category_id": 2, "score": 1}], "a list of COCO results"),
+    ],
 )
-def test_a_coco_file_is_refused_by_name(tmp_path: Path, content: Any) -> None:
-    with pytest.raises(LabelFileError, match=r"^labels\.json: is a COCO file.*give") as caught:
+def test_half_a_coco_file_is_refused_and_says_what_is_missing(tmp_path: Path, content: Any, complaint: str) -> None:
+    with pytest.raises(
+        NotLabelsError, match=rf"^labels\.json: holds no labels: it is {complaint}.*give COCO's instances"
+    ):
         read(tmp_path, content)
-    assert not isinstance(caught.value, NotLabelsError)
 
 
 @pytest.mark.parametrize(

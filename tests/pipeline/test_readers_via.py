@@ -216,6 +216,63 @@ def test_a_project_s_numbered_options_are_read_as_what_they_stand_for(tmp_path: 
     assert [each.category for each in image.instances] == ["dent", "scratch"]
 
 
+def test_the_options_of_the_attribute_that_the_recipe_names_are_understood(tmp_path: Path) -> None:
+    kinds = {"type": "radio", "options": {"1": "dent", "2": "a &lt; b"}, "default_options": {}}
+    regions = [via_region(name="x", kind="1"), via_region(name="y", kind="2"), via_region(name="z", kind={"1": True})]
+    (image,) = read(tmp_path, project(regions, kind=kinds), options(class_attribute="kind"))
+    assert [each.category for each in image.instances] == ["dent", "a < b", "dent"]
+
+
+def test_an_option_is_called_as_the_recipe_calls_it(tmp_path: Path) -> None:
+    kinds = {"type": "checkbox", "options": {"d": "dent", "scratch": "Car Scratch"}, "default_options": {}}
+    content = project([via_region(kind={"d": True}), via_region(kind={"scratch": True, "d": False})], kind=kinds)
+    for wanted, found in (((), ["d", "scratch"]), (("dent", "scratch"), ["dent", "scratch"]), (("d",), ["d"])):
+        (image,) = read(tmp_path, content, options(*wanted))
+        assert [each.category for each in image.instances] == found
+
+
+@pytest.mark.parametrize("attribute", ["Name", "CLASS", "Label"])
+def test_usual_names_may_be_in_any_case(tmp_path: Path, attribute: str) -> None:
+    found = only(tmp_path, via([via_region(**{"age": "old", attribute: "crack"})]))
+    assert (found.category, found.attributes) == ("crack", {"age": "old"})
+
+
+def test_regions_without_a_class_get_the_one_that_the_recipe_names(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        (image,) = read(tmp_path, via([via_region(), via_region(name="")]), options(default_class="kudzu"))
+    assert [each.category for each in image.instances] == ["kudzu", "kudzu"]
+    assert "all are taken for kudzu, labels.default_class" in caplog.text
+    mixed = via([via_region(name="oak"), via_region(), via_region(type={}), via_region(name={"a": True, "b": True})])
+    (image,) = read(tmp_path, mixed, options("oak", "kudzu", default_class="kudzu"))
+    assert [each.category for each in image.instances] == ["oak", "kudzu", "kudzu"]
+    assert [each.reason for each in image.rejected] == [faults.SEVERAL_CLASSES]
+    (image,) = read(tmp_path, mixed, options(class_attribute="sort", default_class="tree"))
+    assert [each.category for each in image.instances] == ["tree"] * 4
+
+
+def test_flags_in_any_case_name_no_class(tmp_path: Path) -> None:
+    found = only(tmp_path, via([via_region(Front="damage", Occluded="yes", CROWD="0")]), options("Front"))
+    assert (found.category, found.occluded, found.crowd) == ("Front", True, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [("1", ["scratch"]), ("0", ["dent"]), ("0,1", []), ("torn, worn", ["torn, worn"]), ("", [])],
+)
+def test_boxes_ticked_in_via_3_are_ids_between_commas(tmp_path: Path, value: str, found: list[str]) -> None:
+    content = {
+        "project": {"pid": "x", "data_format_version": "3.1.1", "vid_list": ["1"]},
+        "attribute": {"1": {"aname": "kind", "type": 2, "options": {"0": "dent", "1": "scratch"}}},
+        "file": {"1": {"fid": "1", "fname": "a.jpg"}},
+        "metadata": {"m": {"vid": "1", "z": [], "xy": [7, 0, 0, 8, 0, 8, 6], "av": {"1": value}}},
+        "view": {"1": {"fid_list": ["1"]}},
+    }
+    (image,) = read(tmp_path, content, options(class_attribute="kind"))
+    assert [each.category for each in image.instances] == found
+
+
 def test_a_via_3_project_is_read(tmp_path: Path) -> None:
     content = {
         "project": {"pid": "x", "data_format_version": "3.1.1", "vid_list": ["1"]},

@@ -94,3 +94,10 @@ def test_what_show_prints_is_the_same_recipe(tmp_path):
     done = program("show", str(recipe.RECIPES / "sample.yaml"))
     (tmp_path / "shown.yaml").write_text(done.stdout)
     assert recipe.load(tmp_path / "shown.yaml") == recipe.load(recipe.RECIPES / "sample.yaml")
+
+
+def test_the_default_class_is_one_of_the_categories() -> None:
+    assert recipe.parse({"labels": {"categories": ["bike"], "default_class": "bicycle"}}).labels.default_class
+    assert recipe.parse({"labels": {"categories": [], "default_class": "kudzu"}}).labels.default_class == "kudzu"
+    with pytest.raises(RecipeError, match="labels: default_class 'kudzu' is none of the categories"):
+        recipe.parse({"labels": {"default_class": "kudzu"}})

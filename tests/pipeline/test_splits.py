@@ -122,6 +122,47 @@ def test_a_video_that_the_labels_name_is_not_in_train_and_val() -> None:
     assert division.set_aside == [(0, "its video is in val")]
 
 
+def test_frames_and_the_picture_of_a_bdd_video_are_not_in_train_and_val() -> None:
+    train = files(
+        "00091078-875c1f73-0000166.jpg",
+        "10k__train__00091078-875c1f73.jpg",
+        "b1c66a42-6f7d68ca.jpg",
+        "11111111-22222222.jpg",
+        split="train",
+    )
+    images = [*train, *files("00091078-875c1f73-0000171.jpg", "100k__val__b1c66a42-6f7d68ca.jpg", split="val")]
+    division = divide(images, Dataset(split="path"), seed=1)
+    assert named(images, division.members["train"]) == ["11111111-22222222.jpg"]
+    assert division.set_aside == [(position, "its video is in val") for position in (0, 1, 2)]
+    assert (division.leaks, division.doubtful) == (3, [])
+
+
+def test_a_bdd_picture_is_drawn_with_the_frames_of_its_video() -> None:
+    videos_of = [f"{number:08x}-875c1f73" for number in range(40)]
+    images = files(*(f"{video}{end}" for video in videos_of for end in (".jpg", "-0000001.jpg", "-0000002.jpg")))
+    division = divide(images, Dataset(split="hash", val_fraction=0.4), seed=1)
+    sides = [{images[at].image[:17] for at in division.members[split]} for split in ("train", "val")]
+    assert not sides[0] & sides[1]
+    assert division.leaks == 0
+
+
+def test_names_that_may_be_frames_of_one_video_are_doubted_and_kept() -> None:
+    images = [
+        *files("drive_frame_1.jpg", "town_frame_1.jpg", split="train"),
+        *files("drive_frame_2.jpg", "port_frame_1.jpg", split="val"),
+    ]
+    division = divide(images, Dataset(split="path"), seed=1)
+    assert (division.doubtful, division.set_aside) == (["drive"], [])
+    assert divide(images, Dataset(split="hash", val_fraction=0.4), seed=1).doubtful == []
+
+
+def test_what_is_over_the_limit_holds_nothing_back() -> None:
+    images = [*files("a.jpg", "b.jpg", split="train"), *files("v.jpg", "w.jpg", split="val")]
+    division = divide(images, Dataset(split="path", limit={"val": 1}), seed=1)
+    assert named(images, division.members["train"]) == ["a.jpg", "b.jpg"]
+    assert division.leaks == 0
+
+
 def test_a_higher_limit_keeps_what_a_lower_one_kept() -> None:
     images = [*files(*(f"{number}.jpg" for number in range(30)), split="train"), *files("v.jpg", split="val")]
     few, more = (divide(images, Dataset(limit={"train": limit}), seed=3) for limit in (5, 9))

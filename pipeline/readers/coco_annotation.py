@@ -1,0 +1,175 @@
+"""One annotation of a COCO file to an instance: its polygons, its run-length mask, or its box as a rectangle.
+
+Files, and which annotation belongs to which image, are read in `coco_files`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from pipeline.geometry import contours, polygon, run_lengths
+from pipeline.instances import Geometry, Instance, LabelledImage, Rejected, Ring
+from pipeline.readers import faults
+from pipeline.readers.bdd_label import text_of_id
+from pipeline.readers.faults import LabelError
+from pipeline.readers.options import ReadOptions
+from pipeline.vocabulary import Meaning
+
+FLAGS = ("occluded", "truncated", "crowd", "ignored")
+
+
+class Annotation(msgspec.Struct):
+    """An annotation as far as it is read; any value may be of any type."""
+
+    id: Any = None
+    image_id: Any = None
+    category_id: Any = None
+    segmentation: Any = None
+    bbox: Any = None
+    iscrowd: Any = None
+    ignore: Any = None
+    score: Any = None
+    attributes: Any = None
+
+
+class RunLengths(msgspec.Struct):
+    """A COCO mask, compressed or as plain counts."""
+
+    counts: str | list[int]
+    size: tuple[int, int]
+
+
+class AnnotationReading:
+    """Gathers the annotations of one image: kept, rejected with a reason, or not wanted."""
+
+    def __init__(self, source: str, name: str, words: Mapping[int | str, str], options: ReadOptions) -> None:
+        self._source, self._name, self._words, self._options = source, name, words, options
+        self._instances: list[Instance] = []
+        self._rejected: list[Rejected] = []
+        self._unwanted = 0
+
+    def add(self, annotation: Annotation, text: bytes, position: int) -> None:
+        """Read the annotation at `position` of its image; `text` is its JSON."""
+        label_id = text_of_id(annotation.id) or f"#{position}"
+        try:
+            word = self._word(annotation.category_id)
+            meant = self._options.wanted.meaning(word)
+            if meant is None:
+                self._unwanted += 1
+            else:
+                self._instances.append(instance(annotation, label_id, word, meant, self._options))
+        except LabelError as fault:
+            label = text.decode("utf-8", "replace")
+            self._rejected.append(Rejected(self._source, self._name, label_id, fault.reason, label))
+
+    def image(self) -> LabelledImage:
+        """Return the image with what was gathered."""
+        found = (tuple(self._instances), tuple(self._rejected))
+        return LabelledImage(self._name, self._source, *found, unwanted=self._unwanted)
+
+    def _word(self, category_id: Any) -> str:
+        if isinstance(category_id, bool) or not isinstance(category_id, int | str) or category_id not in self._words:
+            raise LabelError(faults.NO_CATEGORY)
+        return self._words[category_id]
+
+
+def instance(annotation: Annotation, label_id: str, word: str, meant: Meaning, options: ReadOptions) -> Instance:
+    """Return the instance that an annotation of the category `word` describes.
+
+    Several polygons are one instance. Coordinates are taken as they are: COCO's are not rounded before they are filled.
+    Raises LabelError where there is no area.
+    """
+    rings, geometry = _outline(annotation, options)
+    flags, attributes = _said(annotation)
+    return Instance(
+        id=label_id,
+        category=meant.category,
+        source_category=word,
+        rings=rings,
+        box=polygon.bounds(rings),
+        geometry=geometry,
+        crowd=_true(annotation.iscrowd) or flags.get("crowd", False),
+        ignored=meant.ignored or _true(annotation.ignore) or flags.get("ignored", False),
+        occluded=flags.get("occluded"),
+        truncated=flags.get("truncated"),
+        attributes=attributes,
+    )
+
+
+def _outline(annotation: Annotation, options: ReadOptions) -> tuple[tuple[Ring, ...], Geometry]:
+    given = annotation.segmentation
+    if isinstance(given, dict) and given:
+        return _traced(given), "rle"
+    if isinstance(given, list) and given:
+        return _polygons(given), "polygon"
+    if given not in (None, [], {}):
+        raise LabelError(faults.POLYGON_MALFORMED)
+    if annotation.bbox in (None, []):
+        raise LabelError(faults.NO_GEOMETRY)
+    ring = _rectangle(annotation.bbox)
+    if options.boxes == "leave_out":
+        raise LabelError(faults.BOX_LEFT_OUT)
+    return (ring,), "box"
+
+
+def _polygons(given: list[Any]) -> tuple[Ring, ...]:
+    """Return a ring for each polygon, a flat list x, y, x, y, …, that encloses area."""
+    rings = []
+    for numbers in given:
+        if not isinstance(numbers, list) or len(numbers) % 2 or not all(map(_is_number, numbers)):
+            raise LabelError(faults.POLYGON_MALFORMED)
+        if not all(abs(number) <= faults.FARTHEST for number in numbers):
+            raise LabelError(faults.TOO_FAR)
+        ring = polygon.clean(np.array(numbers, np.float64))
+        if polygon.encloses_area(ring):
+            rings.append(ring)
+    if not rings:
+        raise LabelError(faults.POLYGON_WITHOUT_AREA)
+    return tuple(rings)
+
+
+def _traced(given: dict[str, Any]) -> tuple[Ring, ...]:
+    """Return the outlines of a run-length mask, without its holes."""
+    try:
+        mask = msgspec.convert(given, RunLengths)
+        rings = contours.trace(run_lengths.decode(mask.counts, *mask.size))
+    except (msgspec.ValidationError, ValueError, OverflowError):
+        raise LabelError(faults.MASK_MALFORMED) from None
+    if not rings:
+        raise LabelError(faults.MASK_EMPTY)
+    return tuple(rings)
+
+
+def _rectangle(bbox: Any) -> Ring:
+    if not isinstance(bbox, list) or len(bbox) != 4 or not all(map(_is_number, bbox)):
+        raise LabelError(faults.BOX_NOT_NUMBERS)
+    if not all(abs(number) <= faults.FARTHEST for number in bbox):
+        raise LabelError(faults.TOO_FAR)
+    left, top, width, height = map(float, bbox)
+    if width <= 0 or height <= 0:
+        raise LabelError(faults.BOX_WITHOUT_AREA)
+    return polygon.rectangle(left, top, left + width, top + height)
+
+
+def _said(annotation: Annotation) -> tuple[dict[str, bool], dict[str, Any]]:
+    """Return the flags among the attributes (as CVAT writes them), and the other attributes with the score."""
+    given = annotation.attributes
+    if given is None:
+        attributes: dict[str, Any] = {}
+    else:
+        attributes = dict(given) if isinstance(given, dict) else {"attributes": given}
+    flags = {flag: attributes.pop(flag) for flag in FLAGS if isinstance(attributes.get(flag), bool)}
+    if annotation.score is not None:
+        attributes["score"] = annotation.score
+    return flags, attributes
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _true(value: Any) -> bool:
+    """Say whether a flag is set: 1 in COCO's own files, true in those of some tools."""
+    return value is True or (type(value) is int and value == 1)

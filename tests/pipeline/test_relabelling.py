@@ -1,0 +1,151 @@
+"""The relabelling loop of docs/relabelling.md: chain, open, correct in VIA, chain again; images win one by one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import dataset, summary, via
+from pipeline.recipe import Recipe
+from pipeline.via3_format import Via3Writer
+from pipeline.via_format import Entry
+from tests.pipeline.labelled_folders import SQUARE, area, box, filtered, folder_with, frame, recipe_of, table, via_of
+
+TRIANGLE = [(30.0, 5.0), (40.0, 5.0), (35.0, 20.0)]
+MOVED = [(11.25, 10.5), (11.25, 21.0), (20.0, 20.0), (20.0, 10.0)]
+IMAGES = ["train/t.jpg", "val/a.jpg", "val/b.jpg", "val/c.jpg"]
+SECTIONS: dict[str, Any] = {"labels": {"categories": ["car", "bike", "person"]}, "dataset": {"split": "path"}}
+
+
+def frames() -> list[dict[str, Any]]:
+    """Labels of the first build; those of a.jpg have an instance of two polygons, a box, flags and attributes."""
+    parted = area("car", SQUARE, TRIANGLE, id="c1", attributes={"occluded": True, "trafficLightColor": "NA"})
+    rider = box("person", 1, 2, 5, 9, id="p1", attributes={"truncated": True, "crowd": True})
+    attributes = {"timeofday": "night", "lanes": 3}
+    return [
+        frame("t.jpg", area("car", SQUARE)),
+        frame("a.jpg", parted, box("bike", 40, 30, 60, 40, id="b1"), rider, attributes=attributes, videoName="clip"),
+        frame("b.jpg", area("bike", TRIANGLE, id="x"), attributes=attributes),
+        frame("c.jpg", parted, attributes=attributes),
+    ]
+
+
+def opened(tmp_path: Path, *more: str) -> Path:
+    """Run the chain to images.zip, and open the images of val in a folder for VIA."""
+    data = folder_with(tmp_path / "data", IMAGES, {"labels.json": frames()})
+    made = recipe_of([data], [data / "labels.json"], **SECTIONS)
+    labels = filtered(made, tmp_path / "first")
+    splits = [via_of(made, labels, split) for split in ("train", "val")]
+    out = tmp_path / "dataset_zip"
+    out.mkdir()
+    dataset.build(made, labels, *splits, tmp_path / "first/raw_images", out)
+    folder = tmp_path / "relabel"
+    assert via.main(["open", str(out), "--out", str(folder), *more]) == 0
+    return folder
+
+
+def corrected(project: dict[str, Any]) -> dict[str, Any]:
+    """Return the images of a project as a person left them: in a.jpg one corner moved, a box outlined, a car added.
+
+    VIA writes what it was given, regions as a list; a new region has the attributes that the person chose, others are
+    absent or empty.
+    """
+    images: dict[str, Any] = json.loads(json.dumps(project["_via_img_metadata"]))
+    regions = next(image for image in images.values() if image["filename"] == "a.jpg")["regions"]
+    first, _, bike, _ = regions
+    first["shape_attributes"].update(all_points_x=[x for x, _ in MOVED], all_points_y=[y for _, y in MOVED])
+    bike["shape_attributes"].update(all_points_x=[40, 60, 50], all_points_y=[30, 30, 40])
+    circle = {"name": "circle", "cx": 50, "cy": 10, "r": 5}
+    regions.append({"shape_attributes": circle, "region_attributes": {"name": "car", "instance": ""}})
+    return images
+
+
+def again(tmp_path: Path, correction: Path) -> tuple[Recipe, Path]:
+    """Build the labels with the correction behind the original."""
+    data = tmp_path / "data"
+    made = recipe_of([data], [data / "labels.json", correction], **SECTIONS)
+    return made, filtered(made, tmp_path / "second")
+
+
+def rings(row: dict[str, Any]) -> list[list[tuple[float, float]]]:
+    return [[(point["x"], point["y"]) for point in ring] for ring in row["polygons"]]
+
+
+def rows_of(folder: Path, *images: str) -> list[dict[str, Any]]:
+    """Return the rows of images, without what tells where they were read."""
+    rows = [row for row in table(folder, "labels") if row["image"] in images]
+    return [{key: value for key, value in row.items() if not key.startswith("source")} for row in rows]
+
+
+def saved(images: dict[str, Any], project: dict[str, Any], path: Path, way: str) -> None:
+    """Write what a person has corrected as VIA 2 exports annotations or saves a project, or as VIA 3 does."""
+    if way == "via 3":
+        with Via3Writer(path, "corrected", "/") as writer:
+            for image in images.values():
+                entry = Entry(image["filename"], image["size"], 0, 0, image["file_attributes"], image["regions"])
+                writer.write(entry)
+        return
+    path.write_text(json.dumps(images if way == "annotations" else project | {"_via_img_metadata": images}))
+
+
+@pytest.mark.parametrize("saved_as", ["annotations", "project", "via 3"])
+def test_a_corrected_image_has_the_corrected_regions_and_others_are_as_they_were(tmp_path: Path, saved_as: str) -> None:
+    folder = opened(tmp_path)
+    project = json.loads((folder / "via_project.json").read_bytes())
+    correction = tmp_path / "corrections.json"
+    saved(corrected(project), project, correction, saved_as)
+    _, second = again(tmp_path, correction)
+    first = tmp_path / "first/filtered_labels"
+    unchanged = ("t.jpg", "b.jpg", "c.jpg")
+    assert rows_of(second, *unchanged) == rows_of(first, *unchanged)
+    assert table(second, "images") == [
+        row | {"source": again_row["source"]}
+        for row, again_row in zip(table(first, "images"), table(second, "images"), strict=True)
+    ]
+    car, bike, person, added = rows_of(second, "a.jpg")
+    before_car, before_bike, before_person = rows_of(first, "a.jpg")
+    assert rings(car) == [MOVED, TRIANGLE]
+    assert rings(bike) == [[(40, 30), (60, 30), (50, 40)]]
+    assert (bike["geometry"], before_bike["geometry"]) == ("polygon", "box")
+    assert person == before_person
+    for key in ("instance_id", "category", "crowd", "ignored", "occluded", "truncated", "attributes", "split"):
+        assert (car[key], bike[key]) == (before_car[key], before_bike[key])
+    assert (added["category"], added["geometry"], added["box"]["width"]) == ("car", "polygon", pytest.approx(10, abs=1))
+    replaced = [row["image"] for row in table(second, "rejected") if row["reason"] == "replaced by a later source"]
+    assert replaced == ["a.jpg", "b.jpg", "c.jpg"]
+    assert next(check for check in summary.read(second).checks if check.name == "rejected_share").passed
+
+
+def test_images_that_were_not_opened_keep_their_labels(tmp_path: Path) -> None:
+    folder = opened(tmp_path, "--images", "1")
+    project = json.loads((folder / "via_project.json").read_bytes())
+    assert [image["filename"] for image in project["_via_img_metadata"].values()] == ["a.jpg"]
+    correction = tmp_path / "corrections.json"
+    correction.write_text(json.dumps(corrected(project)))
+    _, second = again(tmp_path, correction)
+    assert [row["image"] for row in table(second, "rejected")] == ["a.jpg"]
+    assert len(rows_of(second, "a.jpg")) == 4
+
+
+def test_an_image_whose_regions_were_all_deleted_is_background(tmp_path: Path) -> None:
+    folder = opened(tmp_path)
+    content = json.loads((folder / "via_region_data.json").read_bytes())
+    for image in content.values():
+        image["regions"] = [] if image["filename"] == "b.jpg" else image["regions"]
+    (tmp_path / "corrections.json").write_text(json.dumps(content))
+    _, second = again(tmp_path, tmp_path / "corrections.json")
+    assert rows_of(second, "b.jpg") == []
+    assert "b.jpg" in [row["image"] for row in table(second, "images")]
+
+
+def test_the_second_build_goes_to_via_with_the_corrections(tmp_path: Path) -> None:
+    folder = opened(tmp_path)
+    project = json.loads((folder / "via_project.json").read_bytes())
+    (tmp_path / "corrections.json").write_text(json.dumps(corrected(project)))
+    made, second = again(tmp_path, tmp_path / "corrections.json")
+    content = json.loads((via_of(made, second, "val") / "via_region_data.json").read_bytes())
+    image = next(image for image in content.values() if image["filename"] == "a.jpg")
+    first = image["regions"]["0"]["shape_attributes"]
+    assert list(zip(first["all_points_x"], first["all_points_y"], strict=True)) == MOVED
+    assert image["file_attributes"] == {"timeofday": "night", "video": "clip", "attributes": '{"lanes":3}'}
