@@ -233,8 +233,10 @@ def _refuse_no_instance(
 
 
 if __name__ == "__main__":
+    import gc
     import sys
 
     from pipeline.program import main
 
+    gc.set_threshold(100_000)  # what is made here by the million holds no cycles; looking for some takes a tenth of it
     sys.exit(main("filtered_labels"))
