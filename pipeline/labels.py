@@ -77,12 +77,12 @@ def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None
     """
     label_sources = read_sources(raw_labels)
     with ExitStack() as stack:
-        workers = stack.enter_context(started_workers(label_sources))
-        index = read_index_table(raw_images)
         rejections = stack.enter_context(Rejections(out / REJECTED_FILE))
         store = stack.enter_context(InstanceStore(out / ".instances.arrow"))
-        collector = FrameCollector(recipe.labels, index, image_names(index, raw_images), store, rejections)
-        collector.collect(label_sources, workers)
+        with started_workers(label_sources) as workers:
+            index = read_index_table(raw_images)
+            collector = FrameCollector(recipe.labels, index, image_names(index, raw_images), store, rejections)
+            collector.collect(label_sources, workers)
         store.finish()
         _refuse_no_instance(recipe, label_sources, collector, rejections)
         division, kept = _divided(recipe, index, collector.frames, store, rejections)
