@@ -3,6 +3,8 @@
 Frames and files are read in `bdd_frames` and `bdd_per_image`; what the words mean is in `pipeline.vocabulary`.
 """
 
+import json
+import re
 from typing import Any
 
 import msgspec
@@ -31,6 +33,8 @@ WITH_KIND = {DRIVABLE: "areaType", LANE: "laneType"}
 """Categories of 2018 that leave to an attribute what 2020 calls a category."""
 
 NOTHING = tuple(msgspec.Raw(text) for text in (b"null", b"[]", b"{}"))
+
+_LONG_NUMBER = re.compile(r"\d{1000}")
 
 ABSENT = msgspec.Raw(b"")
 """What a label lacks; one object for all, since the encoder leaves out what is this very one."""
@@ -148,8 +152,14 @@ def text_of_id(value: Any) -> str:
 
 
 def json_of(label: Any) -> str:
-    """Return a label as it is kept when it is rejected: what was read of it, as JSON."""
-    return msgspec.json.encode(label).decode("utf-8", "replace")
+    """Return a label as it is kept when it is rejected: what was read of it, as JSON.
+
+    A number of more digits than parsers take (Python's: 4,300) is kept as text.
+    """
+    text = msgspec.json.encode(label).decode("utf-8", "replace")
+    if not _LONG_NUMBER.search(text):
+        return text
+    return json.dumps(json.loads(text, parse_int=lambda digits: digits if len(digits) > 1000 else int(digits)))
 
 
 def parted_attributes(label: Label | LooseLabel) -> tuple[dict[str, Any], dict[str, bool]]:

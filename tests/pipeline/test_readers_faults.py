@@ -148,6 +148,14 @@ def test_anything_changed_in_a_label_file_is_read_or_refused(tmp_path: Path, val
             json.loads(rejected.label)
 
 
+def test_a_rejected_label_with_a_number_beyond_any_parser_is_kept_as_json_that_all_can_read(tmp_path: Path) -> None:
+    digits = "1" + "0" * 5000
+    text = json.dumps([{"name": "a.jpg", "labels": [polygon_label([[0, "long"]], "L")]}]).replace('"long"', digits)
+    (image,) = read(tmp_path, text.encode(), options())
+    (rejected,) = image.rejected
+    assert json.loads(rejected.label)["poly2d"][0]["vertices"] == [[0, digits]]
+
+
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(value=st.sampled_from(SOUND), data=st.data())
 def test_any_bytes_put_into_a_label_file_are_read_or_refused(tmp_path: Path, value: Any, data: st.DataObject) -> None:
