@@ -20,9 +20,13 @@ class ReadOptions:
     """Pixels."""
     class_attribute: str | None = None
     default_class: str | None = None
+    coco: bool = False
+    """Whether COCO instances files are read."""
 
     @classmethod
     def from_recipe(cls, labels: recipe.Labels) -> Self:
         """Return the options that the `labels` section of a recipe asks for."""
         wanted = Wanted(labels.categories)
-        return cls(wanted, labels.boxes, labels.curve_tolerance, labels.class_attribute, labels.default_class)
+        return cls(
+            wanted, labels.boxes, labels.curve_tolerance, labels.class_attribute, labels.default_class, labels.coco
+        )

@@ -11,6 +11,7 @@ import pytest
 from faster_coco_eval import mask as coco_library
 
 from pipeline import readers
+from pipeline.errors import LabelFileError
 from pipeline.geometry import contours, raster
 from pipeline.instances import Instance, Rejected
 from tests.pipeline.label_texts import options, read
@@ -173,7 +174,7 @@ def test_a_coco_file_goes_through_the_stage_and_what_is_of_no_image_is_in_reject
         images=[{"id": 7, "file_name": "train/a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
     )
     data = folder_with(tmp_path / "data", ["train/a.jpg", "val/b.jpg"], {"instances.json": content})
-    out = filtered(recipe_of([data], [data], labels={"categories": []}), tmp_path / "work")
+    out = filtered(recipe_of([data], [data], labels={"categories": [], "coco": True}), tmp_path / "work")
     assert [(row["image"], row["category"], row["crowd"]) for row in table(out, "labels")] == [
         ("a.jpg", "car", False),
         ("b.jpg", "car", True),
@@ -181,3 +182,10 @@ def test_a_coco_file_goes_through_the_stage_and_what_is_of_no_image_is_in_reject
     (row,) = [row for row in table(out, "rejected") if row["label_id"]]
     assert (row["source"], row["label_id"], row["reason"]) == ("instances.json", "12", "no image has its image_id")
     assert json.loads(row["label"])["image_id"] == 99
+
+
+def test_a_coco_file_is_refused_unless_the_recipe_means_it(tmp_path: Path) -> None:
+    data = folder_with(tmp_path / "data", ["train/a.jpg", "val/b.jpg"], {"via_region_data.json": coco()})
+    with pytest.raises(LabelFileError, match=r"via_region_data\.json: is a COCO file; if it is meant, set labels"):
+        filtered(recipe_of([data], [data], labels={"categories": []}), tmp_path / "work")
+    assert not list((tmp_path / "work/filtered_labels").glob("*.parquet"))
