@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
-BETWEEN_LOOKS = 0.02
-"""Seconds."""
+BETWEEN_LOOKS = 0.1
+"""Seconds; looking for a program's processes takes 2 ms of a core that it may want itself."""
 
 
 @dataclass(frozen=True)

@@ -95,13 +95,11 @@ def _clipped(
     whole[outside] &= alive
     failed = np.unique(row_of[~whole])
     new = np.isin(row_of[outside][alive], failed, invert=True)
-    place = np.arange(len(rings.lengths))
-    place[own[outside][alive][new]] = len(place) + np.flatnonzero(new)
-    both = RingTable(np.concatenate([rings.points, inner.points]), np.concatenate([rings.lengths, inner.lengths]))
-    rings = both.chosen(place)
+    rings = rings.with_replaced(own[outside][alive][new], inner.chosen(np.flatnonzero(new)))
     fitted = np.setdiff1d(rows, failed)
     around = boxes_in(batch["box"])
-    around[fitted] = bounding_boxes(rings, each)[fitted]
+    theirs = rings.chosen(ranges((np.cumsum(each) - each)[fitted], each[fitted]))
+    around[fitted] = bounding_boxes(theirs, each[fitted])
     columns = {"polygons": polygons(rings, each), "box": boxes(around)}
     changed = [columns.get(name, batch[name]) for name in INSTANCES.names]
     return pa.record_batch(changed, schema=INSTANCES), failed

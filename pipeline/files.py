@@ -3,9 +3,13 @@
 import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
+
+SYNCED_AT_ONCE = 256 << 20
+"""Bytes after which a large file is brought to the disk, while more of it is written."""
 
 
 @contextmanager
@@ -22,6 +26,41 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+class EarlySync:
+    """Brings what was written of a large file to the disk while more is written: `with EarlySync(file) as sync: …`.
+
+    The fsync that makes the file whole then finds little left to do, and few of its pages wait in memory. An error of
+    the disk is raised by `wrote` or at the block's end: the system tells it once, so a later fsync would not see it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._descriptor = file.fileno()
+        self._thread = ThreadPoolExecutor(1)
+        self._running: Future[None] | None = None
+        self._waiting = 0
+
+    def wrote(self, size: int) -> None:
+        """Count `size` bytes more; brings them to the disk when there are enough, and nothing else is on its way.
+
+        Raises OSError where the disk could not take what was brought to it before.
+        """
+        self._waiting += size
+        if self._waiting < SYNCED_AT_ONCE or (self._running and not self._running.done()):
+            return
+        if self._running:
+            self._running.result()
+        self._running = self._thread.submit(os.fsync, self._descriptor)
+        self._waiting = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._thread.shutdown()
+        if kind is None and self._running:
+            self._running.result()
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,7 +16,8 @@ class ImageStore:
 
     def __init__(self, raw_images: Path) -> None:
         self.raw_images = raw_images
-        self._archives: dict[str, int] = {}
+        self._archives: dict[str, int | None] = {}
+        """By source: the open archive, or None for a folder. Asked for every image, so nothing is asked of the disk."""
         self._opening = threading.Lock()
 
     def read(self, image: IndexedImage) -> bytes:
@@ -37,18 +38,19 @@ class ImageStore:
         return data
 
     def _stored_bytes(self, image: IndexedImage) -> bytes:
-        source = self.raw_images / image.source
-        if source.is_dir():
-            with (source / image.path).open("rb", buffering=0) as file:
+        archive = self._archive(image.source)
+        if archive is None:
+            with (self.raw_images / image.source / image.path).open("rb", buffering=0) as file:
                 return file.read(image.length + 1)
-        return os.pread(self._archive(source), image.length, image.offset)
+        return os.pread(archive, image.length, image.offset)
 
-    def _archive(self, source: Path) -> int:
-        key = str(source)
-        with self._opening:
-            if key not in self._archives:
-                self._archives[key] = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-            return self._archives[key]
+    def _archive(self, source: str) -> int | None:
+        if source not in self._archives:
+            with self._opening:
+                if source not in self._archives:
+                    path = self.raw_images / source
+                    self._archives[source] = None if path.is_dir() else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._archives[source]
 
     def _changed(self, image: IndexedImage, why: str) -> str:
         where = self.raw_images / image.source / image.path
@@ -57,7 +59,8 @@ class ImageStore:
     def close(self) -> None:
         """Close the archives that reading has opened."""
         for descriptor in self._archives.values():
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
         self._archives.clear()
 
     def __enter__(self) -> Self:

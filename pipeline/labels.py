@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline import label_summary, summary
-from pipeline.errors import ArtifactError, EmptyDatasetError
-from pipeline.image_index import INDEX, SCHEMA
+from pipeline.errors import EmptyDatasetError
 from pipeline.image_index import REJECTED as RAW_REJECTED
+from pipeline.image_index import read_index_table
 from pipeline.instance_store import InstanceStore, Stored
 from pipeline.label_filters import ImageFilter
 from pipeline.label_frames import Frame, FrameCollector
@@ -73,7 +73,7 @@ def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None
     model; the recipe's order of categories is the order of class ids (`class_names`). Raises LabelFileError for a label
     file that can't be read, and EmptyDatasetError when no instance is left or a split is empty.
     """
-    index, label_sources = read_index(raw_images), read_sources(raw_labels)
+    index, label_sources = read_index_table(raw_images), read_sources(raw_labels)
     with ExitStack() as stack:
         rejections = stack.enter_context(Rejections(out / REJECTED_FILE))
         store = stack.enter_context(InstanceStore(out / ".instances.arrow"))
@@ -92,14 +92,6 @@ def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None
 def class_names(labels: Labels, found: Sequence[str]) -> list[str]:
     """Return the canonical categories in the order of their class ids (from 1): the recipe's order, else by name."""
     return list(Wanted(labels.categories).categories) or sorted(set(found))
-
-
-def read_index(raw_images: Path) -> pa.Table:
-    """Return the index of raw images, columns as in `image_index.SCHEMA`; raises ArtifactError where it is damaged."""
-    try:
-        return pq.read_table(raw_images / INDEX, schema=SCHEMA)
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(f"{raw_images / INDEX} can't be read ({error}); materialise raw_images again") from None
 
 
 def image_names(index: pa.Table, raw_images: Path) -> ImageNames:
@@ -241,8 +233,10 @@ def _refuse_no_instance(
 
 
 if __name__ == "__main__":
+    import gc
     import sys
 
     from pipeline.program import main
 
+    gc.set_threshold(100_000)  # what is made here by the million holds no cycles; looking for some takes a tenth of it
     sys.exit(main("filtered_labels"))

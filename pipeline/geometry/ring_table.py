@@ -39,6 +39,24 @@ class RingTable:
         """Return the rings without the points that are not `kept` ([P] bool); each ring must keep one."""
         return RingTable(self.points[kept], np.add.reduceat(kept, self.starts, dtype=np.int64))
 
+    def with_replaced(self, rings: NDArray[np.int64], others: "RingTable") -> "RingTable":
+        """Return the table with `rings` ([C] int64, rising) replaced by `others`, one by one.
+
+        What lies between them is copied in one piece, so this costs little where few are replaced.
+        """
+        ends = (self.starts + self.lengths)[rings].tolist()
+        pieces, at = [], 0
+        for start, end, ring in zip(self.starts[rings].tolist(), ends, others.separate(), strict=True):
+            pieces += [self.points[at:start], ring]
+            at = end
+        lengths = self.lengths.copy()
+        lengths[rings] = others.lengths
+        return RingTable(np.concatenate([*pieces, self.points[at:]]), lengths)
+
+    def separate(self) -> list[Points]:
+        """Return each ring by itself."""
+        return [self.points[start : start + length] for start, length in zip(self.starts, self.lengths, strict=True)]
+
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return start, start + 1, … (`length` of them) for each start, one after the other."""

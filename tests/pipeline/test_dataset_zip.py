@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import dataset, summary, via
+from pipeline import dataset, files, summary, via
 from pipeline.errors import ArtifactError, EmptyDatasetError
 from pipeline.image_index import read_index
 from pipeline.recipe import Recipe
@@ -142,6 +142,20 @@ def test_a_source_changed_since_it_was_indexed_is_noticed_and_leaves_nothing(tmp
     shutil.rmtree(folder)
     with pytest.raises(ArtifactError, match="materialise raw_images again"):
         chain.build("out2")
+
+
+def test_an_error_that_the_disk_tells_only_once_is_not_lost(chain, monkeypatch):
+    errors = [OSError(5, "Input/output error")]
+
+    def sync(_):
+        if errors:
+            raise errors.pop()
+
+    monkeypatch.setattr(files, "SYNCED_AT_ONCE", 1)
+    monkeypatch.setattr(os, "fsync", sync)
+    with pytest.raises(OSError, match="Input/output error"):
+        chain.build()
+    assert list((chain.folder / "out").iterdir()) == []
 
 
 def test_a_full_disk_leaves_no_partial_archive(chain, monkeypatch):
