@@ -14,7 +14,7 @@ SQUARE = [[0, 0], [8, 0], [8, 6], [0, 6]]
 
 
 def options(*categories: str, **others: Any) -> readers.ReadOptions:
-    """Read options that want `categories`, of COCO files too."""
+    """Read options that want `categories`; COCO files are read, too."""
     return readers.ReadOptions(Wanted(categories), **{"coco": True, **others})
 
 

@@ -67,7 +67,7 @@ def test_a_truncated_dataset_is_named(tmp_path):
         ('{"images": [], "annotations": [], "categories": []}', "is a COCO file"),
     ],
 )
-def test_a_label_file_that_is_cut_or_coco_is_named(tmp_path, content, words):
+def test_a_label_file_that_is_cut_or_a_coco_file_is_named(tmp_path, content, words):
     labels = tmp_path / "labels.json"
     labels.write_text(content)
     images = tmp_path / "images"
