@@ -47,8 +47,6 @@ def read(
     if found in (Format.VIA_METADATA, Format.VIA_PROJECT):
         yield from via_files.read(stream, options, project=found is Format.VIA_PROJECT)
         return
-    if found is Format.COCO and not options.coco:
-        raise LabelFileError(f"{display_name(path, member)}: is a COCO file; if it is meant, set labels.coco: true")
     if found is Format.BITMASK:
         with opened(path, member, archive) as more:
             yield bitmasks.read(more, path, member, options)
