@@ -58,6 +58,14 @@ class Frame:
     content: Digest
 
 
+def started_workers(sources: Sequence[LabelSource]) -> readers.BlockWorkers:
+    """Return the processes that read large files, already on their way where there is such a file."""
+    workers = readers.BlockWorkers()
+    if any(readers.size_of(file.path, None, None) >= WORTH_WORKERS for source in sources for file in source.files):
+        workers.start()
+    return workers
+
+
 class _Offer(NamedTuple):
     """What a label file says of one image, however it was read."""
 
@@ -100,8 +108,11 @@ class FrameCollector:
         self._sizes = list(zip(index["width"].to_pylist(), index["height"].to_pylist(), strict=True))
         self._names, self._store, self._rejections = names, store, rejections
 
-    def collect(self, sources: Sequence[LabelSource]) -> None:
-        """Read all files; raises LabelFileError for one that is damaged, or named by the recipe and no label file."""
+    def collect(self, sources: Sequence[LabelSource], workers: readers.BlockWorkers) -> None:
+        """Read all files, large ones with the help of `workers`.
+
+        Raises LabelFileError for one that is damaged, or named by the recipe and no label file.
+        """
         for source in sources:
             for path in source.skipped:
                 self._rejections.add_file(
@@ -110,7 +121,6 @@ class FrameCollector:
         files = [(number, file) for number in reversed(range(len(sources))) for file in sources[number].files]
         with Progress("reading labels", unit="image") as progress, ExitStack() as stack:
             archives: dict[Path, ZipFile] = {}
-            workers = stack.enter_context(readers.BlockWorkers())
             for number, file in files:
                 if file.member is not None and file.path not in archives:
                     archives[file.path] = stack.enter_context(_opened(file.path))

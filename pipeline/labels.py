@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from pipeline.image_index import REJECTED as RAW_REJECTED
 from pipeline.image_index import read_index_table
 from pipeline.instance_store import InstanceStore, Stored
 from pipeline.label_filters import ImageFilter
-from pipeline.label_frames import Frame, FrameCollector
+from pipeline.label_frames import Frame, FrameCollector, started_workers
 from pipeline.label_matching import ImageNames, KnownImage
 from pipeline.label_sources import LabelSource, read_sources
 from pipeline.label_summary import Tally
+from pipeline.parallel import ordered_map
 from pipeline.progress import Progress
 from pipeline.readers.faults import NO_CLASS, SEVERAL_CLASSES
 from pipeline.recipe import Labels, Recipe
@@ -73,12 +75,14 @@ def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None
     model; the recipe's order of categories is the order of class ids (`class_names`). Raises LabelFileError for a label
     file that can't be read, and EmptyDatasetError when no instance is left or a split is empty.
     """
-    index, label_sources = read_index_table(raw_images), read_sources(raw_labels)
+    label_sources = read_sources(raw_labels)
     with ExitStack() as stack:
         rejections = stack.enter_context(Rejections(out / REJECTED_FILE))
         store = stack.enter_context(InstanceStore(out / ".instances.arrow"))
-        collector = FrameCollector(recipe.labels, index, image_names(index, raw_images), store, rejections)
-        collector.collect(label_sources)
+        with started_workers(label_sources) as workers:
+            index = read_index_table(raw_images)
+            collector = FrameCollector(recipe.labels, index, image_names(index, raw_images), store, rejections)
+            collector.collect(label_sources, workers)
         store.finish()
         _refuse_no_instance(recipe, label_sources, collector, rejections)
         division, kept = _divided(recipe, index, collector.frames, store, rejections)
@@ -179,14 +183,20 @@ def _write_labels(kept: dict[str, list[Kept]], store: InstanceStore, out: Path, 
         Progress("writing labels", total, "image") as progress,
     ):
         for split in SPLITS:
-            for images in _portions(kept[split]):
-                instances = store.take([each.frame.stored for each in images])
-                names = np.repeat([each.image for each in images], [each.frame.stored.count for each in images])
-                instances = instances.append_column("image", texts(names.tolist()))
-                instances = instances.append_column("split", texts([split] * len(names)))
+            portions = _portions(kept[split])
+            # While a portion is packed, a thread fetches the next one.
+            for images, instances in ordered_map(partial(_rows, store, split), portions, batch_size=1, threads=1):
                 writer.write(instances)
-                tally.add(split, images=len(images), instances=instances)
-                progress.advance(len(images))
+                tally.add(split, images=images, instances=instances)
+                progress.advance(images)
+
+
+def _rows(store: InstanceStore, split: str, images: list[Kept]) -> tuple[int, pa.Table]:
+    """Return how many images these are, and their rows of labels.parquet."""
+    instances = store.take([each.frame.stored for each in images])
+    names = np.repeat([each.image for each in images], [each.frame.stored.count for each in images])
+    instances = instances.append_column("image", texts(names.tolist()))
+    return len(images), instances.append_column("split", texts([split] * len(names)))
 
 
 def _portions(images: list[Kept]) -> Iterator[list[Kept]]:

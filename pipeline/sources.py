@@ -204,7 +204,9 @@ def _file_of(source: Source, recipe: Recipe, role: Role, downloads: Path, stop: 
     from pipeline import download, drive
 
     fetch = download.fetch if source.kind == "https" else drive.fetch
-    return fetch(source.place, source.key, downloads, stop)
+    file = fetch(source.place, source.key, downloads, stop)
+    portal.warn_of_difference(file)  # mirrors come and go, and not all have what the portal has
+    return file
 
 
 def _local(source: Source) -> Container:

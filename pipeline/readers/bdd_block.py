@@ -85,9 +85,10 @@ class BlockReader:
         name = bdd_frames.name_of(frame)
         labels = frame.labels or []
         given = [label.id for label in labels]
-        ids = [
-            str(each) if type(each) is int else bdd_label.text_of_id(each) or f"#{at}" for at, each in enumerate(given)
-        ]
+        if set(map(type, given)) <= {int}:
+            ids = [*map(str, given)]
+        else:
+            ids = [bdd_label.text_of_id(each) or f"#{at}" for at, each in enumerate(given)]
         if not name or len(set(ids)) < len(ids):
             return bdd_frames.image(frame.whole(), self.source, self.options)
         return _Named(frame, name, labels, ids)

@@ -16,6 +16,9 @@ from pipeline.geometry.ring_table import RingTable
 from pipeline.readers import bdd_label, faults
 from pipeline.readers.faults import LabelError
 
+Paths = list[tuple[bdd_label.Vertices, str | None]]
+"""Vertices and letters of each path of a label."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -30,6 +33,10 @@ class Drawn:
 def draw(labels: Sequence[msgspec.Raw], tolerance: float) -> Drawn:
     """Return the rings of closed paths, curves flattened within `tolerance` pixels, as `bdd_label` makes them."""
     paths = [_paths(text) for text in labels]
+    points = _points(paths)
+    if not (np.abs(points) <= faults.FARTHEST).all():
+        paths = [its if _near(its) else [] for its in paths]
+        points = _points(paths)
     sound = np.array([bool(each) for each in paths], bool)
     kept = [each for each in paths if each]
     each = np.array([len(its) for its in kept], np.int64)
@@ -37,7 +44,6 @@ def draw(labels: Sequence[msgspec.Raw], tolerance: float) -> Drawn:
         return Drawn(RingTable(np.empty((0, 2)), each), each, sound)
     vertices, letters = zip(*chain.from_iterable(kept), strict=True)
     counts = [len(its) for its in vertices]
-    points = np.array(list(chain.from_iterable(vertices)), np.float64)
     flat, lengths = bezier_table.flatten_all(polygon.rounded(points), counts, letters, tolerance)
     rings = ring_table.cleaned(RingTable(flat, lengths))
     whole = np.logical_and.reduceat(ring_table.enclose_area(rings), np.cumsum(each) - each)
@@ -45,14 +51,23 @@ def draw(labels: Sequence[msgspec.Raw], tolerance: float) -> Drawn:
     return Drawn(rings.chosen(np.flatnonzero(np.repeat(whole, each))), each[whole], sound)
 
 
-def _paths(text: msgspec.Raw) -> list[tuple[bdd_label.Vertices, str | None]]:
+def _points(paths: Sequence[Paths]) -> NDArray[np.float64]:
+    """Return the vertices of all paths ([P, 2])."""
+    vertices = chain.from_iterable(its for path in paths for its, _ in path)
+    return np.array(list(vertices), np.float64).reshape(-1, 2)
+
+
+def _near(paths: Paths) -> bool:
+    return bool((np.abs(_points([paths])) <= faults.FARTHEST).all())
+
+
+def _paths(text: msgspec.Raw) -> Paths:
     """Return vertices and letters of a label's paths; none where one of them is not as it should be."""
-    far = faults.FARTHEST
     try:
         paths = bdd_label.paths(bytes(text))
         for vertices, types in paths:
             bezier_table.steps(len(vertices), types)
-            if not vertices or not all(-far <= x <= far and -far <= y <= far for x, y in vertices):
+            if not vertices:
                 return []
     except (LabelError, ValueError):
         return []

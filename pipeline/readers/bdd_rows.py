@@ -27,6 +27,8 @@ from pipeline.tables import texts
 
 Numbers = NDArray[np.int64]
 
+LONGEST_NOTHING = max(map(len, bdd_label.NOTHING))
+
 
 class PlainLabel(msgspec.Struct, gc=False):
     """A label whose attributes stay undecoded, since few different ones come again and again."""
@@ -82,9 +84,8 @@ class Rows:
         plain = np.array([not each.odd for each in self.kinds], bool)[self.numbers]
         plain &= np.array([label.score is None for label in self.labels], bool)
         line = np.array([each.line for each in self.kinds], bool)[self.numbers]
-        nothing = bdd_label.NOTHING
-        path = np.array([len(text) > 0 and text not in nothing for text in (each.poly2d for each in self.labels)], bool)
-        mask = np.array([len(text) > 0 and text not in nothing for text in (each.rle for each in self.labels)], bool)
+        path = _said([label.poly2d for label in self.labels])
+        mask = _said([label.rle for label in self.labels])
         box = np.array([label.box2d is not None for label in self.labels], bool)
         return np.flatnonzero(plain & box & ~path & ~mask), np.flatnonzero(plain & path & ~line)
 
@@ -131,6 +132,15 @@ class Rows:
         order = np.argsort(rows)
         parts = pa.Table.from_batches([columns.batch, odd.batch()]).combine_chunks()
         return Columns(one_batch(parts.take(pa.array(order))), rows[order], faulty)
+
+
+def _said(texts: Sequence[msgspec.Raw]) -> NDArray[np.bool_]:
+    """Return which values are there and are more than null or empty ([N] bool)."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    said = lengths > 0
+    for at in np.flatnonzero(said & (lengths <= LONGEST_NOTHING)).tolist():
+        said[at] = texts[at] not in bdd_label.NOTHING
+    return said
 
 
 def _geometry(corners: NDArray[np.float64], drawn: Drawn, order: Numbers) -> dict[str, pa.Array]:

@@ -45,9 +45,9 @@ class BlockWorkers:
 
         None where there is nothing to gain. They are started when they are first needed.
         """
-        if self._wanted < 2:
+        self.start()
+        if not self._workers:
             return None
-        self._start()
         header = pickle.dumps((source, options))
 
         def read(block: Stretch) -> LabelBlock:
@@ -62,8 +62,9 @@ class BlockWorkers:
 
         return spread
 
-    def _start(self) -> None:
-        while len(self._workers) < self._wanted:
+    def start(self) -> None:
+        """Start the processes, if there is anything to gain; they take half a second until they can read."""
+        while self._wanted > 1 and len(self._workers) < self._wanted:
             self._workers.append(_Worker())
             self._idle.put(self._workers[-1])
 

@@ -23,6 +23,12 @@ class Behaviour:
     """From the true length of the body to the announced one; None announces none."""
     announced_total: int | None = None
     """A false total in Content-Range."""
+    heeds_if_range: bool = True
+    """Whether it looks at If-Range at all; one that does not gives the rest of whatever file it has now."""
+    part_starts_late: int = 0
+    """By how many bytes a part begins behind the place that was asked for."""
+    location: str | None = None
+    """Where every request is sent on to."""
     headers: dict[str, str] = field(default_factory=dict)
     on_body: Callable[[], None] | None = None
     """Called before each body is sent."""
@@ -64,6 +70,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_status(302, Location=self.path.replace("/moved", "", 1))
             return
         self.behaviour.requests.append(dict(self.headers))
+        if self.behaviour.location is not None:
+            self._send_status(302, Location=self.behaviour.location)
+            return
         status = self.behaviour.statuses.pop(0) if self.behaviour.statuses else 200
         unchanged = self.behaviour.etag and self.headers.get("If-None-Match") == self.behaviour.etag
         if status != 200:
@@ -111,10 +120,10 @@ class _Handler(BaseHTTPRequestHandler):
         if (
             not asked
             or not self.behaviour.ranges
-            or validator not in (self.behaviour.etag, self.behaviour.last_modified)
+            or (self.behaviour.heeds_if_range and validator not in (self.behaviour.etag, self.behaviour.last_modified))
         ):
             return None
-        return int(asked.removeprefix("bytes=").rstrip("-"))
+        return int(asked.removeprefix("bytes=").rstrip("-")) + self.behaviour.part_starts_late
 
     def _validators(self) -> None:
         if self.behaviour.etag:

@@ -9,12 +9,15 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline import dataset, labels, raw_images, raw_labels, recipe, via
+from pipeline import dataset, label_frames, labels, raw_images, raw_labels, readers, recipe, via
+from pipeline.readers import json_stream
+from pipeline.readers.block_workers import BlockWorkers
 from pipeline.stages import STAGES
 from tests.assets.tiny import TINY
 
@@ -52,14 +55,29 @@ def build_all(folder: Path) -> dict[str, str]:
     via.build(chosen, **filtered, split="val", out=out["via_val"])
     both = {"via_train": out["via_train"], "via_val": out["via_val"]}
     dataset.build(chosen, **filtered, **both, **raw, out=out["dataset_zip"])
-    return {name: hashlib.sha256((out[name] / file).read_bytes()).hexdigest()[:16] for name, file in OUTPUTS.items()}
+    return {name: _digest(out[name] / file)[:16] for name, file in OUTPUTS.items()}
+
+
+def all_files(folder: Path) -> dict[str, str]:
+    """Return the digests of all that the stages behind the raw ones wrote; those tell where their sources lie."""
+    stages = [folder / name for name in OUTPUTS if not name.startswith("raw_")]
+    return {str(file.relative_to(folder)): _digest(file) for stage in stages for file in stage.iterdir()}
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
+def folders(tmp_path_factory):
+    return tmp_path_factory.mktemp("here"), tmp_path_factory.mktemp("elsewhere")
+
+
+@pytest.fixture(scope="module")
+def built(folders, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BDD_DATA_DIR", str(tmp_path_factory.mktemp("data")))
-        yield build_all(tmp_path_factory.mktemp("here")), build_all(tmp_path_factory.mktemp("elsewhere"))
+        yield tuple(map(build_all, folders))
 
 
 @pytest.mark.parametrize("stage", OUTPUTS)
@@ -67,8 +85,23 @@ def test_a_changed_output_comes_with_a_raised_code_version(stage, built):
     assert (STAGES[stage].code_version, built[0][stage]) == HELD[stage]
 
 
-def test_a_second_build_elsewhere_gives_the_same_bytes(built):
+def test_a_second_build_elsewhere_gives_the_same_bytes(built, folders):
     assert built[0] == built[1]
+    here, elsewhere = map(all_files, folders)
+    assert here == elsewhere
+    assert {"via_train/via_region_data.json", "via_val/via_region_data.json", "dataset_zip/images.zip"} <= here.keys()
+
+
+@pytest.mark.usefixtures("built")
+@pytest.mark.parametrize("processes", [1, 3])
+def test_any_number_of_processes_and_threads_gives_the_same_bytes(folders, tmp_path, monkeypatch, processes):
+    monkeypatch.setattr(readers, "BlockWorkers", partial(BlockWorkers, processes))
+    monkeypatch.setattr(label_frames, "WORTH_WORKERS", 0)
+    monkeypatch.setattr(json_stream, "BLOCK", 1 << 10)
+    monkeypatch.setattr(dataset, "IMAGES_AT_ONCE", 1)
+    monkeypatch.setattr(os, "cpu_count", lambda: processes)
+    build_all(tmp_path)
+    assert all_files(tmp_path) == all_files(folders[0])
 
 
 def test_an_older_processor_gives_the_same_bytes(built, tmp_path):

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED
 
 import psutil
 import pyarrow as pa
@@ -21,6 +23,7 @@ from pipeline import label_frames, readers
 from pipeline.errors import LabelFileError
 from pipeline.image_index import SCHEMA
 from pipeline.instance_store import InstanceStore
+from pipeline.label_block import LabelBlock
 from pipeline.label_frames import FrameCollector
 from pipeline.label_matching import ImageNames, KnownImage, LabelFile
 from pipeline.label_sources import LabelSource
@@ -29,6 +32,7 @@ from pipeline.readers.block_workers import BlockWorkers
 from pipeline.recipe import Labels
 from pipeline.rejections import Rejections
 from tests.pipeline.label_texts import REAL
+from tests.pipeline.small_sources import zip_of
 from tests.pipeline.test_readers_faults import NOT_NUMBERS, ODD, changed, places
 
 SIZES = {"a.jpg": (1280, 720), "b.jpg": (64, 48), "v-0000001.jpg": (1280, 720), "unlabelled.jpg": (9, 9)}
@@ -110,9 +114,11 @@ def collected(folder: Path, content: bytes, recipe: Labels, one_by_one: bool = F
         if one_by_one:
             patch.setattr(readers, "read_blocks", lambda *given: readers.read(*given[:4]))
         with Rejections(folder / "rejected.parquet") as rejections, InstanceStore(folder / "instances") as store:
+            sources = [LabelSource("labels.json", (LabelFile(file, None, True),))]
             collector = FrameCollector(recipe, INDEX, ImageNames(known), store, rejections)
             try:
-                collector.collect([LabelSource("labels.json", (LabelFile(file, None, True),))])
+                with label_frames.started_workers(sources) as workers:
+                    collector.collect(sources, workers)
             except LabelFileError as fault:
                 return str(fault)
             store.finish()
@@ -205,6 +211,36 @@ def test_real_files_say_the_same_by_the_block(
     monkeypatch.setattr(sys.modules[__name__], "INDEX", pa.table(table))
     text = file.read_bytes()
     assert collected(tmp_path, text, recipe) == collected(tmp_path, text, recipe, one_by_one=True)
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["file", "zip"])
+def test_a_file_is_read_in_memory_that_does_not_grow_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    monkeypatch.setattr(json_stream, "BLOCK", 1 << 16)
+    small, large = (_peak(tmp_path, frames, packed) for frames in (2_000, 10_000))
+    assert large < small + (1 << 16)
+
+
+def _peak(folder: Path, frames: int, packed: bool) -> int:
+    """Most bytes that Python held while a file of so many frames (700 bytes each) was read."""
+    label = {"category": "car", "attributes": {"occluded": True}, "box2d": {"x1": 1.5, "y1": 2, "x2": 30.25, "y2": 40}}
+    content = json.dumps(
+        [{"name": f"{n}.jpg", "labels": [{"id": at, **label} for at in range(5)]} for n in range(frames)]
+    )
+    path, member = folder / "labels.json", None
+    path.write_text(content)
+    if packed:
+        path, member = zip_of(folder / "labels.zip", {"labels.json": content.encode()}, ZIP_DEFLATED), "labels.json"
+    count = 0
+    tracemalloc.start()
+    for block in readers.read_blocks(path, member, readers.ReadOptions()):
+        assert isinstance(block, LabelBlock)
+        count += len(block.images)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == frames
+    return peak
 
 
 def _frames_of(content: Any) -> list[Any]:

@@ -195,6 +195,22 @@ def test_a_failure_of_one_source_stops_the_download_of_another(tmp_path, data_fo
         assert time.monotonic() - start < 10
 
 
+def test_several_sources_are_fetched_at_once(tmp_path, data_folder):
+    both = threading.Barrier(2, timeout=20)
+    servers = [Behaviour(content=jpeg(grey=grey), on_body=both.wait) for grey in (10, 20)]
+    with serving(servers[0]) as one, serving(servers[1]) as two:
+        found = sources.obtain(recipe_of(f"{one}/a.jpg", f"{two}/b.jpg"), "images", tmp_path, data_folder / "d")
+    assert [each.path.read_bytes() for each in found] == [jpeg(grey=10), jpeg(grey=20)]
+
+
+def test_a_mirror_that_has_another_archive_than_the_portal_is_warned_of(tmp_path, data_folder, caplog):
+    archive = zip_of(tmp_path / "a.zip", {"1.jpg": jpeg()})
+    with serving(Behaviour(content=archive.read_bytes())) as server, caplog.at_level(logging.WARNING):
+        recipe = recipe_of(f"{server}/bdd100k_labels_release.zip")
+        sources.obtain(recipe, "labels", tmp_path / "out", data_folder / "d")
+    assert "but the portal's bdd100k_labels_release.zip has 107 MB; it is used all the same" in caplog.text
+
+
 def test_an_address_s_identity_is_what_the_server_says_of_it():
     with serving(Behaviour(content=b"12345")) as server:
         address = f"{server}/a.zip"
