@@ -9,6 +9,7 @@ from collections.abc import Callable
 import keras
 
 from mrcnn.config import Config
+from mrcnn.fork import Fork
 from mrcnn.layers import convolve, one_image_on_a_cpu, precision_policy
 
 BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
@@ -46,7 +47,7 @@ def resnet(image: keras.KerasTensor, config: Config) -> list[keras.KerasTensor]:
             stride = 2 if block == 0 and stage > 2 else 1
             name = f"{stage}{chr(ord('a') + block)}"
             features = _bottleneck(features, 64 * 2 ** (stage - 2), stride, block == 0, name, conv)
-        maps.append(features)
+        features = _kept(maps, features, stage)
     return maps
 
 
@@ -60,8 +61,17 @@ def narrow_resnet(image: keras.KerasTensor, config: Config) -> list[keras.KerasT
             stride = 2 if block == 0 and stage > 2 else 1
             name = f"{stage}{chr(ord('a') + block)}"
             features = _basic(features, width * 2 ** (stage - 2), stride, name, conv)
-        maps.append(features)
+        features = _kept(maps, features, stage)
     return maps
+
+
+def _kept(maps: list[keras.KerasTensor], features: keras.KerasTensor, stage: int) -> keras.KerasTensor:
+    """Append a stage's features to `maps`, and return those that the next stage, if any, goes on with."""
+    further = features
+    if stage < 5:
+        further, features = Fork(name=f"res{stage}_fork", dtype=features.dtype)(features)
+    maps.append(features)
+    return further
 
 
 def _convolution(config: Config) -> Convolve:

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from mrcnn.config import Config
+from mrcnn.fork import Fork
 from mrcnn.layers import convolve, one_image_on_a_cpu, precision_policy
 
 
@@ -62,5 +63,6 @@ def feature_pyramid(backbone_maps: list[keras.KerasTensor], config: Config) -> l
         lateral = conv(features, 1, f"fpn_c{level}p{level}")
         top = merged[level] = keras.layers.Add(name=f"fpn_p{level}add", dtype=policy)([upsampled, lateral])
     levels = [conv(merged[level], 3, f"fpn_p{level}") for level in (2, 3, 4, 5)]
-    coarsest = keras.layers.MaxPooling2D(1, strides=2, name="fpn_p6", dtype=policy)(levels[-1])
+    levels[-1], p5 = Fork(name="fpn_p5_fork", dtype=policy)(levels[-1])
+    coarsest = keras.layers.MaxPooling2D(1, strides=2, name="fpn_p6", dtype=policy)(p5)
     return [*levels, coarsest]

@@ -70,8 +70,11 @@ class Convolution(keras.layers.Conv2D):
         """Kernel [h, w, in, filters] and bias [filters], with the folded normalisation, in the compute dtype."""
         kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
         if self._folded is not None:
-            scale, shift = self._folded().scale_and_shift()
-            kernel, bias = kernel * scale, bias * scale + shift
+            normalisation = self._folded()
+            scale = normalisation.scale()
+            # not by the shift, whose third gradient of the scale would come in an order of chance (see fork)
+            bias = (bias - normalisation.moving_mean.value) * scale + normalisation.beta.value
+            kernel = kernel * scale
         return tf.cast(kernel, self.compute_dtype), tf.cast(bias, self.compute_dtype)
 
 
@@ -112,16 +115,16 @@ class FrozenBatchNormalization(keras.layers.Layer):
             weight = self.add_weight(shape, initial, name=name, trainable=trainable, autocast=False, aggregation="mean")
             setattr(self, name, weight)
 
-    def scale_and_shift(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Scale [channels] and shift [channels] float32 that normalising by the stored statistics comes to."""
-        scale = self.gamma.value * tf.math.rsqrt(self.moving_variance.value + EPSILON)
-        return scale, self.beta.value - self.moving_mean.value * scale
+    def scale(self) -> tf.Tensor:
+        """Scale [channels] float32 that normalising by the stored variance comes to."""
+        return self.gamma.value * tf.math.rsqrt(self.moving_variance.value + EPSILON)
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
         """Features [..., channels] normalised, in their dtype; unchanged where the convolution has done it."""
         if self._is_folded:
             return features
-        scale, shift = self.scale_and_shift()
+        scale = self.scale()
+        shift = self.beta.value - self.moving_mean.value * scale
         return features * tf.cast(scale, features.dtype) + tf.cast(shift, features.dtype)
 
 

@@ -100,7 +100,12 @@ def l2_loss(weights: list[tf.Tensor], decay: float) -> tf.Tensor:
     """Decay times the mean square of each of the weights, summed over them (the original's: mean, not sum)."""
     if not weights or not decay:
         return tf.constant(0.0)
-    return decay * tf.add_n([tf.reduce_mean(tf.square(weight)) for weight in weights])
+    return decay * total([tf.reduce_mean(tf.square(weight)) for weight in weights])
+
+
+def total(values: list[tf.Tensor]) -> tf.Tensor:
+    """The sum of scalars, always in the same order, which `tf.add_n` leaves to chance."""
+    return tf.reduce_sum(tf.stack(values))
 
 
 def l2_gradient(weight: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:

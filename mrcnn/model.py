@@ -19,6 +19,7 @@ from mrcnn.anchors import compute_backbone_shapes
 from mrcnn.config import Config
 from mrcnn.data_generator import build_detection_targets, data_generator, generate_random_rois
 from mrcnn.detections import ImageDetections, unmold, unmold_in_window
+from mrcnn.determinism import enable_determinism
 from mrcnn.fused_updates import FusedSGD
 from mrcnn.image_meta import compose_image_meta, mold_image, parse_image_meta, unmold_image
 from mrcnn.inspection import Inspection, log
@@ -62,7 +63,7 @@ class MaskRCNN(Inspection):
             raise ValueError(f"mode is {mode!r}; it must be training or inference")
         self.mode, self.config, self.model_dir = mode, config, str(model_dir)
         if config.DETERMINISTIC:
-            tf.config.experimental.enable_op_determinism()
+            enable_determinism()
             keras.utils.set_random_seed(config.SEED)
         self.set_log_dir()
         self.keras_model = self.build(mode, config)

@@ -9,6 +9,7 @@ from mrcnn.anchors import Anchors
 from mrcnn.backbones import backbone
 from mrcnn.config import Config
 from mrcnn.detections import Detections, SpreadMasks
+from mrcnn.fork import Fork
 from mrcnn.fpn import feature_pyramid
 from mrcnn.heads import RegionProposalHead, class_head, mask_head
 from mrcnn.proposals import Proposals
@@ -29,9 +30,10 @@ def training_network(config: Config) -> TrainingNetwork:
     inputs = _training_inputs(config)
     image, _, rpn_match, _, gt_class_ids, gt_boxes, gt_masks, *given = inputs
     shape = ImageShape(name="image_shape")(image)
-    pyramid = feature_pyramid(backbone(image, config), config)
+    pyramid, for_anchors = _forked(feature_pyramid(backbone(image, config), config), "anchors")
+    pyramid, for_masks = _forked(pyramid, "masks")
     rpn = RegionProposalHead(config, name="rpn_model")
-    outputs = _anchor_outputs(rpn, rpn_match, pyramid, config)
+    outputs = _anchor_outputs(rpn, rpn_match, for_anchors, config)
     if given:
         proposals = Fractions(name="input_roi_fractions")([given[0], shape])
     else:
@@ -43,8 +45,17 @@ def training_network(config: Config) -> TrainingNetwork:
     regions, images = FlatRegions(name="roi_flat", dtype="float32")(rois)
     pooled = _pooled("roi_align_classifier", config.POOL_SIZE, regions, images, shape, pyramid, config)
     outputs["class_logits"], _, outputs["deltas"] = class_head(pooled, config)
-    outputs |= _mask_outputs(rois, class_ids, masks, shape, pyramid, config)
+    outputs |= _mask_outputs(rois, class_ids, masks, shape, for_masks, config)
     return TrainingNetwork(inputs, outputs, config=config, name="mask_rcnn")
+
+
+def _forked(pyramid: list[keras.KerasTensor], purpose: str) -> tuple[list[keras.KerasTensor], list[keras.KerasTensor]]:
+    """The levels twice: for all else, and for a purpose."""
+    pairs = [
+        Fork(name=f"{purpose}_fork_p{number}", dtype=level.dtype)(level)
+        for number, level in enumerate(pyramid, start=2)
+    ]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
 
 
 def _training_inputs(config: Config) -> list[keras.KerasTensor]:

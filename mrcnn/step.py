@@ -55,16 +55,16 @@ class TrainingNetwork(Network):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([variable.value for variable in self.trainable_variables])
             parts = self.losses_of(inputs, training=True)
-            scaled = self.optimizer.scale_loss(tf.add_n([parts[name] for name in losses.LOSSES]))
+            scaled = self.optimizer.scale_loss(losses.total([parts[name] for name in losses.LOSSES]))
         gradients = tape.gradient(scaled, [variable.value for variable in self.trainable_variables])
         gradients = self._of_all_replicas(self._with_decay(gradients))
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
-        return self._report(tf.add_n(list(parts.values())), parts)
+        return self._report(losses.total(list(parts.values())), parts)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
         """The losses of a batch; returns the running means."""
         parts = self.losses_of(batch_inputs(data), training=False)
-        return self._report(tf.add_n(list(parts.values())), parts)
+        return self._report(losses.total(list(parts.values())), parts)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Make `fit` and `evaluate` work under a distribution strategy; takes nothing from the iterator.

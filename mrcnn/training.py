@@ -157,9 +157,11 @@ def _begin(
     """Compile the model for this stage and return the state that it begins or goes on with."""
     import tensorflow as tf
 
+    from mrcnn.determinism import enable_determinism
+
     config, model = mask_rcnn.config, mask_rcnn.keras_model
     if config.DETERMINISTIC:
-        tf.config.experimental.enable_op_determinism()
+        enable_determinism()
         tf.random.set_seed(config.SEED)
     mask_rcnn.set_trainable(layers_regex(options.layers), verbose=0)
     with model.distribute_strategy.scope():

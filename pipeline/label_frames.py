@@ -34,6 +34,7 @@ NOT_LABELS = "not a label file"
 TWICE = "image named twice"
 TWICE_ALIKE = "image named twice with the same labels"
 OUTSIDE = "outside the image"
+OTHER_SIZE = "bitmask of another size than its image"
 
 WORTH_WORKERS = 64 << 20
 """Bytes of JSON from which it takes longer to read them than to start processes that help."""
@@ -145,7 +146,7 @@ class FrameCollector:
     def _place_all(self, found: LabelBlock | LabelledImage, file: LabelFile, number: int) -> int:
         """Give what was read to the images that it is of; return how many they are."""
         if isinstance(found, LabelledImage):
-            self._place(self._offer(found), self._names.find(found.name, file, found.video), file, number)
+            self._place(self._offer(found), self._match(found, file), file, number)
             return 1
         matches = [self._names.find(image.name, file, image.video) for image in found.images]
         places = self._store_block(found, matches)
@@ -153,6 +154,12 @@ class FrameCollector:
             offer = self._offer_rows(found, image, places) if isinstance(image, ImageRows) else self._offer(image)
             self._place(offer, match, file, number)
         return len(found.images)
+
+    def _match(self, image: LabelledImage, file: LabelFile) -> Match:
+        match = self._names.find(image.name, file, image.video)
+        if match.row is not None and image.size not in (None, self._sizes[match.row]):
+            return Match(None, OTHER_SIZE)
+        return match
 
     def _offer(self, image: LabelledImage) -> _Offer:
         return _Offer(

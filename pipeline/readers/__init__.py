@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.errors import LabelFileError
 from pipeline.instances import LabelledImage
 from pipeline.label_block import LabelBlock
 from pipeline.readers import bdd_block, bdd_frames, bdd_per_image, bitmasks, coco_files, via3, via_files
@@ -27,8 +28,8 @@ def read(
 
     `member` is the path inside the zip `path`, which may be given as an open `archive` to spare opening it for each
     file. An image whose name is missing comes with the name "" and nothing but rejected labels. A fault of one label is
-    never raised. Raises LabelFileError for a file that is cut short or not JSON, NotLabelsError for JSON that
-    holds no labels, and ArchiveError for a damaged zip.
+    never raised. Raises LabelFileError for a file that is cut short, not JSON, or COCO where `options` don't say that
+    COCO is read; NotLabelsError for JSON that holds no labels; and ArchiveError for a damaged zip.
     """
 
     @contextmanager
@@ -38,6 +39,11 @@ def read(
 
     with stream() as start:
         found = detect(start)
+    if found is Format.COCO and not options.coco:
+        raise LabelFileError(
+            f"{display_name(path, member)}: is a COCO file, which is read only where the recipe says that it is meant: "
+            "set labels.coco: true"
+        )
     if found in (Format.VIA_METADATA, Format.VIA_PROJECT):
         yield from via_files.read(stream, options, project=found is Format.VIA_PROJECT)
         return

@@ -69,7 +69,10 @@ def read(more: Read, path: Path, member: str | None, options: ReadOptions) -> La
             unwanted += 1
         else:
             instances.append(_instance(segment, word, meant))
-    return LabelledImage(parts[-1], source, tuple(instances), tuple(rejected), _video(parts), unwanted=unwanted)
+    height, width = pixels.shape
+    return LabelledImage(
+        parts[-1], source, tuple(instances), tuple(rejected), _video(parts), size=(width, height), unwanted=unwanted
+    )
 
 
 def _pixels(more: Read, source: str) -> Pixels:

@@ -20,9 +20,17 @@ class ReadOptions:
     """Pixels."""
     class_attribute: str | None = None
     default_class: str | None = None
+    coco: bool = False
+    """Whether a COCO file is read; else it is refused."""
 
     @classmethod
     def from_recipe(cls, labels: recipe.Labels) -> Self:
         """Return the options that the `labels` section of a recipe asks for."""
-        wanted = Wanted(labels.categories)
-        return cls(wanted, labels.boxes, labels.curve_tolerance, labels.class_attribute, labels.default_class)
+        return cls(
+            wanted=Wanted(labels.categories),
+            boxes=labels.boxes,
+            curve_tolerance=labels.curve_tolerance,
+            class_attribute=labels.class_attribute,
+            default_class=labels.default_class,
+            coco=labels.coco,
+        )

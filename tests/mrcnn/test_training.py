@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mrcnn import training_loop
 from mrcnn.augmentation import Augmentation
@@ -85,6 +86,7 @@ def deterministic():
     from tensorflow.python.framework import config  # TensorFlow offers no public way back
 
     config.disable_op_determinism()
+    tf.config.optimizer.set_experimental_options({"arithmetic_optimization": True})
 
 
 @pytest.mark.usefixtures("deterministic")

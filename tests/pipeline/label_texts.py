@@ -14,15 +14,15 @@ SQUARE = [[0, 0], [8, 0], [8, 6], [0, 6]]
 
 
 def options(*categories: str, **others: Any) -> readers.ReadOptions:
-    """Read options that want `categories`."""
-    return readers.ReadOptions(Wanted(categories), **others)
+    """Read options that want `categories`; COCO files are read, too."""
+    return readers.ReadOptions(Wanted(categories), **{"coco": True, **others})
 
 
 def read(folder: Path, content: Any, chosen: readers.ReadOptions | None = None) -> list[LabelledImage]:
     """Write `content` (bytes, or what JSON can say) as a label file, and read it."""
     file = folder / "labels.json"
     file.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-    return list(readers.read(file, None, chosen or readers.ReadOptions()))
+    return list(readers.read(file, None, chosen or options()))
 
 
 def read_label(folder: Path, label: Any, chosen: readers.ReadOptions | None = None) -> Instance | Rejected | None:

@@ -64,10 +64,10 @@ def test_a_truncated_dataset_is_named(tmp_path):
     ("content", "words"),
     [
         ('[{"name": "a.jpg", "labels": [{"categ', "cut"),
-        ('{"images": [], "annotations": []}', "COCO"),
+        ('{"images": [], "annotations": [], "categories": []}', "is a COCO file"),
     ],
 )
-def test_a_label_file_that_is_cut_or_half_a_coco_file_is_named(tmp_path, content, words):
+def test_a_label_file_that_is_cut_or_a_coco_file_is_named(tmp_path, content, words):
     labels = tmp_path / "labels.json"
     labels.write_text(content)
     images = tmp_path / "images"

@@ -11,10 +11,13 @@ import pytest
 from faster_coco_eval import mask as coco_library
 
 from pipeline import readers
+from pipeline.errors import LabelFileError
 from pipeline.geometry import contours, raster
 from pipeline.instances import Instance, Rejected
+from pipeline.recipe import Labels
 from tests.pipeline.label_texts import options, read
-from tests.pipeline.labelled_folders import filtered, folder_with, recipe_of, table
+from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of, table
+from tests.pipeline.small_sources import zip_of
 
 CATEGORIES = [{"id": 3, "name": "car"}, {"id": 1, "name": "person", "supercategory": "human"}]
 TRIANGLE = [0, 0, 8, 0, 8, 6]
@@ -173,7 +176,7 @@ def test_a_coco_file_goes_through_the_stage_and_what_is_of_no_image_is_in_reject
         images=[{"id": 7, "file_name": "train/a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
     )
     data = folder_with(tmp_path / "data", ["train/a.jpg", "val/b.jpg"], {"instances.json": content})
-    out = filtered(recipe_of([data], [data], labels={"categories": []}), tmp_path / "work")
+    out = filtered(recipe_of([data], [data], labels={"categories": [], "coco": True}), tmp_path / "work")
     assert [(row["image"], row["category"], row["crowd"]) for row in table(out, "labels")] == [
         ("a.jpg", "car", False),
         ("b.jpg", "car", True),
@@ -181,3 +184,32 @@ def test_a_coco_file_goes_through_the_stage_and_what_is_of_no_image_is_in_reject
     (row,) = [row for row in table(out, "rejected") if row["label_id"]]
     assert (row["source"], row["label_id"], row["reason"]) == ("instances.json", "12", "no image has its image_id")
     assert json.loads(row["label"])["image_id"] == 99
+
+
+def test_a_coco_file_is_refused_unless_the_options_say_that_it_is_meant(tmp_path: Path) -> None:
+    content = coco({"segmentation": [TRIANGLE]})
+    with pytest.raises(LabelFileError, match=r"^labels\.json: is a COCO file, .*: set labels\.coco: true$"):
+        read(tmp_path, content, options(coco=False))
+    (image,) = read(tmp_path, content, options(coco=True))
+    assert len(image.instances) == 1
+    assert not readers.ReadOptions().coco
+    assert readers.ReadOptions.from_recipe(Labels(coco=True)).coco
+
+
+def test_a_coco_file_in_a_zip_is_refused_by_its_path_inside(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "l.zip", {"val/instances.json": json.dumps(coco()).encode()})
+    with pytest.raises(LabelFileError, match=r"^l\.zip/val/instances\.json: is a COCO file"):
+        list(readers.read_blocks(archive, "val/instances.json", readers.ReadOptions()))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_stage_refuses_a_coco_file_also_beside_others(tmp_path: Path, named: bool) -> None:
+    files = {
+        "labels.json": [frame("a.jpg", area("car", SQUARE))],
+        "via_region_data.json": coco({"segmentation": [TRIANGLE]}),
+    }
+    data = folder_with(tmp_path / "data", ["train/a.jpg", "val/b.jpg"], files)
+    sources = [data / "via_region_data.json"] if named else [data]
+    with pytest.raises(LabelFileError, match=r"via_region_data\.json: is a COCO file, .*: set labels\.coco: true$"):
+        filtered(recipe_of([data], sources, labels={"categories": []}), tmp_path / "work")
+    assert not (tmp_path / "work/filtered_labels/labels.parquet").exists()
