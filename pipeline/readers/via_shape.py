@@ -3,7 +3,6 @@
 What class a region has is found in `via_classes`.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -67,5 +66,5 @@ def _check(values: list[Any]) -> None:
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise LabelError(faults.SHAPE_MALFORMED)
-        if not (math.isfinite(value) and abs(value) <= faults.FARTHEST):
+        if not abs(value) <= faults.FARTHEST:  # not a number is not either
             raise LabelError(faults.TOO_FAR)

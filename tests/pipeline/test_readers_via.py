@@ -85,6 +85,8 @@ def test_negative_coordinates_are_read_as_they_are(tmp_path: Path) -> None:
         (shape("polygon", all_points_x=[0, 9, 4], all_points_y=[0, 9]), faults.SHAPE_MALFORMED),
         (shape("polygon", all_points_x=[0, 9, None], all_points_y=[0, 9, 1]), faults.SHAPE_MALFORMED),
         (shape("polygon", all_points_x=[0, 9, 1e9], all_points_y=[0, 9, 1]), faults.TOO_FAR),
+        (shape("polygon", all_points_x=[0, 9, 10**400], all_points_y=[0, 9, 1]), faults.TOO_FAR),
+        (shape("rect", x=10**400, y=1, width=2, height=2), faults.TOO_FAR),
         (shape("polygon"), faults.SHAPE_MALFORMED),
         (shape("rect", x=1, y=1, width=0, height=4), faults.SHAPE_WITHOUT_AREA),
         (shape("rect", x=1, y=1, width="4", height=4), faults.SHAPE_MALFORMED),
