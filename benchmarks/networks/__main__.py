@@ -72,6 +72,8 @@ class Worker:
 
     def __init__(self, command: Sequence[str | Path], environment: dict[str, str]) -> None:
         self.answers: list[dict[str, Any]] = []
+        self.overheard: list[str] = []
+        """What the process printed besides its answers."""
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (closed with the worker)
         self._process = subprocess.Popen(
             [str(part) for part in command],
@@ -115,6 +117,7 @@ class Worker:
         for line in self._process.stdout:
             if line.startswith(start):
                 return line.strip()
+            self.overheard.append(line)
         self._errors.seek(0)
         raise SystemExit(f"a worker ended early:\n{self._errors.read()[-2000:]}")
 
@@ -123,10 +126,10 @@ def main() -> None:
     """Run the rows that were asked for and print a table of each as it comes."""
     arguments = _parser().parse_args()
     rivals = {"original": os.environ.get("ORIGINAL_PYTHON"), "torchvision": os.environ.get("TORCHVISION_PYTHON")}
-    print(f"{_processor()}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}; medians of {arguments.repetitions}")
+    print(f"{processor()}, {os.cpu_count()} cores, {datetime.now(UTC):%Y-%m-%d}; medians of {arguments.repetitions}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        data = _data(arguments.baselines, folder)
+        data = made_data(arguments.baselines, folder)
         for row in ROWS:
             if arguments.rows in row.name:
                 _run(row, rivals[row.rival], data, folder, arguments.repetitions)
@@ -140,8 +143,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _data(baselines: Path, folder: Path) -> Path:
-    """Make the images that all are timed on."""
+def made_data(baselines: Path, folder: Path) -> Path:
+    """Make the images that all are timed on, in a folder of `folder`."""
     script = baselines / "make_data.py"
     if not script.exists():
         raise SystemExit(f"{script} is not there: say with --baselines where the baselines' make_data.py is")
@@ -149,11 +152,17 @@ def _data(baselines: Path, folder: Path) -> Path:
     return folder / "data"
 
 
-def _run(row: Row, rival: str | None, data: Path, folder: Path, repetitions: int) -> None:
+def seeded_weights(row: Row, folder: Path) -> Path:
+    """Make the weights of a row's backbone, unless they are in `folder` already."""
     weights = folder / f"{row.settings['BACKBONE']}.h5"
     if not weights.exists():
         command = [sys.executable, "-m", "benchmarks.networks.seeded_weights", "--out", weights]
         subprocess.run([*command, "--settings", json.dumps(row.settings)], check=True, stderr=subprocess.DEVNULL)
+    return weights
+
+
+def _run(row: Row, rival: str | None, data: Path, folder: Path, repetitions: int) -> None:
+    weights = seeded_weights(row, folder)
     common = [row.work, "--data", data, "--classes", ",".join(CLASSES)]
     with ExitStack() as stack:
         workers: dict[str, Worker] = {}
@@ -190,7 +199,8 @@ def _print(row: Row, workers: dict[str, Worker]) -> None:
         print(line, flush=True)
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Name the processor and its widest instructions."""
     facts = Path("/proc/cpuinfo").read_text().splitlines()
     named = [line.partition(":")[2].strip() for line in facts if line.startswith("model name")]
     flags = next((line for line in facts if line.startswith("flags")), "")
