@@ -21,6 +21,16 @@ from pipeline.readers.options import ReadOptions
 __all__ = ["BlockWorkers", "Format", "ReadOptions", "format_of", "read", "read_blocks", "size_of"]
 
 
+READERS_IN_ONE_PASS = {
+    Format.FRAMES: bdd_frames.read_list,
+    Format.WRAPPED_FRAMES: bdd_frames.read_wrapped,
+    Format.FRAME: bdd_frames.read_single,
+    Format.PER_IMAGE: bdd_per_image.read,
+    Format.VIA3_PROJECT: via3.read,
+    Format.COCO: coco_files.read,
+}
+
+
 def read(
     path: Path, member: str | None, options: ReadOptions, archive: zipfile.ZipFile | None = None
 ) -> Iterator[LabelledImage]:
@@ -51,16 +61,8 @@ def read(
         with opened(path, member, archive) as more:
             yield bitmasks.read(more, path, member, options)
         return
-    readers = {
-        Format.FRAMES: bdd_frames.read_list,
-        Format.WRAPPED_FRAMES: bdd_frames.read_wrapped,
-        Format.FRAME: bdd_frames.read_single,
-        Format.PER_IMAGE: bdd_per_image.read,
-        Format.VIA3_PROJECT: via3.read,
-        Format.COCO: coco_files.read,
-    }
     with stream() as whole:
-        yield from readers[found](whole, options)
+        yield from READERS_IN_ONE_PASS[found](whole, options)
         whole.end()
 
 
