@@ -36,6 +36,9 @@ VAL = 10
 """One image in so many is of val."""
 ROUNDS = 5
 WANTED_SHARE = 0.7
+SETTLING = 6.0
+"""Seconds before each copy. A virtual machine hands freed memory back to its host after about two seconds, and writing
+to it again then takes three times as long: without the wait, whoever comes at once after the other's end is faster."""
 FEWER = 4
 """By how much the smaller data set is smaller, which shows whether memory grows."""
 
@@ -111,6 +114,7 @@ def _written(archive: Path, count: int) -> Iterator[IndexedImage]:
 def _copied(folder: Path) -> float:
     """Return the bytes a second at which cp copies the archive."""
     archive, copy = folder / "raw_images" / "images_100k.zip", folder / "copy.zip"
+    time.sleep(SETTLING)
     started = time.perf_counter()
     subprocess.run(["cp", "--reflink=never", str(archive), str(copy)], check=True)
     _sync(copy)
@@ -124,6 +128,7 @@ def _built(folder: Path) -> tuple[float, int, Measured]:
     with tempfile.TemporaryDirectory(dir=folder) as name:
         out, log = Path(name, "out"), Path(name, "log")
         out.mkdir()
+        time.sleep(SETTLING)
         taken = measured([sys.executable, "-c", STAGE, str(folder), str(out)], log)
         seconds = float(log.read_text().split()[-1])
         return seconds, (out / "images.zip").stat().st_size, taken
