@@ -10,7 +10,7 @@ import keras
 
 from mrcnn.config import Config
 from mrcnn.fork import Fork
-from mrcnn.layers import convolve, one_image_on_a_cpu, precision_policy
+from mrcnn.layers import convolve, precision_policy
 
 BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 """Bottleneck blocks in stages 2 to 5 (He et al. 2015, table 1)."""
@@ -80,7 +80,6 @@ def _convolution(config: Config) -> Convolve:
         normalisation=config.normalisation,
         momentum=config.BATCH_NORM_MOMENTUM,
         dtype=precision_policy(config.PRECISION),
-        halves=one_image_on_a_cpu(config),
         kernel_initializer="glorot_uniform" if config.BACKBONE != "narrow" else "he_normal",
     )
 

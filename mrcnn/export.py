@@ -145,6 +145,8 @@ def _detection_function(mask_rcnn: Any, image_shape: Sequence[int] | None) -> An
     """Return a tf.function from images and their meta rows to detections and masks; anchors are constants in it."""
     import tensorflow as tf
 
+    from mrcnn.arithmetic import plain_operations
+
     if mask_rcnn.mode != "inference":
         raise ValueError(f"a model of mode {mask_rcnn.mode!r} can't be exported: create it with mode='inference'")
     config, network = mask_rcnn.config, mask_rcnn.keras_model
@@ -159,7 +161,8 @@ def _detection_function(mask_rcnn: Any, image_shape: Sequence[int] | None) -> An
     )
     def detect(images: Any, image_meta: Any) -> dict[str, Any]:
         per_image = tf.tile(tf.constant(anchors), (tf.shape(images)[0], 1, 1))
-        outputs = network([images, image_meta, per_image], training=False)
+        with plain_operations():
+            outputs = network([images, image_meta, per_image], training=False)
         return {"detections": outputs[0], "masks": outputs[3]}
 
     return detect

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mrcnn.config import Config
 from mrcnn.fork import Fork
-from mrcnn.layers import convolve, one_image_on_a_cpu, precision_policy
+from mrcnn.layers import convolve, precision_policy
 
 
 class Upsampling(keras.layers.Layer):
@@ -39,7 +39,7 @@ def _doubled(features: tf.Tensor):
 
 def feature_pyramid(backbone_maps: list[keras.KerasTensor], config: Config) -> list[keras.KerasTensor]:
     """Levels P2 … P6 [B, H / stride, W / stride, TOP_DOWN_PYRAMID_SIZE] of strides 4, 8, 16, 32, 64, from C1 … C5."""
-    policy, halves = precision_policy(config.PRECISION), one_image_on_a_cpu(config)
+    policy = precision_policy(config.PRECISION)
 
     def conv(features, size, name):
         return convolve(
@@ -52,7 +52,6 @@ def feature_pyramid(backbone_maps: list[keras.KerasTensor], config: Config) -> l
             config.BATCH_NORM_MOMENTUM,
             padding="same",
             dtype=policy,
-            halves=halves,
         )
 
     _, c2, c3, c4, c5 = backbone_maps

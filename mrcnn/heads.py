@@ -6,8 +6,9 @@ What their results mean is decided in proposals, targets, losses and detections.
 import keras
 import tensorflow as tf
 
+from mrcnn.arithmetic import product
 from mrcnn.config import Config
-from mrcnn.layers import Convolution, convolve, one_image_on_a_cpu, precision_policy
+from mrcnn.layers import Convolution, convolve, precision_policy
 
 
 class RegionProposalHead(keras.layers.Layer):
@@ -27,7 +28,6 @@ class RegionProposalHead(keras.layers.Layer):
             activation="relu",
             name="rpn_conv_shared",
             dtype=policy,
-            halves=one_image_on_a_cpu(config),
         )
         self.rpn_class_raw = Convolution(2 * anchors, 1, name="rpn_class_raw", dtype=policy)
         self.rpn_bbox_pred = Convolution(4 * anchors, 1, name="rpn_bbox_pred", dtype=policy)
@@ -41,8 +41,7 @@ class RegionProposalHead(keras.layers.Layer):
 
     def call(self, features: tf.Tensor, padding: str = "same") -> tuple[tf.Tensor, tf.Tensor]:
         """Logits [B, anchors, 2] (background, object) and deltas [B, anchors, 4], float32, of features [B, H, W, C]."""
-        # whole maps are never learned from
-        shared = self.rpn_conv_shared(features, padding=padding, training=False)
+        shared = self.rpn_conv_shared(features, padding=padding)
         logits, deltas = self.rpn_class_raw(shared), self.rpn_bbox_pred(shared)
         batch = tf.shape(features)[0]
         logits = tf.cast(tf.reshape(logits, (batch, -1, 2)), tf.float32)
@@ -91,8 +90,8 @@ class MaskDeconvolution(keras.layers.Conv2DTranspose):
         """Features [R, H, W, C] to [R, H, W, 4, filters]: rows, then columns, of the 2 × 2 pixels."""
         kernel = tf.reshape(tf.convert_to_tensor(self.kernel), (4 * self.filters, -1))
         flat = tf.reshape(features, (-1, features.shape[-1]))
-        product = tf.reshape(tf.matmul(flat, kernel, transpose_b=True), (-1, self.filters))
-        grown = tf.nn.relu(tf.nn.bias_add(product, tf.convert_to_tensor(self.bias)))
+        pixels = tf.reshape(product(flat, kernel, transpose_b=True), (-1, self.filters))
+        grown = tf.nn.relu(tf.nn.bias_add(pixels, tf.convert_to_tensor(self.bias)))
         return tf.reshape(grown, (-1, features.shape[1], features.shape[2], 4, self.filters))
 
     def compute_output_shape(self, input_shape):
@@ -119,13 +118,13 @@ class MaskLogits(keras.layers.Conv2D):
         kernel, bias = tf.convert_to_tensor(self.kernel)[0, 0], tf.convert_to_tensor(self.bias)
         height, width, channels = features.shape[1], features.shape[2], features.shape[4]
         if class_ids is None:
-            logits = tf.matmul(tf.reshape(features, (-1, channels)), kernel) + bias
+            logits = product(tf.reshape(features, (-1, channels)), kernel) + bias
             return _interleave(logits, height, width, self.filters)
         # by a product, since the gradient of gathering would be sparse
         chosen = tf.one_hot(class_ids, self.filters, dtype=kernel.dtype)
         kernel, bias = tf.matmul(chosen, kernel, transpose_b=True), tf.linalg.matvec(chosen, bias)
         rows = tf.reshape(features, (-1, height * width * 4, channels))
-        logits = tf.matmul(rows, kernel[:, :, None]) + bias[:, None, None]
+        logits = product(rows, kernel[:, :, None]) + bias[:, None, None]
         return _interleave(logits, height, width, 1)[..., 0]
 
     def compute_output_spec(self, features, class_ids=None):

@@ -6,12 +6,10 @@ Which layers stand where is said in backbones, fpn and heads.
 import keras
 import tensorflow as tf
 
-from mrcnn.config import Config
+from mrcnn.arithmetic import convolution, product
 
 EPSILON = 1e-3
 GROUPS = 32
-WIDE = 256
-"""Channels from which on a convolution takes so long that copying what it reads does not matter."""
 
 
 class Convolution(keras.layers.Conv2D):
@@ -26,16 +24,10 @@ class Convolution(keras.layers.Conv2D):
         filters: int,
         kernel_size: int,
         folded: "FrozenBatchNormalization | None" = None,
-        halves: bool = False,
         **kwargs,
     ):
-        """Convolve to `filters` channels; `folded` is the normalisation whose place this layer takes.
-
-        With `halves`, a wide 3×3 convolution that learns nothing takes the upper and the lower half of an image for two
-        images: on two cores oneDNN is up to 1.7 times faster with two images than with one.
-        """
+        """Convolve to `filters` channels; `folded` is the normalisation whose place this layer takes."""
         super().__init__(filters, kernel_size, **kwargs)
-        self._halves = halves and self.kernel_size == (3, 3) and self.strides == (1, 1) and filters >= WIDE
         # A tuple's content would be tracked as a sublayer, and its weights would be saved twice.
         self._folded = None if folded is None else (lambda: folded)
 
@@ -49,7 +41,7 @@ class Convolution(keras.layers.Conv2D):
         if self._folded is not None and not self._folded().built:
             self._folded().build((None, None, None, self.filters))
 
-    def call(self, features: tf.Tensor, padding: str | None = None, training: bool = False) -> tf.Tensor:
+    def call(self, features: tf.Tensor, padding: str | None = None) -> tf.Tensor:
         """Features [B, H, W, C] to [B, H', W', filters]; `padding` replaces the layer's own for this call.
 
         Where the kernel covers all of the features it is a product of matrices, whose gradient is ten times faster.
@@ -58,16 +50,13 @@ class Convolution(keras.layers.Conv2D):
         padding = (padding or self.padding).upper()
         if padding == "VALID" and tuple(features.shape[1:3]) == self.kernel_size:
             rows = tf.reshape(features, (-1, kernel.shape[0] * kernel.shape[1] * kernel.shape[2]))
-            features = tf.matmul(rows, tf.reshape(kernel, (-1, self.filters)))[:, None, None]
-        elif padding == "SAME" and self._halves and not training:
-            halves = tf.nn.conv2d(_halves(features), kernel, 1, "VALID")
-            return _whole(self.activation(tf.nn.bias_add(halves, bias)), tf.shape(features))
+            features = product(rows, tf.reshape(kernel, (-1, self.filters)))[:, None, None]
         else:
-            features = tf.nn.conv2d(features, kernel, self.strides, padding)
+            features = convolution(features, kernel, self.strides[0], padding)
         return self.activation(tf.nn.bias_add(features, bias))
 
     def kernel_and_bias(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Kernel [h, w, in, filters] and bias [filters], with the folded normalisation, in the compute dtype."""
+        """Kernel [h, w, in, filters] float32 and bias [filters] in the compute dtype, with the folded normalisation."""
         kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
         if self._folded is not None:
             normalisation = self._folded()
@@ -75,24 +64,7 @@ class Convolution(keras.layers.Conv2D):
             # not by the shift, whose third gradient of the scale would come in an order of chance (see fork)
             bias = (bias - normalisation.moving_mean.value) * scale + normalisation.beta.value
             kernel = kernel * scale
-        return tf.cast(kernel, self.compute_dtype), tf.cast(bias, self.compute_dtype)
-
-
-def _halves(features: tf.Tensor) -> tf.Tensor:
-    """Upper and lower halves [2B, ⌈H/2⌉ + 2, W + 2, C] of features [B, H, W, C], each with what a 3×3 kernel sees."""
-    batch, height, width, channels = (tf.shape(features)[axis] for axis in range(4))
-    half = (height + 1) // 2
-    padded = tf.pad(features, [[0, 0], [1, 1 + 2 * half - height], [1, 1], [0, 0]])
-    halves = tf.stack([padded[:, : half + 2], padded[:, half:]], axis=1)
-    return tf.ensure_shape(
-        tf.reshape(halves, (2 * batch, half + 2, width + 2, channels)), (None, None, None, features.shape[3])
-    )
-
-
-def _whole(halves: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """The features [B, H, W, channels] that these are the halves of; `shape` is [B, H, W, …]. Copies odd ones."""
-    half = (shape[1] + 1) // 2
-    return tf.reshape(halves, (shape[0], 2 * half, shape[2], halves.shape[3]))[:, : shape[1]]
+        return kernel, tf.cast(bias, self.compute_dtype)
 
 
 class FrozenBatchNormalization(keras.layers.Layer):
@@ -186,11 +158,6 @@ def convolve(
         return keras.layers.GroupNormalization(groups, name=normalisation_name, dtype=dtype)(features)
     always = normalisation == "always_trained"
     return TrainedBatchNormalization(momentum, always, name=normalisation_name, dtype=dtype)(features)
-
-
-def one_image_on_a_cpu(config: Config) -> bool:
-    """Whether halves of an image are to be convolved as two (`Convolution`)."""
-    return config.BATCH_SIZE == 1 and not tf.config.list_physical_devices("GPU")
 
 
 def precision_policy(precision: str) -> keras.DTypePolicy:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from mrcnn.config import Config
 from mrcnn.fpn import Upsampling
 from mrcnn.heads import MaskDeconvolution, MaskLogits
-from mrcnn.layers import WIDE, Convolution, FrozenBatchNormalization, TrainedBatchNormalization
+from mrcnn.layers import Convolution, FrozenBatchNormalization, TrainedBatchNormalization
 
 
 def randomised(layer, rng):
@@ -107,14 +107,3 @@ def test_impossible_settings_are_named():
 
     with pytest.raises(ValueError, match="IMAGE_RESIZE_MODE is 'stretch'"):
         Wrong()
-
-
-@pytest.mark.parametrize("shape", [(1, 6, 5, 4), (1, 7, 4, 4), (2, 3, 2, 4), (1, 1, 1, 4)])
-def test_two_halves_of_an_image_give_what_the_image_gives(shape):
-    features = tf.random.normal(shape, seed=1)
-    layer = Convolution(WIDE, 3, padding="same", activation="relu", halves=True)
-    assert np.allclose(layer(features), layer(features, training=True), atol=1e-5)
-    traced = tf.function(lambda f: (layer(f), layer(f, training=True)), [tf.TensorSpec((None, None, None, 4))])
-    halves, whole = traced(features)
-    assert np.allclose(halves, whole, atol=1e-5)
-    assert halves.shape == (*shape[:3], WIDE)
