@@ -1,4 +1,4 @@
-"""How convolutions and products of matrices are computed on the processor at hand: in which dtype, by which algorithm.
+"""How convolutions are computed on the processor at hand: in which precision, by which algorithm.
 
 What is convolved is said in layers and heads; the fast algorithm is winograd.
 """
@@ -33,31 +33,19 @@ def plain_operations() -> Iterator[None]:
 
 
 def convolution(features: tf.Tensor, kernel: tf.Tensor, stride: int = 1, padding: str = "SAME") -> tf.Tensor:
-    """Convolve features [B, H, W, C] with a kernel [h, w, C, K] float32: [B, H', W', K] in the features' dtype."""
-    dtype = multiplied_in(features.dtype)
-    suits = dtype == tf.float32 and stride == 1 and padding == "SAME" and _is_wide(kernel.shape)
-    if _plain.get() or not on_a_cpu() or (dtype == features.dtype and not suits):
-        return tf.nn.conv2d(features, tf.cast(kernel, features.dtype), stride, padding)
-    filtered = _is_large(features) if suits else False
-    return _convolved(features, kernel, filtered, {"strides": [1, stride, stride, 1], "padding": padding})
+    """Convolve features [B, H, W, C] with a kernel [h, w, C, K] of the same dtype: [B, H', W', K]."""
+    suits = features.dtype == tf.float32 and stride == 1 and padding == "SAME" and _is_wide(kernel.shape)
+    if suits and on_a_cpu() and not _plain.get():
+        return _filtered_where_large(features, kernel)
+    return tf.nn.conv2d(features, kernel, stride, padding)
 
 
-def product(rows: tf.Tensor, matrix: tf.Tensor, transpose_b: bool = False) -> tf.Tensor:
-    """Rows [..., N, C] times a matrix [..., C, K] of any dtype (transposed: [..., K, C]), in the rows' dtype."""
-    dtype = multiplied_in(rows.dtype)
-    return tf.cast(tf.matmul(tf.cast(rows, dtype), tf.cast(matrix, dtype), transpose_b=transpose_b), rows.dtype)
+def is_faster_in(precision: str) -> bool:
+    """Whether convolutions in `precision` (bfloat16 or float16) are faster here than those in float32.
 
-
-def multiplied_in(dtype: tf.DType) -> tf.DType:
-    """The dtype in which values of `dtype` are multiplied: float32 where the processor's 16 bits are the slower ones.
-
-    oneDNN has no fast gradients in float16 on any CPU; of bfloat16 see `has_fast_bfloat16`. In memory, features stay in
-    16 bits all the same.
+    On a GPU they are. On CPUs, oneDNN has no fast gradients in float16; of bfloat16 see `is_fast_in_bfloat16`.
     """
-    if _plain.get() or not on_a_cpu():
-        return dtype
-    slow = dtype == tf.float16 or (dtype == tf.bfloat16 and not has_fast_bfloat16())
-    return tf.float32 if slow else dtype
+    return not on_a_cpu() or (precision == "bfloat16" and _has_fast_bfloat16())
 
 
 @functools.cache
@@ -67,14 +55,13 @@ def on_a_cpu() -> bool:
 
 
 @functools.cache
-def has_fast_bfloat16() -> bool:
-    """Whether products in bfloat16 are faster than in float32, by what Linux says of the processor."""
+def _has_fast_bfloat16() -> bool:
     facts = Path("/proc/cpuinfo")
     return not facts.exists() or is_fast_in_bfloat16(facts.read_text())
 
 
 def is_fast_in_bfloat16(cpuinfo: str) -> bool:
-    """As `has_fast_bfloat16`, of the text of /proc/cpuinfo.
+    """Whether a processor multiplies faster in bfloat16 than in float32, by the text of Linux' /proc/cpuinfo.
 
     Intel's avx512_bf16 alone is slower than its float32 instructions (on a Xeon whose AMX is hidden, oneDNN's
     convolutions took 1.75 times as long, matrix products twice); AMX, and AMD's avx512_bf16, are faster.
@@ -93,52 +80,34 @@ def _is_large(features: tf.Tensor) -> tf.Tensor | bool:
     return tf.size(features) // features.shape[3] >= LARGE if known is None else known >= LARGE
 
 
-def _convolved(features: tf.Tensor, kernel: tf.Tensor, filtered: tf.Tensor | bool, window: dict[str, Any]) -> tf.Tensor:
-    """Convolve in float32, by minimal filtering or by oneDNN; of the features, only their own dtype waits in memory."""
+@tf.custom_gradient
+def _filtered_where_large(features: tf.Tensor, kernel: tf.Tensor):
+    """Minimal filtering of large maps, oneDNN's convolution of small ones."""
+    large = _is_large(features)
 
-    @tf.custom_gradient
-    def convolved(features: tf.Tensor, kernel: tf.Tensor):
-        def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
-            # Without this, TensorFlow would find that what the gradient computes of the features was computed before,
-            # and would keep that, several times as large, instead of the features.
-            inputs = tf.cast(winograd.after(upstream, features), tf.float32)
-            gradients = _gradients(inputs, kernel, tf.cast(upstream, tf.float32), filtered, window)
-            return [tf.cast(gradients[0], features.dtype), gradients[1]]
-
-        inputs = tf.cast(features, tf.float32)
-        result = _either(
-            filtered,
-            lambda: winograd.convolve_3x3(inputs, kernel),
-            lambda: tf.raw_ops.Conv2D(input=inputs, filter=kernel, **window),
+    def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
+        # Without `after`, TensorFlow would find that what the gradient computes of the features was computed before,
+        # and would keep that, several times as large, instead of the features.
+        inputs = winograd.after(upstream, features)
+        return _either(
+            large,
+            lambda: winograd.gradients(inputs, kernel, upstream),
+            lambda: _gradients_by_definition(inputs, kernel, upstream),
         )
-        return tf.cast(result, features.dtype), gradient
 
-    return convolved(features, kernel)
-
-
-def _gradients(
-    features: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, filtered: tf.Tensor | bool, window: dict[str, Any]
-) -> list[tf.Tensor]:
-    """Gradients of the features [B, H, W, C] and of the kernel."""
-    return _either(
-        filtered,
-        lambda: winograd.gradients(features, kernel, upstream),
-        lambda: _gradients_by_definition(features, kernel, upstream, window),
+    convolved = _either(
+        large, lambda: winograd.convolve_3x3(features, kernel), lambda: tf.nn.conv2d(features, kernel, 1, "SAME")
     )
+    return convolved, gradient
 
 
-def _gradients_by_definition(
-    features: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor, window: dict[str, Any]
-) -> list[tf.Tensor]:
-    """As `winograd.gradients`, and in the same order, by oneDNN."""
-    of_kernel = tf.raw_ops.Conv2DBackpropFilter(
-        input=features, filter_sizes=tf.shape(kernel), out_backprop=upstream, **window
-    )
-    upstream = winograd.after(of_kernel, upstream)
-    of_features = tf.raw_ops.Conv2DBackpropInput(
-        input_sizes=tf.shape(features), filter=kernel, out_backprop=upstream, **window
-    )
-    return [of_features, of_kernel]
+def _gradients_by_definition(features: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
+    """As `winograd.gradients`, by oneDNN."""
+    window = {"out_backprop": upstream, "strides": [1, 1, 1, 1], "padding": "SAME"}
+    return [
+        tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(features), filter=kernel, **window),
+        tf.raw_ops.Conv2DBackpropFilter(input=features, filter_sizes=tf.shape(kernel), **window),
+    ]
 
 
 def _either(condition: tf.Tensor | bool, if_true: Callable[[], Any], if_false: Callable[[], Any]) -> Any:

@@ -123,7 +123,7 @@ class Config:
     OPTIMIZER = "sgd"  # sgd: momentum, L2 in the loss; adamw: decoupled decay, no L2 in the loss
     LEARNING_RATE_SCHEDULE = "constant"  # or cosine
     WARMUP_STEPS = 0
-    PRECISION = "float32"  # arithmetic of convolutions; boxes, softmax and losses stay float32
+    PRECISION = "float32"  # of convolutions, where the processor is faster in it; boxes, softmax, losses: float32
     DETERMINISTIC = False  # same seed, same losses bit for bit; steps take some percent longer
     SEED = 0
 

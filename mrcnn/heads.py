@@ -6,7 +6,6 @@ What their results mean is decided in proposals, targets, losses and detections.
 import keras
 import tensorflow as tf
 
-from mrcnn.arithmetic import product
 from mrcnn.config import Config
 from mrcnn.layers import Convolution, convolve, precision_policy
 
@@ -90,8 +89,8 @@ class MaskDeconvolution(keras.layers.Conv2DTranspose):
         """Features [R, H, W, C] to [R, H, W, 4, filters]: rows, then columns, of the 2 × 2 pixels."""
         kernel = tf.reshape(tf.convert_to_tensor(self.kernel), (4 * self.filters, -1))
         flat = tf.reshape(features, (-1, features.shape[-1]))
-        pixels = tf.reshape(product(flat, kernel, transpose_b=True), (-1, self.filters))
-        grown = tf.nn.relu(tf.nn.bias_add(pixels, tf.convert_to_tensor(self.bias)))
+        product = tf.reshape(tf.matmul(flat, kernel, transpose_b=True), (-1, self.filters))
+        grown = tf.nn.relu(tf.nn.bias_add(product, tf.convert_to_tensor(self.bias)))
         return tf.reshape(grown, (-1, features.shape[1], features.shape[2], 4, self.filters))
 
     def compute_output_shape(self, input_shape):
@@ -118,13 +117,13 @@ class MaskLogits(keras.layers.Conv2D):
         kernel, bias = tf.convert_to_tensor(self.kernel)[0, 0], tf.convert_to_tensor(self.bias)
         height, width, channels = features.shape[1], features.shape[2], features.shape[4]
         if class_ids is None:
-            logits = product(tf.reshape(features, (-1, channels)), kernel) + bias
+            logits = tf.matmul(tf.reshape(features, (-1, channels)), kernel) + bias
             return _interleave(logits, height, width, self.filters)
         # by a product, since the gradient of gathering would be sparse
         chosen = tf.one_hot(class_ids, self.filters, dtype=kernel.dtype)
         kernel, bias = tf.matmul(chosen, kernel, transpose_b=True), tf.linalg.matvec(chosen, bias)
         rows = tf.reshape(features, (-1, height * width * 4, channels))
-        logits = product(rows, kernel[:, :, None]) + bias[:, None, None]
+        logits = tf.matmul(rows, kernel[:, :, None]) + bias[:, None, None]
         return _interleave(logits, height, width, 1)[..., 0]
 
     def compute_output_spec(self, features, class_ids=None):

@@ -6,7 +6,7 @@ Which layers stand where is said in backbones, fpn and heads.
 import keras
 import tensorflow as tf
 
-from mrcnn.arithmetic import convolution, product
+from mrcnn.arithmetic import convolution, is_faster_in
 
 EPSILON = 1e-3
 GROUPS = 32
@@ -50,13 +50,13 @@ class Convolution(keras.layers.Conv2D):
         padding = (padding or self.padding).upper()
         if padding == "VALID" and tuple(features.shape[1:3]) == self.kernel_size:
             rows = tf.reshape(features, (-1, kernel.shape[0] * kernel.shape[1] * kernel.shape[2]))
-            features = product(rows, tf.reshape(kernel, (-1, self.filters)))[:, None, None]
+            features = tf.matmul(rows, tf.reshape(kernel, (-1, self.filters)))[:, None, None]
         else:
             features = convolution(features, kernel, self.strides[0], padding)
         return self.activation(tf.nn.bias_add(features, bias))
 
     def kernel_and_bias(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Kernel [h, w, in, filters] float32 and bias [filters] in the compute dtype, with the folded normalisation."""
+        """Kernel [h, w, in, filters] and bias [filters], with the folded normalisation, in the compute dtype."""
         kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
         if self._folded is not None:
             normalisation = self._folded()
@@ -64,7 +64,7 @@ class Convolution(keras.layers.Conv2D):
             # not by the shift, whose third gradient of the scale would come in an order of chance (see fork)
             bias = (bias - normalisation.moving_mean.value) * scale + normalisation.beta.value
             kernel = kernel * scale
-        return kernel, tf.cast(bias, self.compute_dtype)
+        return tf.cast(kernel, self.compute_dtype), tf.cast(bias, self.compute_dtype)
 
 
 class FrozenBatchNormalization(keras.layers.Layer):
@@ -161,5 +161,6 @@ def convolve(
 
 
 def precision_policy(precision: str) -> keras.DTypePolicy:
-    """Keras' policy for Config.PRECISION: weights in float32, arithmetic in `precision`."""
-    return keras.DTypePolicy("float32" if precision == "float32" else f"mixed_{precision}")
+    """Keras' policy for Config.PRECISION: weights in float32, arithmetic in `precision` where that is faster."""
+    mixed = precision != "float32" and is_faster_in(precision)
+    return keras.DTypePolicy(f"mixed_{precision}" if mixed else "float32")

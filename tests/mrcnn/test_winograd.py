@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mrcnn import arithmetic, winograd
+from mrcnn.layers import precision_policy
 
 SHAPES = [(1, 4, 4), (1, 1, 1), (2, 7, 5), (3, 14, 14), (1, 9, 16), (1, 3, 30)]
 
@@ -92,17 +93,14 @@ def test_bfloat16_is_multiplied_as_such_only_where_that_is_fast(cpuinfo, fast):
     assert arithmetic.is_fast_in_bfloat16(cpuinfo) == fast
 
 
+@pytest.mark.parametrize("gpu", [True, False])
 @pytest.mark.parametrize("fast", [True, False])
-def test_where_bfloat16_is_slow_its_values_are_multiplied_in_float32_and_stay_bfloat16(monkeypatch, fast):
-    monkeypatch.setattr(arithmetic, "has_fast_bfloat16", lambda: fast)
-    monkeypatch.setattr(arithmetic, "on_a_cpu", lambda: True)
-    features, kernel = _normal((1, 8, 8, 3), 1), _normal((1, 1, 3, 4), 2)
-    traced = tf.function(lambda f: arithmetic.convolution(f, kernel), [tf.TensorSpec((1, 8, 8, 3), tf.bfloat16)])
-    (convolution,) = (o for o in traced.get_concrete_function().graph.get_operations() if o.type == "Conv2D")
-    assert convolution.inputs[0].dtype == (tf.bfloat16 if fast else tf.float32)
-    result = traced(tf.cast(features, tf.bfloat16))
-    assert result.dtype == tf.bfloat16
-    assert np.allclose(tf.cast(result, tf.float32), tf.nn.conv2d(features, kernel, 1, "SAME"), atol=0.1)
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_sixteen_bits_are_used_where_they_are_faster(monkeypatch, precision, fast, gpu):
+    monkeypatch.setattr(arithmetic, "_has_fast_bfloat16", lambda: fast)
+    monkeypatch.setattr(arithmetic, "on_a_cpu", lambda: not gpu)
+    used = gpu or (fast and precision == "bfloat16")
+    assert precision_policy(precision).compute_dtype == (precision if used else "float32")
 
 
 def _normal(shape, seed):
