@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import mrcnn  # noqa: F401  (sets TensorFlow's environment before it is imported)
-from mrcnn import anchors
+from mrcnn import anchors, layers
 from mrcnn.config import Config, NarrowConfig
 
 
@@ -60,3 +60,9 @@ def make_batch(config: Config, height: int, width: int, objects: int = 3, seed: 
 def tiny_config() -> TinyConfig:
     """The configuration of the tiny network."""
     return TinyConfig()
+
+
+@pytest.fixture
+def sixteen_bits(monkeypatch):
+    """Networks compute in the 16 bits that they are asked for on this machine too, where float32 may be faster."""
+    monkeypatch.setattr(layers, "is_faster_in", lambda precision: True)

@@ -131,6 +131,7 @@ class AsTheOriginal(TinyConfig):
 CHOICES = [GroupNormalised, Frozen, OldTrainBatchNorm, Aligned, FullMasks, LowPrecision, HalfPrecision, AsTheOriginal]
 
 
+@pytest.mark.usefixtures("sixteen_bits")
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.__name__)
 def test_every_choice_gives_gradients_to_every_weight(choice):
     config = choice()

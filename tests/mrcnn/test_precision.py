@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mrcnn import layers, network
+from mrcnn import network
 from mrcnn.model import MaskRCNN
 from mrcnn.optimizers import build_optimizer
 from tests.mrcnn.conftest import TinyConfig, make_batch
@@ -14,9 +14,7 @@ EXACT = ("rpn_class", "rpn_bbox", "rpn_class_logits", "ROI", "mrcnn_class", "mrc
 
 
 @pytest.fixture(params=["bfloat16", "float16"])
-def config(request, monkeypatch):
-    # on any machine, also where the network would rather compute in float32
-    monkeypatch.setattr(layers, "is_faster_in", lambda precision: True)
+def config(request, sixteen_bits):
     chosen = TinyConfig()
     chosen.PRECISION = request.param
     return chosen
