@@ -242,10 +242,10 @@ class FrameCollector:
         sizes = [(-1, -1) if row is None else self._sizes[row] for _, row in counted]
         of_rows = np.repeat(np.array(sizes, np.int64).reshape(-1, 2), [count for count, _ in counted], axis=0)
         judged = self._filter.left_out(block.instances)
-        marked = self._filter.marked_rows(block.instances)
-        fitted = block_fitting.fit(marked, of_rows, self._labels.least_area, self._fit, judged)
+        fitted = block_fitting.fit(block.instances, of_rows, self._labels.least_area, self._fit, judged)
         before = np.searchsorted(fitted.kept, np.arange(len(of_rows) + 1)).tolist()
-        return _Places(self._store.add_batch(fitted.batch), before, fitted.left_out)
+        # marked last: a label that is left out is told as its source gives it
+        return _Places(self._store.add_batch(self._filter.marked_rows(fitted.batch)), before, fitted.left_out)
 
     def _fit(self, instance: Instance, width: int, height: int) -> tuple[Instance | None, str]:
         """Return the part of the instance inside the image, or None and why nothing is left of it."""
