@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline import recipe
 from pipeline.instance_columns import INSTANCES
 from pipeline.instances import Instance
 from pipeline.readers.faults import BOX_LEFT_OUT
+from pipeline.recipe_sections import Labels, as_text
 
 TOO_SMALL = "smaller than least_area"
 OCCLUDED = "occluded, left out by the recipe"
@@ -34,7 +34,7 @@ VALUES_NAMED = 8
 class InstanceFilter:
     """What a recipe does with occluded and truncated instances; those that don't say are neither."""
 
-    def __init__(self, labels: recipe.Labels) -> None:
+    def __init__(self, labels: Labels) -> None:
         wishes = {"occluded": labels.occluded, "truncated": labels.truncated}
         self._left_out = [flag for flag, wish in wishes.items() if wish == "leave_out"]
         self._ignored = [flag for flag, wish in wishes.items() if wish == "ignore"]
@@ -113,7 +113,7 @@ def _texts(value: Any) -> list[str]:
         return [text for each in value for text in _texts(each)]
     if isinstance(value, dict):  # boxes ticked in VIA
         return [_folded(name) for name, ticked in value.items() if ticked is True]
-    text = "" if value is None else _folded(recipe.as_text(value))
+    text = "" if value is None else _folded(as_text(value))
     return [text] if text else []
 
 

@@ -15,7 +15,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 import pyarrow as pa
 
-from pipeline import block_fitting, readers, recipe
+from pipeline import block_fitting, readers
 from pipeline.errors import ArchiveError, LabelFileError, NotLabelsError
 from pipeline.geometry import polygon
 from pipeline.instance_store import InstanceStore, Stored
@@ -25,6 +25,7 @@ from pipeline.label_filters import TOO_SMALL, InstanceFilter
 from pipeline.label_matching import ImageNames, LabelFile, Match
 from pipeline.label_sources import LabelSource
 from pipeline.progress import Progress
+from pipeline.recipe_sections import Labels
 from pipeline.rejections import Rejections
 from pipeline.tables import json_text
 
@@ -95,7 +96,7 @@ class FrameCollector:
     """Reads label sources from the last to the first, so that what is already there wins."""
 
     def __init__(
-        self, labels: recipe.Labels, index: pa.Table, names: ImageNames, store: InstanceStore, rejections: Rejections
+        self, labels: Labels, index: pa.Table, names: ImageNames, store: InstanceStore, rejections: Rejections
     ) -> None:
         self.frames: dict[int, Frame] = {}
         """By row of the index."""

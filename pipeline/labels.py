@@ -29,7 +29,8 @@ from pipeline.label_summary import Tally
 from pipeline.parallel import ordered_map
 from pipeline.progress import Progress
 from pipeline.readers.faults import NO_CLASS, SEVERAL_CLASSES
-from pipeline.recipe import Labels, Recipe
+from pipeline.recipe import Recipe
+from pipeline.recipe_sections import Labels
 from pipeline.rejections import Rejections
 from pipeline.splits import Division, LabelledFile, divide, videos
 from pipeline.tables import (

@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline.errors import ArtifactError
 from pipeline.files import write_json
-from pipeline.recipe import Recipe, Training
+from pipeline.recipe import Recipe
+from pipeline.recipe_sections import Training
 
 if TYPE_CHECKING:
     from mrcnn.config import Config

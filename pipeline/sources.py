@@ -19,7 +19,8 @@ from pipeline import hashes, portal
 from pipeline.archives import is_zip
 from pipeline.download_cache import link_or_copy
 from pipeline.errors import SourceError
-from pipeline.recipe import SAMPLE, Recipe
+from pipeline.recipe import Recipe
+from pipeline.recipe_sections import SAMPLE
 
 Role = Literal["images", "labels"]
 Kind = Literal["sample", "path", "https", "gdrive"]

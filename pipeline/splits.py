@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pipeline.balance import draw, rank, repeat_factors
 from pipeline.errors import EmptyDatasetError
-from pipeline.recipe import Dataset
+from pipeline.recipe_sections import Dataset
 from pipeline.tables import SPLITS
 
 NO_SPLIT = "no train, val or test in its path"

@@ -17,7 +17,8 @@ from pipeline.files import whole_file
 from pipeline.images_zip import ImagesZip
 from pipeline.program import main
 from pipeline.progress import Progress
-from pipeline.recipe import Augmentation, Recipe, Training
+from pipeline.recipe import Recipe
+from pipeline.recipe_sections import Augmentation, Training
 from pipeline.training_data import ZipDataset, balanced
 from pipeline.weights import load_into
 

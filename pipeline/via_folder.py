@@ -17,7 +17,7 @@ import msgspec
 from pipeline.artifacts import MANIFEST, Manifest
 from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
 from pipeline.files import whole_file
-from pipeline.recipe import as_text
+from pipeline.recipe_sections import as_text
 from pipeline.tables import SPLITS
 from pipeline.via import PROJECT, REGION_DATA, ProjectWriter, RegionDataWriter
 from pipeline.via3_format import Via3Writer

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import SourceError, TrainingError
 from pipeline.hashes import data_folder, digest
-from pipeline.recipe import Training
+from pipeline.recipe_sections import Training
 
 if TYPE_CHECKING:
     from mrcnn.model import MaskRCNN

@@ -4,7 +4,7 @@ What one label becomes is in `bdd_label`; the 2018 files of one image each are r
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -51,6 +51,7 @@ _values = msgspec.json.Decoder(list[msgspec.Raw])
 _label = msgspec.json.Decoder(Label)
 _loose_label = msgspec.json.Decoder(LooseLabel)
 
+Struct = TypeVar("Struct", bound=msgspec.Struct)
 Decoded = Sequence[Frame | LooseFrame | bytes]
 """Frames; one that is not an object, as its JSON."""
 
@@ -93,15 +94,11 @@ def _decoded(block: bytes) -> Decoded:
 
 def frame_of(text: bytes) -> Frame | LooseFrame | bytes:
     """Return the frame that a JSON text describes; the text itself where it is no object."""
-    try:
-        return _frame.decode(text)
-    except msgspec.ValidationError:
-        pass
-    try:
-        return _loose_frame.decode(text)
-    except msgspec.ValidationError:
+    frame = _fitted(text, _frame) or _fitted(text, _loose_frame)
+    if frame is None:
         msgspec.json.decode(text)  # raises where a number is out of range, which the stream then mends
         return text
+    return frame
 
 
 def name_of(frame: Named) -> str:
@@ -186,9 +183,12 @@ class LabelReading:
 
 def _any_label(value: Any) -> Label | LooseLabel | None:
     text = msgspec.json.encode(value)
-    for decoder in (_label, _loose_label):
-        try:
-            return decoder.decode(text)
-        except msgspec.ValidationError:
-            continue
-    return None
+    return _fitted(text, _label) or _fitted(text, _loose_label)
+
+
+def _fitted(text: bytes, model: msgspec.json.Decoder[Struct]) -> Struct | None:
+    """Return the object that a JSON text describes; None where it doesn't fit the decoder's model."""
+    try:
+        return model.decode(text)
+    except msgspec.ValidationError:
+        return None

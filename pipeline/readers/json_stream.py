@@ -3,7 +3,6 @@
 Knows JSON's grammar and no label format.
 """
 
-import json
 import re
 from codecs import BOM_UTF8
 from collections import deque
@@ -15,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 import msgspec
 
 from pipeline.errors import LabelFileError
+from pipeline.readers.json_mending import mended
 from pipeline.readers.json_parting import Parting
 from pipeline.readers.label_file import Read
 
@@ -261,7 +261,7 @@ class JsonStream:
         try:
             return decode_block(text)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return decode_block(mended(text, self, self.byte - len(text) + 1))
+            return decode_block(mended(text, self.byte - len(text) + 1, self.fault))
         except RecursionError:
             raise self.fault("nested too deep") from None
 
@@ -291,38 +291,6 @@ def decode(text: bytes, stream: JsonStream) -> Any:
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.decode(mended(text, stream, stream.byte - len(text)))
+        return msgspec.json.decode(mended(text, stream.byte - len(text), stream.fault))
     except RecursionError:
         raise stream.fault("nested too deep") from None
-
-
-def mended(text: bytes, stream: JsonStream, start: int) -> bytes:
-    """Return `text`, which starts at byte `start` of the file, as JSON that every parser takes.
-
-    It is UTF-8, numbers are in range, NaN and Infinity are null. Bytes that are not UTF-8 are read as Windows-1252.
-    Raises LabelFileError where even so it is not JSON.
-    """
-    try:
-        decoded = text.decode("utf-8")
-    except UnicodeDecodeError:
-        decoded = text.decode("cp1252", "replace")
-    try:
-        value = json.loads(decoded, strict=False, parse_constant=_none, parse_int=_integer, parse_float=_number)
-        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
-    except json.JSONDecodeError as error:
-        raise stream.fault(error.msg, start + len(decoded[: error.pos].encode())) from None
-    except RecursionError:
-        raise stream.fault("nested too deep") from None
-
-
-def _none(_: str) -> None:
-    return None
-
-
-def _integer(digits: str) -> int | float | None:
-    return int(digits) if len(digits) < 19 else _number(digits)
-
-
-def _number(digits: str) -> float | None:
-    number = float(digits)
-    return number if abs(number) < float("inf") else None

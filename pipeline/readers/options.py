@@ -6,7 +6,7 @@ Filters that need the image (its size, its split) are not here: they belong to t
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
-from pipeline import recipe
+from pipeline.recipe_sections import Labels
 from pipeline.vocabulary import Wanted
 
 
@@ -24,7 +24,7 @@ class ReadOptions:
     """Whether a COCO file is read; else it is refused."""
 
     @classmethod
-    def from_recipe(cls, labels: recipe.Labels) -> Self:
+    def from_recipe(cls, labels: Labels) -> Self:
         """Return the options that the `labels` section of a recipe asks for."""
         return cls(
             wanted=Wanted(labels.categories),

@@ -13,6 +13,7 @@ import pytest
 from pipeline import artifacts, recipe
 from pipeline.artifacts import Artifact, Manifest, Store
 from pipeline.errors import ArtifactError, PipelineError
+from pipeline.recipe_sections import Labels, Training
 from pipeline.stages import STAGES, Stage, fingerprint
 
 FIRST = Stage("via_train", 1, ("labels.categories",), files=("a.txt",))
@@ -53,7 +54,7 @@ def test_the_first_build_says_first_time_and_the_second_is_reused(store):
 
 def test_a_changed_recipe_key_is_named_with_both_values(store):
     store.build(FIRST, BASE, {}, write("x"))
-    fewer = BASE.model_copy(update={"labels": recipe.Labels(categories=["car"])})
+    fewer = BASE.model_copy(update={"labels": Labels(categories=["car"])})
     built = store.build(FIRST, fewer, {}, write("y"))
     assert len(built.reasons) == 1
     assert built.reasons[0].startswith("recipe key labels.categories:")
@@ -72,13 +73,13 @@ def test_a_changed_input_is_named(store):
 
 def test_a_key_that_the_stage_does_not_read_rebuilds_nothing(store):
     store.build(FIRST, BASE, {}, write("x"))
-    slower = BASE.model_copy(update={"training": recipe.Training(learning_rate=0.5)})
+    slower = BASE.model_copy(update={"training": Training(learning_rate=0.5)})
     assert store.build(FIRST, slower, {}, never).cached
 
 
 def test_an_ignored_key_changes_no_fingerprint():
     stage = STAGES["trained_model"]
-    two = BASE.model_copy(update={"training": recipe.Training(threads=2)})
+    two = BASE.model_copy(update={"training": Training(threads=2)})
     assert fingerprint(stage, BASE, {}, {}) == fingerprint(stage, two, {}, {})
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.balance import rank, repeat_factors, repeats
 from pipeline.images_zip import ImagesZip
-from pipeline.recipe import Dataset
+from pipeline.recipe_sections import Dataset
 from pipeline.splits import LabelledFile, divide
 from pipeline.training_data import ZipDataset, balanced
 from tests.pipeline.small_datasets import entry, jpeg, numbered, square, write

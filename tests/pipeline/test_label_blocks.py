@@ -29,7 +29,7 @@ from pipeline.label_matching import ImageNames, KnownImage, LabelFile
 from pipeline.label_sources import LabelSource
 from pipeline.readers import json_stream
 from pipeline.readers.block_workers import BlockWorkers
-from pipeline.recipe import Labels
+from pipeline.recipe_sections import Labels
 from pipeline.rejections import Rejections
 from tests.pipeline.label_texts import REAL
 from tests.pipeline.small_sources import zip_of

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline import labels, summary, tables
 from pipeline.errors import EmptyDatasetError, LabelFileError
-from pipeline.recipe import Labels
+from pipeline.recipe_sections import Labels
 from tests.pipeline.labelled_folders import (
     HEIGHT,
     SQUARE,

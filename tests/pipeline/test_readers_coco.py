@@ -14,7 +14,7 @@ from pipeline import readers
 from pipeline.errors import LabelFileError
 from pipeline.geometry import contours, raster
 from pipeline.instances import Instance, Rejected
-from pipeline.recipe import Labels
+from pipeline.recipe_sections import Labels
 from tests.pipeline.label_texts import options, read
 from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of, table
 from tests.pipeline.small_sources import zip_of

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import EmptyDatasetError
-from pipeline.recipe import Dataset
+from pipeline.recipe_sections import Dataset
 from pipeline.splits import NO_SPLIT, OVER_LIMIT, LabelledFile, divide, video_in_name, videos
 
 
