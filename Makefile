@@ -58,7 +58,7 @@ test: $(READY) ## all tests (under 15 minutes on 2 cores)
 	@$(RUN) -m pytest -q
 
 soak: $(READY) ## the long proofs
-	@$(RUN) -m pytest -q -m soak --durations=0
+	@$(RUN) -m pytest -q -m soak -rP --durations=0
 
 check: $(READY) ## format, lint, types
 	@$(VENV)/bin/ruff format --check .
