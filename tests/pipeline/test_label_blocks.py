@@ -16,7 +16,7 @@ from zipfile import ZIP_DEFLATED
 import psutil
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from pipeline import label_frames, readers
@@ -151,8 +151,12 @@ any_recipe = st.builds(
 )
 
 
+OUTSIDE = {"category": "car", "attributes": {"occluded": True}, "box2d": {"x1": 1300, "y1": 1, "x2": 1400, "y2": 9}}
+
+
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(frames, any_recipe)
+@example([{"name": "a.jpg", "labels": [OUTSIDE]}], Labels(categories=["car"], occluded="ignore"))
 def test_blocks_of_any_frames_say_what_single_labels_say(tmp_path: Path, content: Any, recipe: Labels) -> None:
     text = json.dumps(content).encode()
     assert collected(tmp_path, text, recipe) == collected(tmp_path, text, recipe, one_by_one=True)
