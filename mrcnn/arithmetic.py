@@ -51,13 +51,13 @@ def is_faster_in(precision: str) -> bool:
 @functools.cache
 def on_a_cpu() -> bool:
     """Whether TensorFlow has no GPU to compute on."""
-    return not tf.config.list_physical_devices("GPU")
+    return not tf.config.get_visible_devices("GPU")
 
 
 @functools.cache
 def _has_fast_bfloat16() -> bool:
     facts = Path("/proc/cpuinfo")
-    return not facts.exists() or is_fast_in_bfloat16(facts.read_text())
+    return facts.exists() and is_fast_in_bfloat16(facts.read_text())
 
 
 def is_fast_in_bfloat16(cpuinfo: str) -> bool:

@@ -12,7 +12,7 @@ import tensorflow as tf
 STEP, SIDE = 4, 6
 """Pixels from tile to tile, and of a tile with what the kernel sees around it."""
 TILES_AT_ONCE = 1024
-"""So that what stands between input and output takes some 100 MB at 256 channels, however large a map is."""
+"""About so many, for which what stands between input and output takes some 100 MB at 256 channels."""
 
 _INPUT = np.array(
     [
@@ -44,7 +44,8 @@ INPUT, KERNEL, OUTPUT = (np.kron(matrix, matrix) for matrix in (_INPUT, _KERNEL,
 def convolve_3x3(features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Convolve with stride 1 and padding "same".
 
-    Its rounding errors are about ten times those of the definition: 1e-5 of the largest value.
+    Its rounding errors are about ten times those of the definition: 1e-5 of the largest value. Of its gradients,
+    `gradients` is the fast way: TensorFlow's own go back through each gathering.
 
     Args:
         features: [B, H, W, C] float32.
@@ -117,7 +118,8 @@ def _transformed(padded: tf.Tensor, grid: "_Grid", first: tf.Tensor) -> tf.Tenso
 class _Grid:
     """How maps [B, H, W, …] fall into tiles of 4×4 pixels, and rows of tiles into strips that are computed at once.
 
-    Sizes are numbers where they are known, tensors where not. The last strip may end in rows of nothing.
+    Sizes are numbers where they are known, tensors where not. Strips are as even as can be; the last may have less to
+    do than rows.
     """
 
     def __init__(self, maps: tf.Tensor) -> None:
@@ -125,8 +127,8 @@ class _Grid:
         self.batch, self.height, self.width = (known or shape[axis] for axis, known in enumerate(maps.shape[:3]))
         self.rows, self.columns = -(-self.height // STEP), -(-self.width // STEP)
         self.all_rows = self.batch * self.rows
-        self.rows_at_once = _least(_most(TILES_AT_ONCE // self.columns, 1), self.all_rows)
-        self.strips = -(-self.all_rows // self.rows_at_once)
+        self.strips = -(-self.all_rows // -(-TILES_AT_ONCE // self.columns))
+        self.rows_at_once = -(-self.all_rows // self.strips)
         self.is_one_strip = isinstance(self.strips, int) and self.strips == 1
 
     def padded(self, maps: tf.Tensor, border: int) -> tf.Tensor:
@@ -193,13 +195,3 @@ def _summed(grid: _Grid, strip: Callable[[tf.Tensor], tf.Tensor], shape: tuple[i
         parallel_iterations=1,
     )
     return total
-
-
-def _least(one, other):
-    """The least of two numbers, or of tensors."""
-    return min(one, other) if isinstance(one, int) and isinstance(other, int) else tf.minimum(one, other)
-
-
-def _most(one, other):
-    """The greatest of two numbers, or of tensors."""
-    return max(one, other) if isinstance(one, int) and isinstance(other, int) else tf.maximum(one, other)

@@ -1,5 +1,6 @@
 """Weights from the network, and networks to other programs."""
 
+import contextlib
 import hashlib
 import sys
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import requests
 
-from mrcnn import download, export, imagenet, roi, utils, weights
+from mrcnn import arithmetic, download, export, imagenet, roi, utils, weights
 from mrcnn.detections import unmold
 from mrcnn.masks import unmold_masks
 from mrcnn.model import MaskRCNN
@@ -187,6 +188,21 @@ def test_what_is_exported_to_onnx_computes_in_float32(network, tmp_path):
     pairs = zip(twin.keras_model.get_weights(), model.keras_model.get_weights(), strict=True)
     assert all((ours == theirs).all() for ours, theirs in pairs)
     assert export._in_float32(network) is network
+
+
+def test_what_is_exported_holds_plain_convolutions(network, monkeypatch):
+    def filtered(*_):
+        raise NotImplementedError("minimal filtering")
+
+    monkeypatch.setattr(arithmetic, "WIDE", 1)
+    monkeypatch.setattr(arithmetic, "on_a_cpu", lambda: True)
+    monkeypatch.setattr(arithmetic, "_filtered_where_large", filtered)
+    detect = export._detection_function(network, None)
+    kinds = [operation.type for operation in detect.get_concrete_function().graph.get_operations()]
+    assert kinds.count("Conv2D") > 20
+    monkeypatch.setattr(arithmetic, "plain_operations", contextlib.nullcontext)
+    with pytest.raises(NotImplementedError, match="minimal filtering"):
+        export._detection_function(network, None).get_concrete_function()
 
 
 def test_a_missing_package_is_named(network, monkeypatch, tmp_path):

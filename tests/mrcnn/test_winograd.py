@@ -7,7 +7,13 @@ import tensorflow as tf
 from mrcnn import arithmetic, winograd
 from mrcnn.layers import precision_policy
 
-SHAPES = [(1, 4, 4), (1, 1, 1), (2, 7, 5), (3, 14, 14), (1, 9, 16), (1, 3, 30)]
+SHAPES = [(1, 4, 4), (1, 1, 1), (2, 7, 5), (3, 14, 14), (1, 9, 16), (1, 3, 30), (3, 9, 3)]
+
+
+@pytest.fixture(autouse=True)
+def a_cpu(monkeypatch):
+    """As on a machine without a GPU, also where there is one."""
+    monkeypatch.setattr(arithmetic, "on_a_cpu", lambda: True)
 
 
 @pytest.mark.parametrize("at_once", [1024, 5], ids=["one strip", "strips"])
@@ -75,6 +81,11 @@ def test_exported_graphs_hold_a_convolution_as_one_operation():
         kinds = _operations(traced.get_concrete_function())
     assert "Conv2D" in kinds
     assert "GatherV2" not in kinds
+
+
+def test_strips_are_as_even_as_can_be():
+    grid = winograd._Grid(tf.zeros((1, 144, 256, 1)))
+    assert (grid.strips, grid.rows_at_once) == (3, 12)
 
 
 INTEL, AMD = "vendor_id\t: GenuineIntel\n", "vendor_id\t: AuthenticAMD\n"
