@@ -16,6 +16,17 @@ class Deterministic(ConfigurationB):
     STEPS_PER_EPOCH = 4
 
 
+class Begun(keras.callbacks.Callback):
+    """Notes the epochs that this process begins."""
+
+    def __init__(self):
+        super().__init__()
+        self.epochs = []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs.append(epoch)
+
+
 class Stop(keras.callbacks.Callback):
     """Ends the process inside the second epoch."""
 
@@ -25,7 +36,10 @@ class Stop(keras.callbacks.Callback):
 
 
 def main(folder: Path, threads: int, how: str) -> None:
-    """Print the losses of all epochs as JSON: of a whole training, of one that is stopped, or of one resumed."""
+    """Print the epochs that were begun and the losses of all: of a whole training, or of a resumed one.
+
+    Of one that is stopped, nothing.
+    """
     from mrcnn.model import MaskRCNN
 
     config = Deterministic()
@@ -33,9 +47,11 @@ def main(folder: Path, threads: int, how: str) -> None:
     keras.utils.set_random_seed(0)
     learner = MaskRCNN("training", config, folder)
     data, augmentation = Large(12), Augmentation(flip=0.5, brightness=0.2)
-    callbacks = [Stop()] if how == "stopped" else None
+    begun = Begun()
+    callbacks = [begun, Stop()] if how == "stopped" else [begun]
     result = learner.train(data, None, 1e-4, 3, "all", augmentation, callbacks, resume=how == "resumed")
-    print(json.dumps([{**row, "seconds": 0} for row in result.history]))
+    curve = [{**row, "seconds": 0} for row in result.history]
+    print(json.dumps({"begun": begun.epochs, "curve": curve}))
 
 
 if __name__ == "__main__":

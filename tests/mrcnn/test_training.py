@@ -212,8 +212,10 @@ def curve(folder, threads, how):
 
 @pytest.mark.soak
 def test_a_seed_gives_one_loss_curve_on_any_number_of_threads_stopped_or_not(tmp_path):
-    once = curve(tmp_path / "once", 1, "whole")
-    assert len(json.loads(once)) == 3
-    assert curve(tmp_path / "again", 3, "whole") == once
+    once = json.loads(curve(tmp_path / "once", 1, "whole"))
+    assert len(once["curve"]) == 3
+    assert json.loads(curve(tmp_path / "again", 3, "whole")) == once
     assert curve(tmp_path / "broken", 2, "stopped") == ""
-    assert curve(tmp_path / "broken", 1, "resumed") == once
+    resumed = json.loads(curve(tmp_path / "broken", 1, "resumed"))
+    assert (once["begun"], resumed["begun"]) == ([0, 1, 2], [1, 2])
+    assert resumed["curve"] == once["curve"]

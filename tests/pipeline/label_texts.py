@@ -53,3 +53,10 @@ def via_region(shape: Any = None, **attributes: Any) -> dict[str, Any]:
     """A region of VIA; a small polygon unless a shape is given."""
     square = {"name": "polygon", "all_points_x": [0, 8, 8, 0], "all_points_y": [0, 0, 6, 6]}
     return {"shape_attributes": square if shape is None else shape, "region_attributes": attributes}
+
+
+def only(folder: Path, content: Any, chosen: readers.ReadOptions | None = None) -> Any:
+    """The one instance or rejected region of a file of one region."""
+    (image,) = read(folder, content, chosen)
+    (found,) = [*image.instances, *image.rejected]
+    return found

@@ -80,3 +80,12 @@ def table(folder: Path, name: str) -> list[Row]:
 def reasons(folder: Path) -> list[tuple[str, str]]:
     """Return (image, reason) of each row of rejected.parquet, sorted."""
     return sorted((row["image"], row["reason"]) for row in table(folder, "rejected"))
+
+
+CAR = area("car", SQUARE)
+
+
+def stage(tmp_path: Path, images: Any, label_files: dict[str, Any], *sources: str, **sections: Any) -> Path:
+    """Run everything up to filtered labels on the folder `data`; `sources` are label files in it (default: all)."""
+    data = folder_with(tmp_path / "data", images, label_files)
+    return filtered(recipe_of([data], [data / source for source in sources] or [data], **sections), tmp_path / "work")

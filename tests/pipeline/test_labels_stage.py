@@ -11,16 +11,17 @@ from pipeline import labels, summary, tables
 from pipeline.errors import EmptyDatasetError, LabelFileError
 from pipeline.recipe_sections import Labels
 from tests.pipeline.labelled_folders import (
+    CAR,
     HEIGHT,
     SQUARE,
     WIDTH,
     area,
     box,
     filtered,
-    folder_with,
     frame,
     reasons,
     recipe_of,
+    stage,
     table,
 )
 from tests.pipeline.small_datasets import entry, square
@@ -30,13 +31,6 @@ real_files = pytest.mark.skipif(not REAL.exists(), reason="../shared/real is abs
 
 DAMAGE = "via/nicolasmetallo_car-damage/dataset/val"
 TWO = ["train/a.jpg", "val/b.jpg"]
-CAR = area("car", SQUARE)
-
-
-def stage(tmp_path: Path, images: Any, label_files: dict[str, Any], *sources: str, **sections: Any) -> Path:
-    """Run everything up to filtered labels on the folder `data`; `sources` are label files in it (default: all)."""
-    data = folder_with(tmp_path / "data", images, label_files)
-    return filtered(recipe_of([data], [data / source for source in sources] or [data], **sections), tmp_path / "work")
 
 
 def test_a_row_an_instance_and_a_row_an_image(tmp_path: Path) -> None:
@@ -163,59 +157,6 @@ def test_via_folders_may_hold_images_of_one_name(tmp_path: Path) -> None:
         ("train", "train__1.jpg", "car"),
         ("val", "val__1.jpg", "bus"),
     ]
-
-
-def test_labels_named_after_a_split_give_flat_images_their_split(tmp_path: Path) -> None:
-    files = {"l/det_train.json": [frame("a.jpg", CAR)], "l/det_val.json": [frame("b.jpg", CAR)]}
-    out = stage(tmp_path, ["a.jpg", "b.jpg"], files, dataset={"split": "path"})
-    assert [(row["image"], row["split"]) for row in table(out, "images")] == [("a.jpg", "train"), ("b.jpg", "val")]
-
-
-def test_all_in_both_has_each_row_twice_and_says_so(tmp_path: Path) -> None:
-    out = stage(tmp_path, TWO, {"l.json": [frame("a.jpg", CAR), frame("b.jpg")]}, dataset={"split": "all_in_both"})
-    assert [(row["split"], row["image"]) for row in table(out, "images")] == [
-        ("train", "a.jpg"),
-        ("train", "b.jpg"),
-        ("val", "a.jpg"),
-        ("val", "b.jpg"),
-    ]
-    assert [row["split"] for row in table(out, "labels")] == ["train", "val"]
-    assert "overfitting" in summary.read(out).texts["split"]
-
-
-def test_frames_of_a_video_named_by_the_labels_stay_together(tmp_path: Path) -> None:
-    images = [f"{number}.jpg" for number in range(8)]
-    frames = [frame(name, CAR, videoName="v" if number < 6 else "w") for number, name in enumerate(images)]
-    out = stage(tmp_path, images, {"l.json": frames}, dataset={"split": "hash", "val_fraction": 0.5})
-    sides = {(row["video"], row["split"]) for row in table(out, "images")}
-    assert len(sides) == 2
-    assert {video for video, _ in sides} == {"v", "w"}
-
-
-def test_the_same_picture_is_not_in_train_and_val(tmp_path: Path) -> None:
-    images = {"train/a.jpg": 1, "train/copy.jpg": 2, "val/b.jpg": 2}
-    frames = [frame("a.jpg", CAR), frame("copy.jpg", CAR, CAR), frame("b.jpg", CAR)]
-    out = stage(tmp_path, images, {"l.json": frames})
-    assert [row["image"] for row in table(out, "images")] == ["a.jpg", "b.jpg"]
-    (row,) = table(out, "rejected")
-    assert (row["image"], row["reason"], row["label"]) == ("copy.jpg", "the same bytes are in val", '{"instances":2}')
-
-
-def test_a_check_says_whether_splits_are_apart(tmp_path: Path) -> None:
-    def check(name: str, images: Any, **dataset: Any) -> summary.Check:
-        label_files = {"l.json": [frame(Path(path).name, CAR) for path in images]}
-        out = stage(tmp_path / name, images, label_files, dataset=dataset)
-        return next(check for check in summary.read(out).checks if check.name == "splits_apart")
-
-    copies = check("copies", {"train/a.jpg": 1, "train/b.jpg": 2, "val/c.jpg": 2})
-    assert (copies.passed, copies.numbers) == (True, {"set_aside": 1, "doubtful": 0})
-    assert "1 images were set aside" in copies.description
-    doubtful = check("doubtful", ["train/x_frame_1.jpg", "train/b.jpg", "val/x_frame_2.jpg"], split="path")
-    assert (doubtful.passed, doubtful.numbers) == (False, {"set_aside": 0, "doubtful": 1})
-    assert "(x)" in doubtful.description
-    both = check("both", ["a.jpg"], split="all_in_both")
-    assert not both.passed
-    assert "overfitting" in both.description
 
 
 def test_a_file_beside_labels_that_holds_none_is_set_aside(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""VIA 1, 2 and 3 files to instances: shapes, classes, instances of several regions."""
+"""VIA 1, 2 and 3 files to instances: shapes, instances of several regions, entries."""
 
 import json
 import math
@@ -12,7 +12,7 @@ from pipeline import readers
 from pipeline.geometry import polygon
 from pipeline.instances import Box
 from pipeline.readers import faults
-from tests.pipeline.label_texts import REAL, options, read, via, via_region
+from tests.pipeline.label_texts import REAL, only, options, read, via, via_region
 
 VIA = REAL / "via"
 needs_real = pytest.mark.skipif(not VIA.is_dir(), reason="../shared/real is absent")
@@ -21,13 +21,6 @@ needs_real = pytest.mark.skipif(not VIA.is_dir(), reason="../shared/real is abse
 def shape(name: str, **numbers: Any) -> dict[str, Any]:
     """A region of that shape."""
     return via_region({"name": name, **numbers}, name="thing")
-
-
-def only(folder: Path, content: Any, chosen: readers.ReadOptions | None = None) -> Any:
-    """The one instance or rejected region of a file of one region."""
-    (image,) = read(folder, content, chosen)
-    (found,) = [*image.instances, *image.rejected]
-    return found
 
 
 @pytest.mark.parametrize("as_dict", [True, False])
@@ -106,60 +99,6 @@ def test_a_region_that_can_t_be_used_is_kept_with_its_reason(tmp_path: Path, reg
     assert len(image.instances) == 1
 
 
-@pytest.mark.parametrize("attribute", ["name", "class", "type", "category", "label", "class_id"])
-def test_the_class_is_found_under_any_usual_name(tmp_path: Path, attribute: str) -> None:
-    found = only(tmp_path, via([via_region(**{attribute: "crack", "note": "deep"})]))
-    assert (found.category, found.attributes) == ("crack", {"note": "deep"})
-
-
-def test_the_recipe_names_the_attribute(tmp_path: Path) -> None:
-    content = via([via_region(name="number 5", kind="crack")])
-    assert only(tmp_path, content, options(class_attribute="kind")).category == "crack"
-    assert only(tmp_path, content, options(class_attribute="sort")).reason == faults.NO_CLASS
-
-
-def test_the_attribute_whose_values_are_wanted_names_the_class(tmp_path: Path) -> None:
-    content = via([via_region(name="Plato", type="human"), via_region(name="Swan", type="bird")])
-    (image,) = read(tmp_path, content, options("human"))
-    assert ([each.category for each in image.instances], image.unwanted) == (["human"], 1)
-    (image,) = read(tmp_path, via([via_region(species="oak", name="7")]), options("oak"))
-    assert [each.category for each in image.instances] == ["oak"]
-
-
-def test_the_class_may_be_the_key_that_is_set(tmp_path: Path) -> None:
-    content = via([via_region(Front="damage", Rear=""), via_region(Rear="damage"), via_region(Front="x", Rear="y")])
-    (image,) = read(tmp_path, content)
-    assert [each.category for each in image.instances] == ["Front", "Rear"]
-    assert [each.reason for each in image.rejected] == [faults.SEVERAL_CLASSES]
-    (image,) = read(tmp_path, via([via_region(damage="yes")]), options("damage"))
-    assert [each.category for each in image.instances] == ["damage"]
-
-
-def test_ticked_boxes_name_the_class(tmp_path: Path) -> None:
-    ticked = [{"crack": True}, {"crack": False, "dent": True}, {"crack": True, "dent": True}, {}]
-    (image,) = read(tmp_path, via([via_region(type=each) for each in ticked]))
-    assert [each.category for each in image.instances] == ["crack", "dent"]
-    assert [each.reason for each in image.rejected] == [faults.SEVERAL_CLASSES, faults.NO_CLASS]
-
-
-def test_regions_without_any_attribute_are_the_one_category_wanted(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    content = via([via_region(), via_region()])
-    with caplog.at_level("INFO"):
-        (image,) = read(tmp_path, content, options("kudzu"))
-    assert [each.category for each in image.instances] == ["kudzu", "kudzu"]
-    assert "kudzu" in caplog.text
-    for chosen in (options(), options("kudzu", "oak")):
-        (image,) = read(tmp_path, content, chosen)
-        assert [each.reason for each in image.rejected] == [faults.NO_CLASS] * 2
-
-
-def test_numbers_and_words_of_releases_are_classes(tmp_path: Path) -> None:
-    (image,) = read(tmp_path, via([via_region(class_id=3), via_region(class_id=4.0), via_region(class_id="person")]))
-    assert [each.category for each in image.instances] == ["3", "4", "pedestrian"]
-
-
 def test_regions_that_share_an_instance_are_one(tmp_path: Path) -> None:
     regions = [
         via_region(name="car", instance="12"),
@@ -199,80 +138,6 @@ def test_flags_and_attributes_that_say_something_else_stay_attributes(tmp_path: 
     found = only(tmp_path, via([via_region(name="car", occluded="half", attributes="[1", geometry="cloud")]))
     assert (found.occluded, found.geometry) == (None, "polygon")
     assert found.attributes == {"occluded": "half", "attributes": "[1"}
-
-
-def project(regions: list[Any], **declared: Any) -> dict[str, Any]:
-    """A VIA 2 project of one image."""
-    return {
-        "_via_settings": {"ui": {}},
-        "_via_img_metadata": via(regions),
-        "_via_attributes": {"region": declared, "file": {}},
-        "_via_data_format_version": "2.0.10",
-        "_via_image_id_list": ["a.jpg99"],
-    }
-
-
-def test_a_project_s_numbered_options_are_read_as_what_they_stand_for(tmp_path: Path) -> None:
-    options_of_type = {"type": "dropdown", "options": {"1": "dent", "scratch": "Car Scratch"}}
-    (image,) = read(tmp_path, project([via_region(type="1"), via_region(type="scratch")], type=options_of_type))
-    assert [each.category for each in image.instances] == ["dent", "scratch"]
-
-
-def test_the_options_of_the_attribute_that_the_recipe_names_are_understood(tmp_path: Path) -> None:
-    kinds = {"type": "radio", "options": {"1": "dent", "2": "a &lt; b"}, "default_options": {}}
-    regions = [via_region(name="x", kind="1"), via_region(name="y", kind="2"), via_region(name="z", kind={"1": True})]
-    (image,) = read(tmp_path, project(regions, kind=kinds), options(class_attribute="kind"))
-    assert [each.category for each in image.instances] == ["dent", "a < b", "dent"]
-
-
-def test_an_option_is_called_as_the_recipe_calls_it(tmp_path: Path) -> None:
-    kinds = {"type": "checkbox", "options": {"d": "dent", "scratch": "Car Scratch"}, "default_options": {}}
-    content = project([via_region(kind={"d": True}), via_region(kind={"scratch": True, "d": False})], kind=kinds)
-    for wanted, found in (((), ["d", "scratch"]), (("dent", "scratch"), ["dent", "scratch"]), (("d",), ["d"])):
-        (image,) = read(tmp_path, content, options(*wanted))
-        assert [each.category for each in image.instances] == found
-
-
-@pytest.mark.parametrize("attribute", ["Name", "CLASS", "Label"])
-def test_usual_names_may_be_in_any_case(tmp_path: Path, attribute: str) -> None:
-    found = only(tmp_path, via([via_region(**{"age": "old", attribute: "crack"})]))
-    assert (found.category, found.attributes) == ("crack", {"age": "old"})
-
-
-def test_regions_without_a_class_get_the_one_that_the_recipe_names(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with caplog.at_level("INFO"):
-        (image,) = read(tmp_path, via([via_region(), via_region(name="")]), options(default_class="kudzu"))
-    assert [each.category for each in image.instances] == ["kudzu", "kudzu"]
-    assert "all are taken for kudzu, labels.default_class" in caplog.text
-    mixed = via([via_region(name="oak"), via_region(), via_region(type={}), via_region(name={"a": True, "b": True})])
-    (image,) = read(tmp_path, mixed, options("oak", "kudzu", default_class="kudzu"))
-    assert [each.category for each in image.instances] == ["oak", "kudzu", "kudzu"]
-    assert [each.reason for each in image.rejected] == [faults.SEVERAL_CLASSES]
-    (image,) = read(tmp_path, mixed, options(class_attribute="sort", default_class="tree"))
-    assert [each.category for each in image.instances] == ["tree"] * 4
-
-
-def test_flags_in_any_case_name_no_class(tmp_path: Path) -> None:
-    found = only(tmp_path, via([via_region(Front="damage", Occluded="yes", CROWD="0")]), options("Front"))
-    assert (found.category, found.occluded, found.crowd) == ("Front", True, False)
-
-
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [("1", ["scratch"]), ("0", ["dent"]), ("0,1", []), ("torn, worn", ["torn, worn"]), ("", [])],
-)
-def test_boxes_ticked_in_via_3_are_ids_between_commas(tmp_path: Path, value: str, found: list[str]) -> None:
-    content = {
-        "project": {"pid": "x", "data_format_version": "3.1.1", "vid_list": ["1"]},
-        "attribute": {"1": {"aname": "kind", "type": 2, "options": {"0": "dent", "1": "scratch"}}},
-        "file": {"1": {"fid": "1", "fname": "a.jpg"}},
-        "metadata": {"m": {"vid": "1", "z": [], "xy": [7, 0, 0, 8, 0, 8, 6], "av": {"1": value}}},
-        "view": {"1": {"fid_list": ["1"]}},
-    }
-    (image,) = read(tmp_path, content, options(class_attribute="kind"))
-    assert [each.category for each in image.instances] == found
 
 
 def test_a_via_3_project_is_read(tmp_path: Path) -> None:

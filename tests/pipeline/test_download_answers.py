@@ -1,0 +1,141 @@
+"""Servers that refuse, redirect or lie: the right bytes or a clear error."""
+
+import pytest
+import requests
+
+from pipeline import http_answers
+from pipeline.errors import SourceError
+from tests.pipeline.fetching import KEY, get
+from tests.pipeline.small_sources import jpeg, zip_of
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_what_is_not_there_is_not_tried_again(behaviour, address, downloads, status):
+    behaviour.statuses = [status] * 3
+    with pytest.raises(SourceError, match=f"answered {status}"):
+        get(address, downloads)
+    assert len(behaviour.requests) == 1
+
+
+def test_a_redirect_is_followed(behaviour, address, downloads):
+    assert get(address.replace("/files", "/moved/files"), downloads).read_bytes() == behaviour.content
+
+
+def test_an_endless_redirect_is_an_error(behaviour, address, downloads):
+    with pytest.raises(SourceError, match="redirect"):
+        get(address.replace("/files", "/moved" * 40 + "/files"), downloads)
+
+
+def test_a_redirect_to_itself_is_an_error(behaviour, address, downloads):
+    behaviour.location = address
+    with pytest.raises(SourceError, match=rf"source\.images: {address} can't be fetched \(Exceeded 30 redirects"):
+        get(address, downloads)
+    assert not list(downloads.rglob("images.bin"))
+
+
+@pytest.mark.parametrize("scheme", ["file", "ftp", "data", "gopher"])
+def test_a_redirect_out_of_the_web_is_not_followed(behaviour, address, downloads, tmp_path, scheme):
+    (tmp_path / "secret").write_bytes(b"of this machine")
+    behaviour.location = f"{scheme}://{tmp_path}/secret"
+    with pytest.raises(SourceError, match=f"can't be fetched .*{scheme}"):
+        get(address, downloads)
+    assert not list(downloads.rglob("secret"))
+
+
+def test_a_redirect_from_a_secured_address_to_one_that_is_not_is_refused():
+    plain, secured = requests.Response(), requests.Response()
+    secured.status_code, secured.url, secured.history = 200, "https://there/a.zip", [plain]
+    plain.status_code, plain.url = 302, "http://between/a.zip"
+    with pytest.raises(SourceError, match="is not secured"):
+        http_answers._refuse_fault("https://here/a.zip", KEY, secured)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br"])
+def test_a_file_that_is_sent_packed_is_refused_since_its_size_and_rest_are_not_the_file_s(
+    behaviour, address, downloads, coding
+):
+    behaviour.headers = {"Content-Encoding": coding}
+    with pytest.raises(SourceError, match="sends its file re-packed, although asked not to"):
+        get(address, downloads)
+    assert behaviour.requests[0]["Accept-Encoding"] == "identity"
+
+
+def test_the_rest_of_another_file_is_known_by_its_etag_where_if_range_is_not_heeded(behaviour, address, downloads):
+    behaviour.heeds_if_range = False
+    behaviour.break_after = [100_000]
+
+    def change():
+        behaviour.etag, behaviour.content = '"two"', bytes(300_000)
+
+    behaviour.on_body = change
+    assert get(address, downloads).read_bytes() == bytes(300_000)
+
+
+def test_a_part_that_begins_elsewhere_is_not_taken_for_the_rest(behaviour, address, downloads):
+    behaviour.break_after = [100_000]
+    behaviour.part_starts_late = 10
+    assert get(address, downloads).read_bytes() == behaviour.content
+
+
+def test_a_file_that_shrank_below_what_is_here_is_fetched_anew(behaviour, address, downloads):
+    behaviour.heeds_if_range = False
+    behaviour.break_after = [100_000]
+
+    def shrink():
+        behaviour.content = b"little"
+        behaviour.on_body = None
+
+    behaviour.on_body = shrink
+    assert get(address, downloads).read_bytes() == b"little"
+    assert [request.get("Range") for request in behaviour.requests] == [None, "bytes=100000-", None]
+
+
+def test_more_announced_than_sent_is_an_error_with_both_numbers(behaviour, address, downloads):
+    behaviour.ranges = False
+    behaviour.announce = lambda size: size + 1000
+    with pytest.raises(SourceError, match=r"broke off \(.*512000 bytes read, 1000 more expected.*\), 3 times in a row"):
+        get(address, downloads)
+
+
+def test_a_server_that_announced_too_much_and_then_refuses_the_rest_has_sent_all(behaviour, address, downloads):
+    behaviour.announce = lambda size: size + 1000
+    assert get(address, downloads).read_bytes() == behaviour.content
+
+
+def test_less_announced_than_there_is_shows_in_the_archive(behaviour, address, downloads, tmp_path):
+    behaviour.content = zip_of(tmp_path / "a.zip", {"1.jpg": jpeg(400, 400)}).read_bytes()
+    behaviour.announce = lambda size: size - 100
+    with pytest.raises(SourceError, match=r"can't be used: images\.bin is truncated"):
+        get(address, downloads)
+    behaviour.announce = lambda size: size
+    assert get(address, downloads).read_bytes() == behaviour.content
+
+
+def test_a_json_without_its_end_is_refused(behaviour, address, downloads):
+    behaviour.content = b'[{"name": "a.jpg", "labels": []}, {"na'
+    behaviour.announce = lambda size: None
+    with pytest.raises(SourceError, match="not a whole file"):
+        get(address.replace("images.bin", "labels.json"), downloads)
+
+
+def test_a_size_that_is_not_announced_does_no_harm(behaviour, address, downloads):
+    behaviour.announce = lambda size: None
+    assert get(address, downloads).read_bytes() == behaviour.content
+
+
+def test_a_false_total_of_a_part_is_not_believed(behaviour, address, downloads):
+    behaviour.break_after = [100_000]
+    behaviour.announced_total = 7
+    assert get(address, downloads).read_bytes() == behaviour.content
+
+
+def test_more_than_the_disk_can_hold_is_refused_before_it_is_fetched(behaviour, address, downloads):
+    behaviour.announce = lambda size: 10**18
+    with pytest.raises(SourceError, match="1,000,000,000,000,000,000 bytes, as its server says, and there is room for"):
+        get(address, downloads)
+
+
+def test_a_web_page_is_not_a_file(behaviour, address, downloads):
+    behaviour.headers = {"Content-Type": "text/html; charset=utf-8"}
+    with pytest.raises(SourceError, match="answered with a web page"):
+        get(address, downloads)
