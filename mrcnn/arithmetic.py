@@ -7,12 +7,14 @@ import functools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from mrcnn import winograd
+from mrcnn.order import after
 
 WIDE = 256
 """Channels, in and out, from which on minimal filtering is the faster: 1.5 to 3 times (2 cores, AVX-512)."""
@@ -32,12 +34,15 @@ def plain_operations() -> Iterator[None]:
         _plain.reset(before)
 
 
-def convolution(features: tf.Tensor, kernel: tf.Tensor, stride: int = 1, padding: str = "SAME") -> tf.Tensor:
-    """Convolve features [B, H, W, C] with a kernel [h, w, C, K] of the same dtype: [B, H', W', K]."""
-    suits = features.dtype == tf.float32 and stride == 1 and padding == "SAME" and _is_wide(kernel.shape)
-    if suits and on_a_cpu() and not _plain.get():
-        return _filtered_where_large(features, kernel)
-    return tf.nn.conv2d(features, kernel, stride, padding)
+def convolution(
+    features: tf.Tensor, kernel: tf.Tensor, scale: tf.Tensor | None = None, stride: int = 1, padding: str = "SAME"
+) -> tf.Tensor:
+    """Convolve features [B, H, W, C] with a kernel [h, w, C, K], times `scale` [K] if given: [B, H', W', K].
+
+    Kernel and scale are float32, the convolution is done in the features' dtype. For the gradients the scaled kernel is
+    computed again: kept from the forward pass, those of a ResNet-101 would take 240 MB where a step takes most.
+    """
+    return _scaled(features, kernel, scale, _Way(stride, padding.upper()))
 
 
 def is_faster_in(precision: str) -> bool:
@@ -80,34 +85,96 @@ def _is_large(features: tf.Tensor) -> tf.Tensor | bool:
     return tf.size(features) // features.shape[3] >= LARGE if known is None else known >= LARGE
 
 
-@tf.custom_gradient
-def _filtered_where_large(features: tf.Tensor, kernel: tf.Tensor):
-    """Minimal filtering of large maps, oneDNN's convolution of small ones."""
-    large = _is_large(features)
+@dataclass(frozen=True)
+class _Way:
+    """How features and a kernel of one dtype are convolved, and the gradients of that."""
 
-    def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
-        # Without `after`, TensorFlow would find that what the gradient computes of the features was computed before,
-        # and would keep that, several times as large, instead of the features.
-        inputs = winograd.after(upstream, features)
+    stride: int
+    padding: str
+
+    def convolve(self, features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        if self._is_product(features, kernel):
+            return tf.matmul(*_as_matrices(features, kernel))[:, None, None]
         return _either(
-            large,
-            lambda: winograd.gradients(inputs, kernel, upstream),
-            lambda: _gradients_by_definition(inputs, kernel, upstream),
+            self._is_filtered(features, kernel),
+            lambda: winograd.convolve_3x3(features, kernel),
+            lambda: tf.nn.conv2d(features, kernel, self.stride, self.padding),
         )
 
-    convolved = _either(
-        large, lambda: winograd.convolve_3x3(features, kernel), lambda: tf.nn.conv2d(features, kernel, 1, "SAME")
-    )
-    return convolved, gradient
+    def kernel_gradient(self, features: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+        """Gradient [h, w, C, K], from that of the result; of the kernel only the shape is used."""
+        if self._is_product(features, kernel):
+            rows, _ = _as_matrices(features, kernel)
+            return tf.reshape(tf.matmul(rows, upstream[:, 0, 0], transpose_a=True), kernel.shape)
+        return _either(
+            self._is_filtered(features, kernel),
+            lambda: winograd.kernel_gradient(features, upstream),
+            lambda: tf.raw_ops.Conv2DBackpropFilter(
+                input=features, filter_sizes=tf.shape(kernel), out_backprop=upstream, **self._window
+            ),
+        )
+
+    def features_gradient(self, features: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+        """Gradient [B, H, W, C], from that of the result; of the features only the shape is used."""
+        if self._is_product(features, kernel):
+            _, columns = _as_matrices(features, kernel)
+            return tf.reshape(tf.matmul(upstream[:, 0, 0], columns, transpose_b=True), tf.shape(features))
+        return _either(
+            self._is_filtered(features, kernel),
+            lambda: winograd.features_gradient(kernel, upstream),
+            lambda: tf.raw_ops.Conv2DBackpropInput(
+                input_sizes=tf.shape(features), filter=kernel, out_backprop=upstream, **self._window
+            ),
+        )
+
+    def is_by_definition(self, features: tf.Tensor, kernel: tf.Tensor) -> bool:
+        """Whether neither as a product of matrices nor, perhaps, by minimal filtering."""
+        return not self._is_product(features, kernel) and self._is_filtered(features, kernel) is False
+
+    @property
+    def _window(self) -> dict[str, Any]:
+        return {"strides": [1, self.stride, self.stride, 1], "padding": self.padding}
+
+    def _is_product(self, features: tf.Tensor, kernel: tf.Tensor) -> bool:
+        """Whether the kernel covers all of the features: the gradient of a product of matrices is ten times faster."""
+        return self.padding == "VALID" and features.shape[1:3] == kernel.shape[:2]
+
+    def _is_filtered(self, features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor | bool:
+        suits = features.dtype == tf.float32 and self.stride == 1 and self.padding == "SAME" and _is_wide(kernel.shape)
+        return suits and on_a_cpu() and not _plain.get() and _is_large(features)
 
 
-def _gradients_by_definition(features: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
-    """As `winograd.gradients`, by oneDNN."""
-    window = {"out_backprop": upstream, "strides": [1, 1, 1, 1], "padding": "SAME"}
-    return [
-        tf.raw_ops.Conv2DBackpropInput(input_sizes=tf.shape(features), filter=kernel, **window),
-        tf.raw_ops.Conv2DBackpropFilter(input=features, filter_sizes=tf.shape(kernel), **window),
-    ]
+def _scaled(features: tf.Tensor, kernel: tf.Tensor, scale: tf.Tensor | None, way: _Way) -> tf.Tensor:
+    @tf.custom_gradient
+    def convolved(features: tf.Tensor, kernel: tf.Tensor, *scales: tf.Tensor):
+        def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
+            # Without `after`, TensorFlow would find that what is computed of features and kernel was computed in the
+            # forward pass, and would keep that, several times as large, instead.
+            inputs = after(upstream, features)
+            of_kernel = tf.cast(way.kernel_gradient(inputs, kernel, upstream), kernel.dtype)
+            of_scales = [tf.reduce_sum(of_kernel * kernel, axis=(0, 1, 2)) for _ in scales]
+            if scales:
+                of_kernel = after(of_scales[0], of_kernel) * scales[0]  # in its place
+            # What takes much memory is done one after the other; otherwise TensorFlow would hurry on to the layers
+            # before, while the features and gradients of many would wait for their kernels.
+            first = upstream if way.is_by_definition(features, kernel) else of_kernel
+            again = _product(after(first, kernel), scales, features.dtype)
+            of_features = way.features_gradient(inputs, again, after(first, upstream))
+            return [of_features, of_kernel, *of_scales]
+
+        return way.convolve(features, _product(kernel, scales, features.dtype)), gradient
+
+    return convolved(features, kernel, *(() if scale is None else (scale,)))
+
+
+def _product(kernel: tf.Tensor, scales: tuple[tf.Tensor, ...], dtype: tf.DType) -> tf.Tensor:
+    return tf.cast(kernel * scales[0] if scales else kernel, dtype)
+
+
+def _as_matrices(features: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """A row for each of the features' windows, and a column for each filter."""
+    terms = kernel.shape[:3].num_elements()
+    return tf.reshape(features, (-1, terms)), tf.reshape(kernel, (terms, -1))
 
 
 def _either(condition: tf.Tensor | bool, if_true: Callable[[], Any], if_false: Callable[[], Any]) -> Any:

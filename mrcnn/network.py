@@ -12,6 +12,7 @@ from mrcnn.detections import Detections, SpreadMasks
 from mrcnn.fork import Fork
 from mrcnn.fpn import feature_pyramid
 from mrcnn.heads import RegionProposalHead, class_head, mask_head
+from mrcnn.order import InTurn
 from mrcnn.proposals import Proposals
 from mrcnn.rearranging import ByImage, DetectedRegions, Fractions, Front, Gather, ImageShape, WithoutGradient
 from mrcnn.roi import ChosenRegions, FlatRegions, PyramidPooling
@@ -44,8 +45,15 @@ def training_network(config: Config) -> TrainingNetwork:
     outputs |= {"rois": rois, "class_ids": class_ids, "target_deltas": deltas}
     regions, images = FlatRegions(name="roi_flat", dtype="float32")(rois)
     pooled = _pooled("roi_align_classifier", config.POOL_SIZE, regions, images, shape, pyramid, config)
-    outputs["class_logits"], _, outputs["deltas"] = class_head(pooled, config)
-    outputs |= _mask_outputs(rois, class_ids, masks, shape, for_masks, config)
+    logits, _, class_deltas = class_head(pooled, config)
+    first = Front(config.positive_rois_per_image, name="positive_slots")
+    positives = [first(rois), first(class_ids)]
+    regions, images, where, counts = ChosenRegions(name="positive_rois", dtype="float32", autocast=False)(positives)
+    pooled = _pooled("roi_align_mask", config.MASK_POOL_SIZE, regions, images, shape, for_masks, config)
+    logits, class_deltas, pooled = InTurn(name="mask_first")([logits, class_deltas, pooled])
+    classes = Gather(name="positive_class_ids")([positives[1], where])
+    outputs |= {"class_logits": logits, "deltas": class_deltas, "mask_logits": mask_head(pooled, config, classes)}
+    outputs |= {"target_masks": Gather(name="positive_masks")([masks, where]), "mask_counts": counts}
     return TrainingNetwork(inputs, outputs, config=config, name="mask_rcnn")
 
 
@@ -103,22 +111,6 @@ def score_anchors(rpn, pyramid) -> tuple[keras.KerasTensor, keras.KerasTensor]:
 
 def _pooled(name: str, size: int, regions, images, shape, pyramid, config: Config) -> keras.KerasTensor:
     return PyramidPooling(size, config, name=name)([regions, images, shape, *pyramid[:4]])
-
-
-def _mask_outputs(rois, class_ids, masks, shape, pyramid, config: Config) -> dict[str, keras.KerasTensor]:
-    """Mask logits and targets of the positive regions."""
-    first = Front(config.positive_rois_per_image, name="positive_slots")
-    rois, class_ids = first(rois), first(class_ids)
-    regions, images, where, counts = ChosenRegions(name="positive_rois", dtype="float32", autocast=False)(
-        [rois, class_ids]
-    )
-    pooled = _pooled("roi_align_mask", config.MASK_POOL_SIZE, regions, images, shape, pyramid, config)
-    classes = Gather(name="positive_class_ids")([class_ids, where])
-    return {
-        "mask_logits": mask_head(pooled, config, classes),
-        "target_masks": Gather(name="positive_masks")([masks, where]),
-        "mask_counts": counts,
-    }
 
 
 def inference_network(config: Config) -> Network:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from mrcnn.order import after
+
 STEP, SIDE = 4, 6
 """Pixels from tile to tile, and of a tile with what the kernel sees around it."""
 TILES_AT_ONCE = 1024
@@ -44,8 +46,8 @@ INPUT, KERNEL, OUTPUT = (np.kron(matrix, matrix) for matrix in (_INPUT, _KERNEL,
 def convolve_3x3(features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     """Convolve with stride 1 and padding "same".
 
-    Its rounding errors are about ten times those of the definition: 1e-5 of the largest value. Of its gradients,
-    `gradients` is the fast way: TensorFlow's own go back through each gathering.
+    Its rounding errors are about ten times those of the definition: 1e-5 of the largest value. The fast gradients are
+    `features_gradient` and `kernel_gradient`: TensorFlow's own go back through each gathering.
 
     Args:
         features: [B, H, W, C] float32.
@@ -66,26 +68,6 @@ def convolve_3x3(features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         return grid.lines(tf.reshape(outputs, (STEP * STEP, -1, filters)))
 
     return grid.cropped(_stacked(grid, strip, filters), features)
-
-
-def gradients(features: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> list[tf.Tensor]:
-    """Both gradients of `convolve_3x3`, of the features and of the kernel, from that of its result.
-
-    The kernel's is computed first: otherwise TensorFlow would hurry on to the layers before, and the features and
-    gradients of many layers would wait in memory for their kernels.
-    """
-    of_kernel = kernel_gradient(features, upstream)
-    return [features_gradient(kernel, after(of_kernel, upstream)), of_kernel]
-
-
-def after(first: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
-    """The tensor itself, but only once `first` is there.
-
-    TensorFlow computes what it can as soon as it can: what depends on weights alone at the start of a step, where it
-    would fill memory until it is used.
-    """
-    with tf.control_dependencies([first]):
-        return tf.identity(tensor)
 
 
 def features_gradient(kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:

@@ -196,7 +196,8 @@ def test_what_is_exported_holds_plain_convolutions(network, monkeypatch):
 
     monkeypatch.setattr(arithmetic, "WIDE", 1)
     monkeypatch.setattr(arithmetic, "on_a_cpu", lambda: True)
-    monkeypatch.setattr(arithmetic, "_filtered_where_large", filtered)
+    monkeypatch.setattr(arithmetic, "LARGE", 1)
+    monkeypatch.setattr(arithmetic.winograd, "convolve_3x3", filtered)
     detect = export._detection_function(network, None)
     kinds = [operation.type for operation in detect.get_concrete_function().graph.get_operations()]
     assert kinds.count("Conv2D") > 20
