@@ -40,9 +40,13 @@ def convolution(
     """Convolve features [B, H, W, C] with a kernel [h, w, C, K], times `scale` [K] if given: [B, H', W', K].
 
     Kernel and scale are float32, the convolution is done in the features' dtype. For the gradients the scaled kernel is
-    computed again: kept from the forward pass, those of a ResNet-101 would take 240 MB where a step takes most.
+    computed again: kept from the forward pass, those of a ResNet-101 would take 240 MB when memory is scarcest.
     """
-    return _scaled(features, kernel, scale, _Way(stride, padding.upper()))
+    way = _Way(stride, padding.upper())
+    scales = () if scale is None else (scale,)
+    if _plain.get():  # a gradient of our own would be exported too
+        return way.convolve(features, _product(kernel, scales, features.dtype))
+    return _with_gradient(way)(features, kernel, *scales)
 
 
 def is_faster_in(precision: str) -> bool:
@@ -144,7 +148,7 @@ class _Way:
         return suits and on_a_cpu() and not _plain.get() and _is_large(features)
 
 
-def _scaled(features: tf.Tensor, kernel: tf.Tensor, scale: tf.Tensor | None, way: _Way) -> tf.Tensor:
+def _with_gradient(way: _Way) -> Callable[..., tf.Tensor]:
     @tf.custom_gradient
     def convolved(features: tf.Tensor, kernel: tf.Tensor, *scales: tf.Tensor):
         def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
@@ -164,7 +168,7 @@ def _scaled(features: tf.Tensor, kernel: tf.Tensor, scale: tf.Tensor | None, way
 
         return way.convolve(features, _product(kernel, scales, features.dtype)), gradient
 
-    return convolved(features, kernel, *(() if scale is None else (scale,)))
+    return convolved
 
 
 def _product(kernel: tf.Tensor, scales: tuple[tf.Tensor, ...], dtype: tf.DType) -> tf.Tensor:

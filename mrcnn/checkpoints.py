@@ -17,7 +17,7 @@ import numpy as np
 STATE_FILE = "training_state.h5"
 """In the run's folder; replaced as a whole."""
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)

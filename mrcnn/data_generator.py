@@ -15,6 +15,7 @@ from mrcnn.boxes import denorm_boxes, norm_boxes
 from mrcnn.dataset import Dataset
 from mrcnn.image_meta import mold_image
 from mrcnn.input_pipeline import BatchLoader
+from mrcnn.masks import is_covered
 from mrcnn.targets import DetectionTargets
 
 NEAR_OBJECTS = 0.9
@@ -46,10 +47,11 @@ def data_generator(
     step = 0
     while True:
         batch = loader.batch(step)
-        arrays = list(batch.arrays())
+        gt_masks = is_covered(batch.gt_masks) if config.USE_MINI_MASK else batch.gt_masks
+        arrays = [*batch.arrays()[:-1], gt_masks]
         inputs, targets = [mold_image(arrays[0], config), *arrays[1:]], []
         if random_rois:
-            truth: list[Any] = list(zip(batch.gt_class_ids, batch.gt_boxes, batch.gt_masks, strict=True))
+            truth: list[Any] = list(zip(batch.gt_class_ids, batch.gt_boxes, gt_masks, strict=True))
             shape = arrays[0].shape[1:]
             regions = [generate_random_rois(shape, random_rois, ids[ids > 0], gt[ids > 0]) for ids, gt, _ in truth]
             inputs.append(np.stack(regions))

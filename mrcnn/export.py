@@ -39,7 +39,8 @@ def export_saved_model(mask_rcnn: Any, folder: str | Path, image_shape: Sequence
     detect = _detection_function(mask_rcnn, image_shape)
     module = tf.Module()
     module.network, module.detect = mask_rcnn.keras_model, detect
-    tf.saved_model.save(module, str(folder), signatures=detect)
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+    tf.saved_model.save(module, str(folder), signatures=detect, options=options)
     return Path(folder)
 
 

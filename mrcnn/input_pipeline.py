@@ -44,8 +44,8 @@ class Batch:
     """[B, G]; 0: padding, negative: a crowd."""
     gt_boxes: NDArray[np.int32]
     """[B, G, 4] (y1, x1, y2, x2) in pixels."""
-    gt_masks: NDArray[np.bool_]
-    """[B, h, w, G] within the boxes (mini masks), or [B, H, W, G]."""
+    gt_masks: NDArray[Any]
+    """[B, h, w, G] uint8, coverage within the boxes from 0 to 255 (mini masks), or [B, H, W, G] bool."""
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
         """Return the seven arrays in the order of the original's generator."""
@@ -128,7 +128,7 @@ class BatchLoader:
 
         threads = threads or self.config.LOADER_THREADS or os.cpu_count() or 1
         _keep_to_one_thread()
-        dtypes = [tf.as_dtype(dtype) for dtype in _DTYPES]
+        dtypes = [tf.as_dtype(dtype) for dtype in (*_DTYPES, np.uint8 if self.config.USE_MINI_MASK else np.bool_)]
         shapes = self._shapes()
         steps = tf.data.Dataset.range(first, np.iinfo(np.int64).max if end is None else end)
 
@@ -240,7 +240,8 @@ class BatchLoader:
         )
 
 
-_DTYPES = (np.uint8, np.float32, np.int32, np.float32, np.int32, np.int32, np.bool_)
+_DTYPES = (np.uint8, np.float32, np.int32, np.float32, np.int32, np.int32)
+"""Of a batch's arrays; that of the masks, the last, depends on what they are."""
 
 
 def _keep_to_one_thread() -> None:

@@ -30,13 +30,27 @@ def minimize_mask(bbox: NDArray[Any], mask: NDArray[Any], mini_shape: tuple[int,
     Raises:
         ValueError: a box is empty.
     """
-    mini = np.zeros((mask.shape[-1], *mini_shape[:2]), bool)
+    return is_covered(mini_coverage(bbox, mask, mini_shape))
+
+
+def mini_coverage(bbox: NDArray[Any], mask: NDArray[Any], mini_shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return masks as `minimize_mask`, but how far each cell is covered, from 0 to 255: [h, w, N] uint8.
+
+    Raises:
+        ValueError: a box is empty.
+    """
+    mini = np.zeros((mask.shape[-1], *mini_shape[:2]), np.uint8)
     for number, (y1, x1, y2, x2) in enumerate(np.asarray(bbox, int)[:, :4]):
         inside = mask[y1:y2, x1:x2, number]
         if not inside.size:
             raise ValueError(f"the box {(int(y1), int(x1), int(y2), int(x2))} of mask {number} is empty")
-        mini[number] = scaled_mask(inside != 0, mini_shape[:2])
+        mini[number] = _scaled(inside != 0, mini_shape[:2])
     return np.moveaxis(mini, 0, -1)
+
+
+def is_covered(coverage: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return where a coverage from 0 to 255 is above one half."""
+    return coverage > 128
 
 
 def expand_mask(bbox: NDArray[Any], mini_mask: NDArray[Any], image_shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -49,12 +63,17 @@ def expand_mask(bbox: NDArray[Any], mini_mask: NDArray[Any], image_shape: tuple[
 
 def scaled_mask(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return `mask` [h, w] bool scaled bilinearly to `shape` (height, width): True above one half."""
+    return is_covered(_scaled(mask, shape))
+
+
+def _scaled(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return `mask` [h, w] bool scaled bilinearly to `shape` (height, width): uint8, from 0 to 255."""
     import cv2
 
-    if mask.shape == tuple(shape):
-        return mask
     grey = np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255)
-    return cv2.resize(grey, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR) > 128
+    if mask.shape == tuple(shape):
+        return grey
+    return np.asarray(cv2.resize(grey, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR))
 
 
 def unmold_mask(mask: NDArray[Any], bbox: Any, image_shape: tuple[int, ...]) -> NDArray[np.bool_]:

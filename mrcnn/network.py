@@ -26,7 +26,8 @@ def training_network(config: Config) -> TrainingNetwork:
 
     Inputs, as the original's generator gives them: images [B, H, W, 3] uint8 or molded float32, image_meta [B, M],
     rpn_match [B, A, 1], rpn_bbox [B, RPN_TRAIN_ANCHORS_PER_IMAGE, 4], gt_class_ids [B, G], gt_boxes [B, G, 4] in
-    pixels, gt_masks [B, h, w, G], and with USE_RPN_ROIS False input_roi [B, POST_NMS_ROIS_TRAINING, 4] in pixels.
+    pixels, gt_masks [B, h, w, G] bool, or uint8 from 0 to 255, and with USE_RPN_ROIS False input_roi
+    [B, POST_NMS_ROIS_TRAINING, 4] in pixels.
     """
     inputs = _training_inputs(config)
     image, _, rpn_match, _, gt_class_ids, gt_boxes, gt_masks, *given = inputs
@@ -75,7 +76,7 @@ def _training_inputs(config: Config) -> list[keras.KerasTensor]:
         keras.Input((None, 4), name="input_rpn_bbox"),
         keras.Input((None,), name="input_gt_class_ids", dtype="int32"),
         keras.Input((None, 4), name="input_gt_boxes"),
-        keras.Input((*mask_shape, None), name="input_gt_masks", dtype="bool"),
+        keras.Input((*mask_shape, None), name="input_gt_masks"),
     ]
     if not config.USE_RPN_ROIS:
         inputs.append(keras.Input((config.POST_NMS_ROIS_TRAINING, 4), name="input_roi"))

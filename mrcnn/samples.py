@@ -32,8 +32,8 @@ class Sample:
     """[N]; negative: a crowd."""
     boxes: NDArray[np.int32]
     """[N, 4] (y1, x1, y2, x2) in pixels of the input."""
-    masks: NDArray[np.bool_]
-    """[h, w, N] within the boxes (mini masks), or [H, W, N]."""
+    masks: NDArray[Any]
+    """Mini masks within the boxes: [h, w, N] uint8, how far each cell is covered, from 0 to 255; or [H, W, N] bool."""
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,13 @@ def load_sample(
     full, class_ids = _placed_masks(stored, frame)
     if foreign:
         image, full = apply_augmenter(augmentation, image, full, int(rng.integers(2**31)))
-    mini = config.MINI_MASK_SHAPE if config.USE_MINI_MASK else None
-    return Sample(image, meta, *_instances_of_masks(full, class_ids, mini))
+    class_ids, boxes, full = _instances_of_masks(full, class_ids)
+    # not made 0 or 1 here: that is done once, when a region's part is cut out (see targets)
+    return Sample(image, meta, class_ids, boxes, _mini(boxes, full, config) if config.USE_MINI_MASK else full)
+
+
+def _mini(boxes: NDArray[np.int32], full: NDArray[np.bool_], config: Any) -> NDArray[np.uint8]:
+    return masks.mini_coverage(boxes, full, config.MINI_MASK_SHAPE)
 
 
 def _meta(stored: StoredImage, config: Any, frame: Frame) -> NDArray[np.float64]:
@@ -121,8 +126,8 @@ def active_class_ids(dataset: Dataset, image_id: int, num_classes: int) -> NDArr
 
 def _instances_of_polygons(
     outlines: list[list[polygons.Ring]], class_ids: NDArray[np.int32], frame: Frame, config: Any
-) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
-    """Return class ids [N], boxes [N, 4] and masks of the instances that are seen in the frame."""
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[Any]]:
+    """Return class ids [N], boxes [N, 4] and masks, as `Sample` has them, of the instances that the frame shows."""
     window = frame.window
     kept, boxes, clipped = [], [], []
     for number, rings in enumerate(_moved(outlines, frame)):
@@ -135,7 +140,7 @@ def _instances_of_polygons(
     ids = np.asarray(class_ids, np.int32)[kept]
     if config.USE_MINI_MASK:
         mini = polygons.fill(clipped, box_array, tuple(config.MINI_MASK_SHAPE[:2]))
-        return ids, box_array, np.moveaxis(mini, 0, -1)
+        return ids, box_array, np.moveaxis(mini, 0, -1) * np.uint8(255)
     return ids, box_array, full_masks(clipped, box_array, frame.shape)
 
 
@@ -202,16 +207,12 @@ def _check_mask(stored: StoredImage, mask: NDArray[Any], class_ids: Any) -> None
 
 
 def _instances_of_masks(
-    full: NDArray[np.bool_], class_ids: NDArray[np.int32], mini_shape: tuple[int, ...] | None
+    full: NDArray[np.bool_], class_ids: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
-    """Return class ids [N], boxes [N, 4] and masks of those of the masks [H, W, M] that aren't empty.
-
-    Masks are [H, W, N], or within their boxes with `mini_shape` (h, w): [h, w, N].
-    """
+    """Return class ids [N], boxes [N, 4] and masks [H, W, N] of those of the masks [H, W, M] that aren't empty."""
     boxes = masks.extract_bboxes(full)
     kept = np.flatnonzero(boxes[:, 2] > boxes[:, 0])
-    boxes, full = boxes[kept], full[:, :, kept]
-    return class_ids[kept], boxes, full if mini_shape is None else masks.minimize_mask(boxes, full, mini_shape)
+    return class_ids[kept], boxes[kept], full[:, :, kept]
 
 
 def load_image_gt(
@@ -250,5 +251,7 @@ def load_image_gt(
     full, class_ids = _placed_masks(stored, frame)
     if augmentation is not None and not isinstance(augmentation, Augmentation):
         image, full = apply_augmenter(augmentation, image, full)
-    instances = _instances_of_masks(full, class_ids, config.MINI_MASK_SHAPE if use_mini_mask else None)
-    return image, _meta(stored, config, frame), *instances
+    class_ids, boxes, full = _instances_of_masks(full, class_ids)
+    if use_mini_mask:
+        full = masks.minimize_mask(boxes, full, config.MINI_MASK_SHAPE)
+    return image, _meta(stored, config, frame), class_ids, boxes, full

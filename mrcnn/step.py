@@ -4,13 +4,14 @@ Which layers it is made of is said in network; loops, callbacks and schedules ar
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from mrcnn import losses
+from mrcnn import losses, weights
 from mrcnn.config import IMAGE_META_FIELDS, Config
 
 COARSEST_STRIDE = 32
@@ -18,7 +19,7 @@ COARSEST_STRIDE = 32
 
 
 class Network(keras.Model):
-    """A functional model that takes uint8 images too, and then takes the mean pixel off by itself."""
+    """A functional model that takes what a batch holds as bytes: images, and how far cells of masks are covered."""
 
     def __init__(self, *args: Any, config: Config, **kwargs: Any):
         """Wrap inputs and outputs; `config` gives MEAN_PIXEL."""
@@ -26,12 +27,34 @@ class Network(keras.Model):
         self.config = config
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """The outputs for inputs whose first is images [B, H, W, 3]: uint8 RGB, or float32 already molded."""
+        """The outputs for inputs whose first is images [B, H, W, 3]: uint8 RGB, or float32 already molded.
+
+        Masks, the only other inputs that may be uint8, are 0 to 255 then.
+        """
         images, *rest = inputs
         images = with_whole_cells(images)
         if images.dtype in (tf.uint8, "uint8"):
             images = tf.cast(images, tf.float32) - np.asarray(self.config.MEAN_PIXEL, np.float32)
+        rest = [tf.cast(each, tf.float32) / 255.0 if each.dtype in (tf.uint8, "uint8") else each for each in rest]
         return super().call([images, *rest], training=training, mask=mask)
+
+    def save_weights(self, filepath: str | Path, overwrite: bool = True, **keras_own: Any) -> None:
+        """Write the weights in the original's layout, as scripts for it expect, or in Keras' own where asked to.
+
+        Args:
+            filepath: `….weights.h5` is Keras' own layout.
+            overwrite: replace the file if it is there.
+            **keras_own: further arguments for Keras' own.
+
+        Raises:
+            FileExistsError: the file is there and must not be replaced.
+        """
+        if str(filepath).endswith(".weights.h5"):
+            super().save_weights(filepath, overwrite=overwrite, **keras_own)
+            return
+        if Path(filepath).exists() and not overwrite:
+            raise FileExistsError(f"{filepath} exists, and overwrite is False")
+        weights.save(self, filepath)
 
 
 class TrainingNetwork(Network):

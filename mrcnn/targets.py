@@ -35,7 +35,7 @@ class DetectionTargets(keras.layers.Layer):
 
         Positives stand first, at most P of T an image; then negatives (class 0), then zeros. Inputs: proposals
         [B, N, 4] in fractions padded with zeros, gt_class_ids [B, G] (negative: crowd; 0: padding), gt_boxes
-        [B, G, 4] in pixels, gt_masks [B, h, w, G] bool, image_shape [2] in pixels.
+        [B, G, 4] in pixels, gt_masks [B, h, w, G] from 0 to 1, image_shape [2] in pixels.
         """
         proposals, class_ids, gt_boxes, gt_masks, image_shape = inputs
         gt_boxes = boxes.to_fractions(gt_boxes, image_shape) * tf.cast(class_ids != 0, tf.float32)[..., None]

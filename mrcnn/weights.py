@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 log = logging.getLogger(__name__)
 
-TENSORS = ("kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance", "depthwise_kernel")
 LARGEST_TENSOR = 2**30
 """Bytes; the largest of the original's, mrcnn_class_conv1's kernel, has 51 million."""
 
@@ -70,20 +69,31 @@ def named_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]
 
 def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     inner = [part for part in layer._flatten_layers(include_self=False, recursive=False) if part.weights]
-    if not inner and any(weight.name in TENSORS for weight in layer.weights):
+    if not inner and _tensors_of(layer):
         yield layer
     for part in inner:
         yield from _leaves(part)
 
 
+def _tensors_of(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """The layer's weights, without what counts, such as steps."""
+    return [weight for weight in layer.weights if keras.backend.is_float_dtype(weight.dtype)]
+
+
 def network_tensors(model: keras.Model) -> dict[Key, keras.Variable]:
-    """The network's variables by (layer, tensor)."""
-    return {
-        (leaf.name, weight.name): weight
-        for _, leaf in named_layers(model)
-        for weight in leaf.weights
-        if weight.name in TENSORS
-    }
+    """The network's variables by (layer, tensor).
+
+    Raises:
+        WeightsError: a weight has no place of its own in the layout, so that it would be lost; the message lists all.
+    """
+    found = {(leaf.name, weight.name): weight for _, leaf in named_layers(model) for weight in _tensors_of(leaf)}
+    placed = {id(weight) for weight in found.values()}
+    lost = [weight.path for weight in _tensors_of(model) if id(weight) not in placed]
+    if lost:
+        raise WeightsError(
+            f"these weights have no layer and name of their own, by which a file could hold them: {', '.join(lost)}"
+        )
+    return found
 
 
 def read_file(path: str | os.PathLike[str]) -> dict[Key, NDArray[np.float32]]:
@@ -109,12 +119,18 @@ def _tensors(root: h5py.Group) -> Iterator[tuple[Key, NDArray[np.float32]]]:
     # links out of the file are not followed by visititems
     found: list[tuple[str, h5py.Dataset]] = []
     root.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
+    inner: dict[str, set[str]] = {}
+    for name, _ in found:
+        group, *path = name.split("/")
+        inner.setdefault(group, set()).add("/".join(path[:-1]))
     for name, dataset in found:
-        group, *inner = name.split("/")
-        tensor = inner.pop().split(":")[0] if inner else ""
-        if tensor not in TENSORS or group == "optimizer_weights":
+        group, *path = name.split("/")
+        tensor = path.pop().split(":")[0] if path else ""
+        # Keras 3's own files number their tensors, and say nothing of names
+        if not tensor or tensor.isdigit() or group == "optimizer_weights":
             continue
-        layer = inner[-1] if group == "rpn_model" and inner else group
+        # the name inside of a layer's group may have a number behind it, those in a nested model's are the layers'
+        layer = path[-1] if path and (group == "rpn_model" or len(inner[group]) > 1) else group
         yield (re.sub(r"_\d+$", "", layer) if group == "rpn_model" else layer, tensor), _values(dataset)
 
 
@@ -138,7 +154,7 @@ def _values(dataset: h5py.Dataset) -> NDArray[np.float32]:
 def load(model: keras.Model, tensors: dict[Key, NDArray[np.float32]], source: str, exclude: Sequence[str] = ()) -> int:
     """Put tensors into the network, all of them or none; returns how many were set.
 
-    A file of a backbone alone (no fpn, rpn or mrcnn layer) may leave the heads as they are, which is logged.
+    A file of a backbone alone (no fpn, rpn or mrcnn layer) may leave the heads as they are, which is a warning.
 
     Args:
         model: the network.
@@ -157,7 +173,7 @@ def load(model: keras.Model, tensors: dict[Key, NDArray[np.float32]], source: st
     wanted = {key: variable for key, variable in variables.items() if key[0] not in left_out}
     if not any(HEADS.match(layer) for layer, _ in tensors):
         heads = sorted({layer for layer, _ in wanted if HEADS.match(layer)})
-        log.info("%s holds a backbone only; these layers keep their weights: %s", source, ", ".join(heads))
+        log.warning("%s holds a backbone only; these layers keep their weights: %s", source, ", ".join(heads))
         wanted = {key: variable for key, variable in wanted.items() if key[0] not in heads}
     faults = differences(wanted, tensors)
     if faults:
@@ -208,11 +224,11 @@ def save(model: keras.Model, path: str | os.PathLike[str]) -> None:
 
 
 def _write(file: h5py.File, model: keras.Model) -> None:
+    network_tensors(model)  # which none is missing from
     groups: dict[str, list[tuple[str, NDArray[np.float32]]]] = {}
     for group, leaf in named_layers(model):
-        weights = [weight for weight in leaf.weights if weight.name in TENSORS]
         entries = groups.setdefault(group, [])
-        entries += [(f"{leaf.name}/{weight.name}:0", np.asarray(weight, np.float32)) for weight in weights]
+        entries += [(f"{leaf.name}/{weight.name}:0", np.asarray(weight, np.float32)) for weight in _tensors_of(leaf)]
     file.attrs["layer_names"] = np.array([name.encode() for name in groups])
     file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", KERAS_VERSION
     for name, entries in groups.items():

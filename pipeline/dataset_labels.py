@@ -69,9 +69,10 @@ def instances(
 ) -> tuple[tuple[Instance, ...], list[tuple[str, str]]]:
     """Return the instances of an image, and (region, reason) for each region that can't be used.
 
-    Regions that share `instance` are one instance; the class is the first of `class_attributes` that is given.
+    Regions of a class that share `instance` are one instance; the class is the first of `class_attributes` that is
+    given.
     """
-    parts: dict[str, list[tuple[Ring, dict[str, Any], str]]] = {}
+    parts: dict[tuple[str, str], list[tuple[Ring, dict[str, Any]]]] = {}
     left_out = []
     regions = entry.regions if isinstance(entry.regions, dict) else dict(enumerate(entry.regions))
     for number, region in regions.items():
@@ -81,9 +82,9 @@ def instances(
             reason = "no class is named" if category is None else f"not an area: {region.shape_attributes.name}"
             left_out.append((str(number), reason))
             continue
-        key = str(attributes.get("instance") or f"region {number}")
-        parts.setdefault(key, []).append((ring, attributes, category))
-    return tuple(_instance(key, part) for key, part in parts.items()), left_out
+        key = str(attributes.get("instance") or f"region {number}"), category
+        parts.setdefault(key, []).append((ring, attributes))
+    return tuple(_instance(*key, part) for key, part in parts.items()), left_out
 
 
 def _entry(decoder: "msgspec.json.Decoder[Entry]", key: str, raw: msgspec.Raw, where: str) -> Entry:
@@ -118,13 +119,12 @@ def _ring(shape: Shape) -> Ring | None:
     return np.ascontiguousarray(ring) if believable else None
 
 
-def _instance(key: str, parts: list[tuple[Ring, dict[str, Any], str]]) -> Instance:
-    """Return the instance whose mask is the union of `parts`; crowd and ignored where any of its regions says so."""
-    rings = tuple(ring for ring, _, _ in parts)
-    category = parts[0][2]
+def _instance(key: str, category: str, parts: list[tuple[Ring, dict[str, Any]]]) -> Instance:
+    """Return the instance whose mask is the union of `parts`; its flags are true where any of its regions says so."""
+    rings = tuple(ring for ring, _ in parts)
     corners = np.concatenate(rings)
     (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-    attributes = [attributes for _, attributes, _ in parts]
+    attributes = [attributes for _, attributes in parts]
     return Instance(
         id=key,
         category=category,
@@ -132,11 +132,17 @@ def _instance(key: str, parts: list[tuple[Ring, dict[str, Any], str]]) -> Instan
         rings=rings,
         box=Box(left, top, right - left, bottom - top),
         geometry=_GEOMETRIES.get(str(attributes[0].get("geometry")), "polygon"),
-        crowd=any(_true(each.get("crowd")) for each in attributes),
-        ignored=any(_true(each.get("ignored")) for each in attributes),
-        occluded=_true(attributes[0]["occluded"]) if "occluded" in attributes[0] else None,
-        truncated=_true(attributes[0]["truncated"]) if "truncated" in attributes[0] else None,
+        crowd=bool(_any(attributes, "crowd")),
+        ignored=bool(_any(attributes, "ignored")),
+        occluded=_any(attributes, "occluded"),
+        truncated=_any(attributes, "truncated"),
     )
+
+
+def _any(attributes: list[dict[str, Any]], flag: str) -> bool | None:
+    """Return whether the flag is true for any region; None where no region has it."""
+    given = [_true(each[flag]) for each in attributes if flag in each]
+    return any(given) if given else None
 
 
 def _true(value: Any) -> bool:

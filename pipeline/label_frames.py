@@ -31,6 +31,7 @@ from pipeline.tables import json_text
 
 REPLACED = "replaced by a later source"
 SKIPPED = "label file passed over"
+PASSED_OVER = "others of this source count; named in source.labels it would be read"
 NOT_LABELS = "not a label file"
 TWICE = "image named twice"
 TWICE_ALIKE = "image named twice with the same labels"
@@ -116,9 +117,7 @@ class FrameCollector:
         """
         for source in sources:
             for path in source.skipped:
-                self._rejections.add_file(
-                    f"{source.entry}/{path}", SKIPPED, "another file of this source says the same"
-                )
+                self._rejections.add_file(f"{source.entry}/{path}", SKIPPED, PASSED_OVER)
         files = [(number, file) for number in reversed(range(len(sources))) for file in sources[number].files]
         with Progress("reading labels", unit="image") as progress, ExitStack() as stack:
             archives: dict[Path, ZipFile] = {}

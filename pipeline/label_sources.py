@@ -21,7 +21,7 @@ class LabelSource:
     entry: str
     files: tuple[LabelFile, ...]
     skipped: tuple[str, ...] = ()
-    """Paths of JSON files in it that were passed over, since others say the same."""
+    """Paths of label files in it that were passed over for others."""
 
 
 def read_sources(raw_labels: Path) -> list[LabelSource]:

@@ -23,6 +23,8 @@ from pipeline.summary import Summary
 VIA_FILE = "via_region_data.json"
 BITMASK_FOLDER = "bitmasks"
 POLYGON_FOLDER, RLE_FOLDER = "polygons", "rles"
+FEW = 10
+"""Files that a message names one by one."""
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +42,7 @@ class LabelFile:
 
 @dataclass(frozen=True)
 class _Listed:
-    """A source in `sources.json`; `skipped` are JSON files passed over for those beside them."""
+    """A source in `sources.json`; `skipped` are files passed over for those beside them."""
 
     source: str
     files: list[LabelFile]
@@ -68,7 +70,7 @@ def build(recipe: Recipe, out: Path, downloads: Path) -> None:
 
 
 def _label_files(container: Container) -> tuple[list[LabelFile], list[str]]:
-    """Return a source's label files, sorted by path, and the paths of the JSON files that are passed over."""
+    """Return a source's label files, sorted by path, and the paths of those that are passed over."""
     chosen, skipped = choose(_entries(container))
     if container.kind == "file":
         # A person named this very file: it holds labels, whatever its name says.
@@ -78,31 +80,33 @@ def _label_files(container: Container) -> tuple[list[LabelFile], list[str]]:
             f"{container.source.key}: {container.path} holds no label file "
             f"(.json, or .png below a folder {BITMASK_FOLDER})"
         )
-    for path in skipped:
+    if skipped:
         log.info(
-            "%s: %s is passed over for the label file beside it; name it in source.labels to use it",
+            "%s: passed over for the label files beside them: %s%s; what is named in source.labels is used",
             container.path,
-            path,
+            ", ".join(skipped[:FEW]),
+            f" and {len(skipped) - FEW} more" if len(skipped) > FEW else "",
         )
     return [_label_file(container, entry) for entry in chosen], skipped
 
 
 def choose(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
-    """Return the label files among `entries` and the paths of the JSON files passed over, both sorted by path.
+    """Return the label files among `entries` and the paths of those passed over, both sorted by path.
 
     Beside a `via_region_data.json` only that counts (its folder may hold a VIA project or attributes of the same);
-    BDD's `rles/` are passed over where `polygons/` say the same in full; bitmask PNGs count where no JSON does.
+    BDD's `rles/` are passed over where `polygons/` say the same in full, and bitmask PNGs where there is any JSON.
     """
     seen = sorted((entry for entry in entries if not _is_hidden(entry.path)), key=lambda entry: entry.path)
     json_files = [entry for entry in seen if entry.path.lower().endswith(".json")]
+    bitmasks = [entry for entry in seen if _is_bitmask(entry.path)]
     if not json_files:
-        return [entry for entry in seen if _is_bitmask(entry.path)], []
+        return bitmasks, []
     by_folder = defaultdict(set)
     for entry in json_files:
         path = PurePosixPath(entry.path)
         by_folder[path.parent].add(path.name)
     chosen = [entry for entry in json_files if not _is_said_elsewhere(PurePosixPath(entry.path), by_folder)]
-    return chosen, sorted({entry.path for entry in json_files} - {entry.path for entry in chosen})
+    return chosen, sorted({entry.path for entry in json_files + bitmasks} - {entry.path for entry in chosen})
 
 
 def _is_said_elsewhere(path: PurePosixPath, by_folder: dict[PurePosixPath, set[str]]) -> bool:

@@ -57,10 +57,10 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("raw_images", 1, ("source.images",), files=("images.parquet", "sources.json")),
-        Stage("raw_labels", 1, ("source.labels",), files=("sources.json",)),
+        Stage("raw_labels", 2, ("source.labels",), files=("sources.json",)),
         Stage(
             "filtered_labels",
-            6,
+            7,
             ("labels", "dataset", "seed"),
             inputs=("raw_labels", "raw_images"),
             files=("labels.parquet", "images.parquet", "rejected.parquet"),
@@ -76,7 +76,7 @@ STAGES = {
         ),
         Stage(
             "trained_model",
-            1,
+            2,
             ("name", "seed", "training"),
             ignores=("training.threads", "training.strategy"),
             inputs=("dataset_zip",),
@@ -86,7 +86,7 @@ STAGES = {
         ),
         Stage(
             "evaluation_report",
-            2,
+            3,
             ("evaluation",),
             ignores=("evaluation.batch_size",),
             inputs=("trained_model", "dataset_zip"),

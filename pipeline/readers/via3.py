@@ -44,22 +44,25 @@ def _entries(project: Any) -> dict[str, dict[str, Any]]:
         view_id: {"filename": _file_name(files, view), "regions": {}, "file_attributes": {}}
         for view_id, view in views.items()
     }
-    for number, metadata in _objects(project, "metadata").items():
-        view_id = str(metadata.get("vid"))
-        entry = entries.setdefault(view_id, {"filename": "", "regions": {}, "file_attributes": {}})
-        values = _values(metadata.get("av"), declared)
-        if metadata.get("xy") in ([], None):
-            if not metadata.get("z"):
-                entry["file_attributes"].update(values)
-            continue
-        entry["regions"][number] = {"shape_attributes": _shape(metadata["xy"]), "region_attributes": values}
+    for number, metadata in _members(project, "metadata").items():
+        said = metadata if isinstance(metadata, dict) else {"xy": metadata}
+        entry = entries.setdefault(str(said.get("vid")), {"filename": "", "regions": {}, "file_attributes": {}})
+        values = _values(said.get("av"), declared)
+        if said.get("xy") != []:
+            shape = {"shape_attributes": _shape(said.get("xy")), "region_attributes": values}
+            entry["regions"][number] = shape  # what is no shape is rejected as one
+        elif not said.get("z"):
+            entry["file_attributes"].update(values)
     return entries
 
 
 def _objects(project: Any, key: str) -> dict[str, dict[str, Any]]:
+    return {name: value for name, value in _members(project, key).items() if isinstance(value, dict)}
+
+
+def _members(project: Any, key: str) -> dict[str, Any]:
     inner = project.get(key) if isinstance(project, dict) else None
-    items = inner.items() if isinstance(inner, dict) else ()
-    return {str(name): value for name, value in items if isinstance(value, dict)}
+    return {str(name): value for name, value in inner.items()} if isinstance(inner, dict) else {}
 
 
 def _file_name(files: Mapping[str, dict[str, Any]], view: Mapping[str, Any]) -> str:

@@ -4,7 +4,8 @@ What becomes of the regions of an image is in `via_regions`, of their class in `
 """
 
 import html
-from collections.abc import Callable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -21,6 +22,9 @@ Opened = Callable[[], AbstractContextManager[JsonStream]]
 """Opens the file from its start."""
 
 _entries = msgspec.json.Decoder(dict[str, Any])
+
+_MARKS = {"filename": b'"filename"', "shape_attributes": b'"shape_attributes"'}
+"""What each entry, and each region, has in its text."""
 
 
 def read(opened: Opened, options: ReadOptions, project: bool) -> Iterator[LabelledImage]:
@@ -68,14 +72,41 @@ def declared_options(attributes: Any) -> Options:
 
 
 def _metadata(stream: JsonStream, _: dict[str, Mapping[str, str]]) -> Iterator[tuple[str, Any]]:
-    for block in stream.blocks(_entries.decode):
+    for block in stream.blocks(_decoded):
         yield from block.items()
+
+
+def _decoded(text: bytes) -> dict[str, Any]:
+    """Return entries by key; of those, and of regions, that share a key, none is lost."""
+    entries = _entries.decode(text)
+    regions = [entry.get("regions") for entry in entries.values() if isinstance(entry, dict)]
+    found = {
+        "filename": len(entries),
+        "shape_attributes": sum(len(each) for each in regions if isinstance(each, Sized)),
+    }
+    if all(text.count(_MARKS[key]) <= found[key] for key in _MARKS):
+        return entries
+    kept = json.loads(text, object_pairs_hook=_each_with_a_key)
+    return kept if isinstance(kept, dict) else entries
+
+
+def _each_with_a_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object whose entries or regions all have keys of their own; of anything else the last one counts."""
+    members: dict[str, Any] = {}
+    for key, value in pairs:
+        free = key
+        while free in members and isinstance(value, dict) and _MARKS.keys() & value.keys():
+            free += "~"
+        members[free] = value
+    return members
 
 
 def _project_metadata(stream: JsonStream, declared: dict[str, Mapping[str, str]]) -> Iterator[tuple[str, Any]]:
     """Yield the entries of a project, and add the options that it declares to `declared`."""
     for key in stream.members():
-        if key == "_via_img_metadata" and stream.peek() == b"{":
+        if key == "_via_img_metadata":
+            if stream.peek() != b"{":
+                raise stream.fault("_via_img_metadata must be an object, an entry an image")
             yield from _metadata(stream, declared)
         elif key == "_via_attributes":
             declared.update(declared_options(decode(stream.value(), stream)))

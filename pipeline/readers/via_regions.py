@@ -112,10 +112,13 @@ class RegionReading:
         shared = given.get("instance")
         instance_id = shared.strip() if isinstance(shared, str) else ""
         key = ("instance", f"{instance_id}\n{meant.category}") if instance_id else ("region", region.id)
+        flags, rest = _split(given, self._rule.attribute)
         if key not in self._parts:
-            flags, rest = _split(given, self._rule.attribute)
-            self._parts[key] = _Parts(self._free_id(instance_id or region.id), word, meant, geometry, flags, rest)
+            self._parts[key] = _Parts(self._free_id(instance_id or region.id), word, meant, geometry, {}, {})
         parts = self._parts[key]
+        # What any region says holds for the instance: a flag where one says yes, an attribute as the first has it.
+        parts.flags |= {flag: answer or parts.flags.get(flag, False) for flag, answer in flags.items()}
+        parts.attributes = rest | parts.attributes
         parts.geometry = geometry if parts.geometry == "box" else parts.geometry
         parts.rings.append(ring)
 

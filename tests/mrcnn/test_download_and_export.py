@@ -206,6 +206,17 @@ def test_what_is_exported_holds_plain_convolutions(network, monkeypatch):
         export._detection_function(network, None).get_concrete_function()
 
 
+def test_a_saved_model_holds_no_gradients(network, tmp_path):
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    folder = export.export_saved_model(network, tmp_path / "model")
+    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
+    graph = saved.meta_graphs[0].graph_def
+    kinds = {node.op for nodes in (graph.node, *(each.node_def for each in graph.library.function)) for node in nodes}
+    assert "Conv2D" in kinds
+    assert not {kind for kind in kinds if "Backprop" in kind}
+
+
 def test_a_missing_package_is_named(network, monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tf2onnx", None)
     with pytest.raises(export.MissingPackageError, match="pip install tf2onnx onnx"):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mrcnn import network
+from mrcnn import network, weights
 from mrcnn.image_meta import mold_image
 from tests.mrcnn.conftest import TinyConfig, make_batch
 
@@ -55,7 +55,9 @@ def test_uint8_images_and_molded_ones_are_the_same(model):
         assert found.numpy() == pytest.approx(expected.numpy(), rel=1e-4), name
 
 
-def test_images_without_objects_are_learned_from(model):
+def test_images_without_objects_are_learned_from():
+    keras.utils.set_random_seed(1)  # a network that has learned a little may propose nothing
+    model = trainable(TinyConfig())
     values = model.evaluate(dataset(make_batch(TinyConfig(), 64, 96, objects=0)), steps=1, verbose=0, return_dict=True)
     assert values["mrcnn_class_loss"] > 0
     assert values["mrcnn_mask_loss"] == values["mrcnn_bbox_loss"] == 0
@@ -145,22 +147,51 @@ def test_every_choice_gives_gradients_to_every_weight(choice):
 
 
 def own_backbone(image, stage5, train_bn):
-    maps = []
-    for number in range(5):
-        image = keras.layers.Conv2D(8, 3, strides=2, padding="same", activation="relu", name=f"own{number}")(image)
-        maps.append(image)
+    """Layers of several kinds, two of them in a model of their own."""
+    options = {"strides": 2, "padding": "same", "activation": "relu"}
+    first = keras.layers.Conv2D(8, 3, name="own1", **options)(image)
+    inner = keras.Sequential(
+        [keras.layers.Conv2D(8, 3, name=f"inner{n}", padding="same") for n in (1, 2)], name="inner"
+    )
+    maps = [inner(first)]
+    for number in (2, 3):
+        maps.append(keras.layers.Conv2D(8, 3, name=f"own{number}", **options)(maps[-1]))
+    for number in (4, 5):
+        maps.append(keras.layers.SeparableConv2D(8, 3, name=f"own{number}", **options)(maps[-1]))
     return maps
 
 
-def test_a_backbone_of_one_s_own_can_take_the_place():
+def test_a_backbone_of_one_s_own_can_take_the_place_and_keeps_its_weights(tmp_path):
     class Own(TinyConfig):
         BACKBONE = staticmethod(own_backbone)
         COMPUTE_BACKBONE_SHAPE = staticmethod(
             lambda shape: np.array([[-(-side // stride) for side in shape[:2]] for stride in (4, 8, 16, 32, 64)])
         )
 
-    values = trainable(Own()).evaluate(dataset(make_batch(Own(), 64, 96)), steps=1, verbose=0, return_dict=True)
+    model = trainable(Own())
+    values = model.evaluate(dataset(make_batch(Own(), 64, 96)), steps=1, verbose=0, return_dict=True)
     assert np.isfinite(values["loss"])
+    weights.save(model, tmp_path / "own.h5")
+    kernels = ("depthwise_kernel", "pointwise_kernel")
+    before = [getattr(model.get_layer("own4"), name).numpy() for name in kernels]
+    for variable in model.get_layer("own4").weights + model.get_layer("inner").weights:
+        variable.assign(variable + 1.0)
+    weights.load(model, weights.read_file(tmp_path / "own.h5"), "own.h5")
+    for name, kernel in zip(kernels, before, strict=True):
+        assert (getattr(model.get_layer("own4"), name).numpy() == kernel).all(), name
+    detecting = network.inference_network(Own())
+    weights.load(detecting, weights.read_file(tmp_path / "own.h5"), "own.h5")
+    for ours, theirs in zip(detecting.get_layer("inner").weights, model.get_layer("inner").weights, strict=True):
+        assert (ours.numpy() == theirs.numpy()).all()
+
+
+def test_heads_take_turns(model):
+    """The class head's gradients wait for the mask head's: `InTurn`'s first two inputs wait for its third."""
+    turn = model.get_layer("mask_first")
+    before = [each._keras_history.operation.name for each in turn.input]
+    assert before == ["mrcnn_class_logits", "mrcnn_bbox", "roi_align_mask"]
+    (pooled,) = model.get_layer("mrcnn_mask_conv1")._inbound_nodes[0].input_tensors
+    assert pooled is turn.output[2]
 
 
 def test_regions_from_outside_take_the_place_of_proposals():

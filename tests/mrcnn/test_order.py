@@ -20,8 +20,13 @@ def test_gradients_are_unchanged_and_wait_for_that_of_the_third():
     found = gradients(*values)
     for gradient, expected in zip(found, ([2.0, 4.0], [5.0], [[np.exp(4.0)]]), strict=True):
         assert np.allclose(gradient, expected)
-    for waiting in gradients.get_concrete_function(*values).graph.outputs[:2]:
-        operation = waiting.op
-        while operation.type == "Identity" and not operation.control_inputs:
-            operation = operation.inputs[0].op
-        assert operation.control_inputs
+    graph = gradients.get_concrete_function(*values).graph
+    for waiting in graph.outputs[:2]:
+        assert waits_for(waiting.op, "Exp")  # which only the third's gradient is computed of
+    assert not waits_for(graph.outputs[2].op, "Pow")
+
+
+def waits_for(operation, kind):
+    """Whether an operation of this kind is among those that must come before."""
+    before = [*operation.control_inputs, *(each.op for each in operation.inputs)]
+    return operation.type == kind or any(waits_for(each, kind) for each in before)

@@ -209,3 +209,40 @@ def test_the_original_s_layout_is_ours():
         for weight in leaf.weights
     ]
     assert sorted(ours) == sorted(theirs)
+
+
+def test_a_weight_that_a_file_would_not_hold_is_named(tmp_path):
+    """Two of one name in one layer: the second would take the place of the first."""
+
+    class Twins(keras.layers.Layer):
+        def build(self, input_shape):
+            self.first, self.second = (self.add_weight((2,), name="twin") for _ in range(2))
+
+        def call(self, features):
+            return features
+
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, Twins(name="twins")(image))
+    with pytest.raises(weights.WeightsError, match="twins/twin"):
+        weights.save(model, tmp_path / "lost.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tensor_of_an_unknown_name_is_not_passed_over(model, file):
+    with h5py.File(file, "a") as content:
+        content["conv1/conv1/alpha:0"] = np.zeros(3, np.float32)
+    with pytest.raises(weights.WeightsError, match="1 not in the network: conv1/alpha"):
+        load(model, file)
+
+
+def test_the_network_s_own_save_weights_writes_the_original_s_layout(model, file, tmp_path):
+    path = tmp_path / "saved.h5"
+    model.save_weights(str(path))
+    saved, expected = weights.read_file(path), weights.read_file(file)
+    assert saved.keys() == expected.keys()
+    assert all((saved[key] == expected[key]).all() for key in expected)
+    with pytest.raises(FileExistsError, match=r"saved\.h5 exists"):
+        model.save_weights(path, overwrite=False)
+    model.save_weights(tmp_path / "keras.weights.h5")
+    with h5py.File(tmp_path / "keras.weights.h5") as content:
+        assert "layers" in content

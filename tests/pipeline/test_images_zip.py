@@ -7,8 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline import dataset
 from pipeline.errors import ArchiveError, EmptyDatasetError, LabelFileError
+from pipeline.geometry.raster import mask
 from pipeline.images_zip import ImagesZip
+from pipeline.training_data import ZipDataset
+from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of, via_of
 from tests.pipeline.small_datasets import entry, jpeg, numbered, polygon, square, squares, write
 
 
@@ -41,6 +45,33 @@ def test_polygons_that_share_an_instance_are_one_instance(tmp_path: Path) -> Non
     assert (union.id, len(union.rings), union.crowd, union.ignored, union.geometry) == ("7", 2, True, False, "polygon")
     assert (union.box.x, union.box.width, union.occluded) == (0, 30, None)
     assert (box.crowd, box.ignored, box.geometry, box.occluded, box.truncated) == (False, True, "box", True, False)
+
+
+def test_regions_of_two_classes_are_two_instances_whatever_they_share(tmp_path: Path) -> None:
+    regions = [square(0, 0, 10, "car", instance="7"), square(20, 0, 10, "bus", instance="7", occluded="true")]
+    labels = {"a": entry("a.jpg", numbered(regions), width=60, height=20)}
+    archive = ImagesZip(write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(60, 20)}))
+    assert [(each.category, len(each.rings)) for each in archive.records("val")[0].instances] == [
+        ("car", 1),
+        ("bus", 1),
+    ]
+
+
+def test_a_label_of_several_polygons_is_one_mask_for_the_trainer(tmp_path: Path) -> None:
+    """From the label file through VIA and `images.zip` to what the network learns from."""
+    left, right = [(10.0, 10.0), (10.0, 20.0), (20.0, 20.0)], [(30.0, 10.0), (30.0, 20.0), (44.0, 20.0)]
+    frames = [frame("a.jpg", area("car", left, right), area("car", SQUARE))]
+    folder = folder_with(tmp_path / "data", ["a.jpg"], {"labels.json": frames})
+    made = recipe_of([folder], [folder], dataset={"split": "all_in_both"})
+    labels = filtered(made, tmp_path / "work")
+    sides = {f"via_{split}": via_of(made, labels, split) for split in ("train", "val")}
+    (tmp_path / "zip").mkdir()
+    dataset.build(made, labels, **sides, raw_images=tmp_path / "work" / "raw_images", out=tmp_path / "zip")
+    masks, class_ids = ZipDataset(ImagesZip(tmp_path / "zip" / "images.zip"), "train", ["car"]).load_mask(0)
+    assert class_ids.tolist() == [1, 1]
+    rings = [np.array(ring) for ring in (left, right)]
+    assert (masks[:, :, 0] == mask(rings, *masks.shape[:2])).all()
+    assert masks[:, :, 0].any(axis=0)[[12, 42]].all()
 
 
 def test_a_file_of_2019_with_list_regions_no_sizes_and_the_class_under_another_name(tmp_path: Path) -> None:

@@ -78,9 +78,9 @@ def test_rles_are_passed_over_where_polygons_say_the_same(tmp_path):
             f"{root}/colormaps/val/1.png": png(),
         },
     )
-    assert members(listed_labels(tmp_path / "raw", archive)) == [
-        [f"{root}/polygons/ins_seg_val.json", f"{root}/rles/only_rles.json"]
-    ]
+    listed = listed_labels(tmp_path / "raw", archive)
+    assert members(listed) == [[f"{root}/polygons/ins_seg_val.json", f"{root}/rles/only_rles.json"]]
+    assert sources(listed)[0]["skipped"] == [f"{root}/bitmasks/val/1.png", f"{root}/rles/ins_seg_val.json"]
 
 
 def test_bitmasks_count_where_no_json_does(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import readers
+from pipeline.errors import LabelFileError
 from pipeline.geometry import polygon
 from pipeline.instances import Box
 from pipeline.readers import faults
@@ -117,6 +118,34 @@ def test_regions_that_share_an_instance_are_one(tmp_path: Path) -> None:
     assert image.instances[0].box == Box(0, 0, 25, 25)
 
 
+def test_what_any_region_of_an_instance_says_holds_for_it(tmp_path: Path) -> None:
+    regions = [
+        via_region(name="car", instance="12", occluded="false", colour="red"),
+        via_region(name="car", instance="12", crowd="true", occluded="true", colour="blue", wheels="3"),
+        via_region(name="car", instance="12", crowd="false"),
+    ]
+    found = only(tmp_path, via(regions))
+    assert (found.crowd, found.ignored, found.occluded, found.truncated) == (True, False, True, None)
+    assert found.attributes == {"colour": "red", "wheels": "3"}
+
+
+@pytest.mark.parametrize("project", [False, True])
+def test_entries_and_regions_that_share_a_key_are_all_kept(tmp_path: Path, project: bool) -> None:
+    region = json.dumps(via_region(name="car"))
+    entry = '"a.jpg99": {"filename": "%s", "size": 99, "regions": {"0": %s, "0": %s}}'
+    text = "{" + ", ".join(entry % (name, region, region) for name in ("a.jpg", "b.jpg", "a.jpg")) + "}"
+    images = read(tmp_path, (f'{{"_via_settings": {{}}, "_via_img_metadata": {text}}}' if project else text).encode())
+    assert [image.name for image in images] == ["a.jpg", "b.jpg", "a.jpg"]
+    assert [[each.id for each in image.instances] for image in images] == [["0", "0~"]] * 3
+
+
+@pytest.mark.parametrize("metadata", ["[]", "null", "5"])
+def test_a_project_whose_annotations_are_no_object_is_refused(tmp_path: Path, metadata: str) -> None:
+    text = f'{{"_via_settings": {{}}, "_via_img_metadata": {metadata}}}'
+    with pytest.raises(LabelFileError, match="_via_img_metadata must be an object"):
+        read(tmp_path, text.encode())
+
+
 def test_what_this_project_writes_comes_back(tmp_path: Path) -> None:
     region = via_region(
         name="car",
@@ -151,12 +180,18 @@ def test_a_via_3_project_is_read(tmp_path: Path) -> None:
             "m2": {"vid": "1", "flg": 0, "z": [], "xy": [2, 1, 2, 3, 4], "av": {"1": "0"}},
             "m3": {"vid": "1", "flg": 0, "z": [], "xy": [1, 1, 2], "av": {"1": "0"}},
             "m4": {"vid": "1", "flg": 0, "z": [1.5, 2], "xy": [], "av": {"1": "0"}},
+            "m5": {"vid": "1", "flg": 0, "z": [], "xy": None, "av": {"1": "0"}},
+            "m6": {"vid": "1", "flg": 0, "z": [], "xy": [], "av": {"1": "0"}},
+            "m7": 5,
         },
         "view": {"1": {"fid_list": ["1"]}},
     }
-    (image,) = read(tmp_path, content)
+    image, nowhere = read(tmp_path, content)
     assert (image.name, [each.category for each in image.instances]) == ("a.jpg", ["scratch", "dent"])
-    assert [each.reason for each in image.rejected] == [faults.SHAPE_WITHOUT_AREA]
+    assert [each.label_id for each in image.rejected] == ["m3", "m5"]
+    assert image.rejected[0].reason == faults.SHAPE_WITHOUT_AREA
+    assert image.attributes == {"kind": "dent"}
+    assert [each.label_id for each in nowhere.rejected] == ["m7"]
 
 
 @pytest.mark.parametrize("entry", [None, 5, "x", []])

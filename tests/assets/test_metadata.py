@@ -1,0 +1,52 @@
+"""What Dagster shows of a finished stage, from what the stage says of itself."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.metadata import check_specs, result
+from pipeline import summary
+from pipeline.artifacts import Artifact, Built
+from pipeline.stages import STAGES
+from tests.pipeline.small_datasets import jpeg
+
+
+@pytest.fixture
+def shown(tmp_path: Path) -> dg.MaterializeResult:
+    (tmp_path / "picture.jpg").write_bytes(jpeg(16, 9))
+    said = summary.Summary(
+        numbers={"instances": 12, "segm.AP": 0.5},
+        texts={"where": "here"},
+        tables={"classes": [{"class": "car", "instances": 12}], "nothing": []},
+        pictures={"overlay": "picture.jpg"},
+        checks=[
+            summary.Check("rejected_share", False, "a tenth of the labels was lost", {"share": 0.1}),
+            summary.Check("masks_not_boxes", True, "all are masks", {"share": 0.0}),
+        ],
+    )
+    summary.write(tmp_path, said)
+    artifact = Artifact("filtered_labels", "0123456789abcdef", tmp_path)
+    return result(STAGES["filtered_labels"], Built(artifact, False, ["recipe key seed: 1 → 2", "inputs changed"]))
+
+
+def test_a_check_that_failed_is_a_warning_with_its_numbers(shown: dg.MaterializeResult) -> None:
+    checks = {check.check_name: check for check in shown.check_results}
+    assert {name: check.passed for name, check in checks.items()} == {"rejected_share": False, "masks_not_boxes": True}
+    lost = checks["rejected_share"]
+    assert lost.severity == dg.AssetCheckSeverity.WARN
+    assert lost.description == "a tenth of the labels was lost"
+    assert lost.metadata["share"].value == 0.1
+    assert set(checks) <= {spec.name for spec in check_specs("filtered_labels")}
+
+
+def test_numbers_tables_pictures_and_reasons_are_metadata(shown: dg.MaterializeResult) -> None:
+    metadata = dict(shown.metadata or {})
+    assert metadata["instances"].value == 12
+    assert metadata["segm.AP"].value == 0.5
+    assert metadata["where"] == "here"
+    assert [record.data for record in metadata["classes"].records] == [{"class": "car", "instances": 12}]
+    assert "nothing" not in metadata
+    assert metadata["overlay"].value.startswith("![overlay](data:image/jpeg;base64,/9j/")
+    assert metadata["built because"] == "recipe key seed: 1 → 2; inputs changed"
+    assert shown.data_version.value == "0123456789abcdef"
