@@ -76,7 +76,7 @@ def _training_inputs(config: Config) -> list[keras.KerasTensor]:
         keras.Input((None, 4), name="input_rpn_bbox"),
         keras.Input((None,), name="input_gt_class_ids", dtype="int32"),
         keras.Input((None, 4), name="input_gt_boxes"),
-        keras.Input((*mask_shape, None), name="input_gt_masks"),
+        keras.Input((*mask_shape, None), name="input_gt_masks", dtype="float32" if config.USE_MINI_MASK else "bool"),
     ]
     if not config.USE_RPN_ROIS:
         inputs.append(keras.Input((config.POST_NMS_ROIS_TRAINING, 4), name="input_roi"))

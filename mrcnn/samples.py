@@ -139,8 +139,8 @@ def _instances_of_polygons(
     box_array = np.array(boxes, np.int32).reshape(-1, 4)
     ids = np.asarray(class_ids, np.int32)[kept]
     if config.USE_MINI_MASK:
-        mini = polygons.fill(clipped, box_array, tuple(config.MINI_MASK_SHAPE[:2]))
-        return ids, box_array, np.moveaxis(mini, 0, -1) * np.uint8(255)
+        mini = polygons.coverage(clipped, box_array, tuple(config.MINI_MASK_SHAPE[:2]))
+        return ids, box_array, np.moveaxis(mini, 0, -1)
     return ids, box_array, full_masks(clipped, box_array, frame.shape)
 
 

@@ -35,21 +35,22 @@ class Network(keras.Model):
         images = with_whole_cells(images)
         if images.dtype in (tf.uint8, "uint8"):
             images = tf.cast(images, tf.float32) - np.asarray(self.config.MEAN_PIXEL, np.float32)
-        rest = [tf.cast(each, tf.float32) / 255.0 if each.dtype in (tf.uint8, "uint8") else each for each in rest]
+        # OpenCV's half of 255 is 128
+        rest = [tf.cast(each, tf.float32) / 256.0 if each.dtype in (tf.uint8, "uint8") else each for each in rest]
         return super().call([images, *rest], training=training, mask=mask)
 
     def save_weights(self, filepath: str | Path, overwrite: bool = True, **keras_own: Any) -> None:
         """Write the weights in the original's layout, as scripts for it expect, or in Keras' own where asked to.
 
         Args:
-            filepath: `….weights.h5` is Keras' own layout.
+            filepath: `….weights.h5` and `….weights.json` are Keras' own layout.
             overwrite: replace the file if it is there.
-            **keras_own: further arguments for Keras' own.
+            **keras_own: further arguments of Keras, for its own layout.
 
         Raises:
             FileExistsError: the file is there and must not be replaced.
         """
-        if str(filepath).endswith(".weights.h5"):
+        if keras_own or str(filepath).endswith((".weights.h5", ".weights.json")):
             super().save_weights(filepath, overwrite=overwrite, **keras_own)
             return
         if Path(filepath).exists() and not overwrite:

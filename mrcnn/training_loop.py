@@ -97,6 +97,9 @@ class Loop:
         import keras
         import tensorflow as tf
 
+        from mrcnn import weights
+
+        weights.network_tensors(self.model)  # fails now, and not after an epoch, where a file couldn't hold them
         self.callbacks = keras.callbacks.CallbackList(callbacks, model=self.model)
         self.readings = STEPS_BETWEEN_READINGS if tf.config.list_logical_devices("GPU") else 1
         self.board = tf.summary.create_file_writer(str(self.folder))

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 LARGEST_TENSOR = 2**30
 """Bytes; the largest of the original's, mrcnn_class_conv1's kernel, has 51 million."""
 
+NO_LAYERS = ("optimizer_weights", "anchors")
+"""Groups of a file that hold no weights: ports of the original to TensorFlow 2 keep the anchors as a variable."""
+
 HEADS = re.compile(r"fpn_|rpn_|mrcnn_")
 KERAS_VERSION = b"2.2.4"
 
@@ -119,19 +122,24 @@ def _tensors(root: h5py.Group) -> Iterator[tuple[Key, NDArray[np.float32]]]:
     # links out of the file are not followed by visititems
     found: list[tuple[str, h5py.Dataset]] = []
     root.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
-    inner: dict[str, set[str]] = {}
-    for name, _ in found:
-        group, *path = name.split("/")
-        inner.setdefault(group, set()).add("/".join(path[:-1]))
     for name, dataset in found:
         group, *path = name.split("/")
         tensor = path.pop().split(":")[0] if path else ""
         # Keras 3's own files number their tensors, and say nothing of names
-        if not tensor or tensor.isdigit() or group == "optimizer_weights":
-            continue
-        # the name inside of a layer's group may have a number behind it, those in a nested model's are the layers'
-        layer = path[-1] if path and (group == "rpn_model" or len(inner[group]) > 1) else group
-        yield (re.sub(r"_\d+$", "", layer) if group == "rpn_model" else layer, tensor), _values(dataset)
+        if tensor and not tensor.isdigit() and group not in NO_LAYERS:
+            yield (_layer(group, path[-1] if path else group), tensor), _values(dataset)
+
+
+def _layer(group: str, inner: str) -> str:
+    """The layer that a tensor is of, by its group and the name inside of it.
+
+    Keras 2 put a number behind names that it had met before; in `rpn_model` and other nested models each layer has its
+    own name.
+    """
+    plain = re.sub(r"_\d+$", "", inner)
+    if group == "rpn_model":
+        return plain
+    return group if plain in (group, re.sub(r"_\d+$", "", group)) else inner
 
 
 def _values(dataset: h5py.Dataset) -> NDArray[np.float32]:

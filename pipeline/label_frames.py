@@ -31,7 +31,7 @@ from pipeline.tables import json_text
 
 REPLACED = "replaced by a later source"
 SKIPPED = "label file passed over"
-PASSED_OVER = "others of this source count; named in source.labels it would be read"
+PASSED_OVER = "others of this source count; a file that source.labels names is read"
 NOT_LABELS = "not a label file"
 TWICE = "image named twice"
 TWICE_ALIKE = "image named twice with the same labels"

@@ -5,12 +5,13 @@ What becomes of the regions of an image is in `via_regions`, of their class in `
 
 import html
 import json
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
 
+from pipeline.errors import LabelFileError
 from pipeline.instances import LabelledImage
 from pipeline.readers import faults
 from pipeline.readers.json_stream import JsonStream, decode
@@ -22,9 +23,6 @@ Opened = Callable[[], AbstractContextManager[JsonStream]]
 """Opens the file from its start."""
 
 _entries = msgspec.json.Decoder(dict[str, Any])
-
-_MARKS = {"filename": b'"filename"', "shape_attributes": b'"shape_attributes"'}
-"""What each entry, and each region, has in its text."""
 
 
 def read(opened: Opened, options: ReadOptions, project: bool) -> Iterator[LabelledImage]:
@@ -79,26 +77,33 @@ def _metadata(stream: JsonStream, _: dict[str, Mapping[str, str]]) -> Iterator[t
 def _decoded(text: bytes) -> dict[str, Any]:
     """Return entries by key; of those, and of regions, that share a key, none is lost."""
     entries = _entries.decode(text)
-    regions = [entry.get("regions") for entry in entries.values() if isinstance(entry, dict)]
-    found = {
-        "filename": len(entries),
-        "shape_attributes": sum(len(each) for each in regions if isinstance(each, Sized)),
-    }
-    if all(text.count(_MARKS[key]) <= found[key] for key in _MARKS):
+    sound = [entry for entry in entries.values() if isinstance(entry, dict)]
+    regions = [region for entry in sound for region in _values(entry.get("regions")) if isinstance(region, dict)]
+    for key, of_kind in (("filename", sound), ("shape_attributes", regions)):
+        if text.count(f'"{key}"'.encode()) > sum(key in each for each in of_kind):
+            break
+    else:
         return entries
     kept = json.loads(text, object_pairs_hook=_each_with_a_key)
     return kept if isinstance(kept, dict) else entries
 
 
 def _each_with_a_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object whose entries or regions all have keys of their own; of anything else the last one counts."""
+    """Return an object whose entries or regions all have keys of their own; of anything else the last one counts.
+
+    Of an image's entries the first will count, as where they stand in different blocks or lists.
+    """
     members: dict[str, Any] = {}
     for key, value in pairs:
         free = key
-        while free in members and isinstance(value, dict) and _MARKS.keys() & value.keys():
+        while free in members and isinstance(value, dict) and ("filename" in value or "shape_attributes" in value):
             free += "~"
         members[free] = value
     return members
+
+
+def _values(regions: Any) -> Iterable[Any]:
+    return regions.values() if isinstance(regions, dict) else regions if isinstance(regions, list) else ()
 
 
 def _project_metadata(stream: JsonStream, declared: dict[str, Mapping[str, str]]) -> Iterator[tuple[str, Any]]:
@@ -106,7 +111,7 @@ def _project_metadata(stream: JsonStream, declared: dict[str, Mapping[str, str]]
     for key in stream.members():
         if key == "_via_img_metadata":
             if stream.peek() != b"{":
-                raise stream.fault("_via_img_metadata must be an object, an entry an image")
+                raise LabelFileError(f"{stream.name}: _via_img_metadata must be an object, an entry an image")
             yield from _metadata(stream, declared)
         elif key == "_via_attributes":
             declared.update(declared_options(decode(stream.value(), stream)))

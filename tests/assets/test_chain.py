@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
+import yaml
 
 from assets.chain import ASSETS
 from assets.definitions import build_definitions
@@ -119,13 +120,51 @@ def test_a_partial_run_from_run_config_follows_the_changed_recipe(data):
         ({"training.learning_rate": "-1"}, "training.learning_rate: input should be greater than 0"),
         ({"source.labels": "[/nowhere/labels.zip]"}, "/nowhere/labels.zip"),
         ({"labels.categories": "[unicorn]"}, "unicorn"),
+        ({"source.images": "[{folder}/cut.zip]"}, "cut.zip"),
+        ({"source.labels": "[{folder}/cut.json]"}, "cut.json"),
+        ({"source.labels": "[{folder}/coco.json]"}, "coco.json: is a COCO file"),
     ],
 )
 def test_a_fault_is_one_sentence_that_names_the_key_or_the_file(data, changes, words):
+    bad_files(data)
+    changes = {key: value.replace("{folder}", str(data)) for key, value in changes.items()}
     said = failures(materialise(data, changes, fail=True))
     assert words in said[0]
     assert "\n" not in said[0]
     assert not list((data / "data").glob("*/.partial-*"))
+
+
+def bad_files(folder: Path) -> None:
+    """Write an archive and a label file without their ends, and a COCO file."""
+    (folder / "cut.zip").write_bytes(b"PK\3\4 and no more")
+    (folder / "cut.json").write_text('[{"name": "a.jpg", "labels": [{"categ')
+    (folder / "coco.json").write_text('{"images": [], "annotations": [], "categories": []}')
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        ({"images": ["{folder}/cut.zip"]}, "cut.zip"),
+        ({"labels": ["{folder}/cut.json"]}, "cut.json"),
+        ({"labels": ["{folder}/coco.json"]}, "coco.json: is a COCO file"),
+        ({"labels": ["/nowhere/labels.zip"]}, "/nowhere/labels.zip"),
+        ({"lables": ["sample"]}, "source.lables: unknown key"),
+    ],
+)
+def test_make_ends_with_the_sentence(tmp_path, sources, words):
+    bad_files(tmp_path)
+    given = {key: [entry.replace("{folder}", str(tmp_path)) for entry in entries] for key, entries in sources.items()}
+    recipe = tmp_path / "bad.yaml"
+    recipe.write_text(yaml.safe_dump(tiny.TINY | {"source": tiny.TINY["source"] | given}))
+    command = ["make", "run", f"RECIPE={recipe}", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.ready"]
+    outside = {name: value for name, value in os.environ.items() if "MAKE" not in name}  # of a `make test` around this
+    environment = {**outside, "BDD_DATA_DIR": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert words in last
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "data").glob("*/.partial-*"))
 
 
 @pytest.mark.soak

@@ -27,6 +27,16 @@ def test_a_mini_mask_of_a_half_filled_box_is_half_filled():
     assert not mini[4:].any()
 
 
+def test_the_coverage_of_a_cell_is_told_in_full():
+    mask = np.zeros((16, 16, 1), bool)
+    mask[:, ::2, 0] = True
+    mask[:, :8] = True
+    coverage = masks.mini_coverage(np.array([[0, 0, 16, 16]]), mask, (8, 8))
+    assert (coverage[:, :4] == 255).all()
+    assert (coverage[:, 4:] == 128).all()
+    assert not masks.is_covered(coverage)[:, 4:].any()
+
+
 def test_a_mini_mask_expands_to_what_it_came_from():
     mask = np.zeros((100, 120, 1), bool)
     mask[20:60, 30:100, 0] = np.add.outer(np.arange(40) * 2, np.arange(70)) < 90

@@ -55,6 +55,19 @@ def test_uint8_images_and_molded_ones_are_the_same(model):
         assert found.numpy() == pytest.approx(expected.numpy(), rel=1e-4), name
 
 
+def test_masks_of_bytes_and_of_booleans_are_the_same():
+    keras.utils.set_random_seed(1)
+    model, batch = trainable(TinyConfig()), make_batch(TinyConfig(), 64, 96)
+    assert batch[-1].dtype == bool
+    as_bytes = [*batch[:-1], batch[-1] * np.uint8(255)]
+    ours, expected = (
+        model.losses_of([tf.constant(part) for part in parts], training=False)["mrcnn_mask_loss"].numpy()
+        for parts in (as_bytes, batch)
+    )
+    assert ours == pytest.approx(expected, rel=1e-5)
+    assert expected > 0
+
+
 def test_images_without_objects_are_learned_from():
     keras.utils.set_random_seed(1)  # a network that has learned a little may propose nothing
     model = trainable(TinyConfig())

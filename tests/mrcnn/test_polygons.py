@@ -66,3 +66,13 @@ def test_clipping_changes_no_pixel_inside_the_window(points):
     inside = polygons.clip_ring(ring, (0, 0, 20, 20))
     part = filled(inside, shape=(20, 20)) if len(inside) else np.zeros((20, 20), bool)
     assert (whole != part).sum() <= 4  # centres that an edge passes within rounding
+
+
+def test_cells_that_are_partly_covered_say_how_far():
+    left_half = np.array([[0.0, 0.0], [3.5, 0.0], [3.5, 4.0], [0.0, 4.0]])
+    coverage = polygons.coverage([[left_half], [left_half[:, ::-1]]], np.array([[0, 0, 4, 4]] * 2), (4, 4))
+    assert coverage.dtype == np.uint8
+    assert coverage[0, 0].tolist() == [255, 255, 255, 128]
+    assert coverage[1, :, 0].tolist() == [255, 255, 255, 128]
+    corner = np.array([[0.0, 0.0], [0.5, 0.0], [0.5, 0.5], [0.0, 0.5]])
+    assert polygons.coverage([[corner]], np.array([[0, 0, 2, 2]]), (2, 2))[0].tolist() == [[64, 0], [0, 0]]

@@ -86,7 +86,7 @@ def test_the_mask_is_the_part_of_the_object_that_the_region_shows():
     assert masks[0].mean() < 0.3
 
 
-def test_a_mask_is_made_0_or_1_once():
+def test_a_mask_is_made_0_or_1_once_here():
     """The original did so before it cut the region's part out, too: of these columns it would have made 1, 0, 1, 0."""
     mask = np.tile(np.float32([0.6, 0.45] * 4), (1, 8, 1))[..., None]  # between two columns 0.525
     _, _, _, masks = targets([[0.1, 0.1, 0.5, 0.5]], mask=mask, config=Narrow())

@@ -246,3 +246,20 @@ def test_the_network_s_own_save_weights_writes_the_original_s_layout(model, file
     model.save_weights(tmp_path / "keras.weights.h5")
     with h5py.File(tmp_path / "keras.weights.h5") as content:
         assert "layers" in content
+
+
+def test_nested_models_anchors_and_numbered_names_are_read(model, file, tmp_path):
+    """As ports to TensorFlow 2 write them, anchors beside the weights; and names that Keras 2 had met before."""
+    with h5py.File(file, "a") as content:
+        content["anchors/Variable:0"] = np.zeros((5, 4), np.float32)
+        content["conv1"].move("conv1", "conv1_1")
+    assert load(model, file)
+
+    image = keras.Input((4, 4, 3))
+    inner = keras.Sequential([keras.layers.Conv2D(2, 1, name="only")], name="inner")
+    nested = keras.Model(image, inner(image))
+    weights.save(nested, tmp_path / "nested.h5")
+    before = inner.layers[0].kernel.numpy()
+    inner.layers[0].kernel.assign(before + 1.0)
+    load(nested, tmp_path / "nested.h5")
+    assert (inner.layers[0].kernel.numpy() == before).all()

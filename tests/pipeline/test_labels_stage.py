@@ -1,6 +1,7 @@
 """From label files and images to the tables of filtered labels: what is kept, where, and what is left out, and why."""
 
 import json
+import zipfile
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tests.pipeline.labelled_folders import (
     area,
     box,
     filtered,
+    folder_with,
     frame,
     reasons,
     recipe_of,
@@ -269,3 +271,31 @@ def test_regions_without_any_class_can_be_given_one(tmp_path: Path) -> None:
         stage(tmp_path / "none", TWO, {"l.json": content}, labels={"categories": []})
     out = stage(tmp_path / "some", TWO, {"l.json": content}, labels={"categories": [], "default_class": "kudzu"})
     assert [row["category"] for row in table(out, "labels")] == ["kudzu", "kudzu"]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_2018_labels_with_a_file_an_image(tmp_path: Path, zipped: bool) -> None:
+    flat = [[x, y, "L"] for x, y in SQUARE]
+    files = {
+        f"labels/100k/{split}/{name}.json": {
+            "name": name,
+            "attributes": {"weather": "rainy"},
+            "frames": [{"timestamp": 10000, "objects": [{"category": "area/drivable", "id": 4, "poly2d": flat}]}],
+        }
+        for split, name in (("train", "a"), ("val", "b"))
+    }
+    data = folder_with(tmp_path / "data", TWO, {} if zipped else files)
+    if zipped:
+        with zipfile.ZipFile(data / "labels.zip", "w") as archive:
+            for path, content in files.items():
+                archive.writestr(path, json.dumps(content))
+    source = data / "labels.zip" if zipped else data / "labels"
+    made = recipe_of([data / "train", data / "val"], [source], labels={"categories": ["drivable area"]})
+    out = filtered(made, tmp_path / "work")
+    rows = table(out, "labels")
+    assert [(row["split"], row["image"], row["category"]) for row in rows] == [
+        ("train", "a.jpg", "drivable area"),
+        ("val", "b.jpg", "drivable area"),
+    ]
+    assert rows[0]["source"].endswith("labels/100k/train/a.json#4" if zipped else "a.json#4")
+    assert reasons(out) == []

@@ -86,6 +86,31 @@ def test_a_label_file_that_is_cut_or_a_coco_file_is_named(tmp_path, content, wor
     assert not list((tmp_path / "data").glob("*/.partial-*"))
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("source.images=[{folder}/cut.zip]", "cut.zip"),
+        ("source.labels=[{folder}/cut.json]", "cut.json"),
+        ("source.labels=[{folder}/coco.json]", "coco.json: is a COCO file"),
+        ("source.labels=[/nowhere/labels.zip]", "/nowhere/labels.zip"),
+        ("training.learning_rate=-1", "training.learning_rate: input should be greater than 0"),
+    ],
+)
+def test_the_program_that_meets_a_fault_says_it_last_and_leaves_nothing(tmp_path, change, words):
+    (tmp_path / "cut.zip").write_bytes(b"PK\3\4 and no more")
+    (tmp_path / "cut.json").write_text('[{"name": "a.jpg", "labels": [{"categ')
+    (tmp_path / "coco.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    common = ("--recipe", str(tiny.write(tmp_path)), "--set", change.replace("{folder}", str(tmp_path)))
+    given = ("--raw-images", str(tmp_path / "raw_images"), "--raw-labels", str(tmp_path / "raw_labels"))
+    for module, options in (("raw_images", ()), ("raw_labels", ()), ("labels", given)):
+        out = tmp_path / module
+        done = run(f"pipeline.{module}", *common, *options, "--out", str(out), BDD_DATA_DIR=str(tmp_path / "data"))
+        if done.returncode:
+            break
+    assert words in last_line(done)
+    assert not out.exists() or not list(out.iterdir())
+
+
 def _write_jpeg(path: Path) -> None:
     from PIL import Image
 

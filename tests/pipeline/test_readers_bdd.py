@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline import readers
-from pipeline.geometry import contours, raster
+from pipeline.geometry import contours, polygon, raster
 from pipeline.instances import Box, Instance, Rejected
 from pipeline.readers import Format, bdd_label, faults
 from tests.pipeline.label_texts import REAL, SQUARE, options, polygon_label, read, read_label
@@ -214,6 +214,38 @@ def test_a_2018_file_of_one_image_has_flat_paths_and_words_of_its_own(tmp_path: 
     assert [(each.id, each.category) for each in image.instances] == [("4", "direct")]
     assert len(image.instances[0].rings[0]) > 4
     assert [each.reason for each in image.rejected] == [faults.NO_OBJECT]
+
+
+@pytest.mark.parametrize("release", ["drivable", "lane", "sem_seg", "pan_seg"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_the_layouts_of_2020_that_aren_t_of_the_benchmark_s_ten_classes(
+    tmp_path: Path, release: str, wrapped: bool
+) -> None:
+    """Ids are strings, keys may be null, `closed` isn't to be trusted, and a lane's type is its category."""
+    category, wanted, meant = {
+        "drivable": ("direct", "drivable area", "drivable area"),
+        "lane": ("crosswalk", "lane", "lane"),
+        "sem_seg": ("vegetation", "vegetation", "vegetation"),
+        "pan_seg": ("person", "pedestrian", "pedestrian"),
+    }[release]
+    label = {
+        "id": "0000001-3",
+        "category": category,
+        "attributes": None,
+        "box2d": None,
+        "rle": None,
+        "poly2d": [{"vertices": [[10, 10], [50, 10], [50, 30]], "types": "LLL", "closed": False}],
+    }
+    frames = [{"name": "a.jpg", "videoName": None, "attributes": None, "timestamp": None, "labels": [label]}]
+    (image,) = read(
+        tmp_path, {"frames": frames, "groups": None, "config": None} if wrapped else frames, options(wanted)
+    )
+    (instance,) = image.instances
+    assert (instance.id, instance.category, instance.source_category) == ("0000001-3", meant, category)
+    assert instance.geometry == "polygon"
+    area = polygon.area(instance.rings[0])
+    assert area == pytest.approx(400) if release != "lane" else area < 400  # a ribbon along the line
+    assert not image.rejected
 
 
 def test_a_member_of_a_zip_is_read_and_named_by_its_path(tmp_path: Path) -> None:

@@ -133,10 +133,18 @@ def test_what_any_region_of_an_instance_says_holds_for_it(tmp_path: Path) -> Non
 def test_entries_and_regions_that_share_a_key_are_all_kept(tmp_path: Path, project: bool) -> None:
     region = json.dumps(via_region(name="car"))
     entry = '"a.jpg99": {"filename": "%s", "size": 99, "regions": {"0": %s, "0": %s}}'
-    text = "{" + ", ".join(entry % (name, region, region) for name in ("a.jpg", "b.jpg", "a.jpg")) + "}"
+    text = "{" + ", ".join(entry % (name, region, region) for name in ("a.jpg", "b.jpg", "c.jpg")) + "}"
     images = read(tmp_path, (f'{{"_via_settings": {{}}, "_via_img_metadata": {text}}}' if project else text).encode())
-    assert [image.name for image in images] == ["a.jpg", "b.jpg", "a.jpg"]
+    assert [image.name for image in images] == ["a.jpg", "b.jpg", "c.jpg"]
     assert [[each.id for each in image.instances] for image in images] == [["0", "0~"]] * 3
+
+
+def test_what_lacks_its_marks_hides_no_repeated_key(tmp_path: Path) -> None:
+    region = json.dumps(via_region(name="car"))
+    nameless = '"x.jpg9": {"size": 9, "regions": {"0": 5, "1": {}}}'
+    entries = [nameless, *[f'"a.jpg99": {{"filename": "a.jpg", "size": 99, "regions": {{"0": {region}}}}}'] * 2]
+    images = read(tmp_path, ("{" + ", ".join(entries) + "}").encode())
+    assert sum(len(image.instances) + len(image.rejected) for image in images) == 4
 
 
 @pytest.mark.parametrize("metadata", ["[]", "null", "5"])
