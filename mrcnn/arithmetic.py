@@ -42,6 +42,9 @@ def convolution(
     Kernel and scale are float32, the convolution is done in the features' dtype. For the gradients the scaled kernel is
     computed again: kept from the forward pass, those of a ResNet-101 would take 240 MB when memory is scarcest.
     """
+    if stride > 1 and tuple(kernel.shape[:2]) == (1, 1):
+        # The same, and oneDNN's gradient of such a kernel writes beyond its memory where C is small (TensorFlow 2.21).
+        features, stride = features[:, ::stride, ::stride], 1
     way = _Way(stride, padding.upper())
     scales = () if scale is None else (scale,)
     if _plain.get():  # a gradient of our own would be exported too

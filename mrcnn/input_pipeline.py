@@ -45,7 +45,7 @@ class Batch:
     gt_boxes: NDArray[np.int32]
     """[B, G, 4] (y1, x1, y2, x2) in pixels."""
     gt_masks: NDArray[Any]
-    """[B, h, w, G] uint8, coverage within the boxes from 0 to 255 (mini masks), or [B, H, W, G] bool."""
+    """[B, h, w, G] uint8, coverage within the boxes, 0 to polygons.FULL (mini masks), or [B, H, W, G] bool."""
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
         """Return the seven arrays in the order of the original's generator."""

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrcnn.polygons import FULL
+
 
 def extract_bboxes(mask: NDArray[Any]) -> NDArray[np.int32]:
     """Return the boxes of masks [H, W, N]: [N, 4] int32, (y1, x1, y2, x2) in pixels, zeros for an empty mask."""
@@ -34,7 +36,7 @@ def minimize_mask(bbox: NDArray[Any], mask: NDArray[Any], mini_shape: tuple[int,
 
 
 def mini_coverage(bbox: NDArray[Any], mask: NDArray[Any], mini_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return masks as `minimize_mask`, but how far each cell is covered, from 0 to 255: [h, w, N] uint8.
+    """Return masks as `minimize_mask`, but how far each cell is covered, 0 to polygons.FULL: [h, w, N] uint8.
 
     Raises:
         ValueError: a box is empty.
@@ -49,8 +51,8 @@ def mini_coverage(bbox: NDArray[Any], mask: NDArray[Any], mini_shape: tuple[int,
 
 
 def is_covered(coverage: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return where a coverage from 0 to 255 is above one half."""
-    return coverage > 128
+    """Return where a coverage from 0 to FULL is above one half."""
+    return coverage > FULL // 2
 
 
 def expand_mask(bbox: NDArray[Any], mini_mask: NDArray[Any], image_shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -67,10 +69,10 @@ def scaled_mask(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.b
 
 
 def _scaled(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return `mask` [h, w] bool scaled bilinearly to `shape` (height, width): uint8, from 0 to 255."""
+    """Return `mask` [h, w] bool scaled bilinearly to `shape` (height, width): uint8, 0 to FULL."""
     import cv2
 
-    grey = np.ascontiguousarray(mask).view(np.uint8) * np.uint8(255)
+    grey = np.ascontiguousarray(mask).view(np.uint8) * np.uint8(FULL)
     if mask.shape == tuple(shape):
         return grey
     return np.asarray(cv2.resize(grey, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR))

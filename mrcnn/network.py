@@ -26,7 +26,7 @@ def training_network(config: Config) -> TrainingNetwork:
 
     Inputs, as the original's generator gives them: images [B, H, W, 3] uint8 or molded float32, image_meta [B, M],
     rpn_match [B, A, 1], rpn_bbox [B, RPN_TRAIN_ANCHORS_PER_IMAGE, 4], gt_class_ids [B, G], gt_boxes [B, G, 4] in
-    pixels, gt_masks [B, h, w, G] bool, or uint8 from 0 to 255, and with USE_RPN_ROIS False input_roi
+    pixels, gt_masks [B, h, w, G] bool, or uint8 to polygons.FULL, and with USE_RPN_ROIS False input_roi
     [B, POST_NMS_ROIS_TRAINING, 4] in pixels.
     """
     inputs = _training_inputs(config)

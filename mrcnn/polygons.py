@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 Ring = NDArray[np.floating]
 """[K, 2] float, (x, y) in pixels, K >= 3, the closing vertex not repeated; pixel (r, c) covers [c, c+1) x [r, r+1)."""
 
+FULL = 240
+"""The coverage of a cell that is covered whole; a half and a quarter of it are whole numbers, too."""
+
 Window = tuple[int, int, int, int]
 """(y1, x1, y2, x2) in pixels; y2 and x2 lie outside."""
 
@@ -88,14 +91,14 @@ def fill(instances: Sequence[Sequence[Ring]], boxes: NDArray[np.int32], shape: t
 def coverage(
     instances: Sequence[Sequence[Ring]], boxes: NDArray[np.int32], shape: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Return how far each cell of a grid laid over each instance's box is covered, from 0 to 255: [N, h, w] uint8.
+    """Return how far each cell of a grid laid over each instance's box is covered, 0 to FULL: [N, h, w] uint8.
 
     By a grid twice as fine; arguments are those of `fill`.
     """
     h, w = shape
     quarters = fill(instances, boxes, (2 * h, 2 * w)).view(np.uint8)
     rows = quarters[:, ::2] + quarters[:, 1::2]
-    return np.array([0, 64, 128, 192, 255], np.uint8)[rows[:, :, ::2] + rows[:, :, 1::2]]
+    return (rows[:, :, ::2] + rows[:, :, 1::2]) * np.uint8(FULL // 4)
 
 
 def _edges(

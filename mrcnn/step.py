@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from mrcnn import losses, weights
 from mrcnn.config import IMAGE_META_FIELDS, Config
+from mrcnn.polygons import FULL
 
 COARSEST_STRIDE = 32
 """Of C5: the pyramid's levels meet where both sides of the image are multiples of it."""
@@ -29,14 +30,13 @@ class Network(keras.Model):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """The outputs for inputs whose first is images [B, H, W, 3]: uint8 RGB, or float32 already molded.
 
-        Masks, the only other inputs that may be uint8, are 0 to 255 then.
+        Masks, the only other inputs that may be uint8, are 0 to polygons.FULL then.
         """
         images, *rest = inputs
         images = with_whole_cells(images)
         if images.dtype in (tf.uint8, "uint8"):
             images = tf.cast(images, tf.float32) - np.asarray(self.config.MEAN_PIXEL, np.float32)
-        # OpenCV's half of 255 is 128
-        rest = [tf.cast(each, tf.float32) / 256.0 if each.dtype in (tf.uint8, "uint8") else each for each in rest]
+        rest = [tf.cast(each, tf.float32) / FULL if each.dtype in (tf.uint8, "uint8") else each for each in rest]
         return super().call([images, *rest], training=training, mask=mask)
 
     def save_weights(self, filepath: str | Path, overwrite: bool = True, **keras_own: Any) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mrcnn import masks, rle
+from mrcnn.polygons import FULL
 
 from .street import GOLDEN, golden
 
@@ -32,8 +33,8 @@ def test_the_coverage_of_a_cell_is_told_in_full():
     mask[:, ::2, 0] = True
     mask[:, :8] = True
     coverage = masks.mini_coverage(np.array([[0, 0, 16, 16]]), mask, (8, 8))
-    assert (coverage[:, :4] == 255).all()
-    assert (coverage[:, 4:] == 128).all()
+    assert (coverage[:, :4] == FULL).all()
+    assert (coverage[:, 4:] == FULL // 2).all()
     assert not masks.is_covered(coverage)[:, 4:].any()
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mrcnn import network, weights
 from mrcnn.image_meta import mold_image
+from mrcnn.polygons import FULL
 from tests.mrcnn.conftest import TinyConfig, make_batch
 
 PARTS = ("rpn_class_loss", "rpn_bbox_loss", "mrcnn_class_loss", "mrcnn_bbox_loss", "mrcnn_mask_loss", "l2_loss")
@@ -59,7 +60,7 @@ def test_masks_of_bytes_and_of_booleans_are_the_same():
     keras.utils.set_random_seed(1)
     model, batch = trainable(TinyConfig()), make_batch(TinyConfig(), 64, 96)
     assert batch[-1].dtype == bool
-    as_bytes = [*batch[:-1], batch[-1] * np.uint8(255)]
+    as_bytes = [*batch[:-1], batch[-1] * np.uint8(FULL)]
     ours, expected = (
         model.losses_of([tf.constant(part) for part in parts], training=False)["mrcnn_mask_loss"].numpy()
         for parts in (as_bytes, batch)

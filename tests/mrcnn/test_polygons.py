@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn import polygons
+from mrcnn.polygons import FULL
 
 SQUARE = np.array([[2.0, 1.0], [6.0, 1.0], [6.0, 4.0], [2.0, 4.0]])
 
@@ -72,7 +73,7 @@ def test_cells_that_are_partly_covered_say_how_far():
     left_half = np.array([[0.0, 0.0], [3.5, 0.0], [3.5, 4.0], [0.0, 4.0]])
     coverage = polygons.coverage([[left_half], [left_half[:, ::-1]]], np.array([[0, 0, 4, 4]] * 2), (4, 4))
     assert coverage.dtype == np.uint8
-    assert coverage[0, 0].tolist() == [255, 255, 255, 128]
-    assert coverage[1, :, 0].tolist() == [255, 255, 255, 128]
+    assert coverage[0, 0].tolist() == [FULL, FULL, FULL, FULL // 2]
+    assert coverage[1, :, 0].tolist() == [FULL, FULL, FULL, FULL // 2]
     corner = np.array([[0.0, 0.0], [0.5, 0.0], [0.5, 0.5], [0.0, 0.5]])
-    assert polygons.coverage([[corner]], np.array([[0, 0, 2, 2]]), (2, 2))[0].tolist() == [[64, 0], [0, 0]]
+    assert polygons.coverage([[corner]], np.array([[0, 0, 2, 2]]), (2, 2))[0].tolist() == [[FULL // 4, 0], [0, 0]]
