@@ -33,7 +33,7 @@ class Sample:
     boxes: NDArray[np.int32]
     """[N, 4] (y1, x1, y2, x2) in pixels of the input."""
     masks: NDArray[Any]
-    """[h, w, N] uint8, how far cells within the boxes are covered, 0 to polygons.FULL (mini masks); or [H, W, N] bool."""
+    """[h, w, N] uint8, how far cells within the boxes are covered, 0 to polygons.FULL (mini); or [H, W, N] bool."""
 
 
 @dataclass(frozen=True)
