@@ -45,11 +45,7 @@ def convolution(
     if stride > 1 and tuple(kernel.shape[:2]) == (1, 1):
         # The same, and oneDNN's gradient of such a kernel writes beyond its memory where C is small (TensorFlow 2.21).
         features, stride = features[:, ::stride, ::stride], 1
-    way = _Way(stride, padding.upper())
-    scales = () if scale is None else (scale,)
-    if _plain.get():  # a gradient of our own would be exported too
-        return way.convolve(features, _product(kernel, scales, features.dtype))
-    return _with_gradient(way)(features, kernel, *scales)
+    return _with_gradient(_Way(stride, padding.upper()))(features, kernel, *(() if scale is None else (scale,)))
 
 
 def is_faster_in(precision: str) -> bool:

@@ -104,12 +104,10 @@ def load_sample(
     if foreign:
         image, full = apply_augmenter(augmentation, image, full, int(rng.integers(2**31)))
     class_ids, boxes, full = _instances_of_masks(full, class_ids)
+    if not config.USE_MINI_MASK:
+        return Sample(image, meta, class_ids, boxes, full)
     # not made 0 or 1 here: that is done once, when a region's part is cut out (see targets)
-    return Sample(image, meta, class_ids, boxes, _mini(boxes, full, config) if config.USE_MINI_MASK else full)
-
-
-def _mini(boxes: NDArray[np.int32], full: NDArray[np.bool_], config: Any) -> NDArray[np.uint8]:
-    return masks.mini_coverage(boxes, full, config.MINI_MASK_SHAPE)
+    return Sample(image, meta, class_ids, boxes, masks.mini_coverage(boxes, full, config.MINI_MASK_SHAPE))
 
 
 def _meta(stored: StoredImage, config: Any, frame: Frame) -> NDArray[np.float64]:

@@ -99,7 +99,7 @@ class Loop:
 
         from mrcnn import weights
 
-        weights.network_tensors(self.model)  # fails now, and not after an epoch, where a file couldn't hold them
+        weights.network_tensors(self.model)  # what no file could hold is refused now, not after an epoch
         self.callbacks = keras.callbacks.CallbackList(callbacks, model=self.model)
         self.readings = STEPS_BETWEEN_READINGS if tf.config.list_logical_devices("GPU") else 1
         self.board = tf.summary.create_file_writer(str(self.folder))

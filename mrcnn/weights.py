@@ -232,7 +232,7 @@ def save(model: keras.Model, path: str | os.PathLike[str]) -> None:
 
 
 def _write(file: h5py.File, model: keras.Model) -> None:
-    network_tensors(model)  # which none is missing from
+    network_tensors(model)  # refuses one whose weights would be lost
     groups: dict[str, list[tuple[str, NDArray[np.float32]]]] = {}
     for group, leaf in named_layers(model):
         entries = groups.setdefault(group, [])

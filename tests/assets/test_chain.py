@@ -126,19 +126,12 @@ def test_a_partial_run_from_run_config_follows_the_changed_recipe(data):
     ],
 )
 def test_a_fault_is_one_sentence_that_names_the_key_or_the_file(data, changes, words):
-    bad_files(data)
+    tiny.write_bad_files(data)
     changes = {key: value.replace("{folder}", str(data)) for key, value in changes.items()}
     said = failures(materialise(data, changes, fail=True))
     assert words in said[0]
     assert "\n" not in said[0]
     assert not list((data / "data").glob("*/.partial-*"))
-
-
-def bad_files(folder: Path) -> None:
-    """Write an archive and a label file without their ends, and a COCO file."""
-    (folder / "cut.zip").write_bytes(b"PK\3\4 and no more")
-    (folder / "cut.json").write_text('[{"name": "a.jpg", "labels": [{"categ')
-    (folder / "coco.json").write_text('{"images": [], "annotations": [], "categories": []}')
 
 
 @pytest.mark.parametrize(
@@ -152,7 +145,7 @@ def bad_files(folder: Path) -> None:
     ],
 )
 def test_make_ends_with_the_sentence(tmp_path, sources, words):
-    bad_files(tmp_path)
+    tiny.write_bad_files(tmp_path)
     given = {key: [entry.replace("{folder}", str(tmp_path)) for entry in entries] for key, entries in sources.items()}
     recipe = tmp_path / "bad.yaml"
     recipe.write_text(yaml.safe_dump(tiny.TINY | {"source": tiny.TINY["source"] | given}))

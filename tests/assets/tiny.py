@@ -27,3 +27,10 @@ def write(folder: Path) -> Path:
     file = folder / "tiny.yaml"
     file.write_text(yaml.safe_dump(TINY))
     return file
+
+
+def write_bad_files(folder: Path) -> None:
+    """Write an archive and a label file without their ends, and a COCO file."""
+    (folder / "cut.zip").write_bytes(b"PK\3\4 and no more")
+    (folder / "cut.json").write_text('[{"name": "a.jpg", "labels": [{"categ')
+    (folder / "coco.json").write_text('{"images": [], "annotations": [], "categories": []}')

@@ -9,13 +9,21 @@ from mrcnn.model import MaskRCNN
 from .street import Squares, TinyConfig
 
 
-class Wide(Squares):
-    """The same in images of 1280 × 720 pixels, as BDD's."""
+class OtherSize(Squares):
+    """The same squares in images of another size (height, width) in pixels."""
+
+    SIZE: tuple[int, int]
 
     def __init__(self, count):
         super().__init__(count)
         for info in self.image_info:
-            info.update(width=1280, height=720)
+            info.update(height=self.SIZE[0], width=self.SIZE[1])
+
+
+class Wide(OtherSize):
+    """As large as BDD's."""
+
+    SIZE = (720, 1280)
 
     def load_image(self, image_id):
         return np.kron(super().load_image(image_id), np.ones((12, 16, 1), np.uint8))
@@ -25,13 +33,10 @@ class Wide(Squares):
         return [[ring * (16, 12) for ring in of_one] for of_one in rings], class_ids
 
 
-class OfWholeCells(Squares):
-    """The same, cut to 64 × 64 pixels: the mode "none" takes images as they are."""
+class OfWholeCells(OtherSize):
+    """Cut and padded, since the mode "none" takes images as they are."""
 
-    def __init__(self, count):
-        super().__init__(count)
-        for info in self.image_info:
-            info.update(width=64, height=64)
+    SIZE = (64, 64)
 
     def load_image(self, image_id):
         return np.pad(super().load_image(image_id)[:, :64], ((0, 4), (0, 0), (0, 0)))

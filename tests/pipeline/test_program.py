@@ -97,9 +97,7 @@ def test_a_label_file_that_is_cut_or_a_coco_file_is_named(tmp_path, content, wor
     ],
 )
 def test_the_program_that_meets_a_fault_says_it_last_and_leaves_nothing(tmp_path, change, words):
-    (tmp_path / "cut.zip").write_bytes(b"PK\3\4 and no more")
-    (tmp_path / "cut.json").write_text('[{"name": "a.jpg", "labels": [{"categ')
-    (tmp_path / "coco.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    tiny.write_bad_files(tmp_path)
     common = ("--recipe", str(tiny.write(tmp_path)), "--set", change.replace("{folder}", str(tmp_path)))
     given = ("--raw-images", str(tmp_path / "raw_images"), "--raw-labels", str(tmp_path / "raw_labels"))
     for module, options in (("raw_images", ()), ("raw_labels", ()), ("labels", given)):
