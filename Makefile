@@ -55,7 +55,7 @@ dev: $(READY) ## the Dagster UI on http://localhost:$(PORT)
 	@mkdir -p data && $(VENV)/bin/dagster dev -w workspace.yaml -p $(PORT)
 
 test: $(READY) ## all tests (under 15 minutes on 2 cores)
-	@$(RUN) -m pytest -q
+	@$(RUN) -m pytest -q -n 2 --dist loadfile
 
 soak: $(READY) ## the long proofs
 	@$(RUN) -m pytest -q -m soak -rP --durations=0

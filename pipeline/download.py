@@ -15,11 +15,11 @@ from typing import Any, TypeVar
 import requests
 
 from pipeline import locks
+from pipeline.cut_off import refuse_cut_off
 from pipeline.download_cache import (
     DownloadRecord,
     downloads_folder,
     read_record,
-    refuse_cut_off,
     write_record,
 )
 from pipeline.errors import SourceError

@@ -14,8 +14,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline import hashes, locks
-from pipeline.archives import is_zip, read_archive
-from pipeline.errors import ArchiveError, SourceError
 from pipeline.files import sync_folder, write_json
 
 CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
@@ -59,22 +57,6 @@ def safe_name(name: str) -> str:
     """Return the last part of a name or path that a server gave, without what could mean more than a name."""
     last = re.sub(r"[^\w.+ -]", "_", name.replace("\\", "/").rstrip("/").rpartition("/")[2], flags=re.ASCII)
     return last.strip(". ")[-LONGEST_NAME:] or "download"
-
-
-def refuse_cut_off(file: Path, name: str, what: str) -> None:
-    """Raise SourceError, beginning with `what`, when a file that came is empty, or a zip or JSON without its end."""
-    size = file.stat().st_size
-    if name.lower().endswith(".zip") or (size and is_zip(file)):
-        try:
-            read_archive(file)
-        except ArchiveError as error:
-            why = str(error).replace(str(file), name)
-            raise SourceError(f"{what} gave {size:,} bytes that can't be used: {why}") from error
-    with file.open("rb") as content:
-        content.seek(max(0, size - 64))
-        end = content.read().rstrip()
-    if not end or (name.lower().endswith(".json") and end[-1:] not in b"]}"):
-        raise SourceError(f"{what} gave {size:,} bytes that are not a whole file")
 
 
 def downloads_folder() -> Path:

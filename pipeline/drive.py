@@ -10,7 +10,8 @@ from pathlib import Path
 import requests
 
 from pipeline import locks
-from pipeline.download_cache import DownloadRecord, read_record, refuse_cut_off, safe_name, write_record
+from pipeline.cut_off import refuse_cut_off
+from pipeline.download_cache import DownloadRecord, read_record, safe_name, write_record
 from pipeline.errors import SourceError
 from pipeline.progress import Progress
 

@@ -5,7 +5,7 @@ Which instances there are is decided by those who fill the columns; where they a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
 
 import msgspec
 import numpy as np
@@ -17,6 +17,9 @@ from pipeline.instances import Box, Instance, Ring
 from pipeline.tables import BOX, INSTANCE_FIELDS, POINT, json_text, texts
 
 INSTANCES = pa.schema(INSTANCE_FIELDS)
+FLAGS = ("crowd", "ignored", "occluded", "truncated")
+PLAIN = ("instance_id", "attributes", "category", "source_category", "geometry", *FLAGS)
+"""Columns of a value each; from the third on, those named as the fields of `Instance`."""
 ROWS_AT_ONCE = 1_024
 
 
@@ -111,25 +114,22 @@ def rings_in(column: pa.Array) -> tuple[RingTable, NDArray[np.int64]]:
 def instances_at(batch: pa.RecordBatch, rows: NDArray[np.int64]) -> Iterator[Instance]:
     """Yield some of the rows, given by their places ([N]), as instances."""
     for start in range(0, len(rows), ROWS_AT_ONCE):
-        for values in batch.take(pa.array(rows[start : start + ROWS_AT_ONCE])).to_pylist():
-            yield _instance(values)
+        yield from _instances(batch.take(pa.array(rows[start : start + ROWS_AT_ONCE])))
 
 
-def _instance(values: dict[str, Any]) -> Instance:
-    rings = tuple(np.array([(point["x"], point["y"]) for point in ring], np.float64) for ring in values["polygons"])
-    return Instance(
-        id=values["instance_id"],
-        category=values["category"],
-        source_category=values["source_category"],
-        rings=rings,
-        box=Box(**values["box"]),
-        geometry=values["geometry"],
-        crowd=values["crowd"],
-        ignored=values["ignored"],
-        occluded=values["occluded"],
-        truncated=values["truncated"],
-        attributes=msgspec.json.decode(values["attributes"]),
-    )
+def _instances(batch: pa.RecordBatch) -> Iterator[Instance]:
+    rings, each = rings_in(batch["polygons"])
+    separate = iter(rings.separate())
+    plain = zip(*(batch[name].to_pylist() for name in PLAIN), strict=True)
+    for count, sides, values in zip(each.tolist(), boxes_in(batch["box"]).tolist(), plain, strict=True):
+        instance_id, attributes, *rest = values
+        yield Instance(
+            instance_id,
+            rings=tuple(islice(separate, count)),
+            box=Box(*sides),
+            attributes=msgspec.json.decode(attributes),
+            **dict(zip(PLAIN[2:], rest, strict=True)),
+        )
 
 
 def _ends(counts: NDArray[np.int64]) -> NDArray[np.int32]:

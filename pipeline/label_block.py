@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from pipeline.instances import LabelledImage, Rejected
+from pipeline.instance_columns import instances_at
+from pipeline.instances import Instance, LabelledImage, Rejected
 
 Digest = bytes
 """Of the labels of an image, equal for equal labels."""
@@ -48,10 +49,9 @@ class LabelBlock:
     instances: pa.RecordBatch
     """Columns as in `tables.INSTANCE_FIELDS`, not yet clipped to the images."""
 
-    def ids(self, image: ImageRows) -> list[str]:
-        """Return the ids of an image's instances."""
-        ids: list[str] = self.instances["instance_id"].slice(image.start, image.count).to_pylist()
-        return ids
+    def instances_of(self, image: ImageRows) -> list[Instance]:
+        """Return an image's instances one by one."""
+        return list(instances_at(self.instances, np.arange(image.start, image.start + image.count)))
 
 
 def digest(

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -26,7 +26,7 @@ from pipeline.label_matching import ImageNames, LabelFile, Match
 from pipeline.label_sources import LabelSource
 from pipeline.progress import Progress
 from pipeline.recipe_sections import Labels
-from pipeline.rejections import Rejections
+from pipeline.rejections import Rejections, told
 from pipeline.tables import json_text
 
 REPLACED = "replaced by a later source"
@@ -73,8 +73,8 @@ class _Offer(NamedTuple):
 
     source: str
     name: str
-    ids: Callable[[], list[str]]
-    """Gives the ids of its labels that were not rejected."""
+    instances: Callable[[], Sequence[Instance]]
+    """Gives its labels that were not rejected."""
     rejected: Sequence[Rejected]
     unwanted: int
     video: str | None
@@ -165,7 +165,7 @@ class FrameCollector:
         return _Offer(
             source=image.source,
             name=image.name,
-            ids=lambda: [each.id for each in image.instances],
+            instances=lambda: image.instances,
             rejected=image.rejected,
             unwanted=image.unwanted,
             video=video_of(image.video, image.attributes),
@@ -178,7 +178,7 @@ class FrameCollector:
         return _Offer(
             source=block.source,
             name=image.name,
-            ids=lambda: block.ids(image),
+            instances=lambda: block.instances_of(image),
             rejected=image.rejected,
             unwanted=image.unwanted,
             video=image.frame_of,
@@ -205,7 +205,7 @@ class FrameCollector:
         self._set_aside_labels(offer, reason, lost=reason == TWICE)
 
     def _set_aside_labels(self, offer: _Offer, reason: str, lost: bool) -> None:
-        self._rejections.add_labels(offer.source, offer.name, offer.ids(), offer.rejected, reason, lost)
+        self._rejections.add_labels(offer.source, offer.name, offer.instances(), offer.rejected, reason, lost)
 
     def _frame(self, offer: _Offer, file: LabelFile, number: int, row: int) -> Frame:
         for rejected in offer.rejected:
@@ -233,7 +233,7 @@ class FrameCollector:
         return Stored(places.batch, start, places.before[image.start + image.count] - start)
 
     def _leave_out(self, instance: Instance, reason: str, source: str, row: int) -> None:
-        self._rejections.add(Rejected(source, self._images[row], instance.id, reason, _told(instance)))
+        self._rejections.add(Rejected(source, self._images[row], instance.id, reason, json_text(told(instance))))
 
     def _store_block(self, block: LabelBlock, matches: Sequence[Match]) -> _Places:
         """Fit the rows of a block to their images and store them; rows of images that aren't there go."""
@@ -263,16 +263,6 @@ class FrameCollector:
         if rings is instance.rings:
             return instance, ""
         return replace(instance, rings=rings, box=polygon.bounds(rings)), ""
-
-
-def _told(instance: Instance) -> str:
-    """Return the JSON of an instance that is left out: its word, rings, geometry, and what else is said of it."""
-    said = {flag: getattr(instance, flag) for flag in ("crowd", "ignored", "occluded", "truncated")}
-    label: dict[str, Any] = {flag: value for flag, value in said.items() if value}
-    if instance.attributes:
-        label["attributes"] = instance.attributes
-    rings = [ring.tolist() for ring in instance.rings]
-    return json_text(label | {"category": instance.source_category, "geometry": instance.geometry, "rings": rings})
 
 
 def _opened(archive: Path) -> ZipFile:

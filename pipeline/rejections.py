@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pyarrow as pa
 
-from pipeline.instances import Rejected
+from pipeline.instances import Instance, Rejected
 from pipeline.label_filters import LABEL_REASONS
 from pipeline.tables import REJECTED, RowGroupWriter, json_text, texts
 
-ROWS_AT_ONCE = 8_192
+ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 8_192, 8_000_000
+"""Of labels that wait to be written: an image's labels in one row may take some 100 kB."""
 
 
 class Rejections:
@@ -24,6 +25,7 @@ class Rejections:
     def __init__(self, path: Path) -> None:
         self._writer = RowGroupWriter(path, REJECTED)
         self._waiting: list[Rejected] = []
+        self._characters = 0
         self.by_reason: Counter[str] = Counter()
         self.labels = 0
         """Wanted labels that were lost; those of images that were set aside on purpose are not counted."""
@@ -43,22 +45,29 @@ class Rejections:
         self._row(Rejected(source, "", "", reason, json_text({"file": what})))
 
     def add_labels(
-        self, source: str, image: str, ids: list[str], rejected: Sequence[Rejected], reason: str, lost: bool
+        self,
+        source: str,
+        image: str,
+        instances: Sequence[Instance],
+        rejected: Sequence[Rejected],
+        reason: str,
+        lost: bool,
     ) -> None:
-        """Count and write what a label file says of one image, in one row that holds the ids of its labels.
+        """Count and write what a label file says of one image, in one row that holds all its labels.
 
         `lost` says whether these labels count as lost, or stand elsewhere (the image was labelled twice). A lost label
         that was rejected for itself has a row of its own, with its own reason.
         """
+        labels = [{"id": each.id, **told(each)} for each in instances]
         if lost:
-            self.labels += len(ids)
+            self.labels += len(instances)
             for each in rejected:
                 self.add(each)
-            if rejected and not (ids or image):
+            if rejected and not (instances or image):
                 return
         else:
-            ids = ids + [each.label_id for each in rejected]
-        self._row(Rejected(source, image, "", reason, json_text({"labels": ids})))
+            labels += [{"id": each.label_id, "reason": each.reason, "label": each.label} for each in rejected]
+        self._row(Rejected(source, image, "", reason, json_text({"labels": labels})))
 
     def add_image(self, source: str, image: str, reason: str, instances: int) -> None:
         """Count and write an image that is set aside with its labels."""
@@ -67,13 +76,14 @@ class Rejections:
     def _row(self, rejected: Rejected) -> None:
         self.by_reason[rejected.reason] += 1
         self._waiting.append(rejected)
-        if len(self._waiting) >= ROWS_AT_ONCE:
+        self._characters += len(rejected.label)
+        if len(self._waiting) >= ROWS_AT_ONCE or self._characters >= CHARACTERS_AT_ONCE:
             self._write()
 
     def _write(self) -> None:
         columns = {name: texts([getattr(row, name) for row in self._waiting]) for name in REJECTED.names}
         self._writer.write(pa.table(columns, schema=REJECTED))
-        self._waiting = []
+        self._waiting, self._characters = [], 0
 
     def __enter__(self) -> Self:
         self._writer.__enter__()
@@ -85,3 +95,13 @@ class Rejections:
         if kind is None:
             self._write()
         self._writer.__exit__(kind, error, trace)
+
+
+def told(instance: Instance) -> dict[str, Any]:
+    """What an instance that is left out says, for JSON: its word, rings, geometry, and what else is said of it."""
+    said = {flag: getattr(instance, flag) for flag in ("crowd", "ignored", "occluded", "truncated")}
+    label: dict[str, Any] = {flag: value for flag, value in said.items() if value}
+    if instance.attributes:
+        label["attributes"] = instance.attributes
+    rings = [ring.tolist() for ring in instance.rings]
+    return label | {"category": instance.source_category, "geometry": instance.geometry, "rings": rings}

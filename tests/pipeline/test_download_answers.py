@@ -1,9 +1,11 @@
 """Servers that refuse, redirect or lie: the right bytes or a clear error."""
 
+import json
+
 import pytest
 import requests
 
-from pipeline import http_answers
+from pipeline import cut_off, http_answers
 from pipeline.errors import SourceError
 from tests.pipeline.fetching import KEY, get
 from tests.pipeline.small_sources import jpeg, zip_of
@@ -111,11 +113,23 @@ def test_less_announced_than_there_is_shows_in_the_archive(behaviour, address, d
     assert get(address, downloads).read_bytes() == behaviour.content
 
 
-def test_a_json_without_its_end_is_refused(behaviour, address, downloads):
-    behaviour.content = b'[{"name": "a.jpg", "labels": []}, {"na'
+@pytest.mark.parametrize("end", ['{"na', '{"name": "b.jpg", "labels": [], "attributes": {}', '{"name": "]}', "["])
+def test_a_json_without_its_end_is_refused(behaviour, address, downloads, end):
+    behaviour.content = b'[{"name": "a.jpg", "labels": []}, ' + end.encode()
     behaviour.announce = lambda size: None
     with pytest.raises(SourceError, match="not a whole file"):
         get(address.replace("images.bin", "labels.json"), downloads)
+
+
+def test_brackets_in_strings_are_not_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(cut_off, "BYTES_AT_ONCE", 5)
+    file = tmp_path / "labels.json"
+    text = json.dumps([{"name": 'a "quoted" [name\\', "labels": ["}", {"\\\\": "]]"}]}, {}])
+    for length in range(len(text)):
+        file.write_text(text[:length])
+        assert not cut_off.closes_what_it_opens(file), text[:length]
+    file.write_text(text + "\n")
+    assert cut_off.closes_what_it_opens(file)
 
 
 def test_a_size_that_is_not_announced_does_no_harm(behaviour, address, downloads):

@@ -87,12 +87,18 @@ def test_background_can_be_left_out_as_in_2019(tmp_path: Path) -> None:
     assert reasons(out) == [("c.jpg", "no wanted instance")]
 
 
-def test_labels_of_no_image_are_kept_by_id_in_one_row(tmp_path: Path) -> None:
-    frames = [frame("a.jpg", CAR), frame("b.jpg", CAR), frame("gone.jpg", CAR, area("car", SQUARE, id="x"))]
+def test_labels_of_no_image_are_kept_in_one_row(tmp_path: Path) -> None:
+    other = area("car", SQUARE, id="x", attributes={"occluded": True, "colour": "red"})
+    frames = [frame("a.jpg", CAR), frame("b.jpg", CAR), frame("gone.jpg", CAR, other)]
     out = stage(tmp_path, TWO, {"l.json": frames})
     (row,) = table(out, "rejected")
     assert (row["source"], row["image"], row["reason"]) == ("l.json", "gone.jpg", "no such image")
-    assert json.loads(row["label"]) == {"labels": ["0", "x"]}
+    first, second = json.loads(row["label"])["labels"]
+    assert (first["id"], first["category"], first["geometry"]) == ("0", "car", "polygon")
+    assert second == {
+        "id": "x", "category": "car", "geometry": "polygon", "rings": [list(map(list, SQUARE))], "occluded": True,
+        "attributes": {"colour": "red"},
+    }  # fmt: skip
     check = next(check for check in summary.read(out).checks if check.name == "rejected_share")
     assert check.numbers["share"] == 0.5
     assert not check.passed

@@ -255,7 +255,9 @@ def test_a_bitmask_of_another_size_than_its_image_is_set_aside(tmp_path: Path) -
     assert rows_of(out) == EXPECTED
     assert ("c.png", "bitmask of another size than its image") in reasons(out)
     (row,) = [row for row in table(out, "rejected") if row["image"] == "c.png"]
-    assert json.loads(row["label"]) == {"labels": ["5"]}
+    (label,) = json.loads(row["label"])["labels"]
+    assert (label["id"], label["category"], label["geometry"]) == ("5", "car", "bitmask")
+    assert label["rings"]
 
 
 def test_a_damaged_bitmask_among_others_is_set_aside_with_its_reason(tmp_path: Path) -> None:

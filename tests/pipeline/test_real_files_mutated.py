@@ -175,6 +175,6 @@ def test_every_label_is_a_row_of_the_labels_or_of_the_rejected(
 
 
 def says_of_an_image(label: str) -> bool:
-    """Whether a row of rejected.parquet is of a whole image, for which it holds a number or ids."""
+    """Whether a row of rejected.parquet is of a whole image, for which it holds a number or the labels."""
     told = json.loads(label)
     return isinstance(told, dict) and set(told) in ({"instances"}, {"labels"})
