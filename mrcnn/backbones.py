@@ -10,7 +10,7 @@ import keras
 
 from mrcnn.config import Config
 from mrcnn.fork import Fork
-from mrcnn.layers import convolve, precision_policy
+from mrcnn.layers import ShortcutAdded, convolve, precision_policy
 
 BLOCKS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3)}
 """Bottleneck blocks in stages 2 to 5 (He et al. 2015, table 1)."""
@@ -98,7 +98,7 @@ def _bottleneck(features, width: int, stride: int, project: bool, name: str, con
     x = keras.layers.Activation("relu", name=f"res{name}_relu2b")(x)
     x = conv(x, 4 * width, 1, layer + "2c", norm + "2c")
     shortcut = conv(features, 4 * width, 1, layer + "1", norm + "1", strides=stride) if project else features
-    x = keras.layers.Add(name=f"res{name}_add")([x, shortcut])
+    x = ShortcutAdded(name=f"res{name}_add", dtype=x.dtype)([x, shortcut])
     return keras.layers.Activation("relu", name=f"res{name}_out")(x)
 
 
@@ -109,5 +109,5 @@ def _basic(features, width: int, stride: int, name: str, conv: Convolve) -> kera
     x = conv(x, width, 3, layer + "2b", norm + "2b", padding="same")
     same = stride == 1 and features.shape[-1] == width
     shortcut = features if same else conv(features, width, 1, layer + "1", norm + "1", strides=stride)
-    x = keras.layers.Add(name=f"res{name}_add")([x, shortcut])
+    x = ShortcutAdded(name=f"res{name}_add", dtype=x.dtype)([x, shortcut])
     return keras.layers.Activation("relu", name=f"res{name}_out")(x)

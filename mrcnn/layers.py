@@ -6,7 +6,8 @@ Which layers stand where is said in backbones, fpn and heads.
 import keras
 import tensorflow as tf
 
-from mrcnn.arithmetic import convolution, is_faster_in
+from mrcnn.arithmetic import added, convolution
+from mrcnn.processor import is_faster_in
 
 EPSILON = 1e-3
 GROUPS = 32
@@ -52,6 +53,18 @@ class Convolution(keras.layers.Conv2D):
             bias = (bias - normalisation.moving_mean.value) * scale + normalisation.beta.value
         features = convolution(features, kernel, scale, self.strides[0], padding or self.padding)
         return self.activation(tf.nn.bias_add(features, tf.cast(bias, self.compute_dtype)))
+
+
+class ShortcutAdded(keras.layers.Layer):
+    """A block's features and its shortcut, added."""
+
+    def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
+        """The sum [B, H, W, C] of two tensors of that shape."""
+        return added(*inputs)
+
+    def compute_output_shape(self, input_shape):
+        """The same."""
+        return input_shape[0]
 
 
 class FrozenBatchNormalization(keras.layers.Layer):

@@ -1,10 +1,12 @@
 """How convolutions are computed makes no difference to what they and their gradients are."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mrcnn import arithmetic
+from mrcnn import arithmetic, processor
 from mrcnn.layers import precision_policy
 
 
@@ -124,24 +126,44 @@ INTEL, AMD = "vendor_id\t: GenuineIntel\n", "vendor_id\t: AuthenticAMD\n"
 
 
 @pytest.mark.parametrize(
-    ("cpuinfo", "fast"),
+    ("facts", "fast", "narrow"),
     [
-        (INTEL + "flags\t\t: fpu avx512f avx512_bf16", False),
-        (INTEL + "flags\t\t: fpu avx512f avx512_bf16 amx_bf16", True),
-        (AMD + "flags\t\t: fpu avx512f avx512_bf16", True),
-        (AMD + "flags\t\t: fpu avx2", False),
+        (INTEL + "flags\t\t: fpu avx512f avx512_bf16", False, False),
+        (INTEL + "flags\t\t: fpu avx512f avx512_bf16 amx_bf16", True, False),
+        (AMD + "flags\t\t: fpu avx512f avx512_bf16", True, False),
+        (AMD + "flags\t\t: fpu avx2", False, True),
+        ("Features\t: fp asimd", False, False),
+        ("", False, False),
     ],
 )
-def test_bfloat16_is_multiplied_as_such_only_where_that_is_fast(cpuinfo, fast):
-    assert arithmetic.is_fast_in_bfloat16(cpuinfo) == fast
+def test_what_a_processor_is_good_at(facts, fast, narrow):
+    assert processor.is_fast_in_bfloat16(facts) == fast
+    assert processor.lacks_avx512(facts) == narrow
+
+
+@pytest.mark.parametrize("is_exported", [True, False])
+@pytest.mark.parametrize("narrow", [True, False])
+@pytest.mark.parametrize("known", [True, False], ids=["sizes known", "sizes unknown"])
+def test_a_shortcut_is_added_apart_from_the_convolution_where_that_is_faster(known, narrow, is_exported, monkeypatch):
+    monkeypatch.setattr(arithmetic, "lacks_avx512", lambda _: narrow)
+    one, two = _normal((2, 3, 4, 5), 1), _normal((2, 3, 4, 5), 2)
+    sizes = tf.TensorSpec((2, 3, 4, 5) if known else (None, None, None, 5))
+    traced = tf.function(arithmetic.added, [sizes, sizes])
+    with arithmetic.plain_operations() if is_exported else contextlib.nullcontext():
+        assert ("Reshape" in _operations(traced.get_concrete_function())) == (narrow and not is_exported)
+    with tf.GradientTape() as tape:
+        tape.watch([one, two])
+        total = traced(one, two)
+    assert np.array_equal(total, one + two)
+    assert all(np.array_equal(each, 2 * one) for each in tape.gradient(total, [one, two], 2 * one))
 
 
 @pytest.mark.parametrize("gpu", [True, False])
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 def test_sixteen_bits_are_used_where_they_are_faster(monkeypatch, precision, fast, gpu):
-    monkeypatch.setattr(arithmetic, "_has_fast_bfloat16", lambda: fast)
-    monkeypatch.setattr(arithmetic, "on_a_cpu", lambda: not gpu)
+    monkeypatch.setattr(processor, "is_fast_in_bfloat16", lambda _: fast)
+    monkeypatch.setattr(processor, "on_a_cpu", lambda: not gpu)
     used = gpu or (fast and precision == "bfloat16")
     assert precision_policy(precision).compute_dtype == (precision if used else "float32")
 
