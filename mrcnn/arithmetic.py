@@ -15,7 +15,7 @@ from mrcnn import winograd
 from mrcnn.order import after
 from mrcnn.processor import cpuinfo, lacks_avx512, on_a_cpu
 
-WIDE = 128 if lacks_avx512(cpuinfo()) else 256
+WIDE = 64 if lacks_avx512(cpuinfo()) else 256
 """Channels, in and out, from which on minimal filtering is the faster: 1.5 to 4 times (2 cores)."""
 LARGE = 512
 """Pixels of all images from which on it is faster: below, transforming the kernel takes too large a share."""
@@ -43,21 +43,44 @@ def convolution(
     """
     if stride > 1 and tuple(kernel.shape[:2]) == (1, 1):
         # The same, and oneDNN's gradient of such a kernel writes beyond its memory where C is small (TensorFlow 2.21).
-        features, stride = features[:, ::stride, ::stride], 1
+        # "Means" of one pixel, since slices with steps take ten times as long.
+        features, stride = tf.nn.avg_pool2d(features, 1, stride, "VALID"), 1
     return _with_gradient(_Way(stride, padding.upper()))(features, kernel, *(() if scale is None else (scale,)))
 
 
 def added(features: tf.Tensor, shortcut: tf.Tensor) -> tf.Tensor:
-    """The sum of two tensors [B, H, W, C], which on processors without AVX-512 is kept apart from the convolutions.
+    """The sum of two tensors [B, H, W, C], kept apart from the convolution before it where that is faster.
 
-    There TensorFlow would make one operation of a 1×1 convolution, this sum and a ReLU, which takes oneDNN (3.7) 3 to 7
-    times as long as the convolution does. It does not see a sum of another shape.
+    TensorFlow would make one operation of a 1×1 convolution, this sum and a ReLU, which without AVX-512 takes oneDNN
+    (3.7) 3 to 7 times as long as the convolution does. It does not see a sum of another shape.
     """
-    if _plain.get() or not on_a_cpu() or not lacks_avx512(cpuinfo()):
+    if not _kept_apart():
         return features + shortcut
     channels = features.shape[3]
     total = tf.reshape(features, (-1, channels)) + tf.reshape(shortcut, (-1, channels))
     return tf.ensure_shape(tf.reshape(total, tf.shape(features)), features.shape)
+
+
+def biased(features: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Features [B, H, W, C] with a bias [C] added, its gradient kept apart from the kernel's where that is faster.
+
+    TensorFlow would make one operation of the two gradients, which without AVX-512 takes oneDNN up to 4 times as long.
+    It does not see a sum that is a product of matrices.
+    """
+    return _with_gradient_apart(features, bias) if _kept_apart() else tf.nn.bias_add(features, bias)
+
+
+@tf.custom_gradient
+def _with_gradient_apart(features: tf.Tensor, bias: tf.Tensor):
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        rows = tf.reshape(upstream, (-1, upstream.shape[3]))
+        return upstream, tf.matmul(tf.ones((1, tf.shape(rows)[0]), rows.dtype), rows)[0]
+
+    return tf.nn.bias_add(features, bias), gradient
+
+
+def _kept_apart() -> bool:
+    return not _plain.get() and on_a_cpu() and lacks_avx512(cpuinfo())
 
 
 def _is_wide(shape: tf.TensorShape) -> bool:

@@ -6,7 +6,7 @@ Which layers stand where is said in backbones, fpn and heads.
 import keras
 import tensorflow as tf
 
-from mrcnn.arithmetic import added, convolution
+from mrcnn.arithmetic import added, biased, convolution
 from mrcnn.processor import is_faster_in
 
 EPSILON = 1e-3
@@ -52,7 +52,7 @@ class Convolution(keras.layers.Conv2D):
             # not by the shift, whose third gradient of the scale would come in an order of chance (see fork)
             bias = (bias - normalisation.moving_mean.value) * scale + normalisation.beta.value
         features = convolution(features, kernel, scale, self.strides[0], padding or self.padding)
-        return self.activation(tf.nn.bias_add(features, tf.cast(bias, self.compute_dtype)))
+        return self.activation(biased(features, tf.cast(bias, self.compute_dtype)))
 
 
 class ShortcutAdded(keras.layers.Layer):

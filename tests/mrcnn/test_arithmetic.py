@@ -141,6 +141,14 @@ def test_what_a_processor_is_good_at(facts, fast, narrow):
     assert processor.lacks_avx512(facts) == narrow
 
 
+def _gradients(function, one, two):
+    """The result of a function of two tensors, and the gradients of both for an upstream of twice the first."""
+    with tf.GradientTape() as tape:
+        tape.watch([one, two])
+        result = function(one, two)
+    return [result, *tape.gradient(result, [one, two], 2 * one)]
+
+
 @pytest.mark.parametrize("is_exported", [True, False])
 @pytest.mark.parametrize("narrow", [True, False])
 @pytest.mark.parametrize("known", [True, False], ids=["sizes known", "sizes unknown"])
@@ -151,11 +159,19 @@ def test_a_shortcut_is_added_apart_from_the_convolution_where_that_is_faster(kno
     traced = tf.function(arithmetic.added, [sizes, sizes])
     with arithmetic.plain_operations() if is_exported else contextlib.nullcontext():
         assert ("Reshape" in _operations(traced.get_concrete_function())) == (narrow and not is_exported)
-    with tf.GradientTape() as tape:
-        tape.watch([one, two])
-        total = traced(one, two)
-    assert np.array_equal(total, one + two)
-    assert all(np.array_equal(each, 2 * one) for each in tape.gradient(total, [one, two], 2 * one))
+    for found, expected in zip(_gradients(traced, one, two), (one + two, 2 * one, 2 * one), strict=True):
+        assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize("narrow", [True, False])
+def test_the_gradient_of_a_bias_is_taken_apart_from_the_kernel_s_where_that_is_faster(narrow, monkeypatch):
+    monkeypatch.setattr(arithmetic, "lacks_avx512", lambda _: narrow)
+    features, bias = _normal((2, 3, 4, 5), 1), _normal((5,), 2)
+    traced = tf.function(lambda one, two: _gradients(arithmetic.biased, one, two))
+    assert ("BiasAddGrad" in _operations(traced.get_concrete_function(features, bias))) == (not narrow)
+    expected = (features + bias, 2 * features, tf.reduce_sum(2 * features, (0, 1, 2)))
+    for found, wanted in zip(traced(features, bias), expected, strict=True):
+        assert np.allclose(found, wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("gpu", [True, False])
