@@ -11,7 +11,6 @@ import requests
 
 from mrcnn import arithmetic, download, export, imagenet, roi, utils, weights
 from mrcnn.detections import unmold
-from mrcnn.masks import unmold_masks
 from mrcnn.model import MaskRCNN
 from mrcnn.resizing import resize_for
 
@@ -120,20 +119,23 @@ def images():
 
 
 def assert_same_as_detect(network, images, run):
-    """`run` takes resized images and meta rows, and gives detections and masks; compared in pixels with `detect`."""
+    """`run` takes resized images and meta rows, and gives detections and masks; compared in pixels with `detect`.
+
+    Masks are compared before they are cut off at a half, which rounding may let a pixel pass; and not near the border,
+    where chance decides which samples count.
+    """
     resized = np.stack([resize_for(image, network.config)[0] for image in images])
     metas = network.mold_inputs(images)[1].astype(np.float32)
     rows, masks = run(resized, metas)
-    for image, meta, row, mask, expected in zip(images, metas, rows, masks, network.detect(images), strict=True):
+    detected = zip(network.detect(images), network._found(resized, metas), strict=True)
+    for meta, row, mask, (expected, ours) in zip(metas, rows, masks, detected, strict=True):
         found = unmold(row, mask, meta)
         assert len(expected["rois"]) >= 5
         assert found.rois.tolist() == expected["rois"].tolist()
         assert found.class_ids.tolist() == expected["class_ids"].tolist()
         assert found.scores == pytest.approx(expected["scores"], abs=1e-4)
-        pasted = unmold_masks(found.masks, found.rois, image.shape)
-        for number, (y1, x1, y2, x2) in enumerate(found.rois):
-            clear = slice(y1, y1 + (y2 - y1) // 2), slice(x1, x1 + (x2 - x1) // 2), number
-            assert (pasted[clear] == expected["masks"][clear]).all()
+        inner = np.s_[:, : found.masks.shape[1] // 2, : found.masks.shape[2] // 2]
+        assert found.masks[inner] == pytest.approx(ours.masks[inner], abs=1e-4)
 
 
 def test_a_saved_model_finds_what_detect_finds(network, images, tmp_path):
