@@ -81,9 +81,9 @@ bench-mrcnn: $(READY) ## our network beside the original (ORIGINAL_PYTHON=) and 
 	@$(RUN) -m benchmarks.networks
 
 lock: $(READY) ## resolve the pins again
-	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra dev pyproject.toml -o requirements.lock
-	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra gpu -c requirements.lock pyproject.toml -o requirements-gpu.lock
-	@echo uv | $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url - -o requirements-setup.lock
+	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --extra dev pyproject.toml -o requirements.lock
+	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --extra gpu -c requirements.lock pyproject.toml -o requirements-gpu.lock
+	@echo uv | $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url - -o requirements-setup.lock
 
 clean: ## remove .venv (never data/)
 	rm -rf $(VENV)

@@ -48,6 +48,8 @@ def build(recipe: Recipe, images_zip: Path, out: Path) -> None:
         model, fresh = _model(recipe, names, len(train.image_ids), out)
         if fresh:
             load_into(model, recipe.training)
+            model.epoch = 0  # a checkpoint of this name would go on in its own folder with its next epoch
+        model.log_dir = str(out / RUN)
         result = _train(model, recipe.training, train, val)
     _keep(recipe, model, result, names, out)
 
@@ -84,7 +86,6 @@ def _model(recipe: Recipe, names: tuple[str, ...], images: int, out: Path) -> tu
     )  # fmt: skip
     with strategy.scope():
         model = MaskRCNN(mode="training", config=config, model_dir=str(out))
-    model.log_dir = str(run)
     return model, fresh
 
 
