@@ -142,6 +142,7 @@ def _augmentation(wanted: Augmentation) -> Any:
 
 def _keep(recipe: Recipe, model: "MaskRCNN", result: "TrainingResult", names: tuple[str, ...], out: Path) -> None:
     """Write the artifact's files from what the run left, and remove the run's folder."""
+    run = Path(model.log_dir)
     chosen = result.best_checkpoint if recipe.training.keep == "best" else result.last_checkpoint
     if chosen is None:
         raise TrainingError("training: no epoch was finished, so that there are no weights to keep")
@@ -149,10 +150,10 @@ def _keep(recipe: Recipe, model: "MaskRCNN", result: "TrainingResult", names: tu
     model_file.write(out, model.config, names)
     _write_history(out / "history.csv", result.history)
     (out / "tensorboard").mkdir(exist_ok=True)
-    for events in sorted((out / RUN).glob("events.*")):
+    for events in sorted(run.glob("events.*")):
         shutil.copyfile(events, out / "tensorboard" / events.name)
     summary.write(out, _summary(model, result.history, names))
-    shutil.rmtree(out / RUN)
+    shutil.rmtree(run)
 
 
 def _write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
