@@ -74,7 +74,8 @@ def biased(features: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
 def _with_gradient_apart(features: tf.Tensor, bias: tf.Tensor):
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         rows = tf.reshape(upstream, (-1, upstream.shape[3]))
-        return upstream, tf.matmul(tf.ones((1, tf.shape(rows)[0]), rows.dtype), rows)[0]
+        of_bias = tf.matmul(tf.ones((1, tf.shape(rows)[0]), rows.dtype), rows)[0]
+        return after(of_bias, upstream), of_bias  # or the upstream would be kept until there is time for the bias
 
     return tf.nn.bias_add(features, bias), gradient
 
@@ -88,7 +89,7 @@ def _is_wide(shape: tf.TensorShape) -> bool:
 
 
 def _is_large(features: tf.Tensor) -> tf.Tensor | bool:
-    """Whether there are pixels enough for minimal filtering: known now, or found for each batch."""
+    """Whether [B, H, W, C] has pixels enough for minimal filtering: known now, or found for each batch."""
     known = features.shape[:3].num_elements()
     return tf.size(features) // features.shape[3] >= LARGE if known is None else known >= LARGE
 
@@ -180,7 +181,7 @@ def _product(kernel: tf.Tensor, scales: tuple[tf.Tensor, ...], dtype: tf.DType) 
 
 
 def _as_matrices(features: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A row for each of the features' windows, and a column for each filter."""
+    """A row for each window of the features, [B, h·w·C], and a column for each filter, [h·w·C, K]."""
     terms = kernel.shape[:3].num_elements()
     return tf.reshape(features, (-1, terms)), tf.reshape(kernel, (terms, -1))
 

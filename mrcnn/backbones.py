@@ -38,7 +38,7 @@ def backbone(image: keras.KerasTensor, config: Config) -> list[keras.KerasTensor
 
 
 def resnet(image: keras.KerasTensor, config: Config) -> list[keras.KerasTensor]:
-    """ResNet-50 or -101 of bottleneck blocks, C2 … C5 of 256, 512, 1024, 2048 channels."""
+    """ResNet-50 or -101 of bottleneck blocks on [B, H, W, C], C2 … C5 of 256, 512, 1024, 2048 channels."""
     conv = _convolution(config)
     maps = [_stem(image, 64, conv)]
     features = keras.layers.MaxPooling2D(3, strides=2, padding="same", name="pool1")(maps[0])
@@ -52,7 +52,7 @@ def resnet(image: keras.KerasTensor, config: Config) -> list[keras.KerasTensor]:
 
 
 def narrow_resnet(image: keras.KerasTensor, config: Config) -> list[keras.KerasTensor]:
-    """A ResNet of basic blocks whose stages have BACKBONE_WIDTH · 1, 2, 4, 8 channels."""
+    """A ResNet of basic blocks on [B, H, W, C] whose stages have BACKBONE_WIDTH · 1, 2, 4, 8 channels."""
     conv, width = _convolution(config), config.BACKBONE_WIDTH
     maps = [_stem(image, width, conv)]
     features = keras.layers.MaxPooling2D(3, strides=2, padding="same", name="pool1")(maps[0])

@@ -15,7 +15,7 @@ class Upsampling(keras.layers.Layer):
     """Every pixel four times: [B, H, W, C] to [B, 2H, 2W, C]."""
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
-        """Nearest-neighbour enlargement."""
+        """Features [B, H, W, C] enlarged to the nearest neighbour, [B, 2H, 2W, C]."""
         return _doubled(features)
 
     def compute_output_shape(self, input_shape):

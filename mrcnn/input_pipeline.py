@@ -48,7 +48,7 @@ class Batch:
     """[B, h, w, G] uint8, coverage within the boxes, 0 to polygons.FULL (mini masks), or [B, H, W, G] bool."""
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """Return the seven arrays in the order of the original's generator."""
+        """Return the seven arrays, [B, …] each, in the order of the original's generator."""
         return (
             self.images, self.image_meta, self.rpn_match, self.rpn_bbox,
             self.gt_class_ids, self.gt_boxes, self.gt_masks,
@@ -205,7 +205,7 @@ class BatchLoader:
         return shapes.pop() if len(shapes) == 1 else None
 
     def _order_of_pass(self, number: int) -> NDArray[np.int64]:
-        """Return the image numbers in the order of pass `number` over the dataset."""
+        """Return the image numbers [N] in the order of pass `number` over the dataset."""
         image_ids = np.asarray(self.dataset.image_ids)
         if not self.shuffle:
             return image_ids

@@ -24,13 +24,13 @@ _EVEN = (
 
 
 def weighted_mean(values: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Mean of values by weights of the same shape; 0 where all weights are 0."""
+    """Mean, a scalar, of values [...] by weights of the same shape; 0 where all weights are 0."""
     weights = tf.cast(weights, tf.float32)
     return tf.math.divide_no_nan(tf.reduce_sum(values * weights), over_replicas(tf.reduce_sum(weights)))
 
 
 def over_replicas(value: tf.Tensor) -> tf.Tensor:
-    """The sum of value over all replicas; value itself where there is one."""
+    """The sum of value [...] over all replicas; value itself where there is one."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return value
@@ -38,7 +38,7 @@ def over_replicas(value: tf.Tensor) -> tf.Tensor:
 
 
 def smooth_l1(wanted: tf.Tensor, found: tf.Tensor) -> tf.Tensor:
-    """Elementwise 0.5 d² where the difference d is below 1, else d − 0.5 (Girshick 2015, equation 3)."""
+    """Elementwise, [...], 0.5 d² where the difference d is below 1, else d − 0.5 (Girshick 2015, equation 3)."""
     difference = tf.abs(wanted - found)
     return tf.where(difference < 1.0, 0.5 * difference**2, difference - 0.5)
 
@@ -97,17 +97,17 @@ def _rational_sigmoid(logits: tf.Tensor):
 
 
 def l2_loss(weights: list[tf.Tensor], decay: float) -> tf.Tensor:
-    """Decay times the mean square of each of the weights, summed over them (the original's: mean, not sum)."""
+    """Decay times the mean square of each weight [...], summed over them: a scalar (the original's: mean, not sum)."""
     if not weights or not decay:
         return tf.constant(0.0)
     return decay * total([tf.reduce_mean(tf.square(weight)) for weight in weights])
 
 
 def total(values: list[tf.Tensor]) -> tf.Tensor:
-    """The sum of scalars, always in the same order, which `tf.add_n` leaves to chance."""
+    """The sum [] of scalars [], always in the same order, which `tf.add_n` leaves to chance."""
     return tf.reduce_sum(tf.stack(values))
 
 
 def l2_gradient(weight: tf.Tensor, decay: tf.Tensor) -> tf.Tensor:
-    """The gradient of `l2_loss` with respect to one of its weights, of that weight's shape."""
+    """The gradient [...] of `l2_loss` with respect to one of its weights, of that weight's shape; decay is []."""
     return weight * (2.0 * decay / float(np.prod(weight.shape)))

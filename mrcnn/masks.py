@@ -51,7 +51,7 @@ def mini_coverage(bbox: NDArray[Any], mask: NDArray[Any], mini_shape: tuple[int,
 
 
 def is_covered(coverage: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return where a coverage from 0 to FULL is above one half."""
+    """Return where a coverage [...] from 0 to FULL is above one half, of the same shape."""
     return coverage > FULL // 2
 
 

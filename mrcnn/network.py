@@ -59,7 +59,7 @@ def training_network(config: Config) -> TrainingNetwork:
 
 
 def _forked(pyramid: list[keras.KerasTensor], purpose: str) -> tuple[list[keras.KerasTensor], list[keras.KerasTensor]]:
-    """The levels twice: for all else, and for a purpose."""
+    """The levels [B, H, W, C] twice: for all else, and for a purpose."""
     pairs = [
         Fork(name=f"{purpose}_fork_p{number}", dtype=level.dtype)(level)
         for number, level in enumerate(pyramid, start=2)
@@ -84,7 +84,7 @@ def _training_inputs(config: Config) -> list[keras.KerasTensor]:
 
 
 def _anchor_outputs(rpn, rpn_match, pyramid, config: Config) -> dict[str, keras.KerasTensor]:
-    """Logits, deltas and labels of the sampled anchors: the part of the RPN that learns."""
+    """Logits [B, S, 2], deltas [B, S, 4], labels [B, S] of the sampled anchors: the part of the RPN that learns."""
     patches, anchor, labels = SampledAnchors(config, name="rpn_sample")([rpn_match, *pyramid])
     logits, deltas = rpn(patches, padding="valid")
     logits, deltas = AnchorOfPosition(name="rpn_sample_values")([logits, deltas, anchor, labels])
@@ -92,7 +92,7 @@ def _anchor_outputs(rpn, rpn_match, pyramid, config: Config) -> dict[str, keras.
 
 
 def _proposals(image, rpn, pyramid, config: Config) -> keras.KerasTensor:
-    """Proposals for training; whole maps are scored without gradient, since nothing is learned through proposals."""
+    """Proposals [B, N, 4] for training; whole maps are scored without gradient: nothing is learned by them."""
     still = [
         WithoutGradient(name=f"rpn_still_p{number}", dtype=level.dtype)(level)
         for number, level in enumerate(pyramid, start=2)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 def after(first: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:
-    """The tensor itself, but only once `first` is there.
+    """The tensor [...] itself, but only once `first`, of any shape, is there.
 
     TensorFlow computes what it can as soon as it can: what depends on weights alone at the start of a step, where it
     would fill memory until it is used.
@@ -24,7 +24,7 @@ class InTurn(keras.layers.Layer):
     """
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, ...]:
-        """Three tensors of any shapes."""
+        """The same three tensors, [...] of any shapes."""
         return _in_turn(*inputs)
 
     def compute_output_spec(self, inputs):

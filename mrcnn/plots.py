@@ -26,7 +26,7 @@ def display_table(table: Sequence[Sequence[Any]]) -> None:
 
 
 def plot_precision_recall(AP: float, precisions: NDArray[Any], recalls: NDArray[Any]) -> None:  # noqa: N803
-    """Draw precision over recall; AP at an overlap of 0.5 stands above it."""
+    """Draw precisions [P] over recalls [P]; AP at an overlap of 0.5 stands above it."""
     _, axes = plt.subplots(1)
     axes.set_title(f"Precision-Recall Curve. AP@50 = {AP:.3f}")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.1), ylim=(0, 1.1))

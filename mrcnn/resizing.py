@@ -211,7 +211,7 @@ def resize(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
 
 def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return `pixels` averaged over blocks of 2, 4 or 8 pixels, as long as no side falls below `size` (h, w).
+    """Return `pixels` [H, W, …] averaged over blocks of 2, 4 or 8, as long as no side falls below `size` (h, w).
 
     What FAST_DECODE does to JPEG files while they are decoded, for images that are already decoded.
     """
@@ -233,7 +233,7 @@ def resize_for(image: NDArray[Any], config: ResizeSettings) -> tuple[NDArray[Any
 
 
 def placed_exactly(image: NDArray[Any], frame: Frame, shrink_first: bool = False) -> NDArray[Any]:
-    """Return what `frame.place(image)` returns, interpolated by `resize`, and `shrink`ed before on request.
+    """Return what `frame.place(image)` returns, [h, w, …], interpolated by `resize`, `shrink`ed before on request.
 
     `Frame.place` is several times faster; it rounds where the original cuts off.
     """
@@ -258,7 +258,7 @@ def resize_mask(
 
 
 def nearest(side: int, wanted: int) -> NDArray[np.int64]:
-    """Return the indices of the `wanted` pixels out of `side`, first and last included."""
+    """Return the indices [wanted] of the `wanted` pixels out of `side`, first and last included."""
     if side == wanted:
         return np.arange(side)
     step = (side - 1) / (wanted - 1) if wanted > 1 else 0.0

@@ -72,7 +72,7 @@ def decode(encoding: dict[str, Any]) -> NDArray[np.bool_]:
 
 
 def compress(counts: NDArray[np.int64]) -> bytes:
-    """Return run lengths as COCO writes them: from the third on less the one two before, 5 bits a letter from "0"."""
+    """Return run lengths [R] as COCO writes them: from the third less the one two before, 5 bits a letter from "0"."""
     values = counts.astype(np.int64)
     values[3:] -= counts[1:-2]
     digits = np.stack([(values >> (5 * place)) & 31 for place in range(_DIGITS)], axis=1)
@@ -89,7 +89,7 @@ _DIGITS = 8
 
 
 def decompress(text: bytes) -> NDArray[np.int64]:
-    """Return the run lengths that `compress` wrote."""
+    """Return the run lengths [R] that `compress` wrote."""
     counts: list[int] = []
     value = shift = 0
     for letter in text:

@@ -73,7 +73,7 @@ class TrainingNetwork(Network):
         return list(self._means.values())
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One step of the optimizer on a batch; returns the running means."""
+        """One step of the optimizer on a batch (`batch_inputs`); returns the running means, [] each."""
         inputs = batch_inputs(data)
         self.get_layer("proposal_targets").step.assign(tf.cast(self.optimizer.iterations, tf.int64))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -86,7 +86,7 @@ class TrainingNetwork(Network):
         return self._report(losses.total(list(parts.values())), parts)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The losses of a batch; returns the running means."""
+        """The losses of a batch (`batch_inputs`); returns the running means, [] each."""
         parts = self.losses_of(batch_inputs(data), training=False)
         return self._report(losses.total(list(parts.values())), parts)
 
@@ -101,7 +101,7 @@ class TrainingNetwork(Network):
                 self.optimizer.build(self.trainable_variables)
 
     def losses_of(self, inputs: Sequence[tf.Tensor], training: bool) -> dict[str, tf.Tensor]:
-        """The weighted losses by name, and l2_loss, of a batch: float32 scalars, each checked to be finite.
+        """The weighted losses by name, and l2_loss, of a batch: [] float32, each checked to be finite.
 
         Raises:
             tf.errors.InvalidArgumentError: a loss is not a finite number; the message names it.
@@ -175,14 +175,14 @@ def with_whole_cells(images: tf.Tensor) -> tf.Tensor:
 
 
 def batch_inputs(data: Any) -> Sequence[tf.Tensor]:
-    """The inputs of a batch, given alone, or with empty targets as the original's generator gave them."""
+    """The inputs of a batch, [B, …] each, given alone, or with empty targets as the original's generator gave them."""
     if isinstance(data, (tuple, list)) and len(data) and isinstance(data[0], (tuple, list)):
         return data[0]
     return data
 
 
 def network_losses(inputs: Sequence[tf.Tensor], outputs: dict[str, tf.Tensor], config: Config) -> dict[str, tf.Tensor]:
-    """The five losses by name, unweighted, from a training network's inputs and outputs."""
+    """The five losses [] by name, unweighted, from a training network's inputs and outputs (shapes: `network`)."""
     meta, rpn_deltas = inputs[1], tf.cast(inputs[3], tf.float32)
     class_ids, shape = outputs["class_ids"], tf.shape(outputs["class_ids"])
     counts = tf.ones(shape) if config.PADDED_ROIS_ARE_BACKGROUND else tf.reduce_any(outputs["rois"] != 0.0, axis=2)

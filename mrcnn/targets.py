@@ -111,7 +111,7 @@ class DetectionTargets(keras.layers.Layer):
         return boxes.deltas_between(regions, matched) / self._deviation
 
     def _masks(self, regions, matched, match, is_positive, gt_masks) -> tf.Tensor:
-        """Each positive region's part of its object's mask, resized to MASK_SHAPE and made 0 or 1 once."""
+        """Each positive region's part of its object's mask, [B, P, *MASK_SHAPE], resized and made 0 or 1 once."""
         if self._config.USE_MINI_MASK:
             size = tf.maximum(matched[..., 2:] - matched[..., :2], 1e-6)
             origin = tf.concat([matched[..., :2], matched[..., :2]], axis=-1)

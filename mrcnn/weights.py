@@ -143,7 +143,7 @@ def _layer(group: str, inner: str) -> str:
 
 
 def _values(dataset: h5py.Dataset) -> NDArray[np.float32]:
-    """Return the numbers of a dataset, read from this file alone and within bounds, however the file was made.
+    """Return the numbers [...] of a dataset, read from this file alone and within bounds, however the file was made.
 
     Raises:
         WeightsError: it holds no numbers, claims to be larger than LARGEST_TENSOR, or lies in other files.

@@ -114,7 +114,7 @@ class _Grid:
         self.is_one_strip = isinstance(self.strips, int) and self.strips == 1
 
     def padded(self, maps: tf.Tensor, border: int) -> tf.Tensor:
-        """The maps with a border of zeros, continued by zeros to whole tiles."""
+        """The maps [B, H, W, C] with a border of zeros, continued by zeros to whole tiles: [B, H', W', C]."""
         below, right = STEP * self.rows - self.height + border, STEP * self.columns - self.width + border
         return tf.pad(maps, ((0, 0), (border, below), (border, right), (0, 0)))
 
@@ -167,7 +167,7 @@ def _stacked(grid: _Grid, strip: Callable[[tf.Tensor], tf.Tensor], filters: int)
 
 
 def _summed(grid: _Grid, strip: Callable[[tf.Tensor], tf.Tensor], shape: tuple[int, ...]) -> tf.Tensor:
-    """The sum of what all strips give."""
+    """The sum of what all strips give, each of `shape`."""
     if grid.is_one_strip:
         return strip(tf.constant(0))
     _, total = tf.while_loop(
