@@ -145,6 +145,9 @@ def test_a_later_source_replaces_all_labels_of_an_image(tmp_path: Path) -> None:
         ("b.jpg", "car"),
     ]
     assert reasons(out) == [("b.jpg", "replaced by a later source")]
+    (row,) = table(out, "rejected")
+    (label,) = json.loads(row["label"])["labels"]
+    assert (label["category"], label["rings"]) == ("car", [list(map(list, SQUARE))])
     assert summary.read(out).numbers["labels_left_out"] == 0
 
 

@@ -2,21 +2,16 @@
 
 import json
 import zipfile
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pipeline import readers
-from pipeline.geometry import contours, polygon, raster
+from pipeline.geometry import polygon, raster
 from pipeline.instances import Box, Instance, Rejected
 from pipeline.readers import Format, bdd_label, faults
-from tests.pipeline.label_texts import REAL, SQUARE, options, polygon_label, read, read_label
-
-BDD = REAL / "bdd"
-needs_real = pytest.mark.skipif(not BDD.is_dir(), reason="../shared/real is absent")
+from tests.pipeline.label_texts import SQUARE, options, polygon_label, read, read_label
 
 BOX = {"x1": 10.5, "y1": 20.0, "x2": 14.5, "y2": 21.0}
 
@@ -255,69 +250,3 @@ def test_a_member_of_a_zip_is_read_and_named_by_its_path(tmp_path: Path) -> None
     (image,) = readers.read(archive, "bdd100k/labels/a.json", readers.ReadOptions())
     assert image.source == "labels.zip/bdd100k/labels/a.json"
     assert readers.format_of(archive, "bdd100k/labels/a.json") is Format.FRAMES
-
-
-def labels_of(content: Any) -> list[dict[str, Any]]:
-    """All labels of a parsed BDD file, read in the plainest way."""
-    frames = content["frames"] if isinstance(content, dict) else content
-    return [label for frame in frames for label in frame.get("labels") or frame.get("objects") or []]
-
-
-REAL_FILES = [
-    "det_20/det_20_det_train.json",
-    "ins_seg_10k/det+ins_seg.json",
-    "label_variants/example_annotation.json",
-    "label_variants/example_ignore_annotation.json",
-    "label_variants/image_list_with_auto_labels.json",
-    "label_variants/insseg_rle.json",
-    "label_variants/scalabel_det.json",
-    "label_variants/scalabel_ins_seg.json",
-    "legacy_2018/DERIVED_per_image_1cd5d614.json",
-    "legacy_2018/bdd100k_labels_images_REALframe_1cd5d614.json",
-    "legacy_2018/per_image_REALfragments.json",
-    "seg_track_20/00091078-875c1f73.json",
-]
-
-
-@needs_real
-@pytest.mark.parametrize("file", REAL_FILES)
-def test_every_label_of_a_real_file_is_an_instance_of_its_category(file: str) -> None:
-    images = list(readers.read(BDD / file, None, readers.ReadOptions()))
-    found = Counter(each.source_category for image in images for each in image.instances)
-    assert found == Counter(label["category"] for label in labels_of(json.loads((BDD / file).read_text())))
-    assert not any(image.rejected for image in images)
-
-
-@needs_real
-def test_the_2018_frame_reads_the_same_in_both_of_its_layouts() -> None:
-    layouts = [
-        "legacy_2018/DERIVED_per_image_1cd5d614.json",
-        "legacy_2018/bdd100k_labels_images_REALframe_1cd5d614.json",
-    ]
-    one, other = (next(iter(readers.read(BDD / file, None, readers.ReadOptions()))) for file in layouts)
-    assert [each.category for each in one.instances] == [each.category for each in other.instances]
-    for here, there in zip(one.instances, other.instances, strict=True):
-        assert all(np.array_equal(a, b) for a, b in zip(here.rings, there.rings, strict=True))
-
-
-@needs_real
-def test_boxes_of_real_segmentation_labels_are_the_extent_of_their_masks() -> None:
-    """`box2d` there is inclusive; overlaps are removed from it, so it may be smaller than the polygon."""
-    file = BDD / "seg_track_20/00091078-875c1f73.json"
-    given = {(f["name"], label["id"]): label["box2d"] for f in json.loads(file.read_text()) for label in f["labels"]}
-    off = [
-        abs(each.box.width - (given[image.name, each.id]["x2"] - given[image.name, each.id]["x1"] + 1))
-        for image in readers.read(file, None, readers.ReadOptions())
-        for each in image.instances
-    ]
-    assert np.median(off) < 1
-
-
-@needs_real
-def test_real_run_lengths_alone_give_the_same_area(tmp_path: Path) -> None:
-    frames = json.loads((BDD / "seg_track_20/00091078-875c1f73.json").read_text())[:1]
-    for label in frames[0]["labels"]:
-        del label["poly2d"]
-    (image,) = read(tmp_path, frames)
-    assert {each.geometry for each in image.instances} == {"rle"}
-    assert all(contours.trace(raster.mask(each.rings, 720, 1280)) for each in image.instances)

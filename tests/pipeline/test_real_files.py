@@ -21,7 +21,7 @@ from pipeline import readers
 from pipeline.errors import NotLabelsError
 from pipeline.geometry import raster
 from pipeline.instances import Instance
-from tests.pipeline.label_texts import REAL
+from tests.pipeline.label_texts import REAL, read
 
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is absent")
 
@@ -196,3 +196,36 @@ def test_a_bitmask_s_outlines_drawn_again_are_its_pixels() -> None:
         mask = pixels[..., 2] * 256 + pixels[..., 3] == int(instance.id)
         assert not (mask & ~drawn(instance)).any()
         assert iou(drawn(instance), mask) > 0.999
+
+
+def test_the_2018_frame_reads_the_same_in_both_of_its_layouts() -> None:
+    layouts = ("DERIVED_per_image_1cd5d614.json", "bdd100k_labels_images_REALframe_1cd5d614.json")
+    files = (REAL / "bdd/legacy_2018" / name for name in layouts)
+    one, other = (next(iter(readers.read(file, None, readers.ReadOptions()))) for file in files)
+    assert [each.category for each in one.instances] == [each.category for each in other.instances]
+    for here, there in zip(one.instances, other.instances, strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(here.rings, there.rings, strict=True))
+
+
+def test_boxes_of_segmentation_labels_are_the_extent_of_their_masks() -> None:
+    """`box2d` there is inclusive; overlaps are removed from it, so it may be smaller than the polygon."""
+    frames = json.loads((REAL / SEG_TRACK).read_text())
+    given = {(frame["name"], label["id"]): label["box2d"] for frame in frames for label in frame["labels"]}
+    off = [
+        abs(each.box.width - (given[image.name, each.id]["x2"] - given[image.name, each.id]["x1"] + 1))
+        for image in readers.read(REAL / SEG_TRACK, None, readers.ReadOptions())
+        for each in image.instances
+    ]
+    assert np.median(off) < 1
+
+
+def test_run_lengths_alone_give_the_same_pixels(tmp_path: Path) -> None:
+    frames = json.loads((REAL / SEG_TRACK).read_text())[:1]
+    for label in frames[0]["labels"]:
+        del label["poly2d"]
+    (image,) = read(tmp_path, frames)
+    assert {each.geometry for each in image.instances} == {"rle"}
+    for instance, label in zip(image.instances, frames[0]["labels"], strict=True):
+        pixels = run_lengths(label["rle"])
+        assert not (pixels & ~drawn(instance)).any()
+        assert iou(drawn(instance), pixels) > 0.99  # but for pixels that are enclosed
