@@ -48,6 +48,25 @@ def convolution(
     return _with_gradient(_Way(stride, padding.upper()))(features, kernel, *(() if scale is None else (scale,)))
 
 
+def pointwise_of_convolution(
+    features: tf.Tensor,
+    kernel: tf.Tensor,
+    pointwise: tuple[Callable[[tf.Tensor], tf.Tensor], int],
+    otherwise: Callable[[], tf.Tensor],
+) -> tf.Tensor:
+    """What `pointwise` makes of a convolution with stride 1 and padding "same", without holding that whole.
+
+    It is for features [B, H, W, C] that nothing is learned by: the gradients are TensorFlow's own, which are slow.
+    `pointwise` turns pixels [N, K] into [N, K'], and is given with K'; `otherwise` is the same result [B, H, W, K'] by
+    ordinary operations, for what isn't done by minimal filtering.
+    """
+    return _either(
+        _Way(1, "SAME").is_filtered(features, kernel),
+        lambda: winograd.convolve_3x3(features, kernel, pointwise),
+        otherwise,
+    )
+
+
 def added(features: tf.Tensor, shortcut: tf.Tensor) -> tf.Tensor:
     """The sum of two tensors [B, H, W, C], kept apart from the convolution before it where that is faster.
 
@@ -105,7 +124,7 @@ class _Way:
         if self._is_product(features, kernel):
             return tf.matmul(*_as_matrices(features, kernel))[:, None, None]
         return _either(
-            self._is_filtered(features, kernel),
+            self.is_filtered(features, kernel),
             lambda: winograd.convolve_3x3(features, kernel),
             lambda: tf.nn.conv2d(features, kernel, self.stride, self.padding),
         )
@@ -116,7 +135,7 @@ class _Way:
             rows, _ = _as_matrices(features, kernel)
             return tf.reshape(tf.matmul(rows, upstream[:, 0, 0], transpose_a=True), kernel.shape)
         return _either(
-            self._is_filtered(features, kernel),
+            self.is_filtered(features, kernel),
             lambda: winograd.kernel_gradient(features, upstream),
             lambda: tf.raw_ops.Conv2DBackpropFilter(
                 input=features, filter_sizes=tf.shape(kernel), out_backprop=upstream, **self._window
@@ -129,7 +148,7 @@ class _Way:
             _, columns = _as_matrices(features, kernel)
             return tf.reshape(tf.matmul(upstream[:, 0, 0], columns, transpose_b=True), tf.shape(features))
         return _either(
-            self._is_filtered(features, kernel),
+            self.is_filtered(features, kernel),
             lambda: winograd.features_gradient(kernel, upstream),
             lambda: tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=tf.shape(features), filter=kernel, out_backprop=upstream, **self._window
@@ -138,7 +157,7 @@ class _Way:
 
     def is_by_definition(self, features: tf.Tensor, kernel: tf.Tensor) -> bool:
         """Whether neither as a product of matrices nor, perhaps, by minimal filtering."""
-        return not self._is_product(features, kernel) and self._is_filtered(features, kernel) is False
+        return not self._is_product(features, kernel) and self.is_filtered(features, kernel) is False
 
     @property
     def _window(self) -> dict[str, Any]:
@@ -148,7 +167,8 @@ class _Way:
         """Whether the kernel covers all of the features: the gradient of a product of matrices is ten times faster."""
         return self.padding == "VALID" and features.shape[1:3] == kernel.shape[:2]
 
-    def _is_filtered(self, features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor | bool:
+    def is_filtered(self, features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor | bool:
+        """Whether by minimal filtering: known now, or found for each batch."""
         suits = features.dtype == tf.float32 and self.stride == 1 and self.padding == "SAME" and _is_wide(kernel.shape)
         return suits and on_a_cpu() and not _plain.get() and _is_large(features)
 

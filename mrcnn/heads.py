@@ -6,6 +6,7 @@ What their results mean is decided in proposals, targets, losses and detections.
 import keras
 import tensorflow as tf
 
+from mrcnn.arithmetic import pointwise_of_convolution
 from mrcnn.config import Config
 from mrcnn.layers import Convolution, convolve, precision_policy
 
@@ -40,11 +41,31 @@ class RegionProposalHead(keras.layers.Layer):
 
     def call(self, features: tf.Tensor, padding: str = "same") -> tuple[tf.Tensor, tf.Tensor]:
         """Logits [B, anchors, 2] (background, object) and deltas [B, anchors, 4], float32, of features [B, H, W, C]."""
-        shared = self.rpn_conv_shared(features, padding=padding)
-        logits, deltas = self.rpn_class_raw(shared), self.rpn_bbox_pred(shared)
-        batch = tf.shape(features)[0]
-        logits = tf.cast(tf.reshape(logits, (batch, -1, 2)), tf.float32)
-        return logits, tf.cast(tf.reshape(deltas, (batch, -1, 4)), tf.float32)
+        values = self._values(features, padding)
+        batch, logits = tf.shape(features)[0], self.rpn_class_raw.filters
+        flat = [tf.reshape(part, (batch, -1, n)) for part, n in ((values[..., :logits], 2), (values[..., logits:], 4))]
+        return tf.cast(flat[0], tf.float32), tf.cast(flat[1], tf.float32)
+
+    def _values(self, features: tf.Tensor, padding: str) -> tf.Tensor:
+        """Logits, then deltas, of the anchors of each position: [B, H', W', (2 + 4) · anchors a position]."""
+
+        def by_layers() -> tf.Tensor:
+            shared = self.rpn_conv_shared(features, padding=padding)
+            return tf.concat([self.rpn_class_raw(shared), self.rpn_bbox_pred(shared)], axis=3)
+
+        if padding != "same" or self._stride != 1:
+            return by_layers()
+        # nothing is learned by whole maps (see network)
+        kernel = tf.convert_to_tensor(self.rpn_conv_shared.kernel)
+        pointwise = self._values_of_pixels, self.rpn_class_raw.filters + self.rpn_bbox_pred.filters
+        return pointwise_of_convolution(features, kernel, pointwise, by_layers)
+
+    def _values_of_pixels(self, pixels: tf.Tensor) -> tf.Tensor:
+        """What `_values` are, from the shared convolution's products [N, K] float32."""
+        shared = tf.nn.relu(tf.nn.bias_add(pixels, tf.convert_to_tensor(self.rpn_conv_shared.bias)))
+        last = (self.rpn_class_raw, self.rpn_bbox_pred)
+        kernel = tf.concat([tf.convert_to_tensor(layer.kernel)[0, 0] for layer in last], axis=1)
+        return tf.matmul(shared, kernel) + tf.concat([tf.convert_to_tensor(layer.bias) for layer in last], axis=0)
 
     def compute_output_spec(self, features, padding="same"):
         """The number of anchors depends on the feature map."""

@@ -43,8 +43,10 @@ _OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0]
 INPUT, KERNEL, OUTPUT = (np.kron(matrix, matrix) for matrix in (_INPUT, _KERNEL, _OUTPUT))
 
 
-def convolve_3x3(features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """Convolve with stride 1 and padding "same".
+def convolve_3x3(
+    features: tf.Tensor, kernel: tf.Tensor, pointwise: tuple[Callable[[tf.Tensor], tf.Tensor], int] | None = None
+) -> tf.Tensor:
+    """Convolve with stride 1 and padding "same", and if given, make something `pointwise` of the result.
 
     Its rounding errors are about ten times those of the definition: 1e-5 of the largest value. The fast gradients are
     `features_gradient` and `kernel_gradient`: TensorFlow's own go back through each gathering.
@@ -52,11 +54,14 @@ def convolve_3x3(features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     Args:
         features: [B, H, W, C] float32.
         kernel: [3, 3, C, K] float32.
+        pointwise: what turns pixels [N, K] into [N, K'], and K'. It is done strip by strip, so that the convolution is
+            never held whole.
 
     Returns:
-        [B, H, W, K] float32.
+        [B, H, W, K] float32, or K' with `pointwise`.
     """
     inputs, filters = kernel.shape[2], kernel.shape[3]
+    finish, channels = pointwise or (tf.identity, filters)
     kernel = after(features, kernel)
     spectra = tf.reshape(tf.matmul(KERNEL, tf.reshape(kernel, (9, inputs * filters))), (-1, inputs, filters))
     grid = _Grid(features)
@@ -64,10 +69,10 @@ def convolve_3x3(features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     def strip(first: tf.Tensor) -> tf.Tensor:
         products = tf.matmul(_transformed(padded, grid, first), spectra)
-        outputs = tf.matmul(OUTPUT, tf.reshape(products, (SIDE * SIDE, -1)))
-        return grid.lines(tf.reshape(outputs, (STEP * STEP, -1, filters)))
+        pixels = tf.reshape(tf.matmul(OUTPUT, tf.reshape(products, (SIDE * SIDE, -1))), (-1, filters))
+        return grid.lines(finish(pixels))
 
-    return grid.cropped(_stacked(grid, strip, filters), features)
+    return grid.cropped(_stacked(grid, strip, channels), features)
 
 
 def features_gradient(kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
@@ -137,12 +142,11 @@ class _Grid:
         return tf.reshape(gathered, (side * side, -1))
 
     def lines(self, pixels: tf.Tensor) -> tf.Tensor:
-        """The pixels [16, tiles, K] of a strip line by line: [4 · rows, 4 · columns, K]."""
+        """The pixels [16 · tiles, K] of a strip line by line: [4 · rows, 4 · columns, K]."""
         y, x = tf.range(STEP * self.rows_at_once)[:, None], tf.range(STEP * self.columns)
         place = y % STEP * STEP + x % STEP
         tile = y // STEP * self.columns + x // STEP
-        filters = pixels.shape[2]
-        return tf.gather(tf.reshape(pixels, (-1, filters)), place * (self.rows_at_once * self.columns) + tile)
+        return tf.gather(pixels, place * (self.rows_at_once * self.columns) + tile)
 
     def cropped(self, lines: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
         """The strips' lines [strips, 4 · rows, 4 · columns, K] as maps [B, H, W, K]; `like` has B, H, W."""
@@ -152,11 +156,11 @@ class _Grid:
         return tf.ensure_shape(maps[:, : self.height, : self.width], (*like.shape[:3], filters))
 
 
-def _stacked(grid: _Grid, strip: Callable[[tf.Tensor], tf.Tensor], filters: int) -> tf.Tensor:
-    """The lines of all strips, [strips, lines, columns, filters], computed one after the other."""
+def _stacked(grid: _Grid, strip: Callable[[tf.Tensor], tf.Tensor], channels: int) -> tf.Tensor:
+    """The lines of all strips, [strips, lines, columns, channels], computed one after the other."""
     if grid.is_one_strip:
         return strip(tf.constant(0))[None]
-    lines = tf.TensorArray(tf.float32, grid.strips, element_shape=(None, None, filters))
+    lines = tf.TensorArray(tf.float32, grid.strips, element_shape=(None, None, channels))
     _, lines = tf.while_loop(
         lambda number, _: number < grid.strips,
         lambda number, so_far: (number + 1, so_far.write(number, strip(number * grid.rows_at_once))),

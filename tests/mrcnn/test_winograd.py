@@ -35,6 +35,24 @@ def test_results_and_gradients_are_those_of_the_definition(shape, known, at_once
         assert np.allclose(gradient, wanted, atol=1e-4 * max(1.0, np.abs(wanted).max()))
 
 
+@pytest.mark.parametrize("at_once", [1024, 5], ids=["one strip", "strips"])
+@pytest.mark.parametrize("known", [True, False], ids=["sizes known", "sizes unknown"])
+def test_what_is_made_of_each_pixel_is_what_would_be_made_of_the_whole(known, at_once, monkeypatch):
+    monkeypatch.setattr(winograd, "TILES_AT_ONCE", at_once)
+    features, kernel, last = _normal((2, 9, 7, 6), 1), _normal((3, 3, 6, 5), 2), _normal((5, 3), 3)
+
+    def finish(pixels):
+        return tf.matmul(tf.nn.relu(pixels - 1.0), last)
+
+    def finished(features, kernel):
+        return winograd.convolve_3x3(features, kernel, (finish, 3))
+
+    sizes = (2, 9, 7) if known else (None, None, None)
+    result = tf.function(finished, [tf.TensorSpec((*sizes, 6)), tf.TensorSpec((3, 3, 6, 5))])(features, kernel)
+    whole = tf.nn.conv2d(features, kernel, 1, "SAME")
+    assert np.allclose(result, tf.reshape(finish(tf.reshape(whole, (-1, 5))), (2, 9, 7, 3)), atol=1e-3)
+
+
 def test_a_kernel_of_one_weight_moves_the_picture():
     picture = tf.reshape(tf.range(25.0), (1, 5, 5, 1))
     kernel = np.zeros((3, 3, 1, 1), np.float32)
