@@ -14,15 +14,15 @@ import psutil
 import pytest
 
 from tests.assets import tiny
+from tests.browser import browser_page, needs_chromium
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next((path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None)
 SETTINGS = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 WIDTH, SWITCH = 1400, 42
 """Pixels: the window's width, and how far from its right side the switch of an automation is."""
 RUNS = "{runsOrError{... on Runs{results{status tags{key value}}}}}"
 
-pytestmark = [pytest.mark.soak, pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")]
+pytestmark = [pytest.mark.soak, needs_chromium]
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +76,7 @@ def until(condition, complaint: str, seconds: float) -> None:
 
 
 def test_materialize_all_and_the_nightly_run_end_in_success(ui):
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": WIDTH, "height": 900})
+    with browser_page(WIDTH) as page:
         page.goto(f"{ui}/asset-groups")
         page.get_by_role("button", name="Materialize all").click()
         until(lambda: runs(ui)[:1] in ([("SUCCESS", None)], [("FAILURE", None)]), "the run doesn't end", 300)
@@ -88,4 +85,3 @@ def test_materialize_all_and_the_nightly_run_end_in_success(ui):
         place = page.get_by_text("nightly", exact=True).bounding_box()
         page.mouse.click(WIDTH - SWITCH, place["y"] + place["height"])
         until(lambda: ("SUCCESS", "nightly") in runs(ui), "the nightly run doesn't come, or doesn't end", 240)
-        browser.close()

@@ -17,11 +17,11 @@ from pipeline.errors import ArtifactError, EmptyDatasetError
 from pipeline.images_zip import ImagesZip
 from pipeline.recipe import Recipe, parse
 from pipeline.report.page import ModelFacts
+from tests.browser import browser_page, needs_chromium
 from tests.pipeline.small_datasets import entry, jpeg, numbered, square, squares, write
 
 CLASSES = ("BG", "car", "traffic sign")
 FINGERPRINTS = {"trained_model": "0123456789abcdef", "dataset_zip": "fedcba9876543210"}
-CHROMIUM = next((path for path in map(Path, ("/usr/bin/chromium", "/usr/bin/chromium-browser")) if path.exists()), None)
 
 Find = tuple[int, float, int, int, int]
 """Class id, score, and a square: left, top, side."""
@@ -287,22 +287,18 @@ def test_a_split_that_is_not_there_is_refused(tmp_path: Path) -> None:
         evaluation.judged_records(archive, Recipe.model_validate({"evaluation": {"split": "test"}}))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed")
+@needs_chromium
 @pytest.mark.parametrize("width", [1280, 390])
 def test_a_browser_shows_the_page_without_a_complaint_and_without_scrolling_sideways(perfect: Path, width: int) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
     complaints: list[str] = []
     requests: list[str] = []
-    with playwright.sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": width, "height": 900})
+    with browser_page(width) as page:
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: requests.append(request.url))
         page.goto((perfect / "index.html").as_uri())
         sides = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
         broken = page.evaluate("[...document.images].filter(image => !image.naturalWidth).length")
-        browser.close()
     assert complaints == []
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     assert sides[0] <= sides[1]
