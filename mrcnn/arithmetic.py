@@ -48,23 +48,31 @@ def convolution(
     return _with_gradient(_Way(stride, padding.upper()))(features, kernel, *(() if scale is None else (scale,)))
 
 
-def pointwise_of_convolution(
-    features: tf.Tensor,
-    kernel: tf.Tensor,
-    pointwise: tuple[Callable[[tf.Tensor], tf.Tensor], int],
-    otherwise: Callable[[], tf.Tensor],
-) -> tf.Tensor:
-    """What `pointwise` makes of a convolution with stride 1 and padding "same", without holding that whole.
+Pointwise = tuple[Callable[[tf.Tensor], tf.Tensor], int]
+"""What turns pixels [N, K] into [N, K'], and K'."""
+
+
+def pointwise_of_still(features: tf.Tensor, kernel: tf.Tensor, pointwise: Pointwise) -> tf.Tensor:
+    """What `pointwise` makes of a convolution with stride 1 and padding "same", if possible without holding that whole.
 
     It is for features [B, H, W, C] that nothing is learned by: the gradients are TensorFlow's own, which are slow.
-    `pointwise` turns pixels [N, K] into [N, K'], and is given with K'; `otherwise` is the same result [B, H, W, K'] by
-    ordinary operations, for what isn't done by minimal filtering.
+    Returns [B, H, W, K'].
     """
+    way, kernel = _Way(1, "SAME"), tf.cast(kernel, features.dtype)
     return _either(
-        _Way(1, "SAME").is_filtered(features, kernel),
+        way.is_filtered(features, kernel),
         lambda: winograd.convolve_3x3(features, kernel, pointwise),
-        otherwise,
+        lambda: by_pixel(tf.nn.conv2d(features, kernel, way.stride, way.padding), pointwise),
     )
+
+
+def by_pixel(features: tf.Tensor, pointwise: Pointwise) -> tf.Tensor:
+    """What `pointwise` makes of features [B, H, W, K]: [B, H, W, K']."""
+    finish, channels = pointwise
+    pixels = finish(tf.reshape(features, (-1, features.shape[3])))
+    shape = tf.shape(features)
+    whole = tf.reshape(pixels, tf.concat([shape[:3], [channels]], axis=0))
+    return tf.ensure_shape(whole, (*features.shape[:3], channels))
 
 
 def added(features: tf.Tensor, shortcut: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ What their results mean is decided in proposals, targets, losses and detections.
 import keras
 import tensorflow as tf
 
-from mrcnn.arithmetic import pointwise_of_convolution
+from mrcnn.arithmetic import by_pixel, convolution, pointwise_of_still
 from mrcnn.config import Config
 from mrcnn.layers import Convolution, convolve, precision_policy
 
@@ -41,31 +41,29 @@ class RegionProposalHead(keras.layers.Layer):
 
     def call(self, features: tf.Tensor, padding: str = "same") -> tuple[tf.Tensor, tf.Tensor]:
         """Logits [B, anchors, 2] (background, object) and deltas [B, anchors, 4], float32, of features [B, H, W, C]."""
-        values = self._values(features, padding)
-        batch, logits = tf.shape(features)[0], self.rpn_class_raw.filters
-        flat = [tf.reshape(part, (batch, -1, n)) for part, n in ((values[..., :logits], 2), (values[..., logits:], 4))]
-        return tf.cast(flat[0], tf.float32), tf.cast(flat[1], tf.float32)
+        kernel, logits = tf.convert_to_tensor(self.rpn_conv_shared.kernel), self.rpn_class_raw.filters
+        pointwise = self._values, logits + self.rpn_bbox_pred.filters
+        if padding == "same" and self._stride == 1:  # a whole map: nothing is learned by it (see network)
+            values = pointwise_of_still(features, kernel, pointwise)
+        else:
+            convolved = convolution(features, kernel, stride=self._stride, padding=padding)
+            values = by_pixel(convolved, pointwise)
+        values = tf.cast(values, tf.float32)
+        batch = tf.shape(features)[0]
+        return tf.reshape(values[..., :logits], (batch, -1, 2)), tf.reshape(values[..., logits:], (batch, -1, 4))
 
-    def _values(self, features: tf.Tensor, padding: str) -> tf.Tensor:
-        """Logits, then deltas, of the anchors of each position: [B, H', W', (2 + 4) · anchors a position]."""
+    def _values(self, convolved: tf.Tensor) -> tf.Tensor:
+        """Logits, then deltas, [N, (2 + 4) · anchors a position], of what the shared kernel makes of positions, [N, K].
 
-        def by_layers() -> tf.Tensor:
-            shared = self.rpn_conv_shared(features, padding=padding)
-            return tf.concat([self.rpn_class_raw(shared), self.rpn_bbox_pred(shared)], axis=3)
-
-        if padding != "same" or self._stride != 1:
-            return by_layers()
-        # nothing is learned by whole maps (see network)
-        kernel = tf.convert_to_tensor(self.rpn_conv_shared.kernel)
-        pointwise = self._values_of_pixels, self.rpn_class_raw.filters + self.rpn_bbox_pred.filters
-        return pointwise_of_convolution(features, kernel, pointwise, by_layers)
-
-    def _values_of_pixels(self, pixels: tf.Tensor) -> tf.Tensor:
-        """What `_values` are, from the shared convolution's products [N, K] float32."""
-        shared = tf.nn.relu(tf.nn.bias_add(pixels, tf.convert_to_tensor(self.rpn_conv_shared.bias)))
+        Both layers as one product of matrices.
+        """
         last = (self.rpn_class_raw, self.rpn_bbox_pred)
         kernel = tf.concat([tf.convert_to_tensor(layer.kernel)[0, 0] for layer in last], axis=1)
-        return tf.matmul(shared, kernel) + tf.concat([tf.convert_to_tensor(layer.bias) for layer in last], axis=0)
+        biases = [tf.convert_to_tensor(self.rpn_conv_shared.bias)]
+        biases += [tf.concat([tf.convert_to_tensor(layer.bias) for layer in last], axis=0)]
+        kernel, *biases = (tf.cast(weight, convolved.dtype) for weight in (kernel, *biases))
+        shared = tf.nn.relu(tf.nn.bias_add(convolved, biases[0]))
+        return tf.nn.bias_add(tf.matmul(shared, kernel), biases[1])
 
     def compute_output_spec(self, features, padding="same"):
         """The number of anchors depends on the feature map."""
