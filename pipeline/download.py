@@ -19,6 +19,7 @@ from pipeline.cut_off import refuse_cut_off
 from pipeline.download_cache import (
     DownloadRecord,
     downloads_folder,
+    drop_record,
     read_record,
     write_record,
 )
@@ -72,9 +73,9 @@ def fetch(
     """Return the file at `address`, downloaded at most once, into a folder of its own under `downloads`.
 
     What a killed download left is continued where the server can, if the file there is still the same (If-Range); a
-    copy is used as long as the server says that it is what it has, or can't be reached. Raises SourceError for what
-    trying again won't mend (404, a web page in place of a file), when `patience` ends, or when `stop` is set, and for
-    a zip or JSON that came cut off. A full disk is an OSError, and leaves nothing.
+    copy is used as long as the server says that it is what it has, and as long, or can't be reached. Raises SourceError
+    for what trying again won't mend (404, a web page in place of a file), when `patience` ends, or when `stop` is set,
+    and for a file whose own bytes say that its end is missing. A full disk is an OSError, and leaves nothing.
     """
     folder = _folder(address, downloads)
     with locks.held(folder / "lock", f"the download of {address}"):
@@ -106,12 +107,12 @@ class _Transfer:
         record = read_record(self.folder)
         timeout = (self.patience.connect, self.patience.read)
         with open_address(self.address, self.key, _conditions(record, self.received), timeout) as response:
-            if response.status_code == requests.codes.not_modified and record is not None:
-                return self.folder / record.name
             if response.status_code == requests.codes.range_not_satisfiable:
                 record = self._judge_refused_rest(record, response)
             elif response.status_code == requests.codes.partial_content:
                 record = self._judge_rest(record, response)
+                if record.complete:
+                    return self.folder / record.name
                 self._receive(record, response)
             else:
                 offered = offered_file(self.address, response)
@@ -126,18 +127,22 @@ class _Transfer:
         """Return the record that the offered rest belongs to; starts anew when it is not the rest of what is here."""
         start, total = sent_range(response)
         changed = record is None or record.etag != response.headers.get("ETag", record.etag)
-        if record is None or changed or start != self.received or total not in (None, record.size):
-            self.part.unlink(missing_ok=True)
-            raise InterruptedTransferError("sent another part than the rest that was asked for")
+        if record is None or changed or start != _rest(record, self.received) or total not in (None, record.size):
+            raise self._anew("sent another part than the rest that was asked for")
         return record
 
     def _judge_refused_rest(self, record: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
         """Return the record when there is no rest since everything is here, whatever size was announced before."""
         _, total = sent_range(response)
-        if record is None or total is None or total != self.received:
-            self.part.unlink(missing_ok=True)
-            raise InterruptedTransferError(f"refused the rest after {self.received:,} bytes")
+        if record is None or record.complete or total is None or total != self.received:
+            raise self._anew("refused the rest after what is here")
         return replace(record, size=total)
+
+    def _anew(self, why: str) -> InterruptedTransferError:
+        """Drop what is here, so that it is fetched from its start, and return the reason to be called again."""
+        self.part.unlink(missing_ok=True)
+        drop_record(self.folder)
+        return InterruptedTransferError(why)
 
     def _begin(self, record: DownloadRecord) -> None:
         free = shutil.disk_usage(self.folder).free
@@ -178,14 +183,21 @@ class _Transfer:
 
 
 def _conditions(record: DownloadRecord | None, received: int) -> dict[str, str]:
-    """Return the headers that ask for a file only if it changed, or for the rest only if it did not (RFC 9110, 13)."""
-    if record is None:
+    """Return the headers that ask for the rest of a file, only if it did not change (RFC 9110, 13.1.5)."""
+    start = _rest(record, received) if record is not None else 0
+    if record is None or not start:
         return {}
-    if record.complete:
-        return {"If-None-Match": record.etag} if record.etag else {}
     weak = record.etag is None or record.etag.startswith("W/")
     validator = record.last_modified if weak else record.etag
-    return {"Range": f"bytes={received}-", "If-Range": validator} if received and validator else {}
+    return {"Range": f"bytes={start}-", "If-Range": validator} if validator else {}
+
+
+def _rest(record: DownloadRecord, received: int) -> int:
+    """Return where the rest to ask for starts: of a complete file at its last byte, since the answer has the length.
+
+    Whether it changed could be asked for less (If-None-Match), but a 304 does not say how long the file is now.
+    """
+    return record.size - 1 if record.complete and record.size else received
 
 
 def _look(address: str, key: str, patience: Patience) -> DownloadRecord:

@@ -53,6 +53,11 @@ def write_record(folder: Path, record: DownloadRecord) -> None:
     write_json(folder / RECORD, asdict(record))
 
 
+def drop_record(folder: Path) -> None:
+    """Forget what is known of a download, so that it is fetched anew."""
+    (folder / RECORD).unlink(missing_ok=True)
+
+
 def safe_name(name: str) -> str:
     """Return the last part of a name or path that a server gave, without what could mean more than a name."""
     last = re.sub(r"[^\w.+ -]", "_", name.replace("\\", "/").rstrip("/").rpartition("/")[2], flags=re.ASCII)

@@ -3,6 +3,7 @@
 Other addresses are `pipeline.download`'s.
 """
 
+import logging
 import shutil
 import threading
 from pathlib import Path
@@ -17,13 +18,18 @@ from pipeline.progress import Progress
 
 TRIES_AGAIN = 5
 TIMEOUT = (15.0, 60.0)
+NO_REST = "byte range"
+"""In what gdown says when a server doesn't give the rest that it asked for; it would say so for good."""
+
+log = logging.getLogger(__name__)
 
 
 def fetch(file_id: str, key: str, downloads: Path, stop: threading.Event | None = None) -> Path:
     """Return the Drive file of that id, downloaded at most once, into a folder of its own under `downloads`.
 
-    What a killed download left is continued. Raises SourceError, naming the id and its recipe `key`, when Drive does
-    not give the file (not shared, quota used up, no network), or gave a zip or JSON cut off.
+    What a killed download left is continued where Drive gives its rest. Raises SourceError, naming the id and its
+    recipe `key`, when Drive does not give the file (not shared, quota used up, no network), when `stop` is set, or for
+    a file whose own bytes say that its end is missing.
     """
     folder = downloads / f"gdrive-{file_id}"
     with locks.held(folder / "lock", f"the download of gdrive:{file_id}"):
@@ -48,29 +54,52 @@ def fetch(file_id: str, key: str, downloads: Path, stop: threading.Event | None 
 def _download(file_id: str, key: str, incoming: Path, stop: threading.Event) -> Path:
     import gdown
 
+    try:
+        return _continued(file_id, incoming, stop)
+    except gdown.DownloadCancelled as error:
+        raise SourceError(f"{key}: the download of gdrive:{file_id} was stopped") from error
+    except (gdown.DownloadError, requests.RequestException) as error:
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise SourceError(
+            f"{key}: gdrive:{file_id} can't be fetched: {why}; is it shared with anyone who has the link?"
+        ) from error
+    except OSError:
+        shutil.rmtree(incoming)
+        raise
+
+
+def _continued(file_id: str, incoming: Path, stop: threading.Event) -> Path:
+    """Fetch the rest of what is in `incoming`, or all of it where there is no such rest (everything was here, say)."""
+    import gdown
+
+    try:
+        return _asked(file_id, incoming, stop)
+    except gdown.DownloadError as error:
+        if NO_REST not in str(error):
+            raise
+        log.info("gdrive:%s gives no rest of what is here of it: fetching it anew", file_id)
+    shutil.rmtree(incoming)
+    incoming.mkdir()
+    return _asked(file_id, incoming, stop)
+
+
+def _asked(file_id: str, incoming: Path, stop: threading.Event) -> Path:
+    import gdown
+
     with Progress(f"downloading gdrive:{file_id}", None, "B") as bar:
 
         def show(received: int, total: int | None) -> None:
             bar.total = total
             bar.advance(received - bar.done)
 
-        try:
-            got = gdown.download(
-                id=file_id,
-                output=f"{incoming}/",
-                quiet=True,
-                resume=True,
-                retries=TRIES_AGAIN,
-                timeout=TIMEOUT,
-                progress=show,
-                cancel=stop,
-            )
-        except (gdown.DownloadError, gdown.DownloadCancelled, requests.RequestException) as error:
-            why = " ".join(str(error).split()) or type(error).__name__
-            raise SourceError(
-                f"{key}: gdrive:{file_id} can't be fetched: {why}; is it shared with anyone who has the link?"
-            ) from error
-        except OSError:
-            shutil.rmtree(incoming)
-            raise
+        got = gdown.download(
+            id=file_id,
+            output=f"{incoming}/",
+            quiet=True,
+            resume=True,
+            retries=TRIES_AGAIN,
+            timeout=TIMEOUT,
+            progress=show,
+            cancel=stop,
+        )
     return Path(str(got))

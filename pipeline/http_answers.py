@@ -17,7 +17,7 @@ from pipeline.errors import SourceError
 
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
-FIRST_FAILURE = 400
+ANSWERS = {200, 203, 206, 416}
 CHUNK = 1 << 16
 
 
@@ -36,7 +36,7 @@ def open_address(
     """Ask for a file, its bytes as they are; redirects are followed, from https to https only.
 
     Raises SourceError, naming the address and its recipe `key`, for what won't change when tried again, and
-    InterruptedTransferError for what may. A 416 (no such range) and a 304 (not modified) are answers, not faults.
+    InterruptedTransferError for what may. Answers are a file (200, 203), a part (206) and that there is none (416).
     """
     try:
         response = requests.get(
@@ -46,7 +46,8 @@ def open_address(
         raise SourceError(f"{key}: {address} can't prove who it is ({_cause(error)})") from error
     except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
         raise InterruptedTransferError(f"can't be reached ({_cause(error)})") from error
-    except requests.RequestException as error:
+    except (requests.RequestException, ValueError) as error:
+        # ValueError: a host that requests passes on unseen, or one that a redirect names, is none.
         raise SourceError(f"{key}: {address} can't be fetched ({_cause(error)})") from error
     with response:
         _refuse_fault(address, key, response)
@@ -67,10 +68,15 @@ def offered_file(address: str, response: requests.Response) -> DownloadRecord:
 
 
 def is_same_file(kept: DownloadRecord, offered: DownloadRecord) -> bool:
-    """Tell whether a server offers the file that is kept: as far as it says anything at all of it."""
+    """Tell whether a server offers the file that is kept: as far as it says anything at all of it.
+
+    Another size is another file whatever the ETag: the one that is kept may have been announced too short.
+    """
+    if offered.size not in (None, kept.size):
+        return False
     if offered.etag or kept.etag:
         return offered.etag == kept.etag
-    return offered.last_modified == kept.last_modified and offered.size in (None, kept.size)
+    return offered.last_modified == kept.last_modified
 
 
 def pieces(response: requests.Response) -> Iterator[bytes]:
@@ -99,7 +105,7 @@ def _refuse_fault(address: str, key: str, response: requests.Response) -> None:
     if status in TRY_AGAIN:
         asked = response.headers.get("Retry-After", "")
         raise InterruptedTransferError(f"answered {status} {response.reason}", int(asked) if asked.isdecimal() else 0)
-    if status >= FIRST_FAILURE and status != requests.codes.range_not_satisfiable:
+    if status not in ANSWERS:
         raise SourceError(f"{key}: {address} answered {status} {response.reason}; check the address")
     if address.startswith("https:") and any(answer.url.startswith("http:") for answer in (*response.history, response)):
         raise SourceError(

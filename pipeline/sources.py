@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pipeline import hashes, portal
 from pipeline.archives import is_zip
@@ -63,7 +63,7 @@ def parse(entry: str, key: str = "source") -> Source:
         return Source(entry, key, "sample", "")
     if entry.startswith("gdrive:"):
         return Source(entry, key, "gdrive", _drive_id(entry, key, entry.removeprefix("gdrive:")))
-    address = urlsplit(entry)
+    address = _address(entry, key)
     if address.scheme in ("https", "http"):
         if address.hostname in DRIVE_HOSTS:
             return Source(entry, key, "gdrive", _drive_id(entry, key, _id_in_share_link(address.path, address.query)))
@@ -148,6 +148,16 @@ def _key(entry: str, recipe: Recipe, role: Role | None) -> str:
     if role:
         return f"source.{role}"
     return "source.images" if entry in recipe.source.images else "source.labels"
+
+
+def _address(entry: str, key: str) -> SplitResult:
+    """Return the parts of an entry that may be an address; raises SourceError for one that can't be taken apart."""
+    try:
+        return urlsplit(entry)
+    except ValueError as error:
+        if "://" not in entry:
+            return SplitResult("", "", entry, "", "")  # a path such as //[old]/data
+        raise SourceError(f"{key}: {entry!r} is no address ({error}); check its host") from None
 
 
 def _id_in_share_link(path: str, query: str) -> str:

@@ -5,7 +5,7 @@ import json
 import pytest
 import requests
 
-from pipeline import cut_off, http_answers
+from pipeline import http_answers
 from pipeline.errors import SourceError
 from tests.pipeline.fetching import KEY, get
 from tests.pipeline.small_sources import jpeg, zip_of
@@ -21,6 +21,26 @@ def test_what_is_not_there_is_not_tried_again(behaviour, address, downloads, sta
 
 def test_a_redirect_is_followed(behaviour, address, downloads):
     assert get(address.replace("/files", "/moved/files"), downloads).read_bytes() == behaviour.content
+
+
+@pytest.mark.parametrize("status", [202, 204, 300, 304])
+def test_an_answer_that_is_neither_a_fault_nor_a_file_is_no_file(behaviour, address, downloads, status):
+    behaviour.statuses = [status]
+    with pytest.raises(SourceError, match=f"answered {status} .*; check the address"):
+        get(address, downloads)
+
+
+@pytest.mark.parametrize("place", ["http://[x/a.zip", "//[x", "x://\xe2\x84\x80/a.zip", "http://.../a", "//\xe4/a"])
+def test_a_redirect_to_no_address_is_an_error(behaviour, address, downloads, place):
+    behaviour.location = place
+    with pytest.raises(SourceError, match=rf"source\.images: {address} can't be fetched"):
+        get(address, downloads)
+
+
+@pytest.mark.parametrize("host", ["exa mple", "h:99999", "...", "a" * 64 + ".org"])
+def test_an_address_of_no_host_is_an_error(downloads, host):
+    with pytest.raises(SourceError, match=r"source\.images: .* can't be fetched"):
+        get(f"http://{host}/a.zip", downloads)
 
 
 def test_an_endless_redirect_is_an_error(behaviour, address, downloads):
@@ -113,23 +133,16 @@ def test_less_announced_than_there_is_shows_in_the_archive(behaviour, address, d
     assert get(address, downloads).read_bytes() == behaviour.content
 
 
-@pytest.mark.parametrize("end", ['{"na', '{"name": "b.jpg", "labels": [], "attributes": {}', '{"name": "]}', "["])
-def test_a_json_without_its_end_is_refused(behaviour, address, downloads, end):
-    behaviour.content = b'[{"name": "a.jpg", "labels": []}, ' + end.encode()
-    behaviour.announce = lambda size: None
-    with pytest.raises(SourceError, match="not a whole file"):
-        get(address.replace("images.bin", "labels.json"), downloads)
-
-
-def test_brackets_in_strings_are_not_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(cut_off, "BYTES_AT_ONCE", 5)
-    file = tmp_path / "labels.json"
-    text = json.dumps([{"name": 'a "quoted" [name\\', "labels": ["}", {"\\\\": "]]"}]}, {}])
-    for length in range(len(text)):
-        file.write_text(text[:length])
-        assert not cut_off.closes_what_it_opens(file), text[:length]
-    file.write_text(text + "\n")
-    assert cut_off.closes_what_it_opens(file)
+@pytest.mark.parametrize("name", ["labels.json", "export"])
+def test_less_announced_than_there_is_shows_in_a_json_whatever_its_address(behaviour, address, downloads, name):
+    address = address.replace("images.bin", name)
+    behaviour.content = json.dumps([{"name": f"{n}.jpg", "labels": []} for n in range(100)]).encode()
+    behaviour.announce = lambda size: size - 50
+    with pytest.raises(SourceError, match=rf"source\.images: {address} gave 3,340 bytes that are not a whole file"):
+        get(address, downloads)
+    assert not list(downloads.rglob(name))
+    behaviour.announce = lambda size: size
+    assert get(address, downloads).read_bytes() == behaviour.content
 
 
 def test_a_size_that_is_not_announced_does_no_harm(behaviour, address, downloads):

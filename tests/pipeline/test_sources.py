@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import threading
 import time
 
@@ -40,6 +41,20 @@ def test_an_entry_is_known_by_its_form(entry, kind, place):
 def test_an_entry_of_no_known_form_is_refused_with_its_key(entry):
     with pytest.raises(SourceError, match=r"^source\.labels: "):
         parse(entry, "source.labels")
+
+
+@pytest.mark.parametrize("entry", ["http://[x/a.zip", "x://℀/a.zip", "https://℀.org/a.zip", "http://[1::2/a.zip"])
+def test_an_entry_that_is_no_address_is_refused_in_one_sentence_with_its_key(tmp_path, entry):
+    said = rf"^source\.labels: '{re.escape(entry)}' is no address \(.*\); check its host$"
+    with pytest.raises(SourceError, match=said):
+        identify(entry, recipe_of(entry), "labels")
+    with pytest.raises(SourceError, match=said):
+        listed_labels(tmp_path / "raw", entry)
+
+
+def test_a_path_may_look_like_half_an_address(tmp_path):
+    assert parse("//[old]/[labels.json").kind == "path"
+    assert parse("//[labels.json").kind == "path"
 
 
 def test_a_share_link_to_a_drive_folder_is_refused():
