@@ -58,13 +58,21 @@ def fit(
     over = there & _reach_over(batch, rings.points, rings.starts[first_ring], sizes)
     doubtful = np.zeros(len(there), bool) if judged is None else there & judged
     if least_area and len(each):
-        small = np.add.reduceat(areas(rings), first_ring) < least_area + ROUNDING
-        doubtful |= there & (over | small)
+        doubtful |= there & (over | (_least_areas(rings, first_ring) < least_area + ROUNDING))
     rows = np.flatnonzero(over & ~doubtful)
     if len(rows):
         batch, failed = _clipped(batch, rings, each, sizes, rows)
         doubtful[failed] = True
     return _judged(batch, sizes, np.flatnonzero(there & ~doubtful), np.flatnonzero(doubtful), judge)
+
+
+def _least_areas(rings: RingTable, first_ring: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return an area ([N]) that each row fills at least, which it does where its rings don't cross or overlap.
+
+    A ring of K vertices winds round a point (K - 1) / 2 times at most, and the shoelace formula counts it as often.
+    """
+    at_least = areas(rings) / np.maximum((rings.lengths - 1) // 2, 1)
+    return np.asarray(np.maximum.reduceat(at_least, first_ring))
 
 
 def _reach_over(

@@ -1,6 +1,6 @@
 """The label file of one split of an `images.zip` (VIA 1 or 2), read into instances.
 
-Label files of any other kind, and shapes that are neither polygon nor rectangle, belong to `pipeline.readers`.
+Label files of any other kind belong to `pipeline.readers`.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,13 @@ import msgspec
 import numpy as np
 
 from pipeline.errors import LabelFileError
+from pipeline.geometry.shapes import ellipse
 from pipeline.instances import Box, Geometry, Instance, Ring
 
 CLASS_ATTRIBUTES = ("name", "class", "type", "category", "label", "class_id")
 LEAST_VERTICES = 3
+CURVE_TOLERANCE = 0.5
+"""Pixels by which the ring of a round shape may be off."""
 FARTHEST = 1e6
 """Pixels; a vertex farther from the origin is a fault of the file."""
 _GEOMETRIES: dict[str, Geometry] = {"box": "box", "rle": "rle", "bitmask": "bitmask"}
@@ -29,6 +32,12 @@ class Shape(msgspec.Struct):
     y: float = 0.0
     width: float = 0.0
     height: float = 0.0
+    cx: float = 0.0
+    cy: float = 0.0
+    r: float = 0.0
+    rx: float = 0.0
+    ry: float = 0.0
+    theta: float = 0.0
 
 
 class Region(msgspec.Struct):
@@ -105,11 +114,15 @@ def _category(attributes: dict[str, Any], keys: Sequence[str]) -> str | None:
 
 
 def _ring(shape: Shape) -> Ring | None:
-    """Return the outline of a polygon, polyline or rectangle without its repeated last vertex; None for no area."""
+    """Return the outline of a shape without its repeated last vertex; None for no area."""
     if shape.name == "rect":
         right, bottom = shape.x + shape.width, shape.y + shape.height
         points = [(shape.x, shape.y), (right, shape.y), (right, bottom), (shape.x, bottom)]
         return np.array(points, np.float64) if shape.width > 0 and shape.height > 0 else None
+    if shape.name in ("circle", "ellipse"):
+        across, down = (shape.r, shape.r) if shape.name == "circle" else (shape.rx, shape.ry)
+        is_area = 0 < across <= FARTHEST and 0 < down <= FARTHEST and max(abs(shape.cx), abs(shape.cy)) <= FARTHEST
+        return ellipse(shape.cx, shape.cy, across, down, shape.theta, CURVE_TOLERANCE) if is_area else None
     if len(shape.all_points_x) != len(shape.all_points_y):
         return None
     ring = np.array([shape.all_points_x, shape.all_points_y], np.float64).T

@@ -43,7 +43,7 @@ def build(recipe: Recipe, model: Path, images_zip: Path, out: Path, fingerprints
         DETECTION_MAX_INSTANCES=recipe.evaluation.max_detections,
         IMAGES_PER_GPU=recipe.evaluation.batch_size,
     )
-    with ImagesZip(images_zip) as archive:
+    with ImagesZip(images_zip, recipe.labels.class_attribute) as archive:
         report = judge(recipe, detector, model_facts(model, class_names), archive, fingerprints)
         write_files(report, archive, out)
 

@@ -65,13 +65,15 @@ class ImagesZip:
     """`images/<split>/<image>` and `images/<split>/via_region_data.json` in one archive, as since 2019.
 
     Reads what this pipeline writes and what the 2019 script wrote: regions as a dict or a list, no `instance`, the
-    class under `name`, `class`, …, image sizes missing (then taken from the image's header). Threads may share it.
-    Raises ArchiveError (damaged, not an archive, a bomb) and LabelFileError; each names the file and the member.
+    class under `class_attribute`, `name`, `class`, …, image sizes missing (then taken from the image's header).
+    Threads may share it. Raises ArchiveError (damaged, not an archive, a bomb) and LabelFileError; each names the file
+    and the member.
     """
 
     def __init__(self, path: Path | str, class_attribute: str | None = None) -> None:
         self.path = Path(path)
-        self._class_attributes = (class_attribute,) if class_attribute else dataset_labels.CLASS_ATTRIBUTES
+        own = (class_attribute,) if class_attribute else ()
+        self._class_attributes = (*own, *dataset_labels.CLASS_ATTRIBUTES)
         try:
             self._archive = zipfile.ZipFile(self.path)
         except (OSError, zipfile.BadZipFile, NotImplementedError) as error:

@@ -3,9 +3,9 @@
 Which instances are kept, and where they end up, is decided in `pipeline.labels`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.geometry.ring_table import ranges
-from pipeline.instance_columns import INSTANCES, InstanceColumns
+from pipeline.instance_columns import INSTANCES, InstanceColumns, instances_at, one_batch
 from pipeline.instances import Instance
 
 ROWS_A_BATCH = 16_384
@@ -97,6 +97,12 @@ class InstanceStore:
         counts_as_asked = np.empty_like(counts)
         counts_as_asked[order] = counts
         return table.combine_chunks().take(pa.array(ranges(there, counts_as_asked)))
+
+    def instances(self, images: Sequence[Stored]) -> Iterator[list[Instance]]:
+        """Yield the instances of each of these images, one by one."""
+        batch = one_batch(self.take(images))
+        every = instances_at(batch, np.arange(batch.num_rows))
+        yield from (list(islice(every, each.count)) for each in images)
 
     def _write_columns(self) -> None:
         self._write(self._columns.batch(), self._number)

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
 from pipeline import block_fitting, readers
 from pipeline.errors import ArchiveError, LabelFileError, NotLabelsError
 from pipeline.geometry import polygon
+from pipeline.geometry.filled_area import filled_area
 from pipeline.instance_store import InstanceStore, Stored
 from pipeline.instances import Instance, LabelledImage, Rejected
 from pipeline.label_block import Digest, ImageRows, LabelBlock, content_of, image_attributes, video_of
@@ -36,7 +38,7 @@ NOT_LABELS = "not a label file"
 TWICE = "image named twice"
 TWICE_ALIKE = "image named twice with the same labels"
 OUTSIDE = "outside the image"
-OTHER_SIZE = "bitmask of another size than its image"
+OTHER_SIZE = "mask of another size than its image"
 
 WORTH_WORKERS = 64 << 20
 """Bytes of JSON from which it takes longer to read them than to start processes that help."""
@@ -56,7 +58,9 @@ class Frame:
     attributes: str
     """JSON."""
     split: str | None
-    """What the path of a label file says, the last one that says anything."""
+    """What the path of a label file says, of the first source in which one says anything."""
+    split_source: int
+    """Position of that source in the recipe."""
     content: Digest
 
 
@@ -141,7 +145,9 @@ class FrameCollector:
         self, file: LabelFile, archive: ZipFile | None, workers: readers.BlockWorkers
     ) -> Iterator[LabelBlock | LabelledImage]:
         large = readers.size_of(file.path, file.member, archive) >= WORTH_WORKERS
-        return readers.read_blocks(file.path, file.member, self._options, archive, workers if large else None)
+        return readers.read_blocks(
+            file.path, file.member, self._options, archive, workers if large else None, file.name
+        )
 
     def _place_all(self, found: LabelBlock | LabelledImage, file: LabelFile, number: int) -> int:
         """Give what was read to the images that it is of; return how many they are."""
@@ -195,11 +201,13 @@ class FrameCollector:
         if there is None:
             self.frames[match.row] = self._frame(offer, file, number, match.row)
             return
-        there.split = there.split or file.split
+        if file.split and (there.split is None or number < there.split_source):
+            # A later source corrects labels: the image stays on the side that the first one put it on.
+            there.split, there.split_source = file.split, number
         if there.source > number:
-            # What a source says of the whole image holds until a later one says something of it, too.
+            # What a source says of the whole image holds until a later one says something else of it.
             there.video = there.video or offer.video
-            there.attributes = offer.attributes if there.attributes == "{}" else there.attributes
+            there.attributes = _merged(offer.attributes, there.attributes)
         reason = TWICE_ALIKE if there.content == offer.content else TWICE
         reason = REPLACED if there.source > number else reason
         self._set_aside_labels(offer, reason, lost=reason == TWICE)
@@ -212,7 +220,7 @@ class FrameCollector:
             self._rejections.add(replace(rejected, image=self._images[row]))
         self.unwanted += offer.unwanted
         stored = offer.keep(row)
-        return Frame(number, offer.source, stored, offer.video, offer.attributes, file.split, offer.content)
+        return Frame(number, offer.source, stored, offer.video, offer.attributes, file.split, number, offer.content)
 
     def _keep(self, image: LabelledImage, row: int) -> Stored:
         kept = []
@@ -249,6 +257,8 @@ class FrameCollector:
 
     def _fit(self, instance: Instance, width: int, height: int) -> tuple[Instance | None, str]:
         """Return the part of the instance inside the image, or None and why nothing is left of it."""
+        if instance.mask_size not in (None, (width, height)):
+            return None, OTHER_SIZE
         if reason := self._filter.reason(instance):
             return None, reason
         instance = self._filter.marked(instance)
@@ -258,7 +268,7 @@ class FrameCollector:
         if not rings:
             return None, OUTSIDE
         least = self._labels.least_area
-        if least and sum(polygon.area(ring) for ring in rings) < least:
+        if least and filled_area(rings) < least:
             return None, TOO_SMALL
         if rings is instance.rings:
             return instance, ""
@@ -270,6 +280,13 @@ def _opened(archive: Path) -> ZipFile:
         return ZipFile(archive)
     except (OSError, BadZipFile, NotImplementedError) as error:
         raise ArchiveError(f"{archive}: can't be read as a zip archive: {error}") from None
+
+
+def _merged(earlier: str, later: str) -> str:
+    """Return attributes (JSON) with what a later source says put over them."""
+    if "{}" in (earlier, later):
+        return later if earlier == "{}" else earlier
+    return json_text(msgspec.json.decode(earlier) | msgspec.json.decode(later))
 
 
 def _clipped(instance: Instance, width: int, height: int) -> tuple[polygon.Ring, ...]:

@@ -55,6 +55,8 @@ class LabelFile:
     member: str | None
     named: bool
     """A source of the recipe names this very file; otherwise it was found in a folder or an archive."""
+    leading: int = 0
+    """Components at the start of its path that are no business of its source's: what they are called says nothing."""
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
@@ -63,8 +65,13 @@ class LabelFile:
 
     @cached_property
     def split(self) -> str | None:
-        """The split that its name or a folder above it speaks of, the nearest one first."""
-        return split_in_path(self.parts)
+        """The split that its name or a folder above it, as far as its source, speaks of, the nearest one first."""
+        return split_in_path(self.parts[self.leading :])
+
+    @property
+    def name(self) -> str:
+        """How messages and tables call it: its path in its folder, or in its archive with the archive's name before."""
+        return "/".join(self.parts[self.leading + (0 if self.member else 1) :])
 
     def __str__(self) -> str:
         return "/".join((str(self.path), *([self.member] if self.member else [])))
@@ -156,8 +163,15 @@ def _parts(name: str) -> tuple[str, ...]:
     if name not in ("", ".", "..") and "/" not in name and "\\" not in name:
         return (name,)
     if "://" in name:
-        name = unquote(urlsplit(name).path)
+        name = unquote(_path_of(name))
     return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
+
+
+def _path_of(url: str) -> str:
+    try:
+        return urlsplit(url).path
+    except ValueError:  # brackets that hold no address, letters that no host may have: the host doesn't matter here
+        return re.split("[?#]", url.partition("://")[2], maxsplit=1)[0].partition("/")[2]
 
 
 @lru_cache(maxsize=4096)

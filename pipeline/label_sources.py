@@ -35,9 +35,13 @@ def read_sources(raw_labels: Path) -> list[LabelSource]:
 
 def _source(source: dict[str, Any], raw_labels: Path) -> LabelSource:
     """A file is named by the recipe when the entry leads to it alone: neither to a folder nor into an archive."""
-    folder = Path(source["source"]).expanduser().is_dir()
-    files = (
-        LabelFile(raw_labels / file["path"], file["member"], not folder and not file["member"])
-        for file in source["files"]
-    )
+    entry = Path(source["source"]).expanduser()
+    folder = entry.resolve() if entry.is_dir() else None
+    files = (_file(raw_labels / file["path"], file["member"], folder) for file in source["files"])
     return LabelSource(source["source"], tuple(files), tuple(source.get("skipped", ())))
+
+
+def _file(path: Path, member: str | None, folder: Path | None) -> LabelFile:
+    """Where it lies says something of it from the source's own name on; of a named file also the folder it is in."""
+    named = folder is None and not member
+    return LabelFile(path, member, named, leading=len((folder or path).parts) - (2 if named else 1))

@@ -113,7 +113,7 @@ def _divided(
     """Return the division, and the images of each split sorted by name; set aside and count all others."""
     images, digests, path_splits = (index[name].to_pylist() for name in ("image", "sha256", "split"))
     chosen = ImageFilter(recipe.labels.where)
-    rows = _wanted_rows(recipe, images, frames, chosen, rejections)
+    rows = _wanted_rows(recipe, images, frames, chosen, store, rejections)
     balanced = bool(recipe.dataset.balance) and "train" in recipe.dataset.limit
     nothing = [frozenset[str]()] * len(rows)
     categories = _categories(store, [frames[row].stored for row in rows]) if balanced else nothing
@@ -128,27 +128,41 @@ def _divided(
             raise
         left_out = f"labels.where leaves out {chosen.left_out} images (those labelled have {chosen.found()})"
         raise EmptyDatasetError(f"{left_out}; of the others: {error}" if files else left_out) from None
-    for position, reason in division.set_aside:
-        frame = frames[rows[position]]
-        rejections.add_image(frame.file, files[position].image, reason, frame.stored.count)
+    aside = [(frames[rows[position]], files[position].image, reason) for position, reason in division.set_aside]
+    _set_aside(aside, store, rejections)
     return division, _kept(division, rows, files, frames)
 
 
 def _wanted_rows(
-    recipe: Recipe, images: list[str], frames: dict[int, Frame], chosen: ImageFilter, rejections: Rejections
+    recipe: Recipe,
+    images: list[str],
+    frames: dict[int, Frame],
+    chosen: ImageFilter,
+    store: InstanceStore,
+    rejections: Rejections,
 ) -> list[int]:
     """Return the rows of the labelled images that the recipe's filters keep; set aside and count all others."""
-    rows = []
+    rows, left_out = [], []
     for row, image in enumerate(images):
         if row not in frames:
-            rejections.add_image("", image, UNLABELLED, 0)
+            rejections.add_image("", image, UNLABELLED, ())
         elif reason := chosen.reason(frames[row].attributes):
-            rejections.add_image(frames[row].file, image, reason, frames[row].stored.count)
+            left_out.append((frames[row], image, reason))
         elif not frames[row].stored.count and not recipe.dataset.keep_empty_images:
-            rejections.add_image(frames[row].file, image, NO_INSTANCE, 0)
+            rejections.add_image(frames[row].file, image, NO_INSTANCE, ())
         else:
             rows.append(row)
+    _set_aside(left_out, store, rejections)
     return rows
+
+
+def _set_aside(left_out: Sequence[tuple[Frame, str, str]], store: InstanceStore, rejections: Rejections) -> None:
+    """Count and keep images, with their names and the reasons, that go with all their labels."""
+    for start in range(0, len(left_out), IMAGES_AT_ONCE):
+        portion = left_out[start : start + IMAGES_AT_ONCE]
+        instances = store.instances([frame.stored for frame, _, _ in portion])
+        for (frame, image, reason), its in zip(portion, instances, strict=True):
+            rejections.add_image(frame.file, image, reason, its)
 
 
 def _categories(store: InstanceStore, images: list[Stored]) -> list[frozenset[str]]:

@@ -112,8 +112,11 @@ def choose(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
 def _is_said_elsewhere(path: PurePosixPath, by_folder: dict[PurePosixPath, set[str]]) -> bool:
     if path.name != VIA_FILE and VIA_FILE in by_folder[path.parent]:
         return True
-    polygons = path.parent.with_name(POLYGON_FOLDER) if path.parent.name == RLE_FOLDER else None
-    return polygons is not None and path.name in by_folder.get(polygons, ())
+    if RLE_FOLDER not in path.parts[:-1]:
+        return False
+    depth = path.parts.index(RLE_FOLDER)
+    polygons = PurePosixPath(*path.parts[:depth], POLYGON_FOLDER, *path.parts[depth + 1 : -1])
+    return path.name in by_folder.get(polygons, ())
 
 
 def _is_hidden(path: str) -> bool:

@@ -58,20 +58,18 @@ class Rejections:
         `lost` says whether these labels count as lost, or stand elsewhere (the image was labelled twice). A lost label
         that was rejected for itself has a row of its own, with its own reason.
         """
-        labels = [{"id": each.id, **told(each)} for each in instances]
         if lost:
             self.labels += len(instances)
             for each in rejected:
                 self.add(each)
             if rejected and not (instances or image):
                 return
-        else:
-            labels += [{"id": each.label_id, "reason": each.reason, "label": each.label} for each in rejected]
-        self._row(Rejected(source, image, "", reason, json_text({"labels": labels})))
+        own_reasons = () if lost else rejected
+        self._row(Rejected(source, image, "", reason, _together(instances, own_reasons)))
 
-    def add_image(self, source: str, image: str, reason: str, instances: int) -> None:
-        """Count and write an image that is set aside with its labels."""
-        self._row(Rejected(source, image, "", reason, json_text({"instances": instances})))
+    def add_image(self, source: str, image: str, reason: str, instances: Sequence[Instance]) -> None:
+        """Count and write an image that is set aside, in one row that holds all its labels."""
+        self._row(Rejected(source, image, "", reason, _together(instances)))
 
     def _row(self, rejected: Rejected) -> None:
         self.by_reason[rejected.reason] += 1
@@ -95,6 +93,13 @@ class Rejections:
         if kind is None:
             self._write()
         self._writer.__exit__(kind, error, trace)
+
+
+def _together(instances: Sequence[Instance], rejected: Sequence[Rejected] = ()) -> str:
+    """Return what an image's labels say as one JSON text, those last that were rejected for themselves."""
+    labels = [{"id": each.id, **told(each)} for each in instances]
+    labels += [{"id": each.label_id, "reason": each.reason, "label": each.label} for each in rejected]
+    return json_text({"labels": labels})
 
 
 def told(instance: Instance) -> dict[str, Any]:

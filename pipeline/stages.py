@@ -57,10 +57,10 @@ STAGES = {
     stage.name: stage
     for stage in (
         Stage("raw_images", 1, ("source.images",), files=("images.parquet", "sources.json")),
-        Stage("raw_labels", 2, ("source.labels",), files=("sources.json",)),
+        Stage("raw_labels", 3, ("source.labels",), files=("sources.json",)),
         Stage(
             "filtered_labels",
-            8,
+            9,
             ("labels", "dataset", "seed"),
             inputs=("raw_labels", "raw_images"),
             files=("labels.parquet", "images.parquet", "rejected.parquet"),

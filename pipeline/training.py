@@ -38,7 +38,7 @@ def build(recipe: Recipe, images_zip: Path, out: Path) -> None:
     What an interrupted call left in `out` is gone on with. Raises TrainingError (weights that don't fit, a loss that
     is not a number), EmptyDatasetError (nothing to train on), ArchiveError and LabelFileError (the dataset).
     """
-    with ImagesZip(images_zip) as archive:
+    with ImagesZip(images_zip, recipe.labels.class_attribute) as archive:
         names = archive.class_names(_order(recipe))
         if not names:
             raise EmptyDatasetError(f"{images_zip}: holds no labelled instance to train on")

@@ -48,7 +48,7 @@ def build(recipe: Recipe, filtered_labels: Path, split: str, out: Path) -> None:
     regions, instances = Counter[str](), Counter[str]()
     with ExitStack() as stack:
         region_data = stack.enter_context(RegionDataWriter(out / REGION_DATA))
-        project = stack.enter_context(ProjectWriter(out / PROJECT, f"{recipe.name} {split}", categories))
+        project = stack.enter_context(ProjectWriter(out / PROJECT, f"{recipe.name} {split}", Declarations(categories)))
         progress = stack.enter_context(Progress(f"writing VIA {split}", images.num_rows, "image"))
         for entry in entries(images, label_batches(filtered_labels, split)):
             region_data.write(entry)
@@ -131,10 +131,10 @@ class RegionDataWriter(_EntryWriter):
 class ProjectWriter(_EntryWriter):
     """Writes a VIA 2 project; the attributes and image ids that it must name come after the images."""
 
-    def __init__(self, path: Path, name: str, categories: Sequence[str] = (), image_folder: str = "") -> None:
+    def __init__(self, path: Path, name: str, declared: Declarations | None = None, image_folder: str = "") -> None:
         super().__init__(path)
         self._settings = project_settings(name, image_folder)
-        self._declared = Declarations(dict.fromkeys(categories))
+        self._declared = declared or Declarations()
         self._ids: list[str] = []
 
     def write(self, entry: Entry) -> None:

@@ -39,9 +39,9 @@ _NUMBERS = {
 class Via3Writer:
     """Writes a VIA 3 project, which is held in memory until its end: it is for the images of a folder."""
 
-    def __init__(self, path: Path, name: str, image_folder: str) -> None:
+    def __init__(self, path: Path, name: str, image_folder: str, declared: Declarations | None = None) -> None:
         self._path, self._name, self._image_folder = path, name, image_folder
-        self._declared = Declarations()
+        self._declared = declared or Declarations()
         self._entries: list[Entry] = []
 
     def write(self, entry: Entry) -> None:

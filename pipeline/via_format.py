@@ -5,8 +5,8 @@ files in `pipeline.via`.
 """
 
 import html
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ LEAST_ROUNDED_SIDE = 0.1
 FLAGS = ("crowd", "ignored")
 ANSWERS = ("occluded", "truncated")
 GEOMETRIES = ("polygon", "box", "rle", "bitmask")
+CORNERS = ("all_points_x", "all_points_y")
 DATA_FORMAT = "2.0.10"
 
 Regions = list[dict[str, Any]]
@@ -67,40 +68,73 @@ class Entry:
         }
 
 
-@dataclass
 class Declarations:
-    """The attributes that a project must declare: VIA 3 lumps those that aren't together."""
+    """The attributes that a project must declare, since VIA 3 lumps others together, and what some are chosen from."""
 
-    categories: dict[str, None] = field(default_factory=dict)
-    region: dict[str, None] = field(default_factory=lambda: dict.fromkeys(("name", "instance")))
-    file: dict[str, None] = field(default_factory=dict)
-    ticked: dict[str, dict[str, None]] = field(default_factory=dict)
-    """Attributes of regions that are boxes to tick, as files of other hands have them, and their options."""
+    def __init__(self, categories: Iterable[str] = (), attributes: Iterable[str] = ("name", "instance")) -> None:
+        self._region = dict.fromkeys(attributes)
+        self._file: dict[str, None] = {}
+        flags = dict.fromkeys((*FLAGS, *ANSWERS), ("true", "false"))
+        chosen = {"name": categories, "geometry": GEOMETRIES, **flags}
+        self._options = {key: {option: option for option in options} for key, options in chosen.items()}
+        """Of attributes with options, the text that each option is shown with."""
+        self._ticked: set[str] = set()
+        """Attributes whose options are boxes to tick, as files of other hands have them."""
 
     def add(self, entry: Entry) -> None:
         """Take note of what an entry uses."""
-        self.file.update(dict.fromkeys(entry.file_attributes))
+        self._file.update(dict.fromkeys(entry.file_attributes))
         for region in entry.regions:
             attributes = region["region_attributes"]
-            self.region.update(dict.fromkeys(attributes))
+            self._region.update(dict.fromkeys(attributes))
             for key, value in attributes.items():
                 if isinstance(value, dict):
-                    self.ticked.setdefault(key, {}).update(dict.fromkeys(value))
-                elif key == "name":
-                    self.categories[value] = None
+                    self._ticked.add(key)
+                elif key not in self._options:
+                    continue
+                options = self._options.setdefault(key, {})
+                for option in value if isinstance(value, dict) else (value,):
+                    options.setdefault(option, option)
+
+    def offer(self, attribute: str, options: Mapping[str, str]) -> None:
+        """Declare a region's attribute with options and the text that each is shown with, beside those found so far."""
+        self._region.setdefault(attribute)
+        found = self._options.get(attribute, {})
+        self._options[attribute] = {**options, **{key: text for key, text in found.items() if key not in options}}
 
     def as_json(self) -> dict[str, Any]:
         """Return `_via_attributes`: classes and flags to choose from, everything else as text."""
-        choices = {
-            "name": [name for name in self.categories if name],
-            "geometry": GEOMETRIES,
-            **dict.fromkeys((*FLAGS, *ANSWERS), ("true", "false")),
-        }
-        region = {
-            key: _choice("dropdown", choices[key]) if key in choices else _text() for key in (*self.region, *FLAGS)
-        }
-        region |= {key: _choice("checkbox", list(options)) for key, options in self.ticked.items()}
-        return {"region": region, "file": {key: _text() for key in self.file}}
+        region = {key: self._declared(key) for key in (*self._region, *FLAGS)}
+        return {"region": region, "file": {key: _text() for key in self._file}}
+
+    def _declared(self, key: str) -> dict[str, Any]:
+        if key not in self._options:
+            return _text()
+        return _choice("checkbox" if key in self._ticked else "dropdown", self._options[key])
+
+
+def closed(entry: Entry) -> Entry:
+    """Return an entry whose polygons end with their first vertex, as in VIA 1: it draws no side that closes them."""
+    return _with_corners(entry, lambda corners: [*corners, corners[0]])
+
+
+def unclosed(entry: Entry) -> Entry:
+    """Return an entry whose polygons don't repeat their first vertex, as in VIA 2 and 3."""
+    return _with_corners(entry, lambda corners: corners)
+
+
+def _with_corners(entry: Entry, ended: Callable[[list[Any]], list[Any]]) -> Entry:
+    """Return an entry in whose polygons the x and the y, without a repeated end, are what `ended` makes of them."""
+    regions = []
+    for region in entry.regions:
+        shape = region["shape_attributes"]
+        corners = [shape.get(key) for key in CORNERS]
+        if shape.get("name", "polygon") == "polygon" and all(isinstance(each, list) and each for each in corners):
+            if all(len(each) > 1 and each[0] == each[-1] for each in corners):
+                corners = [each[:-1] for each in corners]
+            shape = shape | dict(zip(CORNERS, map(ended, corners), strict=True))
+        regions.append(region | {"shape_attributes": shape})
+    return replace(entry, regions=regions)
 
 
 def project_settings(name: str, image_folder: str = "") -> dict[str, Any]:
@@ -198,9 +232,9 @@ def _shapes(polygons: pa.ListArray, boxes: pa.StructArray) -> Iterator[Sequence[
         yield shapes
 
 
-def _choice(kind: str, options: Sequence[str]) -> dict[str, Any]:
+def _choice(kind: str, options: Mapping[str, str]) -> dict[str, Any]:
     # VIA puts the descriptions into its page as HTML.
-    described = {option: html.escape(option) for option in options}
+    described = {option: html.escape(text) for option, text in options.items() if option}
     return {"type": kind, "description": "", "options": described, "default_options": {}}
 
 

@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,7 @@ class Pictures(Dataset):
 def main() -> None:
     """Serve one piece of work."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("work", choices=("heads", "all", "detect", "input"))
+    parser.add_argument("work", choices=("heads", "all", "detect", "input", "positives"))
     parser.add_argument("--settings", required=True, help="JSON of the configuration's attributes")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--classes", required=True)
@@ -60,6 +62,8 @@ def main() -> None:
         model.load_weights(arguments.weights, by_name=True)
         images = [pictures.load_image(number) for number in pictures.image_ids]
         serve(lambda number: images[number % len(images)], lambda image: _found(model.detect([image])[0]))
+    elif arguments.work == "positives":
+        print(_positives(pictures, config, arguments.weights))
     else:
         _serve_training(pictures, config, arguments.work, arguments.weights)
 
@@ -75,23 +79,31 @@ def _serve_input(pictures: Pictures, config: Config) -> None:
 
 def _serve_training(pictures: Pictures, config: Config, layers: str, weights: Path) -> None:
     """Steps whose batches are made before the clock starts, as those of the original's `train_on_batch`."""
-    import tensorflow as tf  # after mrcnn, which says how TensorFlow is to compute
-
     model = MaskRCNN("training", config, "/tmp/mrcnn_runs")
     model.load_weights(weights, by_name=True)
     model.set_trainable(LAYERS[layers])
     model.compile(config.LEARNING_RATE, config.LEARNING_MOMENTUM)
     loader = BatchLoader(pictures, config, shuffle=False)
-
-    # as a graph, which lets go of what it no longer needs: called eagerly, it would be the peak of memory
-    class_ids = tf.function(lambda batch: model.keras_model(batch, training=False)["class_ids"])
-    positives = float((class_ids(list(loader.batch(0).arrays())).numpy() > 0).sum() / config.BATCH_SIZE)
+    # in a process of its own, since it would leave a hundred megabytes in this one's peak
+    count = [sys.executable, "-m", "benchmarks.networks.ours", "positives", *sys.argv[2:]]
+    positives = float(subprocess.run(count, stdout=subprocess.PIPE, check=True, text=True).stdout.split()[-1])
 
     def step(batch: list[Any]) -> dict[str, float]:
         loss = model.keras_model.train_on_batch(batch, return_dict=True)["loss"]
         return {"loss": float(loss), "positives": positives}
 
     serve(lambda number: list(loader.batch(number).arrays()), step)
+
+
+def _positives(pictures: Pictures, config: Config, weights: Path) -> float:
+    """Return how many positive regions an image gives to the first step."""
+    import tensorflow as tf  # after mrcnn, which says how TensorFlow is to compute
+
+    model = MaskRCNN("training", config, "/tmp/mrcnn_runs")
+    model.load_weights(weights, by_name=True)
+    class_ids = tf.function(lambda batch: model.keras_model(batch, training=False)["class_ids"])
+    batch = list(BatchLoader(pictures, config, shuffle=False).batch(0).arrays())
+    return float((class_ids(batch).numpy() > 0).sum() / config.BATCH_SIZE)
 
 
 def _found(result: dict[str, Any]) -> dict[str, int]:

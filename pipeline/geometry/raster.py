@@ -4,7 +4,7 @@ Its other half, rounding vertices and controls before curves are flattened, is `
 apply; the way back, from pixels to rings, is in `contours`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,6 @@ def mask(rings: Iterable[Ring], height: int, width: int) -> NDArray[np.bool_]:
             right, bottom = np.ceil(inside.max(axis=0)).astype(int)
             filled[top:bottom, left:right] |= _touched(inside - (left, top), bottom - top, right - left)
     return filled
-
-
-def area(rings: Sequence[Ring]) -> int:
-    """Return how many pixels `mask` fills on an image that is large enough; rings may lie anywhere."""
-    low = np.floor(np.min([ring.min(axis=0) for ring in rings], axis=0))
-    columns, rows = np.ceil(np.max([ring.max(axis=0) for ring in rings], axis=0) - low).astype(int).tolist()
-    return int(mask([ring - low for ring in rings], rows, columns).sum())
 
 
 def _touched(ring: Ring, height: int, width: int) -> NDArray[np.bool_]:

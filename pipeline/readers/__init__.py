@@ -32,34 +32,40 @@ READERS_IN_ONE_PASS = {
 
 
 def read(
-    path: Path, member: str | None, options: ReadOptions, archive: zipfile.ZipFile | None = None
+    path: Path,
+    member: str | None,
+    options: ReadOptions,
+    archive: zipfile.ZipFile | None = None,
+    name: str | None = None,
 ) -> Iterator[LabelledImage]:
     """Yield what a label file says of each image, in the file's order and bounded memory.
 
     `member` is the path inside the zip `path`, which may be given as an open `archive` to spare opening it for each
-    file. An image whose name is missing comes with the name "" and nothing but rejected labels. A fault of one label is
-    never raised. Raises LabelFileError for a file that is cut short, not JSON, or COCO where `options` don't say that
-    COCO is read; NotLabelsError for JSON that holds no labels; and ArchiveError for a damaged zip.
+    file; `name` is how messages and tables call the file, by default without the folders that it lies in. An image
+    whose name is missing comes with the name "" and nothing but rejected labels. A fault of one label is never raised.
+    Raises LabelFileError for a file that is cut short, not JSON, or COCO where `options` don't say that COCO is read;
+    NotLabelsError for JSON that holds no labels; and ArchiveError for a damaged zip.
     """
+    called = name or display_name(path, member)
 
     @contextmanager
     def stream() -> Iterator[JsonStream]:
-        with opened(path, member, archive) as more:
-            yield JsonStream(more, display_name(path, member))
+        with opened(path, member, archive, called) as more:
+            yield JsonStream(more, called)
 
     with stream() as start:
         found = detect(start)
     if found is Format.COCO and not options.coco:
         raise LabelFileError(
-            f"{display_name(path, member)}: is a COCO file, which is read only where the recipe says that it is meant: "
+            f"{called}: is a COCO file, which is read only where the recipe says that it is meant: "
             "set labels.coco: true"
         )
     if found in (Format.VIA_METADATA, Format.VIA_PROJECT):
         yield from via_files.read(stream, options, project=found is Format.VIA_PROJECT)
         return
     if found is Format.BITMASK:
-        with opened(path, member, archive) as more:
-            yield bitmasks.read(more, path, member, options)
+        with opened(path, member, archive, called) as more:
+            yield bitmasks.read(more, path, member, options, called)
         return
     with stream() as whole:
         yield from READERS_IN_ONE_PASS[found](whole, options)
@@ -72,19 +78,21 @@ def read_blocks(
     options: ReadOptions,
     archive: zipfile.ZipFile | None = None,
     workers: BlockWorkers | None = None,
+    name: str | None = None,
 ) -> Iterator[LabelBlock | LabelledImage]:
     """Yield what `read` does, many images at a time where the format allows it, decoded by `workers` if given.
 
     Raises what `read` raises.
     """
-    with opened(path, member, archive) as more:
-        found = detect(JsonStream(more, display_name(path, member)))
+    called = name or display_name(path, member)
+    with opened(path, member, archive, called) as more:
+        found = detect(JsonStream(more, called))
     if found not in (Format.FRAMES, Format.WRAPPED_FRAMES):
-        yield from read(path, member, options, archive)
+        yield from read(path, member, options, archive, called)
         return
-    with opened(path, member, archive) as more:
+    with opened(path, member, archive, called) as more:
         memory = mapped(path) if workers and member is None else None
-        stream = JsonStream(more, display_name(path, member), memory)
+        stream = JsonStream(more, called, memory)
         spread = workers.spread(stream.name, options, path) if workers else None
         yield from bdd_block.read_lists(stream, options, found is Format.WRAPPED_FRAMES, spread)
         stream.end()

@@ -89,7 +89,8 @@ class BlockReader:
             ids = [*map(str, given)]
         else:
             ids = [bdd_label.text_of_id(each) or f"#{at}" for at, each in enumerate(given)]
-        if not name or len(set(ids)) < len(ids):
+        # A mask's size is judged with its image, and columns have no place for it.
+        if not name or len(set(ids)) < len(ids) or any(map(_is_traced, labels)):
             return bdd_frames.image(frame.whole(), self.source, self.options)
         return _Named(frame, name, labels, ids)
 
@@ -111,6 +112,12 @@ class _Named(NamedTuple):
     name: str
     labels: list[PlainLabel]
     ids: list[str]
+
+
+def _is_traced(label: PlainLabel) -> bool:
+    if label.rle is bdd_label.ABSENT or label.rle in bdd_label.NOTHING:
+        return False
+    return label.poly2d is bdd_label.ABSENT or label.poly2d in bdd_label.NOTHING
 
 
 def _decoded(text: bytes) -> Sequence[PlainFrame | bytes]:

@@ -15,6 +15,7 @@ from pipeline.geometry import bezier, contours, polygon, run_lengths
 from pipeline.instances import Box, Geometry, Instance, Ring
 from pipeline.readers import faults
 from pipeline.readers.faults import LabelError
+from pipeline.readers.flags import answer
 from pipeline.readers.options import ReadOptions
 from pipeline.vocabulary import DRIVABLE, LANE, Meaning, Wanted, is_line
 
@@ -115,11 +116,12 @@ def instance(label: Label | LooseLabel, label_id: str, meant: Meaning, options: 
     LabelError where there is no area.
     """
     geometry: Geometry = "polygon"
+    mask_size = None
     if label.poly2d and label.poly2d not in NOTHING:
         rings = _rings(label, meant, options.curve_tolerance)
         box = polygon.bounds(rings)
     elif label.rle and label.rle not in NOTHING:
-        rings, geometry = _outlines(label.rle), "rle"
+        (rings, mask_size), geometry = _traced(label.rle), "rle"
         box = polygon.bounds(rings)
     elif label.box2d is not None:
         box, geometry = _box(label.box2d, options), "box"
@@ -139,6 +141,7 @@ def instance(label: Label | LooseLabel, label_id: str, meant: Meaning, options: 
         occluded=flags.get("occluded"),
         truncated=flags.get("truncated"),
         attributes=attributes,
+        mask_size=mask_size,
     )
 
 
@@ -168,8 +171,9 @@ def parted_attributes(label: Label | LooseLabel) -> tuple[dict[str, Any], dict[s
     if isinstance(given, dict):
         attributes = given
         for name, flag in _FLAGS.items():
-            if name in given and isinstance(given[name], bool):
-                flags[flag] = given.pop(name)
+            if name in given and (said := answer(given[name])) is not None:
+                flags[flag] = said
+                del given[name]
     else:
         attributes = {} if given is None else {"attributes": given}
     if label.score is not None:
@@ -234,12 +238,20 @@ def _ribbon(path: NDArray[np.float64]) -> Ring | None:
     return polygon.ribbon(line, LINE_WIDTH) if len(line) > 1 else None
 
 
-def _outlines(text: msgspec.Raw) -> tuple[Ring, ...]:
+def _traced(text: msgspec.Raw) -> tuple[tuple[Ring, ...], tuple[int, int]]:
     try:
-        mask = _run_lengths.decode(text)
-        rings = contours.trace(run_lengths.decode(mask.counts, *mask.size))
-    except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
+        return run_length_outlines(_run_lengths.decode(text))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise LabelError(faults.MASK_MALFORMED) from None
+
+
+def run_length_outlines(mask: RunLengths) -> tuple[tuple[Ring, ...], tuple[int, int]]:
+    """Return the outlines of a mask, without its holes, and its width and height; raises LabelError without any."""
+    height, width = mask.size
+    try:
+        rings = contours.trace(run_lengths.decode(mask.counts, height, width))
+    except (ValueError, OverflowError):
         raise LabelError(faults.MASK_MALFORMED) from None
     if not rings:
         raise LabelError(faults.MASK_EMPTY)
-    return tuple(rings)
+    return tuple(rings), (width, height)

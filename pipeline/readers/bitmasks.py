@@ -48,14 +48,14 @@ class _Segment:
     mask: NDArray[np.bool_]
 
 
-def read(more: Read, path: Path, member: str | None, options: ReadOptions) -> LabelledImage:
+def read(more: Read, path: Path, member: str | None, options: ReadOptions, name: str | None = None) -> LabelledImage:
     """Return what a bitmask says of the image of its name; geometry is `bitmask`, holes are lost.
 
     Category ids are those of the detection classes, under a folder `pan_seg` those of panoptic segmentation. An
     instance whose id stands under several categories or flags comes as several. Raises NotLabelsError for a file that
     is no sound RGBA PNG, is larger than believable, or has panoptic ids outside such a folder.
     """
-    source = display_name(path, member)
+    source = name or display_name(path, member)
     parts = PurePosixPath(path, member or "").parts
     pixels = _pixels(more, source)
     words = _words(pixels, PANOPTIC_FOLDER in parts, source)

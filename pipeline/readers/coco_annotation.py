@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from pipeline.geometry import contours, polygon, run_lengths
+from pipeline.geometry import polygon
 from pipeline.instances import Geometry, Instance, LabelledImage, Rejected, Ring
 from pipeline.readers import faults
-from pipeline.readers.bdd_label import text_of_id
+from pipeline.readers.bdd_label import RunLengths, run_length_outlines, text_of_id
 from pipeline.readers.faults import LabelError
+from pipeline.readers.flags import answer
 from pipeline.readers.options import ReadOptions
 from pipeline.vocabulary import Meaning
 
@@ -32,13 +33,6 @@ class Annotation(msgspec.Struct):
     ignore: Any = None
     score: Any = None
     attributes: Any = None
-
-
-class RunLengths(msgspec.Struct):
-    """A COCO mask, compressed or as plain counts."""
-
-    counts: str | list[int]
-    size: tuple[int, int]
 
 
 class AnnotationReading:
@@ -81,7 +75,7 @@ def instance(annotation: Annotation, label_id: str, word: str, meant: Meaning, o
     Several polygons are one instance. Coordinates are taken as they are: COCO's are not rounded before they are filled.
     Raises LabelError where there is no area.
     """
-    rings, geometry = _outline(annotation, options)
+    rings, geometry, mask_size = _outline(annotation, options)
     flags, attributes = _said(annotation)
     return Instance(
         id=label_id,
@@ -90,20 +84,22 @@ def instance(annotation: Annotation, label_id: str, word: str, meant: Meaning, o
         rings=rings,
         box=polygon.bounds(rings),
         geometry=geometry,
-        crowd=_true(annotation.iscrowd) or flags.get("crowd", False),
-        ignored=meant.ignored or _true(annotation.ignore) or flags.get("ignored", False),
+        crowd=answer(annotation.iscrowd) or flags.get("crowd", False),
+        ignored=meant.ignored or answer(annotation.ignore) or flags.get("ignored", False),
         occluded=flags.get("occluded"),
         truncated=flags.get("truncated"),
         attributes=attributes,
+        mask_size=mask_size,
     )
 
 
-def _outline(annotation: Annotation, options: ReadOptions) -> tuple[tuple[Ring, ...], Geometry]:
+def _outline(annotation: Annotation, options: ReadOptions) -> tuple[tuple[Ring, ...], Geometry, tuple[int, int] | None]:
     given = annotation.segmentation
     if isinstance(given, dict) and given:
-        return _traced(given), "rle"
+        rings, mask_size = _traced(given)
+        return rings, "rle", mask_size
     if isinstance(given, list) and given:
-        return _polygons(given), "polygon"
+        return _polygons(given), "polygon", None
     if given not in (None, [], {}):
         raise LabelError(faults.POLYGON_MALFORMED)
     if annotation.bbox in (None, []):
@@ -111,7 +107,7 @@ def _outline(annotation: Annotation, options: ReadOptions) -> tuple[tuple[Ring, 
     ring = _rectangle(annotation.bbox)
     if options.boxes == "leave_out":
         raise LabelError(faults.BOX_LEFT_OUT)
-    return (ring,), "box"
+    return (ring,), "box", None
 
 
 def _polygons(given: list[Any]) -> tuple[Ring, ...]:
@@ -130,16 +126,11 @@ def _polygons(given: list[Any]) -> tuple[Ring, ...]:
     return tuple(rings)
 
 
-def _traced(given: dict[str, Any]) -> tuple[Ring, ...]:
-    """Return the outlines of a run-length mask, without its holes."""
+def _traced(given: dict[str, Any]) -> tuple[tuple[Ring, ...], tuple[int, int]]:
     try:
-        mask = msgspec.convert(given, RunLengths)
-        rings = contours.trace(run_lengths.decode(mask.counts, *mask.size))
-    except (msgspec.ValidationError, ValueError, OverflowError):
+        return run_length_outlines(msgspec.convert(given, RunLengths))
+    except msgspec.ValidationError:
         raise LabelError(faults.MASK_MALFORMED) from None
-    if not rings:
-        raise LabelError(faults.MASK_EMPTY)
-    return tuple(rings)
 
 
 def _rectangle(bbox: Any) -> Ring:
@@ -160,7 +151,9 @@ def _said(annotation: Annotation) -> tuple[dict[str, bool], dict[str, Any]]:
         attributes: dict[str, Any] = {}
     else:
         attributes = dict(given) if isinstance(given, dict) else {"attributes": given}
-    flags = {flag: attributes.pop(flag) for flag in FLAGS if isinstance(attributes.get(flag), bool)}
+    answers = {flag: answer(attributes.get(flag)) for flag in FLAGS}
+    flags = {flag: said for flag, said in answers.items() if said is not None}
+    attributes = {name: value for name, value in attributes.items() if name not in flags}
     if annotation.score is not None:
         attributes["score"] = annotation.score
     return flags, attributes
@@ -168,8 +161,3 @@ def _said(annotation: Annotation) -> tuple[dict[str, bool], dict[str, Any]]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _true(value: Any) -> bool:
-    """Say whether a flag is set: 1 in COCO's own files, true in those of some tools."""
-    return value is True or (type(value) is int and value == 1)

@@ -11,9 +11,21 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import IO
+
+from isal import isal_zlib
 
 from pipeline.errors import ArchiveError, LabelFileError
+from pipeline.readers.inflated import inflated
+
+DAMAGED: tuple[type[Exception], ...] = (  # type: ignore[assignment]  # isal's stub takes its error for an instance
+    zipfile.BadZipFile,
+    isal_zlib.IsalError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+)
 
 Read = Callable[[int], bytes]
 """Returns at most about so many more bytes; none at the end."""
@@ -44,40 +56,47 @@ def mapped(path: Path) -> mmap | None:
 
 
 @contextmanager
-def opened(path: Path, member: str | None, archive: zipfile.ZipFile | None = None) -> Iterator[Read]:
+def opened(
+    path: Path, member: str | None, archive: zipfile.ZipFile | None = None, name: str | None = None
+) -> Iterator[Read]:
     """Give a function that reads the file on; `archive`, if given, is `path` already open as a zip.
 
+    Errors call the file `name`, by default as `display_name` does.
     Raises LabelFileError when the file can't be read and ArchiveError when the archive is damaged, also while reading.
     """
-    name = display_name(path, member)
+    name = name or display_name(path, member)
     with ExitStack() as stack:
         with _faults(name):
-            file: IO[bytes]
+            more: Read
             if member is None:
-                file = stack.enter_context(path.open("rb"))
+                more = stack.enter_context(path.open("rb")).read
             else:
-                archive = archive or stack.enter_context(zipfile.ZipFile(path))
-                file = stack.enter_context(_member(archive, member, path))
+                more = _member(archive or stack.enter_context(zipfile.ZipFile(path)), member, path, stack)
 
         def read(size: int) -> bytes:
             with _faults(name):
-                return file.read(size)
+                return more(size)
 
         yield _as_utf8(read)
 
 
-def _member(archive: zipfile.ZipFile, member: str, path: Path) -> IO[bytes]:
+def _member(archive: zipfile.ZipFile, member: str, path: Path, stack: ExitStack) -> Read:
     try:
-        return archive.open(member)
+        info = archive.getinfo(member)
     except KeyError:
         raise ArchiveError(f"{path}: the archive has no {member}") from None
+    if info.compress_type != zipfile.ZIP_DEFLATED:
+        return stack.enter_context(archive.open(info)).read
+    packed, read = inflated(archive, info)
+    stack.enter_context(packed)
+    return read
 
 
 @contextmanager
 def _faults(name: str) -> Iterator[None]:
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
         raise ArchiveError(f"{name}: the archive is damaged or encrypted: {error}") from None
     except OSError as error:
         raise LabelFileError(f"{name}: the label file can't be read: {error.strerror or error}") from None

@@ -7,7 +7,9 @@ import html
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pipeline.errors import LabelFileError
 from pipeline.instances import LabelledImage
+from pipeline.readers import via_shape
 from pipeline.readers.json_stream import JsonStream, decode
 from pipeline.readers.options import ReadOptions
 from pipeline.readers.via_classes import find_rule
@@ -15,7 +17,17 @@ from pipeline.readers.via_files import image
 from pipeline.readers.via_regions import RegionReading
 
 POINT, RECTANGLE, CIRCLE, ELLIPSE, LINE, POLYLINE, POLYGON = 1, 2, 3, 4, 5, 6, 7
-"""First number of `xy`, as in VIA 3's source."""
+EXTREME_RECTANGLE, EXTREME_CIRCLE = 8, 9
+"""First number of `xy`, as in VIA 3's source (_via_metadata.js, _via_file_annotator.js)."""
+
+_OF_POINTS = {
+    LINE: "polyline",
+    POLYLINE: "polyline",
+    POLYGON: "polygon",
+    EXTREME_RECTANGLE: via_shape.EXTREME_RECTANGLE,
+    EXTREME_CIRCLE: via_shape.EXTREME_CIRCLE,
+}
+"""Shapes whose numbers are the points that were clicked: x, y, x, y …"""
 
 _KEYS = {
     POINT: ("point", ("cx", "cy")),
@@ -29,6 +41,9 @@ def read(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
     """Yield the images of a VIA 3 project."""
     project = decode(stream.value(), stream)
     stream.end()
+    for key in ("file", "view", "metadata"):
+        if not isinstance(project.get(key, {}), dict):
+            raise LabelFileError(f"{stream.name}: {key} must be an object, as VIA 3 writes it")
     entries = _entries(project)
     attributes = (region["region_attributes"] for entry in entries.values() for region in entry["regions"].values())
     rule = find_rule(attributes, options, {}, stream.name)
@@ -100,9 +115,8 @@ def _shape(xy: Any) -> Any:
     if not isinstance(xy, list) or not xy:
         return xy
     kind, numbers = xy[0], xy[1:]
-    if kind in (LINE, POLYLINE, POLYGON):
-        name = "polygon" if kind == POLYGON else "polyline"
-        return {"name": name, "all_points_x": numbers[0::2], "all_points_y": numbers[1::2]}
+    if isinstance(kind, int) and kind in _OF_POINTS:
+        return {"name": _OF_POINTS[kind], "all_points_x": numbers[0::2], "all_points_y": numbers[1::2]}
     if not isinstance(kind, int) or kind not in _KEYS:
         return {"name": f"VIA 3 shape {kind}", "xy": xy}
     name, keys = _KEYS[kind]

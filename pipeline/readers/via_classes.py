@@ -47,7 +47,7 @@ class ClassRule:
         if self.constant is not None:
             return self.constant
         if self.attribute is None:
-            names = [key for key, value in attributes.items() if not _own(key) and (value is True or chosen(value))]
+            names = [key for key, value in attributes.items() if not is_own(key) and (value is True or chosen(value))]
         else:
             names = chosen(attributes.get(self.attribute))
         if not names and self.default is not None:
@@ -59,17 +59,21 @@ class ClassRule:
 
 def chosen(value: Any) -> list[str]:
     """Return what an attribute's value says: its text, the id of the option, or the ids of the boxes ticked."""
-    if isinstance(value, bool) or value is None:
-        return []
     if isinstance(value, dict):
         return [key for key, ticked in value.items() if ticked is True or str(ticked).casefold() in YES]
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip() if isinstance(value, str | int | float) else ""
+    text = text_of(value).strip()
     return [] if text.casefold() in UNSET else [text]
 
 
-def _own(key: str) -> bool:
+def text_of(value: Any) -> str:
+    """Return a text as it is and a number as text (`12` also for 12.0); empty where the value is neither."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def is_own(key: str) -> bool:
+    """Say whether an attribute is one of those that this project writes."""
     return key in OWN or key.casefold() in FLAGS
 
 
@@ -101,7 +105,7 @@ class _Values:
     def count(self, attributes: Mapping[str, Any]) -> None:
         self.regions += 1
         for key, value in attributes.items():
-            if _own(key):
+            if is_own(key):
                 continue
             names = chosen(value) or (["true"] if value is True else [])
             if names:

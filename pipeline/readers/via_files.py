@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.errors import LabelFileError
+from pipeline.errors import LabelFileError, NotLabelsError
 from pipeline.instances import LabelledImage
 from pipeline.readers import faults
 from pipeline.readers.json_stream import JsonStream, decode
@@ -22,29 +22,40 @@ from pipeline.readers.via_regions import Region, RegionReading
 Opened = Callable[[], AbstractContextManager[JsonStream]]
 """Opens the file from its start."""
 
+Declared = dict[str, Mapping[str, str]]
+"""Options of attributes, as they are found."""
+
 _entries = msgspec.json.Decoder(dict[str, Any])
 
 
 def read(opened: Opened, options: ReadOptions, project: bool) -> Iterator[LabelledImage]:
     """Yield the images of a VIA file, which is read twice: first to find how it gives the class of its regions."""
-    metadata = _project_metadata if project else _metadata
-    declared: dict[str, Mapping[str, str]] = {}
+    declared: Declared = {}
     with opened() as stream:
         attributes = (
             region.attributes
-            for _, entry in metadata(stream, declared)
-            for region in _regions(entry) or ()
+            for _, entry in entries_of(stream, project, declared)
+            for region in regions_of(entry) or ()
             if isinstance(region.attributes, dict)
         )
         rule = find_rule(attributes, options, declared, stream.name)
     with opened() as stream:
-        for key, entry in metadata(stream, {}):
-            yield image(key, entry, RegionReading(stream.name, _name(key, entry), rule, options))
+        for key, entry in entries_of(stream, project, {}):
+            yield image(key, entry, RegionReading(stream.name, name_of(key, entry), rule, options))
+
+
+def entries_of(stream: JsonStream, project: bool, declared: Declared) -> Iterator[tuple[str, Any]]:
+    """Yield the entries of a whole file by key; the options that a project declares are added to `declared`.
+
+    Raises LabelFileError where it is not JSON, or something follows; NotLabelsError for a project without annotations.
+    """
+    yield from _project_metadata(stream, declared) if project else _metadata(stream)
+    stream.end()
 
 
 def image(key: str, entry: Any, reading: RegionReading) -> LabelledImage:
     """Return the image that an entry describes, as far as it is sound."""
-    regions = _regions(entry)
+    regions = regions_of(entry)
     if not isinstance(entry, dict):
         reading.reject("", faults.FRAME_NOT_OBJECT, {key: entry})
         return reading.image(None)
@@ -69,7 +80,7 @@ def declared_options(attributes: Any) -> Options:
     return found
 
 
-def _metadata(stream: JsonStream, _: dict[str, Mapping[str, str]]) -> Iterator[tuple[str, Any]]:
+def _metadata(stream: JsonStream) -> Iterator[tuple[str, Any]]:
     for block in stream.blocks(_decoded):
         yield from block.items()
 
@@ -106,20 +117,23 @@ def _values(regions: Any) -> Iterable[Any]:
     return regions.values() if isinstance(regions, dict) else regions if isinstance(regions, list) else ()
 
 
-def _project_metadata(stream: JsonStream, declared: dict[str, Mapping[str, str]]) -> Iterator[tuple[str, Any]]:
-    """Yield the entries of a project, and add the options that it declares to `declared`."""
+def _project_metadata(stream: JsonStream, declared: Declared) -> Iterator[tuple[str, Any]]:
+    annotated = False
     for key in stream.members():
         if key == "_via_img_metadata":
+            annotated = True
             if stream.peek() != b"{":
                 raise LabelFileError(f"{stream.name}: _via_img_metadata must be an object, an entry an image")
-            yield from _metadata(stream, declared)
+            yield from _metadata(stream)
         elif key == "_via_attributes":
             declared.update(declared_options(decode(stream.value(), stream)))
         else:
             stream.value()
+    if not annotated:
+        raise NotLabelsError(f"{stream.name}: holds no labels: a VIA project without _via_img_metadata")
 
 
-def _name(key: str, entry: Any) -> str:
+def name_of(key: str, entry: Any) -> str:
     """Return the image's name; where the entry has none, its key without the size at the end."""
     if not isinstance(entry, dict):
         return key
@@ -130,7 +144,7 @@ def _name(key: str, entry: Any) -> str:
     return key.removesuffix(str(size)) if isinstance(size, int) else key
 
 
-def _regions(entry: Any) -> list[Region] | None:
+def regions_of(entry: Any) -> list[Region] | None:
     """Return the regions of an entry, an object in VIA 1 and a list in VIA 2; None where they are neither."""
     regions = entry.get("regions") if isinstance(entry, dict) else None
     if regions is None:

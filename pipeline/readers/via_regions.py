@@ -13,8 +13,9 @@ from pipeline.geometry import polygon
 from pipeline.instances import Geometry, Instance, LabelledImage, Rejected, Ring
 from pipeline.readers import faults
 from pipeline.readers.faults import LabelError
+from pipeline.readers.flags import answer
 from pipeline.readers.options import ReadOptions
-from pipeline.readers.via_classes import FLAGS, ClassRule
+from pipeline.readers.via_classes import FLAGS, ClassRule, is_own, text_of
 from pipeline.readers.via_shape import outline
 from pipeline.vocabulary import Meaning
 
@@ -36,7 +37,10 @@ class Region:
 class _Parts:
     """The rings of one instance while they are gathered."""
 
-    id: str
+    own_id: str
+    """What its regions have under `instance`; empty where it is the instance of a single region."""
+    region: str
+    """The first of its regions."""
     word: str
     meant: Meaning
     geometry: Geometry
@@ -44,9 +48,9 @@ class _Parts:
     attributes: dict[str, Any]
     rings: list[Ring] = field(default_factory=list)
 
-    def instance(self) -> Instance:
+    def instance(self, instance_id: str) -> Instance:
         return Instance(
-            id=self.id,
+            id=instance_id,
             category=self.meant.category,
             source_category=self.word,
             rings=tuple(self.rings),
@@ -90,7 +94,7 @@ class RegionReading:
         return LabelledImage(
             name=self._name,
             source=self._source,
-            instances=tuple(parts.instance() for parts in self._parts.values()),
+            instances=tuple(map(_Parts.instance, self._parts.values(), self._ids())),
             rejected=tuple(self._rejected),
             attributes=attributes if isinstance(attributes, dict) else {},
             unwanted=self._unwanted,
@@ -109,26 +113,28 @@ class RegionReading:
         geometry = _geometry(given.get("geometry"), kind, ring)
         if geometry == "box" and self._options.boxes == "leave_out":
             raise LabelError(faults.BOX_LEFT_OUT)
-        shared = given.get("instance")
-        instance_id = shared.strip() if isinstance(shared, str) else ""
-        key = ("instance", f"{instance_id}\n{meant.category}") if instance_id else ("region", region.id)
+        own_id = text_of(given.get("instance"))
+        key = (own_id, meant.category if own_id else region.id)
         flags, rest = _split(given, self._rule.attribute)
-        if key not in self._parts:
-            self._parts[key] = _Parts(self._free_id(instance_id or region.id), word, meant, geometry, {}, {})
-        parts = self._parts[key]
+        parts = self._parts.setdefault(key, _Parts(own_id, region.id, word, meant, geometry, {}, {}))
         # What any region says holds for the instance: a flag where one says yes, an attribute as the first has it.
-        parts.flags |= {flag: answer or parts.flags.get(flag, False) for flag, answer in flags.items()}
+        parts.flags |= {flag: said or parts.flags.get(flag, False) for flag, said in flags.items()}
         parts.attributes = rest | parts.attributes
         parts.geometry = geometry if parts.geometry == "box" else parts.geometry
         parts.rings.append(ring)
 
-    def _free_id(self, wish: str) -> str:
-        taken = {parts.id for parts in self._parts.values()}
-        free, times = wish, 1
-        while free in taken:
-            times += 1
-            free = f"{wish}~{times}"
-        return free
+    def _ids(self) -> list[str]:
+        """Return the ids of the instances: their own, else that of the region, with a number behind one that is had."""
+        own_ids = {parts.own_id for parts in self._parts.values()}
+        ids: dict[str, None] = {}
+        for parts in self._parts.values():
+            wish, times = parts.own_id or parts.region, 1
+            free = wish
+            while free in ids or (free in own_ids and free != parts.own_id):
+                times += 1
+                free = f"{wish}~{times}"
+            ids[free] = None
+        return list(ids)
 
 
 def _geometry(given: Any, kind: Geometry, ring: Ring) -> Geometry:
@@ -148,11 +154,11 @@ def _split(given: Mapping[str, Any], class_attribute: str | None) -> tuple[dict[
     flags: dict[str, bool] = {}
     rest: dict[str, Any] = {}
     for key, value in given.items():
-        if key in (class_attribute, "instance", "geometry"):
+        if key == class_attribute or _is_placed(key, value):
             continue
-        flag, answer = key.casefold(), _answer(value)
-        if flag in FLAGS and flag not in flags and answer is not None:
-            flags[flag] = answer
+        flag, said = key.casefold(), answer(value)
+        if flag in FLAGS and flag not in flags and said is not None:
+            flags[flag] = said
         elif key == "attributes" and isinstance(inner := _parsed(value), dict):
             rest = inner | rest
         else:
@@ -160,10 +166,11 @@ def _split(given: Mapping[str, Any], class_attribute: str | None) -> tuple[dict[
     return flags, rest
 
 
-def _answer(value: Any) -> bool | None:
-    """Return what the answer to a yes-or-no attribute is, or None where it is none."""
-    text = str(value).strip().casefold() if isinstance(value, bool | str) else ""
-    return True if text in ("true", "yes", "1") else False if text in ("false", "no", "0") else None
+def _is_placed(key: str, value: Any) -> bool:
+    """Say whether an instance has a place of its own for this attribute, or it is ours and left empty."""
+    if value is None or value == "":
+        return is_own(key)
+    return (key == "instance" and text_of(value) != "") or (key == "geometry" and value in GEOMETRIES)
 
 
 def _parsed(value: Any) -> Any:

@@ -1,16 +1,21 @@
-"""VIA's shapes to rings: polygon, polyline, rect, circle, ellipse; a point has no area.
+"""VIA's shapes to rings: polygon, polyline, rect, circle, ellipse, and VIA 3's extreme ones; a point has no area.
 
 What class a region has is found in `via_classes`.
 """
 
+import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.geometry import polygon, shapes
 from pipeline.instances import Geometry, Ring
 from pipeline.readers import faults
 from pipeline.readers.faults import LabelError
+
+EXTREME_RECTANGLE, EXTREME_CIRCLE = "extreme rectangle", "extreme circle"
+"""Shapes of VIA 3, which VIA 2 has no name for: through points on each side of it, through three points."""
 
 
 def outline(shape: Any, tolerance: float) -> tuple[Ring, Geometry]:
@@ -23,31 +28,78 @@ def outline(shape: Any, tolerance: float) -> tuple[Ring, Geometry]:
     kind = shape.get("name", "polygon")
     if kind in ("polygon", "polyline"):
         return _polygon(shape), "polygon"
-    if kind == "rect":
-        x, y, width, height = _numbers(shape, "x", "y", "width", "height")
-        if width <= 0 or height <= 0:
-            raise LabelError(faults.SHAPE_WITHOUT_AREA)
-        return polygon.rectangle(x, y, x + width, y + height), "box"
-    if kind == "circle":
-        x, y, radius = _numbers(shape, "cx", "cy", "r")
-        return _ellipse(x, y, radius, radius, 0, tolerance), "polygon"
-    if kind == "ellipse":
-        x, y, across, down = _numbers(shape, "cx", "cy", "rx", "ry")
-        (angle,) = _numbers(shape, "theta") if "theta" in shape else (0.0,)
-        return _ellipse(x, y, across, down, angle, tolerance), "polygon"
+    if kind in ("rect", EXTREME_RECTANGLE):
+        return _rectangle(*(_sides(shape) if kind == "rect" else _extremes(shape))), "box"
+    if kind in ("circle", "ellipse", EXTREME_CIRCLE):
+        return _ellipse(*_axes(shape, kind), tolerance), "polygon"
     raise LabelError(faults.SHAPE_WITHOUT_AREA if kind == "point" else faults.SHAPE_UNKNOWN)
 
 
 def _polygon(shape: dict[str, Any]) -> Ring:
+    ring = polygon.clean(_points(shape))
+    if not polygon.encloses_area(ring):
+        raise LabelError(faults.SHAPE_WITHOUT_AREA)
+    return ring
+
+
+def _points(shape: dict[str, Any]) -> NDArray[np.float64]:
+    """Return the points of a shape, [K, 2] (x, y)."""
     xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
     if not (isinstance(xs, list) and isinstance(ys, list) and len(xs) == len(ys)):
         raise LabelError(faults.SHAPE_MALFORMED)
     _check(xs)
     _check(ys)
-    ring = polygon.clean(np.array([xs, ys], np.float64).T)
-    if not polygon.encloses_area(ring):
+    return np.array([xs, ys], np.float64).T
+
+
+def _rectangle(left: float, top: float, right: float, bottom: float) -> Ring:
+    if right <= left or bottom <= top:
         raise LabelError(faults.SHAPE_WITHOUT_AREA)
-    return ring
+    return polygon.rectangle(left, top, right, bottom)
+
+
+def _sides(shape: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom; a side that was dragged beyond the other one is that one (VIA 3 does so)."""
+    x, y, width, height = _numbers(shape, "x", "y", "width", "height")
+    return min(x, x + width), min(y, y + height), max(x, x + width), max(y, y + height)
+
+
+def _extremes(shape: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom of the points that were put on the sides of a rectangle."""
+    points = _points(shape)
+    if not len(points):
+        raise LabelError(faults.SHAPE_WITHOUT_AREA)
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return left, top, right, bottom
+
+
+def _axes(shape: dict[str, Any], kind: str) -> tuple[float, float, float, float, float]:
+    """Return the centre, the half axes and the angle of a round shape."""
+    if kind == "ellipse":
+        x, y, across, down = _numbers(shape, "cx", "cy", "rx", "ry")
+        (angle,) = _numbers(shape, "theta") if "theta" in shape else (0.0,)
+        return x, y, across, down, angle
+    x, y, radius = _numbers(shape, "cx", "cy", "r") if kind == "circle" else _circle_through(_points(shape))
+    return x, y, radius, radius, 0.0
+
+
+def _circle_through(points: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return the centre and the radius of the circle through three points: those at one distance from each of them.
+
+    With the first point at the origin, the centre c has 2 c·p = |p|² for the other two.
+    """
+    if len(points) != 3:
+        raise LabelError(faults.SHAPE_MALFORMED)
+    x, y = points[0].tolist()
+    (x1, y1), (x2, y2) = (points[1:] - points[0]).tolist()
+    across = 2 * (x1 * y2 - y1 * x2)
+    if across == 0:  # the points lie on one line
+        raise LabelError(faults.SHAPE_WITHOUT_AREA)
+    square1, square2 = x1 * x1 + y1 * y1, x2 * x2 + y2 * y2
+    right, down = (square1 * y2 - square2 * y1) / across, (square2 * x1 - square1 * x2) / across
+    circle = x + right, y + down, math.sqrt(right * right + down * down)
+    _check(list(circle))
+    return circle
 
 
 def _ellipse(x: float, y: float, across: float, down: float, angle: float, tolerance: float) -> Ring:

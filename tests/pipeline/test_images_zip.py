@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,21 @@ def test_the_class_attribute_can_be_given(tmp_path: Path) -> None:
     labels = {"a": entry("a.jpg", [square(0, 0, 9, "x", kind="bus")], width=32, height=16)}
     path = write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(32, 16)})
     assert ImagesZip(path, class_attribute="kind").class_names() == ("bus",)
+    assert ImagesZip(path, class_attribute="colour").class_names() == ("x",), "what this pipeline wrote says it as name"
+
+
+def test_round_shapes_are_areas(tmp_path: Path) -> None:
+    circle = {"name": "circle", "cx": 16, "cy": 8, "r": 6}
+    ellipse = {"name": "ellipse", "cx": 16, "cy": 8, "rx": 6, "ry": 3, "theta": 1.5707963}
+    nothing = {"name": "circle", "cx": 16, "cy": 8, "r": 0}
+    regions = [
+        {"shape_attributes": each, "region_attributes": {"class": "sign"}} for each in (circle, ellipse, nothing)
+    ]
+    labels = {"a": entry("a.jpg", regions)}
+    archive = ImagesZip(write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(32, 16)}))
+    boxes = [astuple(each.box) for each in archive.records("val")[0].instances]
+    assert boxes == [pytest.approx((10, 2, 12, 12), abs=0.5), pytest.approx((13, 2, 6, 12), abs=0.5)]
+    assert [item.reason for item in archive.left_out] == ["not an area: circle"]
 
 
 def test_a_rectangle_is_a_ring_and_a_point_is_left_out_with_its_reason(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def collected(folder: Path, content: bytes, recipe: Labels, one_by_one: bool = F
         patch.setattr(readers, "BlockWorkers", partial(BlockWorkers, processes))
         patch.setattr(label_frames, "WORTH_WORKERS", 0)
         if one_by_one:
-            patch.setattr(readers, "read_blocks", lambda *given: readers.read(*given[:4]))
+            patch.setattr(readers, "read_blocks", lambda *given: readers.read(*given[:4], given[5]))
         with Rejections(folder / "rejected.parquet") as rejections, InstanceStore(folder / "instances") as store:
             sources = [LabelSource("labels.json", (LabelFile(file, None, True),))]
             collector = FrameCollector(recipe, INDEX, ImageNames(known), store, rejections)

@@ -123,6 +123,17 @@ def test_a_later_source_that_is_silent_of_the_image_keeps_what_an_earlier_one_sa
     ]
 
 
+def test_of_what_two_sources_say_of_an_image_the_later_one_holds(tmp_path: Path) -> None:
+    frames = [frame(name, CAR, attributes={"scene": "city", "lanes": 3}) for name in ("a.jpg", "b.jpg")]
+    corrected = {"a.jpg-1": {**entry("a.jpg", [square(1, 1, 9, "car")]), "file_attributes": {"scene": "tunnel"}}}
+    data = folder_with(tmp_path / "data", TWO, {"l.json": frames, "via.json": corrected})
+    rows = table(filtered(recipe_of([data], [data / "l.json", data / "via.json"]), tmp_path / "work"), "images")
+    assert [json.loads(row["attributes"]) for row in rows] == [
+        {"scene": "tunnel", "lanes": 3},
+        {"scene": "city", "lanes": 3},
+    ]
+
+
 FLAGGED = [
     area("car", SQUARE, id="plain"),
     area("car", SQUARE, id="occluded", attributes={"occluded": True}),

@@ -40,6 +40,9 @@ ELSEWHERE = labels("/labels/all.json")
         "https://s3.example.com/bdd/b1c66a42-6f7d68ca.jpg?size=full",
         "file:///home/me/my%20images/b1c66a42-6f7d68ca.jpg",
         r"C:\images\b1c66a42-6f7d68ca.jpg",
+        "http://[a/b1c66a42-6f7d68ca.jpg",
+        "https://[::1/x/b1c66a42-6f7d68ca.jpg?a=/b",
+        "x://\u2100/b1c66a42-6f7d68ca.jpg",
     ],
 )
 def test_a_single_image_of_the_name_is_meant_however_it_is_written(name: str) -> None:

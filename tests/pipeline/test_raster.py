@@ -56,10 +56,6 @@ def test_rings_outside_and_without_area_draw_nothing() -> None:
     assert not raster.mask([], 5, 5).any()
 
 
-def test_area_counts_pixels_wherever_the_rings_are() -> None:
-    assert raster.area([polygon.rectangle(-7, 100, -4, 102), polygon.rectangle(-7, 100, -6, 105)]) == 9
-
-
 @given(rings, st.integers(-3, 3), st.integers(-3, 3))
 def test_a_mask_moves_with_its_ring(points: list, right: int, down: int) -> None:
     ring = np.array(points, float)

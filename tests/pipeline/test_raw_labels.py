@@ -83,6 +83,15 @@ def test_rles_are_passed_over_where_polygons_say_the_same(tmp_path):
     assert sources(listed)[0]["skipped"] == [f"{root}/bitmasks/val/1.png", f"{root}/rles/ins_seg_val.json"]
 
 
+def test_rles_of_videos_are_passed_over_where_polygons_say_the_same(tmp_path):
+    root = "bdd100k/labels/seg_track_20"
+    names = [f"{root}/{kind}/{split}/v.json" for kind in ("polygons", "rles") for split in ("train", "val")]
+    archive = zip_of(tmp_path / "seg_track.zip", {**dict.fromkeys(names, b"[]"), f"{root}/rles/val/other.json": b"[]"})
+    listed = listed_labels(tmp_path / "raw", archive)
+    assert members(listed) == [[*names[:2], f"{root}/rles/val/other.json"]]
+    assert sources(listed)[0]["skipped"] == names[2:]
+
+
 def test_bitmasks_count_where_no_json_does(tmp_path):
     folder = folder_of(tmp_path / "ins_seg", {"bitmasks/val/1.png": png(), "colormaps/val/1.png": png()})
     (source,) = sources(listed_labels(tmp_path / "raw", folder))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pipeline import readers
-from pipeline.errors import LabelFileError
+from pipeline.errors import LabelFileError, NotLabelsError
 from pipeline.geometry import polygon
 from pipeline.instances import Box
 from pipeline.readers import faults
@@ -19,7 +19,7 @@ VIA = REAL / "via"
 needs_real = pytest.mark.skipif(not VIA.is_dir(), reason="../shared/real is absent")
 
 
-def shape(name: str, **numbers: Any) -> dict[str, Any]:
+def shape(name: Any, **numbers: Any) -> dict[str, Any]:
     """A region of that shape."""
     return via_region({"name": name, **numbers}, name="thing")
 
@@ -84,6 +84,7 @@ def test_negative_coordinates_are_read_as_they_are(tmp_path: Path) -> None:
         (shape("polygon"), faults.SHAPE_MALFORMED),
         (shape("rect", x=1, y=1, width=0, height=4), faults.SHAPE_WITHOUT_AREA),
         (shape("rect", x=1, y=1, width="4", height=4), faults.SHAPE_MALFORMED),
+        (shape(["rect"], x=1, y=1, width=4, height=4), faults.SHAPE_UNKNOWN),
         (shape("circle", cx=1, cy=1, r=0), faults.SHAPE_WITHOUT_AREA),
         (shape("ellipse", cx=1, cy=1, rx=1), faults.SHAPE_MALFORMED),
         (shape("cloud", cx=1, cy=1), faults.SHAPE_UNKNOWN),
@@ -118,6 +119,26 @@ def test_regions_that_share_an_instance_are_one(tmp_path: Path) -> None:
     assert image.instances[0].box == Box(0, 0, 25, 25)
 
 
+@pytest.mark.parametrize("ids", [("7", " 7"), (" ", "  "), ("7", "7 "), ("a\nb", "a")])
+def test_an_instance_has_its_id_to_the_letter(tmp_path: Path, ids: tuple[str, str]) -> None:
+    regions = [via_region(name="car", instance=each) for each in (*ids, *ids)]
+    (image,) = read(tmp_path, via(regions))
+    assert [(each.id, len(each.rings)) for each in image.instances] == [(each, 2) for each in ids]
+
+
+def test_an_instance_that_is_a_number_is_its_text(tmp_path: Path) -> None:
+    regions = [via_region(name="car", instance=each) for each in (12, "12", 12.0, 0, 0)]
+    (image,) = read(tmp_path, via(regions))
+    assert [(each.id, len(each.rings)) for each in image.instances] == [("12", 3), ("0", 2)]
+
+
+def test_a_region_without_an_instance_takes_no_id_that_another_has(tmp_path: Path) -> None:
+    ids = ["", "0", "~", "3~2", None, "0"]
+    regions = [via_region(name="bus" if at == 5 else "car", instance=each) for at, each in enumerate(ids)]
+    (image,) = read(tmp_path, via(regions))
+    assert [each.id for each in image.instances] == ["0~2", "0", "~", "3~2", "4", "0~3"]
+
+
 def test_what_any_region_of_an_instance_says_holds_for_it(tmp_path: Path) -> None:
     regions = [
         via_region(name="car", instance="12", occluded="false", colour="red"),
@@ -147,6 +168,22 @@ def test_what_lacks_its_marks_hides_no_repeated_key(tmp_path: Path) -> None:
     assert sum(len(image.instances) + len(image.rejected) for image in images) == 4
 
 
+@pytest.mark.parametrize("project", [False, True])
+@pytest.mark.parametrize("behind", ["{}", '{"b.jpg9": {"filename": "b.jpg", "regions": []}}', "x", "]"])
+def test_a_file_behind_whose_json_something_follows_is_refused(tmp_path: Path, project: bool, behind: str) -> None:
+    content = via([via_region(name="car")])
+    text = json.dumps({"_via_settings": {}, "_via_img_metadata": content} if project else content)
+    with pytest.raises(
+        LabelFileError, match=f"not JSON at byte {len(text) + 1}: something follows where the JSON ends"
+    ):
+        read(tmp_path, f"{text}\n{behind}".encode())
+
+
+def test_a_project_without_annotations_holds_no_labels(tmp_path: Path) -> None:
+    with pytest.raises(NotLabelsError, match="a VIA project without _via_img_metadata"):
+        read(tmp_path, {"_via_settings": {}, **via([via_region(name="car")])})
+
+
 @pytest.mark.parametrize("metadata", ["[]", "null", "5"])
 def test_a_project_whose_annotations_are_no_object_is_refused(tmp_path: Path, metadata: str) -> None:
     text = f'{{"_via_settings": {{}}, "_via_img_metadata": {metadata}}}'
@@ -174,7 +211,23 @@ def test_what_this_project_writes_comes_back(tmp_path: Path) -> None:
 def test_flags_and_attributes_that_say_something_else_stay_attributes(tmp_path: Path) -> None:
     found = only(tmp_path, via([via_region(name="car", occluded="half", attributes="[1", geometry="cloud")]))
     assert (found.occluded, found.geometry) == (None, "polygon")
-    assert found.attributes == {"occluded": "half", "attributes": "[1"}
+    assert found.attributes == {"occluded": "half", "attributes": "[1", "geometry": "cloud"}
+    ticked = only(tmp_path, via([via_region(name="car", instance={"a": True}, crowd=2)]))
+    assert (ticked.id, ticked.attributes) == ("0", {"instance": {"a": True}, "crowd": 2})
+
+
+def test_what_is_left_empty_says_nothing(tmp_path: Path) -> None:
+    """VIA 2 gives a new region each attribute that is declared, empty."""
+    empty = dict.fromkeys(("instance", "geometry", "attributes", "crowd", "Occluded"), "")
+    found = only(tmp_path, via([via_region(name="car", truncated=None, colour="", **empty)]))
+    assert (found.id, found.crowd, found.occluded, found.truncated) == ("0", False, None, None)
+    assert found.attributes == {"colour": ""}
+
+
+def test_flags_may_be_numbers(tmp_path: Path) -> None:
+    found = only(tmp_path, via([via_region(name="car", crowd=1, ignored=0, occluded=0, Truncated=1)]))
+    assert (found.crowd, found.ignored, found.occluded, found.truncated) == (True, False, False, True)
+    assert found.attributes == {}
 
 
 def test_a_via_3_project_is_read(tmp_path: Path) -> None:
@@ -200,6 +253,81 @@ def test_a_via_3_project_is_read(tmp_path: Path) -> None:
     assert image.rejected[0].reason == faults.SHAPE_WITHOUT_AREA
     assert image.attributes == {"kind": "dent"}
     assert [each.label_id for each in nowhere.rejected] == ["m7"]
+
+
+def of_via_3(tmp_path: Path, *xy: Any) -> Any:
+    """What is read of a VIA 3 project of one region."""
+    content = {
+        "project": {"pid": "x", "data_format_version": "3.1.1", "vid_list": ["1"]},
+        "attribute": {"1": {"aname": "name", "type": 1, "options": {}}},
+        "file": {"1": {"fid": "1", "fname": "a.jpg"}},
+        "metadata": {"m": {"vid": "1", "flg": 0, "z": [], "xy": list(xy), "av": {"1": "thing"}}},
+        "view": {"1": {"fid_list": ["1"]}},
+    }
+    return only(tmp_path, content, options(curve_tolerance=0.05))
+
+
+@pytest.mark.parametrize(
+    ("xy", "box"),
+    [
+        ((2, 2, 3, 4, 5), (2, 3, 4, 5)),
+        ((2, 6, 3, -4, 5), (2, 3, 4, 5)),  # its right side was dragged beyond the left one
+        ((2, 2, 8, 4, -5), (2, 3, 4, 5)),
+        ((8, 4, 3, 6, 5, 3, 8, 2, 7), (2, 3, 4, 5)),
+        ((8, 2, 7, 4, 3, 6, 8), (2, 3, 4, 5)),
+    ],
+)
+def test_a_rectangle_of_via_3_is_a_box(tmp_path: Path, xy: Any, box: tuple[float, ...]) -> None:
+    found = of_via_3(tmp_path, *xy)
+    assert (found.geometry, found.box) == ("box", Box(*box))
+    assert polygon.area(found.rings[0]) == 20
+
+
+@pytest.mark.parametrize(
+    ("xy", "box", "area"),
+    [
+        ((3, 50, 40, 25), (25, 15, 50, 50), math.pi * 625),
+        ((4, 50, 40, 25, 10), (25, 30, 50, 20), math.pi * 250),
+        ((9, 75, 40, 50, 65, 25, 40), (25, 15, 50, 50), math.pi * 625),
+        ((9, 50, 65, 75, 40, 50, 15), (25, 15, 50, 50), math.pi * 625),
+        ((9, 65, 60, 70, 55, 35, 20), (25, 15, 50, 50), math.pi * 625),  # 15² + 20² = 25²
+    ],
+)
+def test_a_round_shape_of_via_3_has_the_area_of_its_formula(
+    tmp_path: Path, xy: Any, box: tuple[float, ...], area: float
+) -> None:
+    found = of_via_3(tmp_path, *xy)
+    assert (found.box.x, found.box.y, found.box.width, found.box.height) == pytest.approx(box, abs=0.2)
+    assert (found.geometry, polygon.area(found.rings[0])) == ("polygon", pytest.approx(area, rel=0.01))
+
+
+def test_a_polyline_of_via_3_is_closed_to_a_mask(tmp_path: Path) -> None:
+    assert of_via_3(tmp_path, 6, 0, 0, 9, 0, 9, 9).rings[0].tolist() == [[0, 0], [9, 0], [9, 9]]
+
+
+@pytest.mark.parametrize(
+    ("xy", "reason"),
+    [
+        ((5, 1, 1, 9, 9), faults.SHAPE_WITHOUT_AREA),
+        ((8,), faults.SHAPE_WITHOUT_AREA),
+        ((8, 1, 1, 9, 1), faults.SHAPE_WITHOUT_AREA),
+        ((8, 1, 1, 9), faults.SHAPE_MALFORMED),
+        ((9, 1, 1, 5, 5, 9, 9), faults.SHAPE_WITHOUT_AREA),
+        ((9, 1, 1, 5, 5), faults.SHAPE_MALFORMED),
+        ((9, 1, 1, 5, 5, 9, None), faults.SHAPE_MALFORMED),
+        ((9, 0, 0, 1000, 0.0001, 2000, 0), faults.TOO_FAR),
+        ((10, 1, 1), faults.SHAPE_UNKNOWN),
+        (([9], 1, 1), faults.SHAPE_UNKNOWN),
+    ],
+)
+def test_a_shape_of_via_3_that_can_t_be_used_is_kept_with_its_reason(tmp_path: Path, xy: Any, reason: str) -> None:
+    assert of_via_3(tmp_path, *xy).reason == reason
+
+
+@pytest.mark.parametrize("key", ["file", "view", "metadata"])
+def test_a_via_3_project_of_lists_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(LabelFileError, match=f"{key} must be an object"):
+        read(tmp_path, {"project": {"pid": "x"}, "file": {}, "view": {}, "metadata": {}, key: [{}]})
 
 
 @pytest.mark.parametrize("entry", [None, 5, "x", []])

@@ -9,7 +9,7 @@ import pytest
 from pipeline import dataset, summary, via
 from pipeline.recipe import Recipe
 from pipeline.via3_format import Via3Writer
-from pipeline.via_format import Entry
+from pipeline.via_format import Entry, closed
 from tests.pipeline.labelled_folders import SQUARE, area, box, filtered, folder_with, frame, recipe_of, table, via_of
 
 TRIANGLE = [(30.0, 5.0), (40.0, 5.0), (35.0, 20.0)]
@@ -79,17 +79,17 @@ def rows_of(folder: Path, *images: str) -> list[dict[str, Any]]:
 
 
 def saved(images: dict[str, Any], project: dict[str, Any], path: Path, way: str) -> None:
-    """Write what a person has corrected as VIA 2 exports annotations or saves a project, or as VIA 3 does."""
-    if way == "via 3":
-        with Via3Writer(path, "corrected", "/") as writer:
+    """Write what a person has corrected as VIA 2 exports annotations or saves a project, or as VIA 1 or 3 does."""
+    if way in ("via 1", "via 3"):
+        with via.RegionDataWriter(path) if way == "via 1" else Via3Writer(path, "corrected", "/") as writer:
             for image in images.values():
                 entry = Entry(image["filename"], image["size"], 0, 0, image["file_attributes"], image["regions"])
-                writer.write(entry)
+                writer.write(closed(entry) if way == "via 1" else entry)
         return
     path.write_text(json.dumps(images if way == "annotations" else project | {"_via_img_metadata": images}))
 
 
-@pytest.mark.parametrize("saved_as", ["annotations", "project", "via 3"])
+@pytest.mark.parametrize("saved_as", ["annotations", "project", "via 1", "via 3"])
 def test_a_corrected_image_has_the_corrected_regions_and_others_are_as_they_were(tmp_path: Path, saved_as: str) -> None:
     folder = opened(tmp_path)
     project = json.loads((folder / "via_project.json").read_bytes())

@@ -18,12 +18,16 @@ from pipeline.instances import Instance
 from pipeline.label_block import image_attributes
 from pipeline.tables import IMAGES, LABELS
 from pipeline.via3_format import Via3Writer
+from pipeline.via_format import Entry, closed
 from tests.pipeline.labelled_folders import filtered, recipe_of, via_of
-from tests.pipeline.via_rules import assert_via_opens
+from tests.pipeline.via_rules import assert_via_1_imports, assert_via_opens
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "real"
 real_files = pytest.mark.skipif(not REAL.exists(), reason="../shared/real is absent")
 
+ids = st.sampled_from(["7", " 7", "7 ", " ", "\u3000", "0", "1", "7~2", "#0", "a,b"]) | st.text(
+    st.characters(codec="utf-8"), min_size=1, max_size=4
+)
 names = st.sampled_from(["car", "swan", "traffic sign", "Bär", 'a "quoted" <b>'])
 scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.text(st.characters(codec="utf-8"), max_size=8)
 coordinates = st.floats(0, 4000, allow_subnormal=False)
@@ -44,7 +48,7 @@ def instances(draw: st.DrawFn) -> Instance:
         left, top, width, height = (getattr(polygon.bounds(rings), side) for side in ("x", "y", "width", "height"))
         rings = [polygon.rectangle(left, top, left + width, top + height)]
     return Instance(
-        id="",
+        id=draw(ids),
         category=category,
         source_category=category,
         rings=tuple(rings),
@@ -60,7 +64,7 @@ def instances(draw: st.DrawFn) -> Instance:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(
-    drawn=st.lists(st.lists(instances(), max_size=4), min_size=1, max_size=3),
+    drawn=st.lists(st.lists(instances(), max_size=4, unique_by=lambda each: each.id), min_size=1, max_size=3),
     weather=st.dictionaries(st.sampled_from(["weather", "scene", "n"]), scalars, max_size=3),
 )
 def test_labels_to_via_and_back_lose_nothing(
@@ -71,21 +75,27 @@ def test_labels_to_via_and_back_lose_nothing(
 
 def assert_via_keeps(folder: Path, labelled: Sequence[tuple[Sequence[Instance], dict[str, Any]]]) -> None:
     """Write images, each with its instances and attributes, to VIA files and read them back: all is as it was."""
-    numbered = [[with_id(each, f"i {at}") for at, each in enumerate(image)] for image, _ in labelled]
+    expected = [list(image) for image, _ in labelled]
     images = [f"{at:03}.jpg" for at in range(len(labelled))]
     index = image_table(images, [json.dumps(attributes) for _, attributes in labelled])
-    rows = table_of(folder, images, numbered)
-    writers = (via.RegionDataWriter, "m.json"), (project_writer, "p.json"), (via3_writer, "3.json")
+    rows = table_of(folder, images, expected)
+    writers = (
+        (via.RegionDataWriter, "m.json"),
+        (Via1Writer, "1.json"),
+        (project_writer, "p.json"),
+        (via3_writer, "3.json"),
+    )
     for writer, name in writers:
         with writer(folder / name) as out:
             for entry in via.entries(index, [rows]):
                 out.write(entry)
         found = list(readers.read(folder / name, None, readers.ReadOptions()))
         assert [each.name for each in found] == images
-        for each, image, (_, attributes) in zip(found, numbered, labelled, strict=True):
+        for each, image, (_, attributes) in zip(found, expected, labelled, strict=True):
             assert each.rejected == ()
             assert image_attributes(each.attributes) == attributes
             assert_same(each.instances, image)
+    assert_via_1_imports(json.loads((folder / "1.json").read_bytes()), None)
     assert_via_opens(json.loads((folder / "p.json").read_bytes()), None)
 
 
@@ -100,16 +110,19 @@ def table_of(folder: Path, images: list[str], labelled: list[list[Instance]]) ->
     return rows.append_column("split", pa.array(["val"] * len(names_of_rows), pa.string())).select(LABELS.names)
 
 
+class Via1Writer(via.RegionDataWriter):
+    """Writes annotations as a folder for VIA has them for VIA 1."""
+
+    def write(self, entry: Entry) -> None:
+        super().write(closed(entry))
+
+
 def project_writer(path: Path) -> via.ProjectWriter:
     return via.ProjectWriter(path, "project")
 
 
 def via3_writer(path: Path) -> Via3Writer:
     return Via3Writer(path, "project", "/pictures/")
-
-
-def with_id(instance: Instance, new_id: str) -> Instance:
-    return Instance(**{**{name: getattr(instance, name) for name in Instance.__dataclass_fields__}, "id": new_id})
 
 
 def image_table(images: list[str], attributes: list[str]) -> pa.Table:

@@ -1,4 +1,7 @@
-"""What VIA 2 needs of a project to open it, and VIA 3 to import it, as far as VIA's source says."""
+"""What VIA 1 needs of annotations to import them, VIA 2 of a project to open it, and VIA 3 to import that project.
+
+As far as VIA's source says.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,25 @@ def assert_via_opens(project: dict[str, Any], images: Path | None) -> None:
             assert_shape(region["shape_attributes"])
             for name, value in region["region_attributes"].items():
                 assert_declared(declared["region"][name], value)
+
+
+def assert_via_1_imports(annotations: dict[str, Any], images: Path | None) -> None:
+    """Hold annotations against each rule of VIA 1's import and drawing; `images` holds their pictures."""
+    for key, image in annotations.items():
+        # Annotations go to the picture that has this name and size; those of no picture are dropped without a word.
+        assert key == f"{image['filename']}{image['size']}"
+        assert images is None or image["size"] == (images / image["filename"]).stat().st_size
+        for region in image["regions"].values():
+            assert_shape(region["shape_attributes"])
+            assert_closed(region["shape_attributes"])
+
+
+def assert_closed(shape: dict[str, Any]) -> None:
+    """VIA 1 draws a side from each vertex to the next, none to the first, and drags the last along with the first."""
+    if shape["name"] == "polygon":
+        for corners in (shape["all_points_x"], shape["all_points_y"]):
+            assert len(corners) >= 4
+            assert corners[0] == corners[-1]
 
 
 def assert_declared(attribute: dict[str, Any], value: Any) -> None:

@@ -1,0 +1,139 @@
+"""What a folder for VIA is made from: a file of labels, the images.zip with their images, the classes to choose from.
+
+How the folder is filled is in `pipeline.via_folder`; how VIA spells things, in `pipeline.via_format`.
+"""
+
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import readers
+from pipeline.artifacts import MANIFEST, Manifest, Store
+from pipeline.errors import ArchiveError, ArtifactError, LabelFileError
+from pipeline.readers import Format, via_files
+from pipeline.readers.json_stream import JsonStream
+from pipeline.readers.label_file import display_name, opened
+from pipeline.recipe_sections import as_text
+from pipeline.stages import STAGES
+from pipeline.tables import SPLITS
+from pipeline.via import REGION_DATA
+from pipeline.via_format import Declarations, Entry
+from pipeline.vocabulary import Wanted
+
+ARCHIVE = "images.zip"
+LARGEST_LABELS = 4 << 30
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """Annotations or a project of VIA 1 or 2: the file `path`, or a member of the zip `path`, open as `archive`."""
+
+    path: Path
+    member: str | None
+    archive: zipfile.ZipFile
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the images, their sizes in bytes unknown; null and what VIA can't edit are empty.
+
+        Raises LabelFileError where the file is damaged or not VIA's, ArchiveError where it is larger than believable.
+        """
+        yield from self._entries({})
+
+    def entries_into(self, declared: Declarations) -> Iterator[Entry]:
+        """Yield the same, and add to `declared` what they use and what a project declares."""
+        options: via_files.Declared = {}
+        for entry in self._entries(options):
+            declared.add(entry)
+            yield entry
+        for attribute, texts in options.items():
+            declared.offer(attribute, texts)
+
+    def _entries(self, options: via_files.Declared) -> Iterator[Entry]:
+        name, size = display_name(self.path, self.member), readers.size_of(self.path, self.member, self.archive)
+        if size > LARGEST_LABELS:
+            raise ArchiveError(f"{name}: has {size:,} bytes, which is not believable")
+        found = readers.format_of(self.path, self.member, self.archive)
+        if found not in (Format.VIA_METADATA, Format.VIA_PROJECT):
+            raise LabelFileError(f"{name}: isn't a file of VIA 1 or 2, but {found.value}")
+        with opened(self.path, self.member, self.archive) as more:
+            stream = JsonStream(more, name)
+            for key, entry in via_files.entries_of(stream, found is Format.VIA_PROJECT, options):
+                yield _entry(via_files.name_of(key, entry), entry if isinstance(entry, dict) else {})
+
+
+def _entry(name: str, entry: Mapping[str, Any]) -> Entry:
+    regions = [
+        {"shape_attributes": _members(region.shape), "region_attributes": _plain(_members(region.attributes))}
+        for region in via_files.regions_of(entry) or ()
+    ]
+    width, height = (side if isinstance(side := entry.get(key), int) else 0 for key in ("width", "height"))
+    return Entry(name, -1, width, height, _plain(_members(entry.get("file_attributes"))), regions)
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes as VIA can edit them: texts, and options that are ticked or not."""
+    return {
+        key: value if isinstance(value, str | dict) else "" if value is None else as_text(value)
+        for key, value in attributes.items()
+    }
+
+
+def label_files(path: Path, archive: zipfile.ZipFile) -> dict[str, LabelFile]:
+    """Return the label file of each split that the images.zip `path` has."""
+    names = {split: f"images/{split}/{REGION_DATA}" for split in SPLITS}
+    there = set(archive.namelist())
+    return {split: LabelFile(path, name, archive) for split, name in names.items() if name in there}
+
+
+def located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
+    """Return the label file, where it isn't the archive's own, and the archive of the images.
+
+    Raises ArtifactError where there is neither, or no archive is known.
+    """
+    if source.is_file():
+        return None, source
+    if (source / ARCHIVE).is_file():
+        return None, source / ARCHIVE
+    if not (source / REGION_DATA).is_file():
+        raise ArtifactError(f"{source}: is neither an images.zip nor a folder with one or with a {REGION_DATA}")
+    archive = pictures or _made_from(source)
+    if archive is None or not archive.exists():
+        raise ArtifactError(f"{source}: has no images beside its labels; name their images.zip with --pictures")
+    return source / REGION_DATA, archive / ARCHIVE if archive.is_dir() else archive
+
+
+def _made_from(artifact: Path) -> Path | None:
+    """Return the images.zip that an artifact was made from or that was made from it, else the last one in its store."""
+    manifest = _manifest(artifact)
+    if manifest is None:
+        return None
+    store = Store(artifact.resolve().parent.parent)
+    stage = STAGES["dataset_zip"]
+    if mark := manifest.inputs.get(stage.name):
+        return store.folder(stage, mark) / ARCHIVE
+    for archive in store.complete(stage):
+        if Manifest.read(archive.folder).inputs.get(manifest.name) == manifest.fingerprint:
+            return archive.folder / ARCHIVE
+    return store.folder(stage, "latest") / ARCHIVE
+
+
+def categories_of(artifact: Path) -> tuple[str, ...]:
+    """Return the categories of the recipe that an artifact in its store was made with; none where that isn't known."""
+    manifest = _manifest(artifact)
+    if manifest is None:
+        return ()
+    if wanted := manifest.recipe.get("labels.categories"):
+        return Wanted(wanted).categories
+    store = artifact.resolve().parent.parent
+    made_from = (categories_of(store / name / mark) for name, mark in manifest.inputs.items())
+    return next((categories for categories in made_from if categories), ())
+
+
+def _manifest(artifact: Path) -> Manifest | None:
+    return Manifest.read(artifact.resolve()) if (artifact / MANIFEST).is_file() else None
