@@ -14,11 +14,15 @@ PORT ?= 3000
 
 # make ends a failed target with a line of its own ("*** Error 1"). So that a failure's sentence comes last, a target that
 # can fail for a reason a person can mend leaves it in $(FAILURE), and the next target hands it to make's own $(error).
-FAILURE := $(VENV)/.failure
+# Where it can't be left (the disk is full), or there is none, the target fails by itself.
+FAILURE := $(or $(TMPDIR),/tmp)/make-$(shell echo $$PPID).failure
 define sentence_last
-@rm -f $(FAILURE); { $(1) 2>&1 1>&3 3>&- | tee $(FAILURE).all >&2; } 3>&1 || tail -n 1 $(FAILURE).all > $(FAILURE)
+@{ $(1) 2>&1 1>&3 3>&- | tee $(FAILURE).all >&2; } 3>&1 && rm -f $(FAILURE).all || { \
+	status=$$?; test $$status -lt 128 || echo "the program was ended by signal $$((status - 128))" >> $(FAILURE).all; \
+	grep '[^[:space:]]' $(FAILURE).all | tail -n 1 > $(FAILURE); \
+	test -s $(FAILURE) || { rm -f $(FAILURE) $(FAILURE).all; exit 1; }; }
 endef
-stop_with_sentence = $(if $(shell cat $(FAILURE) 2>/dev/null),$(error $(shell cat $(FAILURE))))
+stop_with_sentence = $(if $(wildcard $(FAILURE)),$(error $(shell cat $(FAILURE); rm -f $(FAILURE) $(FAILURE).all)))
 
 .PHONY: help setup gpu demo run dev test soak check format bench bench-labels bench-dataset bench-mrcnn lock clean .demo .run
 
@@ -34,10 +38,13 @@ $(READY): requirements.lock requirements-setup.lock pyproject.toml
 	@echo "installing what requirements.lock pins (a minute or two)"
 	@$(VENV)/bin/uv pip sync --quiet --python $(RUN) --require-hashes requirements.lock requirements-setup.lock
 	@$(VENV)/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation -e .
+	@test ! -e $(VENV)/.gpu || $(INSTALL_GPU)
 	@touch $@
 
-gpu: $(READY) ## add TensorFlow's CUDA libraries
-	@$(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r requirements-gpu.lock
+INSTALL_GPU = $(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r requirements-gpu.lock
+gpu: $(READY) ## add TensorFlow's CUDA libraries, also each time that .venv is brought up to date
+	@$(INSTALL_GPU)
+	@touch $(VENV)/.gpu
 
 demo: .demo ## the whole chain on the embedded sample, on a CPU
 	@$(stop_with_sentence):
@@ -49,7 +56,7 @@ run: .run ## the whole chain with RECIPE=file.yaml
 	@$(stop_with_sentence):
 
 .run: $(READY)
-	$(call sentence_last,$(RUN) -m assets --recipe $(RECIPE))
+	$(call sentence_last,$(RUN) -m assets --recipe "$(RECIPE)")
 
 dev: $(READY) ## the Dagster UI on http://localhost:$(PORT)
 	@mkdir -p data && $(VENV)/bin/dagster dev -w workspace.yaml -p $(PORT)

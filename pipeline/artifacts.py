@@ -11,10 +11,12 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
+
+import msgspec
 
 from pipeline import locks
 from pipeline.errors import ArtifactError
@@ -37,6 +39,13 @@ class Artifact:
     folder: Path
 
 
+class FileFacts(TypedDict):
+    """What a file of an artifact was like when it was built; `size` is in bytes."""
+
+    size: int
+    sha256: str
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What an artifact was made from, why it was built, and the files that it must hold."""
@@ -47,7 +56,7 @@ class Manifest:
     recipe: dict[str, Any]
     identities: dict[str, Any]
     inputs: dict[str, str]
-    files: dict[str, dict[str, Any]]
+    files: dict[str, FileFacts]
     reasons: list[str]
     built_at: str
     seconds: float
@@ -56,8 +65,8 @@ class Manifest:
     def read(folder: Path) -> "Manifest":
         """Return the manifest of the artifact in `folder`; raises ArtifactError where it is missing or damaged."""
         try:
-            return Manifest(**json.loads((folder / MANIFEST).read_text("utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+            return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise ArtifactError(f"{folder / MANIFEST}: not a manifest of an artifact ({error})") from None
 
 
@@ -111,7 +120,7 @@ class Store:
     def _make(self, stage: Stage, planned: Manifest, reasons: list[str], make: Make) -> None:
         final = self.folder(stage, planned.fingerprint)
         partial = final.parent / f".partial-{planned.fingerprint}"
-        if partial.exists() and not stage.resumes:
+        if partial.exists() and not _can_be_resumed(stage, partial):
             shutil.rmtree(partial)
         partial.mkdir(exist_ok=True)
         started = time.monotonic()
@@ -120,11 +129,11 @@ class Store:
                 if stage.uses_gpu and any(Path("/dev").glob("nvidia[0-9]*")):
                     stack.enter_context(locks.held(self.root / ".lock-gpu", "the GPU"))
                 make(partial)
+            _finish(partial, stage, planned, reasons, time.monotonic() - started)
         except BaseException:
-            if not stage.resumes:
+            if not _can_be_resumed(stage, partial):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
-        _finish(partial, stage, planned, reasons, time.monotonic() - started)
         if final.exists():
             shutil.rmtree(final)
         partial.rename(final)
@@ -171,7 +180,8 @@ class Store:
     def _reasons(self, stage: Stage, planned: Manifest) -> list[str]:
         """Say what is new against the artifact of this stage that was used last."""
         for folder in self._by_last_use(stage):
-            return differences(Manifest.read(folder), planned)
+            with suppress(ArtifactError):  # a damaged one says nothing
+                return differences(Manifest.read(folder), planned)
         return ["first time"]
 
     def _use(self, stage: Stage, final: Path) -> None:
@@ -223,12 +233,21 @@ def _finish(partial: Path, stage: Stage, planned: Manifest, reasons: list[str], 
     write_json(partial / MANIFEST, manifest)
 
 
+def _can_be_resumed(stage: Stage, partial: Path) -> bool:
+    """Say whether there is something in a stage's partial folder that it goes on from."""
+    return bool(stage.resumes_from) and any(partial.glob(stage.resumes_from))
+
+
 def _damage(folder: Path) -> list[str]:
     """Return a sentence for each file of the artifact that is missing or of another size than when it was built."""
     if not (folder / MANIFEST).exists():
         return [f"damaged: {MANIFEST} is missing"]
+    try:
+        manifest = Manifest.read(folder)
+    except ArtifactError:
+        return [f"damaged: {MANIFEST} can't be read"]
     sentences = []
-    for name, facts in Manifest.read(folder).files.items():
+    for name, facts in manifest.files.items():
         path = folder / name
         if not path.exists():
             sentences.append(f"damaged: {name} is missing")
@@ -240,11 +259,24 @@ def _damage(folder: Path) -> list[str]:
 def verify(artifact: Artifact) -> list[str]:
     """Return a sentence for each file that is not, byte for byte, what it was when it was built."""
     sentences = _damage(artifact.folder)
-    for name, facts in Manifest.read(artifact.folder).files.items():
+    try:
+        manifest = Manifest.read(artifact.folder)
+    except ArtifactError:
+        return sentences
+    for name, facts in manifest.files.items():
         path = artifact.folder / name
         if path.exists() and path.stat().st_size == facts["size"] and sha256_of(path) != facts["sha256"]:
             sentences.append(f"damaged: {name} has another content than when it was built")
     return sentences
+
+
+def _history(artifact: Artifact) -> str:
+    """Return when and why an artifact was built."""
+    try:
+        manifest = Manifest.read(artifact.folder)
+    except ArtifactError as error:
+        return str(error)
+    return f"{manifest.built_at}  {'; '.join(manifest.reasons)}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -256,8 +288,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     damaged = 0
     for stage in STAGES.values():
         for artifact in Store(arguments.data).complete(stage):
-            manifest = Manifest.read(artifact.folder)
-            print(f"{stage.name} {artifact.fingerprint}  {manifest.built_at}  {'; '.join(manifest.reasons)}")
+            print(f"{stage.name} {artifact.fingerprint}  {_history(artifact)}")
             if arguments.action == "verify":
                 sentences = verify(artifact)
                 damaged += bool(sentences)

@@ -67,7 +67,7 @@ def entries(content: bytes, where: str) -> list[Entry]:
             raise LabelFileError(f"{where}: is a COCO file under a VIA name; export it from VIA as JSON")
         if "_via_img_metadata" in keys:
             keys = msgspec.json.decode(keys["_via_img_metadata"], type=dict[str, msgspec.Raw])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LabelFileError(f"{where}: isn't VIA JSON: {error}") from None
     decoder = msgspec.json.Decoder(Entry)
     return [_entry(decoder, key, raw, where) for key, raw in keys.items()]
@@ -99,7 +99,7 @@ def instances(
 def _entry(decoder: "msgspec.json.Decoder[Entry]", key: str, raw: msgspec.Raw, where: str) -> Entry:
     try:
         return decoder.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise LabelFileError(f"{where}: the entry {key!r} isn't VIA's: {error}") from None
 
 

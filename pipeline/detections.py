@@ -3,6 +3,7 @@
 How good the findings are is judged elsewhere (`pipeline.coco`, `pipeline.matching`).
 """
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from numpy.typing import NDArray
 from pipeline.images_zip import ImageRecord, ImagesZip
 from pipeline.instances import Box
 from pipeline.progress import Progress
+
+log = logging.getLogger(__name__)
 
 Image = NDArray[np.uint8]
 
@@ -109,8 +112,6 @@ class Findings:
     images: tuple[JudgedImage, ...]
     seconds_per_image: float
     """Median over the batches but the first, which also builds the graph."""
-    without_pixels: int
-    """Labelled instances that lie outside of their image, and are left out."""
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,9 @@ def find(
                 labelled += len(record.instances)
                 judged.append(JudgedImage(record, _truth(record), _detections(result, class_names, limits)))
             bar.advance(len(batch))
-    return Findings(
-        images=tuple(judged),
-        seconds_per_image=float(np.median(seconds[1:] or seconds)),
-        without_pixels=labelled - sum(len(image.truth) for image in judged),
-    )
+    if outside := labelled - sum(len(image.truth) for image in judged):
+        log.warning("%s: %d labels lie outside of their images and are left out", archive.path, outside)
+    return Findings(tuple(judged), float(np.median(seconds[1:] or seconds)))
 
 
 def _batches(

@@ -11,12 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Self
 
 from pipeline.parallel import ordered_map
 from pipeline.progress import Progress
 
 CHUNK = 1 << 20
 FRESH_NANOSECONDS = 2_000_000_000
+NOTED_EVERY = 1.0
+"""Seconds: what a killed process loses of its work."""
 
 
 def data_folder() -> Path:
@@ -36,11 +39,11 @@ def digests(paths: list[Path], algorithm: str = "sha256") -> list[str]:
         known = [_recall(memory, path, stamp, algorithm) for path, stamp in zip(paths, stamps, strict=True)]
         missing = [at for at, value in enumerate(known) if value is None]
         total = sum(stamps[at][0] for at in missing)
-        with Progress("hashing sources", total, "B") as bar:
+        with Progress("hashing sources", total, "B") as bar, _Notes(memory, algorithm) as notes:
             found = ordered_map(lambda at: _read(paths[at], algorithm, bar), missing)
             for at, value in zip(missing, found, strict=True):
                 known[at] = value
-                _remember(memory, paths[at], stamps[at], algorithm, value)
+                notes.add(paths[at], stamps[at], value)
     return [value for value in known if value is not None]
 
 
@@ -84,11 +87,31 @@ def _recall(memory: sqlite3.Connection, path: Path, stamp: tuple[int, int], algo
     return row[0] if row else None
 
 
-def _remember(memory: sqlite3.Connection, path: Path, stamp: tuple[int, int], algorithm: str, value: str) -> None:
-    # A file changed a moment ago may change again within the clock's resolution: its digest is not to be trusted later.
-    if time.time_ns() - stamp[1] > FRESH_NANOSECONDS:
-        row = (_name(path), algorithm, *stamp, value)
-        memory.execute("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", row)
+class _Notes:
+    """Digests on their way into the memory: written many at a time, since others wait for whoever writes."""
+
+    def __init__(self, memory: sqlite3.Connection, algorithm: str) -> None:
+        self._memory, self._algorithm = memory, algorithm
+        self._rows: list[tuple[bytes, str, int, int, str]] = []
+        self._written = time.monotonic()
+
+    def add(self, path: Path, stamp: tuple[int, int], value: str) -> None:
+        """Keep a digest, unless it can't be trusted later: a file may change twice within the clock's resolution."""
+        if time.time_ns() - stamp[1] > FRESH_NANOSECONDS:
+            self._rows.append((_name(path), self._algorithm, *stamp, value))
+        if time.monotonic() - self._written > NOTED_EVERY:
+            self._write()
+
+    def _write(self) -> None:
+        self._memory.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", self._rows)
+        self._memory.commit()
+        self._rows, self._written = [], time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._write()
 
 
 def _name(path: Path) -> bytes:

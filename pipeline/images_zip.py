@@ -4,6 +4,7 @@ How such a file is made is not here (`pipeline.dataset`), nor is the reading of 
 """
 
 import logging
+import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -76,7 +77,7 @@ class ImagesZip:
         self._class_attributes = (*own, *dataset_labels.CLASS_ATTRIBUTES)
         try:
             self._archive = zipfile.ZipFile(self.path)
-        except (OSError, zipfile.BadZipFile, NotImplementedError) as error:
+        except (OSError, EOFError, struct.error, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise ArchiveError(f"{self.path}: can't be read as a zip archive: {why}") from None
         self._members = {member.filename: member for member in self._archive.infolist() if not member.is_dir()}

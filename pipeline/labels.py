@@ -30,7 +30,6 @@ from pipeline.parallel import ordered_map
 from pipeline.progress import Progress
 from pipeline.readers.faults import NO_CLASS, SEVERAL_CLASSES
 from pipeline.recipe import Recipe
-from pipeline.recipe_sections import Labels
 from pipeline.rejections import Rejections
 from pipeline.splits import Division, LabelledFile, divide, videos
 from pipeline.tables import (
@@ -44,7 +43,6 @@ from pipeline.tables import (
     RowGroupWriter,
     texts,
 )
-from pipeline.vocabulary import Wanted
 
 UNLABELLED = "no labels for this image"
 NO_INSTANCE = "no wanted instance"
@@ -73,7 +71,7 @@ def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None
     """Make labels.parquet, images.parquet, rejected.parquet and the summary in the folder `out`.
 
     A class is called by its canonical name (`pipeline.vocabulary`) from here on: in the tables, in VIA files and in the
-    model; the recipe's order of categories is the order of class ids (`class_names`). Raises LabelFileError for a label
+    model; the recipe's order of categories is the order of class ids. Raises LabelFileError for a label
     file that can't be read, and EmptyDatasetError when no instance is left or a split is empty.
     """
     label_sources = read_sources(raw_labels)
@@ -92,11 +90,6 @@ def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None
         _write_images(kept, index, out)
         pictures = label_summary.draw_pictures(recipe, raw_images, index, kept, store, out)
     summary.write(out, label_summary.summarise(recipe, tally, rejections, pictures))
-
-
-def class_names(labels: Labels, found: Sequence[str]) -> list[str]:
-    """Return the canonical categories in the order of their class ids (from 1): the recipe's order, else by name."""
-    return list(Wanted(labels.categories).categories) or sorted(set(found))
 
 
 def image_names(index: pa.Table, raw_images: Path) -> ImageNames:

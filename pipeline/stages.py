@@ -26,8 +26,8 @@ class Stage:
     inputs: tuple[str, ...] = ()
     files: tuple[str, ...] = field(default=())
     """Files that the finished artifact must hold."""
-    resumes: bool = False
-    """An interrupted build goes on from what it left in its partial folder."""
+    resumes_from: str = ""
+    """What an interrupted build leaves in its partial folder to go on from (a glob pattern); else it begins anew."""
     uses_gpu: bool = False
 
     def recipe_part(self, recipe: Recipe) -> dict[str, Any]:
@@ -65,8 +65,8 @@ STAGES = {
             inputs=("raw_labels", "raw_images"),
             files=("labels.parquet", "images.parquet", "rejected.parquet"),
         ),
-        Stage("via_train", 1, (), inputs=("filtered_labels",), files=("via_region_data.json", "via_project.json")),
-        Stage("via_val", 1, (), inputs=("filtered_labels",), files=("via_region_data.json", "via_project.json")),
+        Stage("via_train", 2, (), inputs=("filtered_labels",), files=("via_region_data.json", "via_project.json")),
+        Stage("via_val", 2, (), inputs=("filtered_labels",), files=("via_region_data.json", "via_project.json")),
         Stage(
             "dataset_zip",
             1,
@@ -81,7 +81,7 @@ STAGES = {
             ignores=("training.threads", "training.strategy"),
             inputs=("dataset_zip",),
             files=("model.json", "history.csv"),
-            resumes=True,
+            resumes_from="**/training_state.h5",
             uses_gpu=True,
         ),
         Stage(
@@ -90,7 +90,15 @@ STAGES = {
             ("evaluation",),
             ignores=("evaluation.batch_size",),
             inputs=("trained_model", "dataset_zip"),
-            files=("index.html", "metrics.json", "thresholds.json", "detections.parquet"),
+            files=(
+                "index.html",
+                "metrics.json",
+                "thresholds.json",
+                "detections.parquet",
+                "coco_ground_truth.json",
+                "coco_detections.json",
+                "via_region_data.json",
+            ),
             uses_gpu=True,
         ),
     )

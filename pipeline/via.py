@@ -21,7 +21,7 @@ from pipeline.progress import Progress
 from pipeline.recipe import Recipe
 from pipeline.summary import Summary
 from pipeline.tables import label_batches, read_images
-from pipeline.via_format import DATA_FORMAT, Declarations, Entry, Regions, file_attributes, project_settings
+from pipeline.via_format import DATA_FORMAT, OWN, Declarations, Entry, Regions, file_attributes, project_settings
 from pipeline.via_format import regions_by_image as regions_of_batch
 from pipeline.vocabulary import Wanted
 
@@ -48,7 +48,8 @@ def build(recipe: Recipe, filtered_labels: Path, split: str, out: Path) -> None:
     regions, instances = Counter[str](), Counter[str]()
     with ExitStack() as stack:
         region_data = stack.enter_context(RegionDataWriter(out / REGION_DATA))
-        project = stack.enter_context(ProjectWriter(out / PROJECT, f"{recipe.name} {split}", Declarations(categories)))
+        # not called as the recipe is: it is the same project when only the recipe's name is another
+        project = stack.enter_context(ProjectWriter(out / PROJECT, split, Declarations(categories, OWN)))
         progress = stack.enter_context(Progress(f"writing VIA {split}", images.num_rows, "image"))
         for entry in entries(images, label_batches(filtered_labels, split)):
             region_data.write(entry)

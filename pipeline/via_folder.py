@@ -19,14 +19,12 @@ from pipeline.files import whole_file
 from pipeline.tables import SPLITS
 from pipeline.via import PROJECT, REGION_DATA, ProjectWriter, RegionDataWriter
 from pipeline.via3_format import Via3Writer
-from pipeline.via_format import ANSWERS, FLAGS, Declarations, Entry, closed, unclosed
+from pipeline.via_format import OWN, Declarations, Entry, closed, unclosed
 from pipeline.via_source import LabelFile
 
 VIA3_PROJECT = "via3_project.json"
 LARGEST_IMAGE = 256 << 20
 EXIT_FAULT = 2
-ALWAYS = ("name", "instance", *FLAGS, *ANSWERS)
-"""Attributes that a person can give a region, whether any has them or not."""
 
 Places = dict[int, str]
 """Where images lie in the archive, by the position of their labels in the file."""
@@ -71,7 +69,7 @@ def _told(splits: Collection[str]) -> str:
 def _declared(shown: LabelFile, archive: Path, files: Iterable[LabelFile]) -> Declarations:
     """Return what there is to choose from, beside what the labels that are shown use."""
     of_archive = via_source.categories_of(archive.parent)
-    declared = Declarations((*via_source.categories_of(shown.path.parent), *of_archive), ALWAYS)
+    declared = Declarations((*via_source.categories_of(shown.path.parent), *of_archive), OWN)
     # Where the archive's recipe names its classes there are no others, and the labels may be gigabytes.
     for file in () if of_archive else files:
         try:

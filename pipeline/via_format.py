@@ -22,6 +22,8 @@ LEAST_ROUNDED_SIDE = 0.1
 """Pixels; the vertices of anything smaller are written in full, lest rounding makes a line of it."""
 FLAGS = ("crowd", "ignored")
 ANSWERS = ("occluded", "truncated")
+OWN = ("name", "instance", *FLAGS, *ANSWERS)
+"""Attributes that a person can give a region, whether any has them or not."""
 GEOMETRIES = ("polygon", "box", "rle", "bitmask")
 CORNERS = ("all_points_x", "all_points_y")
 DATA_FORMAT = "2.0.10"

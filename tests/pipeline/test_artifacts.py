@@ -116,7 +116,7 @@ def test_a_failed_build_leaves_nothing_behind(store):
 
 
 def test_a_stage_that_resumes_finds_what_it_left(store):
-    resuming = Stage("via_train", 1, (), files=("a.txt",), resumes=True)
+    resuming = Stage("via_train", 1, (), files=("a.txt",), resumes_from="**/checkpoint")
 
     def stop_half_way(folder: Path) -> None:
         (folder / "checkpoint").write_text("7")
@@ -130,9 +130,39 @@ def test_a_stage_that_resumes_finds_what_it_left(store):
     assert (store.build(resuming, BASE, {}, go_on).artifact.folder / "a.txt").read_text() == "7"
 
 
+def test_a_stage_that_resumes_leaves_nothing_where_there_is_nothing_to_go_on_from(store):
+    resuming = Stage("via_train", 1, (), files=("a.txt",), resumes_from="**/checkpoint")
+    left = [store.root / "via_train", []]
+
+    def stop_early(folder: Path) -> None:
+        left[1] = [path.name for path in folder.iterdir()]
+        (folder / "log").write_text("started")
+        raise PipelineError("bad input")
+
+    for _ in range(2):
+        with pytest.raises(PipelineError):
+            store.build(resuming, BASE, {}, stop_early)
+        assert left[1] == []
+        assert [path for path in left[0].iterdir() if not path.name.startswith(".lock")] == []
+
+
 def test_an_artifact_without_its_files_is_refused(store):
     with pytest.raises(ArtifactError, match=r"without its files: a\.txt"):
         store.build(FIRST, BASE, {}, lambda folder: None)
+    assert [path for path in (store.root / "via_train").iterdir() if not path.name.startswith(".lock")] == []
+
+
+@pytest.mark.parametrize("text", ["", '{"name": "via_', "[]", '{"name": 3}', "[" * 100_000])
+def test_a_manifest_that_can_t_be_read_is_damage_like_any_other(store, text, capsys):
+    artifact = store.build(FIRST, BASE, {}, write("x")).artifact
+    (artifact.folder / "manifest.json").write_text(text)
+    other = store.build(FIRST, changed(**{"labels.categories": "[car]"}), {}, write("y"))
+    assert other.reasons == ["first time"]
+    assert artifacts.verify(artifact) == ["damaged: manifest.json can't be read"]
+    assert artifacts.main(["verify", "--data", str(store.root)]) == 1
+    assert "damaged: manifest.json can't be read" in capsys.readouterr().out
+    assert store.build(FIRST, BASE, {}, write("x")).reasons == ["damaged: manifest.json can't be read"]
+    assert artifacts.verify(artifact) == []
 
 
 def test_going_back_to_an_earlier_recipe_is_instant(store):

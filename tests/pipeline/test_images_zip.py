@@ -144,6 +144,7 @@ def test_a_name_with_a_path_means_the_image_beside_the_label_file(tmp_path: Path
     [
         (b'{"a": {"filename": "a.jp', "isn't VIA JSON"),
         (b"[]", "isn't VIA JSON"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "isn't VIA"),
         (b'{"a": {"regions": []}}', "the entry 'a' isn't VIA's"),
         (
             b'{"a": {"filename": "a.jpg", "regions": [{"shape_attributes": {"all_points_x": ["1"]}}]}}',
@@ -164,8 +165,12 @@ def test_an_archive_that_is_absent_cut_or_another_is_refused_by_name(tmp_path: P
     whole = squares(tmp_path / "images.zip")
     (tmp_path / "cut.zip").write_bytes(whole.read_bytes()[:-200])
     write(tmp_path / "other.zip", {}, {"x/a.jpg": b""})
+    content = whole.read_bytes().replace(b"train_0.jpg", b"train_\xff.jpg")  # said to be UTF-8, which it is not
+    entry = content.rindex(b"train_\xff.jpg") - len("images/train/") - 46
+    (tmp_path / "names.zip").write_bytes(content[: entry + 9] + b"\x08" + content[entry + 10 :])
     for name, sentence in [
         ("none.zip", "No such file"),
+        ("names.zip", "can't be read"),
         ("cut.zip", "can't be read"),
         ("other.zip", "holds no images"),
     ]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import labels, summary, tables
+from pipeline import summary, tables
 from pipeline.errors import EmptyDatasetError, LabelFileError
-from pipeline.recipe_sections import Labels
 from tests.pipeline.labelled_folders import (
     CAR,
     HEIGHT,
@@ -62,12 +61,6 @@ def test_a_row_an_instance_and_a_row_an_image(tmp_path: Path) -> None:
     ]
     assert json.loads(images[1]["attributes"]) == {"weather": "clear"}
     assert reasons(out) == []
-
-
-def test_classes_are_called_by_their_canonical_names_in_the_recipe_s_order() -> None:
-    wanted = Labels(categories=["drivable area", "traffic sign", "car", "bike", "bicycle"])
-    assert labels.class_names(wanted, []) == ["drivable area", "traffic sign", "car", "bicycle"]
-    assert labels.class_names(Labels(categories=[]), ["swan", "car"]) == ["car", "swan"]
 
 
 def test_an_image_without_wanted_labels_is_background_and_one_without_any_is_set_aside(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""Digests of files: remembered, also when the work is broken off, and never in the way of another process."""
+
+import hashlib
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pipeline import hashes
+
+DAY = 86_400
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files that were last changed some days ago; the memory is the test's own."""
+    monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
+    paths = [tmp_path / f"{number}.bin" for number in range(6)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * 1000)
+        os.utime(path, (DAY, DAY + number))
+    return paths
+
+
+def read_ones(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list that grows with each file that is read."""
+    seen: list[Path] = []
+    real = hashes._read
+
+    def read(path: Path, *more: object) -> str:
+        seen.append(path)
+        return real(path, *more)
+
+    monkeypatch.setattr(hashes, "_read", read)
+    return seen
+
+
+def test_a_file_is_read_again_only_when_it_changed(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = read_ones(monkeypatch)
+    found = hashes.digests(files)
+    assert found == [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    files[2].write_bytes(b"other")
+    os.utime(files[2], (DAY, DAY + 9))
+    assert hashes.digests(files)[2] == hashlib.sha256(b"other").hexdigest()
+    assert sorted(seen) == sorted([*files, files[2]])
+
+
+def test_what_was_read_before_a_fault_is_remembered(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashes, "ordered_map", map)
+    real = hashes._read
+
+    def failing(path: Path, *more: object) -> str:
+        if path == files[4]:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *more)
+
+    monkeypatch.setattr(hashes, "_read", failing)
+    with pytest.raises(PermissionError):
+        hashes.digests(files)
+    monkeypatch.setattr(hashes, "_read", real)
+    seen = read_ones(monkeypatch)
+    hashes.digests(files)
+    assert sorted(seen) == files[4:]
+
+
+def test_another_process_can_write_while_files_are_read(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes.digests(files[:1])
+    monkeypatch.setattr(hashes, "NOTED_EVERY", 0.0)
+    memory = hashes.data_folder() / ".hashes" / "digests.sqlite"
+    real = hashes._read
+
+    def read(path: Path, *more: object) -> str:
+        with closing(sqlite3.connect(memory, timeout=0)) as other, other:
+            other.execute("DELETE FROM digests WHERE path = 'none'")
+        return real(path, *more)
+
+    monkeypatch.setattr(hashes, "_read", read)
+    monkeypatch.setattr(hashes, "ordered_map", map)
+    assert len(hashes.digests(files)) == len(files)
