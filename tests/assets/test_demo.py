@@ -46,4 +46,4 @@ def test_the_demo_keeps_its_promises(tmp_path: Path) -> None:
     said, seconds = demo(tmp_path)
     print(f"again it took {seconds:.1f} s")
     assert seconds < AGAIN
-    assert said.count("cached: true") == len(STAGES)
+    assert all(f"cached: {stage} " in said for stage in STAGES)
