@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline import recipe
 from pipeline.artifacts import LATEST, Store
@@ -25,6 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         failure = _materialise(arguments.recipe, changes, arguments.select)
     except PipelineError as fault:
         failure = str(fault)
+    except Exception as error:
+        from assets import history
+
+        failure = history.fault(error)
+        if not failure:
+            raise
     if failure:
         print(failure, file=sys.stderr, flush=True)
         return 2
@@ -72,12 +79,18 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> str
 
 
 def _headline(store: Store) -> str:
-    """Return where the last report is, and its mask AP."""
+    """Return where the last report is, and its mask AP, or why there is none."""
     folder = store.root / "evaluation_report" / LATEST
     if not folder.exists():
         return f"no report yet under {store.root}"
-    segm = json.loads((folder / "metrics.json").read_text("utf-8"))["segm"]
-    return f"report: {folder / 'index.html'}\nmask AP50 {segm['AP50']:.3f}, mask AP {segm['AP']:.3f}"
+    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
+    return f"report: {folder / 'index.html'}\n{_mask_ap(metrics['segm'], metrics['split'])}"
+
+
+def _mask_ap(figures: dict[str, Any], split: str) -> str:
+    if figures["AP"] is None or figures["AP50"] is None:
+        return f"mask AP not measurable: the {split} images hold no instance to find"
+    return f"mask AP50 {figures['AP50']:.3f}, mask AP {figures['AP']:.3f}"
 
 
 if __name__ == "__main__":

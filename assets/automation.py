@@ -5,11 +5,13 @@ What is unchanged is reused, so a run with nothing new takes seconds.
 
 import json
 import os
-from pathlib import Path
 
 import dagster as dg
 
 from assets.recipe_resource import RecipeResource
+from pipeline import sources
+from pipeline.errors import SourceError
+from pipeline.source_entries import Source, parse
 
 whole_chain = dg.define_asset_job(
     "whole_chain", selection=dg.AssetSelection.all(), description="Everything, from the raw archives to the report."
@@ -25,7 +27,7 @@ nightly = dg.ScheduleDefinition(
 
 @dg.sensor(job=whole_chain, minimum_interval_seconds=60)
 def sources_changed(context: dg.SensorEvaluationContext, recipe: RecipeResource) -> dg.SensorResult | dg.SkipReason:
-    """Run the whole chain when the recipe file, or a file or folder among its sources, has changed."""
+    """Run the whole chain when the recipe file, or a file among its sources or in their folders, has changed."""
     now = json.dumps(_stamps(recipe), sort_keys=True)
     if context.cursor is None:
         context.update_cursor(now)
@@ -35,13 +37,14 @@ def sources_changed(context: dg.SensorEvaluationContext, recipe: RecipeResource)
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=now)], cursor=now)
 
 
-def _stamps(recipe: RecipeResource) -> dict[str, list[int]]:
-    """Return size and modification time of the recipe file and of every local source, by path."""
-    chosen = recipe.load()
-    paths = [Path(recipe.path()), *(Path(entry) for entry in (*chosen.source.images, *chosen.source.labels))]
-    stamps = {}
-    for path in paths:
-        if path.exists():
-            facts = path.stat()
-            stamps[str(path)] = [facts.st_size, facts.st_mtime_ns]
+def _stamps(resource: RecipeResource) -> dict[str, str | None]:
+    """Return how the recipe file and every local source look now, by what they are; absent ones are None."""
+    recipe = resource.load()
+    given: dict[sources.Role, list[str]] = {"images": recipe.source.images, "labels": recipe.source.labels}
+    stamps = {"recipe": sources.stamp(Source(resource.path(), "recipe", "path", resource.path()), "labels")}
+    try:
+        for role, entries in given.items():
+            stamps |= {f"{role}: {entry}": sources.stamp(parse(entry, f"source.{role}"), role) for entry in entries}
+    except SourceError as fault:
+        raise dg.Failure(description=str(fault), allow_retries=False) from None
     return stamps

@@ -74,10 +74,10 @@ def _run_program(
 def _sentence(partial: Path, stage: Stage, error: str) -> str:
     """Return what the program said last, or what its exit code means where it could not say anything."""
     failure = partial / FAILURE
-    if failure.exists():
-        sentence = failure.read_text("utf-8")
-        failure.unlink()
-        return sentence
+    said = failure.read_text("utf-8", errors="replace").strip() if failure.exists() else ""
+    failure.unlink(missing_ok=True)
+    if said:
+        return said
     if error.endswith(f" {EXIT_NO_SPACE}"):
         return no_space(partial)
     return f"{stage.name}: its program ended unexpectedly ({error}); its traceback is in the run's output above"

@@ -77,9 +77,11 @@ def _number(value: float) -> dg.MetadataValue:
 
 
 def _table(rows: list[dict[str, Any]]) -> dg.MetadataValue:
-    columns = [dg.TableColumn(name, _column_type(value)) for name, value in rows[0].items()]
+    columns = [dg.TableColumn(name, _column_type([row[name] for row in rows])) for name in rows[0]]
     return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], dg.TableSchema(columns))
 
 
-def _column_type(value: Any) -> str:
-    return {bool: "bool", int: "int", float: "float"}.get(type(value), "string")
+def _column_type(values: list[Any]) -> str:
+    """Return the type of a column's first value; what could not be measured is None and has none."""
+    first = next((value for value in values if value is not None), "")
+    return {bool: "bool", int: "int", float: "float"}.get(type(first), "string")

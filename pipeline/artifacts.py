@@ -21,6 +21,7 @@ import msgspec
 from pipeline import locks
 from pipeline.errors import ArtifactError
 from pipeline.files import sync_folder, write_json
+from pipeline.hashes import data_folder
 from pipeline.recipe import Recipe
 from pipeline.stages import STAGES, Stage, fingerprint, sha256_of
 
@@ -87,7 +88,7 @@ class Store:
     """All artifacts under one data folder."""
 
     def __init__(self, root: Path | str | None = None) -> None:
-        self.root = Path(root or os.environ.get("BDD_DATA_DIR") or "data").absolute()
+        self.root = Path(root or data_folder()).absolute()
 
     def folder(self, stage: Stage, mark: str) -> Path:
         """Return where the artifact of this fingerprint is, or will be."""

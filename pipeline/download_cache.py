@@ -66,7 +66,7 @@ def safe_name(name: str) -> str:
 
 def downloads_folder() -> Path:
     """Return the folder of what is fetched only once, `$BDD_DATA_DIR/.downloads`."""
-    return hashes.data_folder().absolute() / ".downloads"
+    return hashes.data_folder() / ".downloads"
 
 
 def whole_folder(folder: Path, what: str, fill: Callable[[Path], None]) -> Path:

@@ -23,8 +23,8 @@ NOTED_EVERY = 1.0
 
 
 def data_folder() -> Path:
-    """Return `$BDD_DATA_DIR`, by default `data` in the working folder."""
-    return Path(os.environ.get("BDD_DATA_DIR") or "data")
+    """Return `$BDD_DATA_DIR`, by default (and where it is empty) `data` in the working folder, as an absolute path."""
+    return Path(os.environ.get("BDD_DATA_DIR") or "data").absolute()
 
 
 def digest(path: Path, algorithm: str = "sha256") -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 from pipeline import progress, recipe
 from pipeline.artifacts import MANIFEST, Manifest
+from pipeline.download_cache import downloads_folder
 from pipeline.errors import PipelineError
 from pipeline.stages import STAGES, sha256_of
 
@@ -106,7 +107,7 @@ def _run(stage: str, arguments: argparse.Namespace, out: Path) -> None:
 def _arguments(stage: str, inputs: dict[str, Path]) -> dict[str, Any]:
     """Return the keyword arguments with which `stage`'s build function wants its inputs."""
     if stage in {"raw_images", "raw_labels"}:
-        return {"downloads": Path(os.environ.get("BDD_DATA_DIR", "data")).absolute() / ".downloads"}
+        return {"downloads": downloads_folder()}
     if stage in {"via_train", "via_val"}:
         return {**inputs, "split": stage.removeprefix("via_")}
     if stage == "trained_model":
@@ -206,12 +207,13 @@ def no_space(where: Path | str) -> str:
 
 
 def _say(out: Path, sentence: str) -> None:
-    """Print the sentence last, and leave it where whoever started us finds it."""
+    """Print the sentence last, and leave it where whoever started us finds it: whole or, on a full disk, not at all."""
     sentence = " ".join(sentence.split())
     if out.is_dir():
         try:
             (out / FAILURE).write_text(sentence, "utf-8")
         except OSError as error:
+            (out / FAILURE).unlink(missing_ok=True)
             log.warning("the sentence could not be left in %s: %s", out, error)
     print(sentence, file=sys.stderr, flush=True)
 

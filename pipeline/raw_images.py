@@ -68,7 +68,8 @@ def build(recipe: Recipe, out: Path, downloads: Path) -> None:
     examined: list[Examined] = []
     rejected: list[Rejected] = []
     for container in containers:
-        usable, unusable = _examine_all(container)
+        with sources.readable(container.source):
+            usable, unusable = _examine_all(container)
         examined += usable
         rejected += unusable
     kept, repeated = _without_repeats(examined)

@@ -6,6 +6,7 @@
 import argparse
 import json
 import os
+import reprlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import yaml
 from pydantic import Field, ValidationError
 
+from pipeline import recipe_yaml
 from pipeline.errors import RecipeError
 from pipeline.recipe_sections import Dataset, Evaluation, Labels, Section, Source, Training
 
@@ -56,11 +58,11 @@ def parse(content: Any, where: str = "recipe") -> Recipe:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
+        content = recipe_yaml.read(path.read_text("utf-8"))
     except OSError as error:
         raise RecipeError([f"{path}: the recipe can't be read: {error.strerror}"]) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError([f"{path}: the recipe is not YAML: {' '.join(str(error).split())}"]) from None
+    except ValueError as error:
+        raise RecipeError([f"{path}: the recipe is not YAML: {error}"]) from None
     if content is None:
         return {}
     if not isinstance(content, dict):
@@ -76,7 +78,10 @@ def _set(content: dict[str, Any], key: str, value: Any) -> None:
         if not isinstance(inner, dict):
             raise RecipeError([f"set {key}: {section} is a value, not a section"])
         content = inner
-    content[last] = yaml.safe_load(value) if isinstance(value, str) else value
+    try:
+        content[last] = recipe_yaml.read(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise RecipeError([f"set {key}: {reprlib.repr(value)} is not YAML: {error}"]) from None
 
 
 def _sentences(error: ValidationError) -> list[str]:
@@ -87,10 +92,20 @@ def _sentences(error: ValidationError) -> list[str]:
         if fault["type"] == "extra_forbidden":
             sentences.append(f"{key}: unknown key")
             continue
-        what = fault["msg"].removeprefix("Value error, ")
-        found = "" if isinstance(fault["input"], dict) else f" (found {fault['input']!r})"
-        sentences.append(f"{key}: {what[:1].lower()}{what[1:]}{found}")
+        ours = fault["msg"].removeprefix("Value error, ")
+        what = ours if fault["type"] == "value_error" else f"{ours[:1].lower()}{ours[1:]}"
+        sentences.append(f"{key}: {what}{_found(fault['input'], what)}")
     return sentences
+
+
+def _found(value: Any, said: str) -> str:
+    """Return what was found as the end of a sentence; nothing for a whole section, or where it was said already."""
+    text = _SHORT.repr(value)
+    return "" if isinstance(value, dict | Section) or text in said else f" (found {text})"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 200
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,14 +1,25 @@
 """The recipe's sections: every key with its meaning, default and bounds."""
 
 import json
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
+from pipeline.source_entries import SAMPLE, kind_and_place
 from pipeline.vocabulary import Wanted
 
-SAMPLE = "sample"
-"""The source that is drawn, not had."""
+LEAST_PIXELS = 32
+"""The network halves an image five times, so that each side is a multiple of this."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
@@ -29,6 +40,36 @@ def _as_texts(values: Any) -> Any:
 
 
 Texts = Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=1)]
+
+
+def _of_a_kind_that_we_read(entry: str) -> str:
+    kind_and_place(entry)
+    return entry
+
+
+Entry = Annotated[str, AfterValidator(_of_a_kind_that_we_read)]
+"""A source; whether it is there is looked at when it is read, since it may come until then."""
+
+
+def _with_a_letter(name: str) -> str:
+    if not name.strip():
+        raise ValueError("a category needs a name; an empty list keeps all")
+    return name
+
+
+Category = Annotated[str, AfterValidator(_with_a_letter)]
+
+
+def _an_expression(layers: str) -> str:
+    """Return `layers` if it can be read as a regular expression: the names of sets of layers are such, too."""
+    try:
+        re.compile(layers)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"neither heads, 3+, 4+, 5+, all nor a regular expression ({error})") from None
+    return layers
+
+
+LayerExpression = Annotated[str, AfterValidator(_an_expression), Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -55,9 +96,9 @@ class Source(Section):
     `gdrive:<file id>` or a Drive share link. Later label sources win per image.
     """
 
-    images: list[str] = Field(default=[SAMPLE], min_length=1)
+    images: list[Entry] = Field(default=[SAMPLE], min_length=1)
     """Sources of images."""
-    labels: list[str] = Field(default=[SAMPLE], min_length=1)
+    labels: list[Entry] = Field(default=[SAMPLE], min_length=1)
     """Sources of labels; a later one overrides an earlier one, image by image."""
     sample: SampleScenes = SampleScenes()
     """Size of the embedded sample."""
@@ -66,7 +107,7 @@ class Source(Section):
 class Labels(Section):
     """Which labels become instances, and of which shape."""
 
-    categories: list[str] = Field(default=["drivable area", "traffic sign", "car", "bike"])
+    categories: list[Category] = Field(default=["drivable area", "traffic sign", "car", "bike"])
     """Wanted categories in any release's words (bike = bicycle …), in the order of their class ids; empty keeps all."""
     boxes: Literal["rectangles", "leave_out"] = "rectangles"
     """What becomes of a label that has a box and no mask: a rectangle, as in 2019, or left out and counted."""
@@ -130,7 +171,7 @@ class Dataset(Section):
 class TrainingStage(Section):
     """A stretch of training with one set of layers."""
 
-    layers: str = "all"
+    layers: LayerExpression = "all"
     """`heads`, `3+`, `4+`, `5+`, `all`, or a regular expression over layer names, as in the original."""
     epochs: int = Field(ge=1, le=100_000)
     """Epochs of this stage (added to those before it)."""
@@ -150,7 +191,7 @@ class Augmentation(Section):
 
 
 class Training(Section):
-    """The network and how it is trained. `config` reaches every attribute of `mrcnn.config.Config`."""
+    """The network and how it is trained. `config` reaches every other attribute of `mrcnn.config.Config`."""
 
     backbone: Literal["resnet50", "resnet101", "narrow"] = "resnet101"
     """`narrow` is a small ResNet that trains from scratch on a CPU."""
@@ -188,7 +229,8 @@ class Training(Section):
     augmentation: Augmentation = Augmentation()
     """Random changes to training images."""
     config: dict[str, Any] = {}
-    """Any attribute of mrcnn.config.Config in upper case, e.g. `{RPN_ANCHOR_SCALES: [16, 32, 64, 128, 256]}`."""
+    """Any attribute of mrcnn.config.Config in upper case that has no key of its own in the recipe, e.g.
+    `{RPN_ANCHOR_SCALES: [16, 32, 64, 128, 256]}`."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Arithmetic of the convolutions; boxes, softmax and losses stay float32."""
     validate_every: int = Field(default=1, ge=0)
@@ -205,6 +247,25 @@ class Training(Section):
     """Threads of the input pipeline; without it, as many as the machine has. Changes no result."""
     strategy: Literal["auto", "one_device", "mirrored"] = "auto"
     """`mirrored` trains on all GPUs of the machine; `auto` does where there are several. Changes no result."""
+
+    @field_validator("config")
+    @classmethod
+    def _know_the_settings(cls, config: dict[str, Any], read: ValidationInfo) -> dict[str, Any]:
+        if config:
+            from pipeline.network_settings import faults
+
+            if found := faults(config, read.data.get("backbone", "")):
+                raise ValueError("; ".join(found))
+        return config
+
+    @model_validator(mode="after")
+    def _give_images_a_size(self) -> "Training":
+        if self.resize not in {"crop", "none"} and self.min_dim > self.max_dim:
+            raise ValueError(f"min_dim {self.min_dim} is more than max_dim {self.max_dim}; set both")
+        for mode, key, side in (("square", "max_dim", self.max_dim), ("crop", "min_dim", self.min_dim)):
+            if self.resize == mode and side % LEAST_PIXELS:
+                raise ValueError(f"resize {mode} needs a {key} that is a multiple of {LEAST_PIXELS}, not {side}")
+        return self
 
 
 class Evaluation(Section):

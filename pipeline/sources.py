@@ -1,49 +1,33 @@
-"""The entries of `source.images` and `source.labels`: what each is, its identity now, and where its files can be read.
+"""The sources of images and labels: what each holds now, and where its files can be read.
 
-What is inside (images, labels) is read by `pipeline.raw_images` and `pipeline.raw_labels`; fetching is
-`pipeline.download`'s.
+What an entry of the recipe is by its form is said in `pipeline.source_entries`; what is inside (images, labels) is
+read by `pipeline.raw_images` and `pipeline.raw_labels`; fetching is `pipeline.download`'s.
 """
 
+import errno
 import hashlib
 import os
-import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from pipeline import hashes, portal
 from pipeline.archives import is_zip
 from pipeline.download_cache import link_or_copy
 from pipeline.errors import SourceError
 from pipeline.recipe import Recipe
-from pipeline.recipe_sections import SAMPLE
+from pipeline.source_entries import Source, parse
 
 Role = Literal["images", "labels"]
-Kind = Literal["sample", "path", "https", "gdrive"]
 
-DRIVE_HOSTS = ("drive.google.com", "docs.google.com")
-DRIVE_ID = re.compile(r"[\w-]{10,200}")
 SUFFIXES: dict[Role, tuple[str, ...]] = {"images": (".jpg", ".jpeg", ".png"), "labels": (".json", ".png")}
 FETCHED_AT_ONCE = 4
-
-
-@dataclass(frozen=True)
-class Source:
-    """An entry of the recipe: `place` is a path, an address or a Drive file id; `key` is where the recipe has it."""
-
-    entry: str
-    key: str
-    kind: Kind
-    place: str
-
-    @property
-    def path(self) -> Path:
-        """The absolute path of a local source, links on the way kept as they are."""
-        return Path(os.path.abspath(os.path.expanduser(self.place)))
+REFUSALS = {errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE}
+"""What the system says of a file that may be there and can't be read."""
 
 
 @dataclass(frozen=True)
@@ -54,25 +38,6 @@ class Container:
     kind: Literal["folder", "zip", "file"]
     path: Path
     recorded: str
-
-
-def parse(entry: str, key: str = "source") -> Source:
-    """Return what an entry of the recipe is; raises SourceError for an address of a kind that we don't read."""
-    entry = entry.strip()
-    if entry == SAMPLE:
-        return Source(entry, key, "sample", "")
-    if entry.startswith("gdrive:"):
-        return Source(entry, key, "gdrive", _drive_id(entry, key, entry.removeprefix("gdrive:")))
-    address = _address(entry, key)
-    if address.scheme in ("https", "http"):
-        if address.hostname in DRIVE_HOSTS:
-            return Source(entry, key, "gdrive", _drive_id(entry, key, _id_in_share_link(address.path, address.query)))
-        return Source(entry, key, "https", entry)
-    if "://" in entry or not entry:
-        raise SourceError(
-            f"{key}: {entry!r} is no source that we read: give sample, a file, folder or zip, https://… or gdrive:<id>"
-        )
-    return Source(entry, key, "path", entry)
 
 
 def identify(entry: str, recipe: Recipe, role: Role | None = None) -> dict[str, Any]:
@@ -118,25 +83,99 @@ def obtain(recipe: Recipe, role: Role, out: Path, downloads: Path) -> list[Conta
 def existing(source: Source) -> Path:
     """Return the path of a local source; raises SourceError, saying how to get it, where there is nothing."""
     path = source.path
-    if not path.exists():
+    with readable(source):
+        there = path.exists()
+    if not there:
         raise SourceError(f"{source.key}: {path} does not exist: {portal.how_to_get(path)}")
     return path
+
+
+@contextmanager
+def readable(source: Source) -> Iterator[None]:
+    """Turn the system's refusal to read a file of `source` in this block into a SourceError that names the file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        refused = os.fsdecode(error.filename or source.path)
+        raise SourceError(f"{source.key}: {refused} can't be read: {_refusal(error)}") from None
 
 
 def walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     """Yield the files in `folder`, at any depth, whose suffix is one of `suffixes` in any case, sorted by path.
 
-    Hidden files and `__MACOSX` are passed over. Raises SourceError for a link that leads out of the folder; one to a
-    folder inside it is passed over, since that is walked anyway.
+    Hidden files and `__MACOSX` are passed over. Raises SourceError for a folder in it that can't be read, and for a
+    link that leads out of it; one to a folder inside it is passed over, since that is walked anyway.
     """
+    yield from (Path(entry.path) for entry in _scan(folder, suffixes))
+
+
+def stamp(source: Source, role: Role) -> str | None:
+    """Return a digest of how a local source's files look from outside, none of them read; None where it is not here.
+
+    Of a file its size and time of change, of a folder also the names of those that the role reads. A folder of
+    100,000 files takes about a second. Raises SourceError as `walk` does.
+    """
+    with readable(source):
+        if source.kind != "path" or not source.path.exists():
+            return None
+        seen = hashlib.sha256(_look(source.path.stat()) if source.path.is_file() else b"folder")
+        if source.path.is_dir():
+            for entry in _scan(source.path, SUFFIXES[role]):
+                with suppress(FileNotFoundError):  # gone since it was listed
+                    seen.update(os.fsencode(entry.path) + b"\0" + _look(entry.stat()))
+    return seen.hexdigest()
+
+
+def _look(facts: os.stat_result) -> bytes:
+    return f"{facts.st_size} {facts.st_mtime_ns}\n".encode()
+
+
+def _scan(folder: Path, suffixes: tuple[str, ...]) -> Iterator[os.DirEntry[str]]:
+    """Yield what `walk` does, as the system lists it: a file more costs no question more."""
     inside = folder.resolve()
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
-        wanted = sorted(name for name in files if name.lower().endswith(suffixes) and not is_hidden(name))
-        for path in (Path(parent, name) for name in (*folders, *wanted)):
-            if path.is_symlink() and not path.resolve().is_relative_to(inside):
-                raise SourceError(f"{path} is a link that leads out of {folder}; name {path.resolve()} as a source")
-        yield from (Path(parent, name) for name in wanted if Path(parent, name).is_file())
+    waiting = [os.fspath(folder)]
+    while waiting:
+        folders, files = _listed(waiting.pop())
+        wanted = [entry for entry in files if entry.name.lower().endswith(suffixes)]
+        for entry in (*folders, *wanted):
+            if entry.is_symlink():
+                _refuse_to_leave(entry, folder, inside)
+        yield from (entry for entry in wanted if _is(entry.is_file))
+        waiting += [entry.path for entry in reversed(folders) if not entry.is_symlink()]
+
+
+def _listed(folder: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+    """Return the folders and the files in `folder` that are not hidden, each sorted by name."""
+    folders: list[os.DirEntry[str]] = []
+    files: list[os.DirEntry[str]] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in sorted(entries, key=lambda entry: entry.name):
+                if not is_hidden(entry.name):
+                    (folders if _is(entry.is_dir) else files).append(entry)
+    except OSError as error:
+        raise SourceError(f"{folder} can't be read: {_refusal(error)}") from None
+    return folders, files
+
+
+def _refusal(error: OSError) -> str:
+    return f"{error.strerror}; mend that, or name another source"
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """Ask an entry what it is; a link that leads in a circle is nothing."""
+    try:
+        return kind()
+    except OSError:
+        return False
+
+
+def _refuse_to_leave(link: os.DirEntry[str], folder: Path, inside: Path) -> None:
+    target = Path(os.path.realpath(link.path))
+    if not target.is_relative_to(inside):
+        raise SourceError(f"{link.path} is a link that leads out of {folder}; name {target} as a source")
 
 
 def is_hidden(name: str) -> bool:
@@ -150,28 +189,6 @@ def _key(entry: str, recipe: Recipe, role: Role | None) -> str:
     return "source.images" if entry in recipe.source.images else "source.labels"
 
 
-def _address(entry: str, key: str) -> SplitResult:
-    """Return the parts of an entry that may be an address; raises SourceError for one that can't be taken apart."""
-    try:
-        return urlsplit(entry)
-    except ValueError as error:
-        if "://" not in entry:
-            return SplitResult("", "", entry, "", "")  # a path such as //[old]/data
-        raise SourceError(f"{key}: {entry!r} is no address ({error}); check its host") from None
-
-
-def _id_in_share_link(path: str, query: str) -> str:
-    """Return the file id of `/file/d/<id>/view`, `/open?id=<id>` or `/uc?id=<id>`; empty where there is none."""
-    in_path = re.search(r"/d/([\w-]+)", path)
-    return in_path.group(1) if in_path else parse_qs(query).get("id", [""])[0]
-
-
-def _drive_id(entry: str, key: str, file_id: str) -> str:
-    if not DRIVE_ID.fullmatch(file_id):
-        raise SourceError(f"{key}: {entry} names no Drive file: share a single file and give its link, or gdrive:<id>")
-    return file_id
-
-
 def _sample_identity(recipe: Recipe) -> dict[str, Any]:
     from pipeline import sample
 
@@ -181,11 +198,13 @@ def _sample_identity(recipe: Recipe) -> dict[str, Any]:
 
 def _path_identity(source: Source, role: Role | None) -> dict[str, Any]:
     path = existing(source)
-    if path.is_file():
-        return {"kind": "file", "path": str(path), "sha256": hashes.digest(path)}
-    files = list(walk(path, SUFFIXES[role] if role else (*SUFFIXES["images"], *SUFFIXES["labels"])))
+    with readable(source):
+        if path.is_file():
+            return {"kind": "file", "path": str(path), "sha256": hashes.digest(path)}
+        files = list(walk(path, SUFFIXES[role] if role else (*SUFFIXES["images"], *SUFFIXES["labels"])))
+        digests = hashes.digests(files)
     content = hashlib.sha256()
-    for file, sha256 in zip(files, hashes.digests(files), strict=True):
+    for file, sha256 in zip(files, digests, strict=True):
         content.update(os.fsencode(file.relative_to(path)) + b"\0" + sha256.encode() + b"\n")
     return {"kind": "folder", "path": str(path), "files": len(files), "sha256": content.hexdigest()}
 
@@ -225,8 +244,9 @@ def _local(source: Source) -> Container:
     real = path.resolve()
     if path.is_dir():
         return Container(source, "folder", path, str(real))
-    portal.warn_of_difference(path)
-    return Container(source, "zip" if is_zip(path) else "file", path, str(real))
+    with readable(source):
+        portal.warn_of_difference(path)
+        return Container(source, "zip" if is_zip(path) else "file", path, str(real))
 
 
 def _linked(source: Source, file: Path, out: Path) -> Container:

@@ -18,7 +18,11 @@ def shown(tmp_path: Path) -> dg.MaterializeResult:
     said = summary.Summary(
         numbers={"instances": 12, "segm.AP": 0.5},
         texts={"where": "here"},
-        tables={"classes": [{"class": "car", "instances": 12}], "nothing": []},
+        tables={
+            "classes": [{"class": "car", "instances": 12}],
+            "nothing": [],
+            "thresholds": [{"class": "bus", "threshold": None}, {"class": "car", "threshold": 0.5}],
+        },
         pictures={"overlay": "picture.jpg"},
         checks=[
             summary.Check("rejected_share", False, "a tenth of the labels was lost", {"share": 0.1}),
@@ -50,3 +54,8 @@ def test_numbers_tables_pictures_and_reasons_are_metadata(shown: dg.MaterializeR
     assert metadata["overlay"].value.startswith("![overlay](data:image/jpeg;base64,/9j/")
     assert metadata["built because"] == "recipe key seed: 1 → 2; inputs changed"
     assert shown.data_version.value == "0123456789abcdef"
+
+
+def test_a_column_has_the_type_of_what_was_measured(shown: dg.MaterializeResult) -> None:
+    columns = (shown.metadata or {})["thresholds"].schema.columns
+    assert {column.name: column.type for column in columns} == {"class": "string", "threshold": "float"}

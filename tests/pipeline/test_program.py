@@ -1,5 +1,6 @@
 """Stages as programs: what they print last, and how they end."""
 
+import errno
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import program
 from pipeline.stages import STAGES
 from tests.assets import tiny
 
@@ -131,6 +133,17 @@ def test_a_full_disk_is_said_in_one_sentence_and_leaves_no_artifact(tmp_path):
         assert not [path for name in STAGES for path in disk.glob(f"{name}/[0-9a-f]*")]
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_sentence_that_finds_no_space_is_left_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
+    def write_text(path, *_):
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", write_text)
+    program._say(tmp_path, "no space\nis left")
+    assert capsys.readouterr().err.splitlines()[-1] == "no space is left"
+    assert not (tmp_path / program.FAILURE).exists()
 
 
 def test_the_programs_run_the_chain_without_dagster(tmp_path):

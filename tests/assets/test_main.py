@@ -1,0 +1,104 @@
+"""`python -m assets`: what its last line says."""
+
+import errno
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from assets import __main__ as program
+from assets import building, history
+from pipeline.artifacts import LATEST, Store
+from pipeline.program import FAILURE
+from pipeline.stages import STAGES
+from tests.assets import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def headline(folder: Path, ap: float | None) -> str:
+    report = folder / "evaluation_report" / LATEST
+    report.mkdir(parents=True)
+    (report / "metrics.json").write_text(json.dumps({"segm": {"AP": ap, "AP50": ap}, "split": "val"}))
+    return program._headline(Store(folder)).splitlines()[-1]
+
+
+def test_the_last_line_is_the_mask_ap(tmp_path):
+    assert headline(tmp_path, 0.25) == "mask AP50 0.250, mask AP 0.250"
+
+
+def test_an_ap_that_can_t_be_measured_is_said_to_be_so(tmp_path):
+    assert headline(tmp_path, None) == "mask AP not measurable: the val images hold no instance to find"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch) -> Path:
+    """Return a DAGSTER_HOME whose history is in the folder `full` of it."""
+    (tmp_path / "dagster.yaml").write_text(f"storage: {{sqlite: {{base_dir: {tmp_path}/full}}}}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    return tmp_path
+
+
+def sqlite_error(code: int, words: str) -> OperationalError:
+    original = sqlite3.OperationalError(words)
+    original.sqlite_errorcode = code
+    return OperationalError("INSERT", {}, original)
+
+
+def test_a_full_disk_under_the_history_is_one_sentence_that_names_the_folder(home):
+    full = sqlite_error(sqlite3.SQLITE_FULL, "database or disk is full")
+    assert history.fault(full).startswith(f"no space is left on the disk of {home}/full/history: ")
+    wrapped = RuntimeError("the run failed")
+    wrapped.__cause__ = full
+    assert history.fault(wrapped) == history.fault(full)
+    assert "(disk I/O error)" in history.fault(sqlite_error(sqlite3.SQLITE_IOERR_SHMSIZE, "disk I/O error"))
+
+
+def test_a_full_disk_under_any_other_file_is_named(home):
+    assert "the disk of /somewhere" in history.fault(OSError(errno.ENOSPC, "No space left", "/somewhere"))
+    assert f"the disk of {home}/full" in history.fault(OSError(errno.EDQUOT, "Quota exceeded"))
+
+
+def test_any_other_fault_keeps_its_traceback(home):
+    assert history.fault(sqlite_error(sqlite3.SQLITE_CORRUPT, "malformed")) == ""
+    assert history.fault(OSError(errno.EIO, "Input/output error")) == ""
+    assert history.fault(ValueError()) == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_run_whose_history_has_no_space_ends_in_one_sentence(home):
+    (home / "full").mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(home / "full")]
+    if subprocess.run(mount, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a tmpfs")
+    try:
+        command = [sys.executable, "-m", "assets", "--recipe", str(tiny.write(home))]
+        environment = {**os.environ, "BDD_DATA_DIR": str(home / "full/data")}
+        done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    finally:
+        subprocess.run(["umount", str(home / "full")], check=True)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"no space is left on the disk of {home}/full/history")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("left", "code", "words"),
+    [
+        ("a.json: is cut\n", 2, "a.json: is cut"),
+        ("", 28, "no space is left on the disk of"),
+        (None, 28, "no space is left on the disk of"),
+        ("", 137, "raw_images: its program ended unexpectedly (failed with code 137)"),
+    ],
+)
+def test_what_a_program_left_is_said_else_what_its_exit_code_means(tmp_path, left, code, words):
+    if left is not None:
+        (tmp_path / FAILURE).write_text(left)
+    said = building._sentence(tmp_path, STAGES["raw_images"], f"failed with code {code}")
+    assert said.startswith(words)
+    assert not (tmp_path / FAILURE).exists()
