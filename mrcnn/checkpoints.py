@@ -3,9 +3,12 @@
 Weights for detection are files of their own, in the original's layout: see `weights`.
 """
 
+import errno
 import json
+import math
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -18,6 +21,14 @@ STATE_FILE = "training_state.h5"
 """In the run's folder; replaced as a whole."""
 
 FORMAT = 2
+
+MARGIN = 8 << 20
+"""Bytes of an HDF5 file beside its tensors, and for what else writes to the disk meanwhile; that of a ResNet-101 with
+its optimizer takes 0.7 million."""
+
+
+class StateError(ValueError):
+    """A training can't go on from the state on the disk; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,15 @@ class TrainingState:
 
 
 @contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; when the block ends without an error, that file replaces `path` as a whole."""
+def replaced_file(path: Path, size: int) -> Iterator[Path]:
+    """Yield a path to write to; when the block ends without an error, that file replaces `path` as a whole.
+
+    Raises:
+        OSError: ENOSPC, before anything is written, where `size` bytes and MARGIN don't fit on the disk: HDF5, when it
+            meets a full disk itself, may end the process.
+    """
+    if shutil.disk_usage(path.parent).free < size + MARGIN:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     beside = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
     try:
         yield beside
@@ -58,26 +76,56 @@ def replaced_file(path: Path) -> Iterator[Path]:
         raise
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers left that died in a `replaced_file` of `folder`; those that live keep theirs."""
+    for path in folder.glob(".*.part*"):
+        writer = re.fullmatch(r"\..+\.(\d+)\.part(\.\w+)?", path.name)
+        if writer and not _lives(int(writer[1])):
+            path.unlink(missing_ok=True)
+
+
+def _lives(process: int) -> bool:
+    """Say whether another process than this one has that number now."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True  # another user's
+    return process != os.getpid()
+
+
 def write_state(folder: Path, state: TrainingState, model: Any) -> Path:
-    """Write `state` with every variable of `model` and its optimizer to the run's folder; returns the file's path."""
+    """Write `state` with every variable of `model` and its optimizer to the run's folder; returns the file's path.
+
+    Raises:
+        OSError: ENOSPC, where the disk has no room for it; the state that is there stays.
+    """
     import h5py
 
-    path = folder / STATE_FILE
-    with replaced_file(path) as beside, h5py.File(beside, "w") as file:
+    path, parts = folder / STATE_FILE, _variables(model)
+    size = sum(map(_bytes, (variable for variables in parts.values() for variable in variables)))
+    with replaced_file(path, size) as beside, h5py.File(beside, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["state"] = json.dumps(asdict(state))
-        for name, variables in _variables(model).items():
+        for name, variables in parts.items():
             group = file.create_group(name)
             for number, variable in enumerate(variables):
                 group.create_dataset(f"{number:05d}", data=np.asarray(variable)).attrs["path"] = variable.path
     return path
 
 
+def _bytes(variable: Any) -> int:
+    import tensorflow as tf
+
+    return math.prod(variable.shape) * tf.as_dtype(variable.dtype).size
+
+
 def read_state(folder: Path) -> TrainingState | None:
     """Return the state in the run's folder, or None where there is none.
 
     Raises:
-        ValueError: the file is damaged or of another format.
+        StateError: the file is damaged or of another format.
     """
     import h5py
 
@@ -87,10 +135,10 @@ def read_state(folder: Path) -> TrainingState | None:
     try:
         with h5py.File(path, "r") as file:
             content = json.loads(file.attrs["state"]) if file.attrs["format"] == FORMAT else None
-    except (OSError, KeyError, ValueError) as error:
-        raise ValueError(f"{path}: this training state can't be read ({error}); delete it to begin anew") from None
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise StateError(f"{path}: this training state can't be read ({error}); delete it to begin anew") from None
     if content is None:
-        raise ValueError(f"{path}: this training state is of another version; delete it to begin anew")
+        raise StateError(f"{path}: this training state is of another version; delete it to begin anew")
     return TrainingState(**{**content, "history": tuple(content["history"])})
 
 
@@ -98,11 +146,19 @@ def restore_variables(folder: Path, model: Any, with_optimizer: bool) -> None:
     """Give `model`, and on request its optimizer, the values in the run's folder.
 
     Raises:
-        ValueError: the model has other variables than the one that was written; the message names the first.
+        StateError: the model has other variables than the one that was written (the message names the first), or the
+            file is damaged.
     """
+    path = folder / STATE_FILE
+    try:
+        _restore(path, model, with_optimizer)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise StateError(f"{path}: this training state can't be read ({error}); delete it to begin anew") from None
+
+
+def _restore(path: Path, model: Any, with_optimizer: bool) -> None:
     import h5py
 
-    path = folder / STATE_FILE
     with h5py.File(path, "r") as file:
         for name, variables in _variables(model).items():
             if name == "optimizer" and not with_optimizer:
@@ -114,14 +170,14 @@ def restore_variables(folder: Path, model: Any, with_optimizer: bool) -> None:
 
 def _check_variables(path: Path, group: Any, variables: list[Any]) -> None:
     if len(group) != len(variables):
-        raise ValueError(
+        raise StateError(
             f"{path}: holds {len(group)} variables of the {group.name[1:]}, where this one has {len(variables)}; "
             "the configuration is not the one of the run that is to go on"
         )
     for number, variable in enumerate(variables):
         stored = group[f"{number:05d}"]
         if stored.shape != tuple(variable.shape):
-            raise ValueError(
+            raise StateError(
                 f"{path}: {stored.attrs['path']} has shape {stored.shape}, where this model's {variable.path} has "
                 f"{tuple(variable.shape)}; the configuration is not the one of the run that is to go on"
             )

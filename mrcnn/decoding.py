@@ -13,11 +13,15 @@ LARGEST_IMAGE = 256 * 1024 * 1024
 """Pixels; a header that promises more is taken for a decompression bomb."""
 
 
+class ImageError(ValueError):
+    """A file is no image that can be read; the message says which."""
+
+
 def image_size(data: bytes, name: str) -> tuple[int, int]:
     """Return (height, width) in pixels from the header of an image file; `name` says in errors which one it is.
 
     Raises:
-        ValueError: `data` is not an image, or its header promises more than LARGEST_IMAGE pixels.
+        ImageError: `data` is not an image, or its header promises more than LARGEST_IMAGE pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -25,9 +29,9 @@ def image_size(data: bytes, name: str) -> tuple[int, int]:
         with Image.open(io.BytesIO(data)) as image:
             width, height = image.size
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name}: this is not an image that can be read ({error})") from None
+        raise ImageError(f"{name}: this is not an image that can be read ({error})") from None
     if width * height > LARGEST_IMAGE:
-        raise ValueError(f"{name}: {width}×{height} pixels are more than the {LARGEST_IMAGE} that are read")
+        raise ImageError(f"{name}: {width}×{height} pixels are more than the {LARGEST_IMAGE} that are read")
     return height, width
 
 
@@ -40,7 +44,7 @@ def decode(data: bytes, name: str, reduce: int = 1) -> NDArray[np.uint8]:
         reduce: 1, 2, 4 or 8: decode at this fraction of the size (JPEG: by the size of its DCT blocks), rounded up.
 
     Raises:
-        ValueError: `data` can't be decoded.
+        ImageError: `data` can't be decoded.
     """
     import cv2
 
@@ -54,7 +58,7 @@ def decode(data: bytes, name: str, reduce: int = 1) -> NDArray[np.uint8]:
     flags = fractions[reduce] | cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
     if pixels is None:
-        raise ValueError(f"{name}: this is not an image that can be read, or it is cut off")
+        raise ImageError(f"{name}: this is not an image that can be read, or it is cut off")
     return np.asarray(pixels, np.uint8)
 
 
@@ -63,7 +67,7 @@ def read_image(path: Path | str) -> NDArray[np.uint8]:
 
     Raises:
         OSError: the file can't be opened.
-        ValueError: it is not an image.
+        ImageError: it is not an image.
     """
     data = Path(path).read_bytes()
     image_size(data, str(path))

@@ -5,7 +5,9 @@ The layout of our own files is in weights.
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -23,33 +25,40 @@ MD5 = {"resnet50": "4d473c1dd8becc155b73f8504c6f6626", "resnet101": "88cf7a10940
 """Checksums of FILES, from keras.applications.resnet."""
 
 APPLICATIONS_EPSILON = 1.001e-5
+Tensor = TypeVar("Tensor")
 _BLOCK = re.compile(r"conv(\d)_block(\d+)_(\d)_(conv|bn)")
 _BRANCHES = {"0": "1", "1": "2a", "2": "2b", "3": "2c"}
 
 
-def is_applications_file(tensors: dict[Key, NDArray[np.float32]]) -> bool:
+def is_applications_file(tensors: Mapping[Key, Any]) -> bool:
     """Whether the tensors bear keras.applications' names."""
     return ("conv1_conv", "kernel") in tensors
 
 
-def backbone_tensors(tensors: dict[Key, NDArray[np.float32]]) -> dict[Key, NDArray[np.float32]]:
-    """keras.applications' tensors under the backbone's names, changed so that the network computes the same.
-
-    The first kernel's channels turn from BGR to RGB, and gamma makes up for the other epsilon of batch normalisation.
+def renamed(tensors: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
+    """keras.applications' tensors, whatever stands for them, under the backbone's names.
 
     Raises:
         WeightsError: a layer's name is not one of keras.applications' ResNets.
     """
-    renamed = {(layer_name(layer), tensor): value for (layer, tensor), value in tensors.items() if layer != "probs"}
-    kernel = renamed["conv1", "kernel"]
-    renamed["conv1", "kernel"] = kernel[:, :, ::-1]
-    for layer, tensor in list(renamed):
+    return {(layer_name(layer), tensor): value for (layer, tensor), value in tensors.items() if layer != "probs"}
+
+
+def backbone_tensors(tensors: Mapping[Key, NDArray[np.float32]]) -> dict[Key, NDArray[np.float32]]:
+    """`renamed` tensors changed so that the network computes the same as keras.applications'.
+
+    The first kernel's channels turn from BGR to RGB, and gamma makes up for the other epsilon of batch normalisation.
+    """
+    changed = dict(tensors)
+    if ("conv1", "kernel") in changed:
+        changed["conv1", "kernel"] = changed["conv1", "kernel"][:, :, ::-1]
+    for layer, tensor in tensors:
         if tensor == "gamma":
-            variance = renamed[layer, "moving_variance"]
-            renamed[layer, tensor] = renamed[layer, tensor] * np.sqrt(
+            variance = tensors[layer, "moving_variance"]
+            changed[layer, tensor] = tensors[layer, tensor] * np.sqrt(
                 (variance + EPSILON) / (variance + APPLICATIONS_EPSILON)
             )
-    return renamed
+    return changed
 
 
 def layer_name(name: str) -> str:

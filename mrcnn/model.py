@@ -103,10 +103,12 @@ class MaskRCNN(Inspection):
             mrcnn.weights.WeightsError: file and network differ; the message lists every tensor.
             ValueError: `exclude` names a layer that is in neither.
         """
-        tensors = weights.read_file(filepath)
-        if imagenet.is_applications_file(tensors):
-            tensors = imagenet.backbone_tensors(tensors)
-        weights.load(self.keras_model, tensors, str(filepath), list(exclude or ()))
+        with weights.opened(filepath) as stored:
+            applications = imagenet.is_applications_file(stored)
+            named = imagenet.renamed(stored) if applications else stored
+            wanted = weights.fitting(self.keras_model, named, str(filepath), list(exclude or ()))
+            tensors = weights.read({key: named[key] for key in wanted})  # only what fits: a file may claim anything
+        weights.assign(wanted, imagenet.backbone_tensors(tensors) if applications else tensors)
         self.set_log_dir(filepath)
 
     def save_weights(self, filepath: str | Path) -> None:

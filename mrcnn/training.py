@@ -60,7 +60,7 @@ def train(  # noqa: PLR0913  (the original's signature, and ours behind it)
         on_step: called after every step with steps done and all steps of the stage, and the losses so far.
         early_stopping: end after so many validations without a smaller val_loss.
         keep: weights files that stay in `log_dir`: `all`; `best` and last; `last`.
-        validate_every: epochs between validations.
+        validate_every: epochs between validations; the last epoch is validated in any case.
         validation_steps: batches a validation; without it VALIDATION_STEPS, but no image twice.
 
     Raises:

@@ -3,7 +3,9 @@
 What is trained and from where is decided in `training`; what one step computes is in `network`.
 """
 
+import errno
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from mrcnn.checkpoints import TrainingState, write_state
+from mrcnn.checkpoints import TrainingState, remove_leftovers, write_state
 from mrcnn.input_pipeline import BatchLoader
 from mrcnn.interrupts import StopRequest, TrainingInterrupted
 from mrcnn.optimizers import Schedule
@@ -27,6 +29,9 @@ OnStep = Callable[[int, int, Logs], None]
 SECONDS_BETWEEN_STATES = 600.0
 STEPS_BETWEEN_READINGS = 10
 """On a GPU, where reading a loss makes it wait; on a CPU every step is read."""
+
+
+NO_SPACE = os.strerror(errno.ENOSPC)
 
 
 class TrainingDiverged(ArithmeticError):  # noqa: N818
@@ -89,6 +94,7 @@ class Loop:
         self.validation_steps = _validation_steps(validation, self.config, options.validation_steps)
         self.folder = Path(mask_rcnn.log_dir)
         self.folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.folder)
         self.stop = StopRequest()
         self._written = time.monotonic()
 
@@ -102,12 +108,11 @@ class Loop:
         weights.network_tensors(self.model)  # what no file could hold is refused now, not after an epoch
         self.callbacks = keras.callbacks.CallbackList(callbacks, model=self.model)
         self.readings = STEPS_BETWEEN_READINGS if tf.config.list_logical_devices("GPU") else 1
-        self.board = tf.summary.create_file_writer(str(self.folder))
         self.model.make_train_function(force=True)
         self.model.make_test_function(force=True)
         self.model.stop_training = False
         end = self.options.epochs * self.config.STEPS_PER_EPOCH
-        with self.stop, self._faults_named():
+        with self.stop, self._faults_named(), self._board_and_loaders():
             batches = self._iterator(self.training, self.state.step, end) if self.state.step < end else iter(())
             self.callbacks.on_train_begin()
             while self.state.epoch < self.options.epochs and not self.model.stop_training:
@@ -120,7 +125,8 @@ class Loop:
         self.callbacks.on_epoch_begin(epoch)
         if not self.state.pending:
             self._train_steps(batches, (epoch + 1) * self.config.STEPS_PER_EPOCH)
-        validated = self._validate() if (epoch + 1) % self.options.validate_every == 0 else {}
+        due = (epoch + 1) % self.options.validate_every == 0 or epoch + 1 == self.options.epochs
+        validated = self._validate() if due else {}
         row = {
             "epoch": float(epoch + 1),
             "step": float(self.state.step),
@@ -190,6 +196,7 @@ class Loop:
         self.state = replace(state, epoch=epoch, history=(*state.history, row), pending={})
         self._write_weights(epoch)
         self._write_state()
+        self._remove_weights(epoch)  # only now: until then the state on the disk spoke of those
         self.mask_rcnn.epoch = epoch
         self._to_board("", {name: row[name] for name in row if name not in ("epoch", "step")}, epoch)
         log.info("epoch %d of %d: %s", epoch, self.options.epochs, _summary(row))
@@ -201,6 +208,9 @@ class Loop:
         from mrcnn import weights
 
         weights.save(self.model, checkpoint_path(self.folder, self.name, epoch))
+
+    def _remove_weights(self, epoch: int) -> None:
+        """Remove the weights of earlier epochs that aren't to be kept."""
         if self.options.keep == "all":
             return
         kept = {epoch, self.state.best_epoch} if self.options.keep == "best" else {epoch}
@@ -253,6 +263,8 @@ class Loop:
             finite = re.search(r"(\w+ is not finite)", str(error.message))
             if finite:
                 raise TrainingDiverged(self._diverged(finite[1])) from None
+            if NO_SPACE in str(error.message):  # for TensorBoard's file; ours are written by Python
+                raise OSError(errno.ENOSPC, NO_SPACE, str(self.folder)) from None
             raise
         except TrainingInterrupted:
             raise
@@ -260,11 +272,20 @@ class Loop:
             if self.stop.requested:  # a third signal: at once
                 raise
             raise self._interrupted() from None
+
+    @contextmanager
+    def _board_and_loaders(self) -> Iterator[None]:
+        """Have TensorBoard's file open; close it, and end the loaders' threads, at the end."""
+        import tensorflow as tf
+
+        self.board = tf.summary.create_file_writer(str(self.folder))
+        try:
+            yield
         finally:
-            self.board.close()
             for loader in (self.training, self.validation):
                 if loader is not None:
                     loader.close()
+            self.board.close()
 
     def _to_board(self, prefix: str, values: Logs, step: int) -> None:
         import tensorflow as tf

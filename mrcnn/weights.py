@@ -4,22 +4,30 @@ No pickled code is ever read: a file gives names, shapes and numbers. What to lo
 """
 
 import logging
+import math
 import os
 import re
-import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import h5py
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from mrcnn.checkpoints import replaced_file
+
 log = logging.getLogger(__name__)
 
-LARGEST_TENSOR = 2**30
-"""Bytes; the largest of the original's, mrcnn_class_conv1's kernel, has 51 million."""
+LARGEST = 2**30
+"""Bytes of all tensors that are read without a network that they fit; those of the original's ResNet-101 have 256
+million."""
+
+LARGEST_CHUNK = 2**24
+"""Bytes of a piece of a tensor that is stored in pieces, where the tensor itself is no larger."""
 
 NO_LAYERS = ("optimizer_weights", "anchors")
 """Groups of a file that hold no weights: ports of the original to TensorFlow 2 keep the anchors as a variable."""
@@ -103,22 +111,59 @@ def read_file(path: str | os.PathLike[str]) -> dict[Key, NDArray[np.float32]]:
     """All tensors of a weight file by (layer, tensor); `model_weights` as root is looked through.
 
     Raises:
-        WeightsError: the file is no HDF5 file, holds no weights in this layout, or a weight that can't be one.
+        WeightsError: the file is no HDF5 file, is damaged, holds no weights in this layout, a weight that can't be one,
+            or claims to hold more than LARGEST bytes of them.
     """
-    try:
-        with h5py.File(path, "r") as file:
+    with opened(path) as stored:
+        size = 0
+        for dataset in stored.values():
+            size += 4 * dataset.size
+            if size > LARGEST:
+                raise WeightsError(f"{path}: {dataset.name} claims to be {dataset.shape}, too large for a weight")
+        return read(stored)
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[dict[Key, h5py.Dataset]]:
+    """The tensors of a weight file by (layer, tensor), of which names and shapes are known and nothing is read yet.
+
+    Raises:
+        WeightsError: as `read_file`, but for the size.
+    """
+    with _faults_named(path):
+        file = h5py.File(path, "r")
+    with file:
+        with _faults_named(path):
             root = file.get("model_weights", file)
-            tensors = dict(_tensors(root))
-    except OSError as error:
+            stored = dict(_tensors(root)) if isinstance(root, h5py.Group) else {}
+        if not stored:
+            raise WeightsError(f"{path} holds no layer weights in the layout of Keras 2 h5 files")
+        yield stored
+
+
+def read(stored: Mapping[Key, h5py.Dataset]) -> dict[Key, NDArray[np.float32]]:
+    """The numbers of tensors of an `opened` file.
+
+    Raises:
+        WeightsError: they are damaged, or no numbers.
+    """
+    return {key: _values(dataset) for key, dataset in stored.items()}
+
+
+@contextmanager
+def _faults_named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Replace what h5py raises at a file's bytes, which may be anything, by a WeightsError that names the file."""
+    try:
+        yield
+    except WeightsError:
+        raise
+    except (OSError, RuntimeError, LookupError, AttributeError, TypeError, ValueError, MemoryError) as error:
         if not Path(path).exists():
             raise
         raise WeightsError(f"{path} is not a readable HDF5 weight file: {error}") from error
-    if not tensors:
-        raise WeightsError(f"{path} holds no layer weights in the layout of Keras 2 h5 files")
-    return tensors
 
 
-def _tensors(root: h5py.Group) -> Iterator[tuple[Key, NDArray[np.float32]]]:
+def _tensors(root: h5py.Group) -> Iterator[tuple[Key, h5py.Dataset]]:
     # links out of the file are not followed by visititems
     found: list[tuple[str, h5py.Dataset]] = []
     root.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
@@ -127,7 +172,9 @@ def _tensors(root: h5py.Group) -> Iterator[tuple[Key, NDArray[np.float32]]]:
         tensor = path.pop().split(":")[0] if path else ""
         # Keras 3's own files number their tensors, and say nothing of names
         if tensor and not tensor.isdigit() and group not in NO_LAYERS:
-            yield (_layer(group, path[-1] if path else group), tensor), _values(dataset)
+            if dataset.shape is None:
+                raise WeightsError(f"{root.file.filename}: {dataset.name} holds nothing")
+            yield (_layer(group, path[-1] if path else group), tensor), dataset
 
 
 def _layer(group: str, inner: str) -> str:
@@ -143,20 +190,21 @@ def _layer(group: str, inner: str) -> str:
 
 
 def _values(dataset: h5py.Dataset) -> NDArray[np.float32]:
-    """Return the numbers [...] of a dataset, read from this file alone and within bounds, however the file was made.
+    """Return the numbers [...] of a dataset, read from this file alone, however the file was made.
 
     Raises:
-        WeightsError: it holds no numbers, claims to be larger than LARGEST_TENSOR, or lies in other files.
+        WeightsError: it holds no numbers, is damaged, is stored in pieces much larger than itself, or in other files.
     """
-    if dataset.dtype.kind not in "fiu":
-        raise WeightsError(f"{dataset.file.filename}: {dataset.name} holds {dataset.dtype}, which are no numbers")
-    if dataset.nbytes > LARGEST_TENSOR:
-        raise WeightsError(
-            f"{dataset.file.filename}: {dataset.name} claims to be {dataset.shape}, too large for a weight"
-        )
-    if dataset.is_virtual or dataset.external:
-        raise WeightsError(f"{dataset.file.filename}: {dataset.name} lies in other files, which aren't read")
-    return np.asarray(dataset, np.float32)
+    path = dataset.file.filename
+    with _faults_named(path):
+        if dataset.dtype.kind not in "fiu":
+            raise WeightsError(f"{path}: {dataset.name} holds {dataset.dtype}, which are no numbers")
+        chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+        if chunk > max(dataset.nbytes, LARGEST_CHUNK):
+            raise WeightsError(f"{path}: {dataset.name} claims to be stored in pieces of {chunk:,} bytes")
+        if dataset.is_virtual or dataset.external:
+            raise WeightsError(f"{path}: {dataset.name} lies in other files, which aren't read")
+        return np.asarray(dataset, np.float32)
 
 
 def load(model: keras.Model, tensors: dict[Key, NDArray[np.float32]], source: str, exclude: Sequence[str] = ()) -> int:
@@ -174,6 +222,24 @@ def load(model: keras.Model, tensors: dict[Key, NDArray[np.float32]], source: st
         WeightsError: the rest of the file and the rest of the network differ; every difference is listed.
         ValueError: a name in `exclude` is no layer of the network or the file.
     """
+    wanted = fitting(model, tensors, source, exclude)
+    assign(wanted, tensors)
+    return len(wanted)
+
+
+def assign(wanted: Mapping[Key, keras.Variable], tensors: Mapping[Key, NDArray[np.float32]]) -> None:
+    """Put tensors of the right shapes into variables."""
+    for key, variable in wanted.items():
+        variable.assign(tensors[key])
+
+
+def fitting(
+    model: keras.Model, tensors: Mapping[Key, Any], source: str, exclude: Sequence[str] = ()
+) -> dict[Key, keras.Variable]:
+    """The network's variables that are to be set from `tensors`, of which only names and shapes are looked at.
+
+    Arguments and errors are those of `load`.
+    """
     variables = network_tensors(model)
     check_excluded(exclude, {layer for layer, _ in variables} | {layer for layer, _ in tensors}, model)
     left_out = set(exclude) | {leaf.name for group, leaf in named_layers(model) if group in exclude}
@@ -186,9 +252,7 @@ def load(model: keras.Model, tensors: dict[Key, NDArray[np.float32]], source: st
     faults = differences(wanted, tensors)
     if faults:
         raise WeightsError(f"{source} does not fit the network, nothing was loaded: {faults}")
-    for key, variable in wanted.items():
-        variable.assign(tensors[key])
-    return len(wanted)
+    return wanted
 
 
 def check_excluded(exclude: Sequence[str], known: Iterable[str], model: keras.Model) -> None:
@@ -202,7 +266,7 @@ def check_excluded(exclude: Sequence[str], known: Iterable[str], model: keras.Mo
         raise ValueError(f"exclude names layers that neither the network nor the file has: {', '.join(unknown)}")
 
 
-def differences(variables: dict[Key, keras.Variable], tensors: dict[Key, NDArray[np.float32]]) -> Mismatch:
+def differences(variables: Mapping[Key, keras.Variable], tensors: Mapping[Key, Any]) -> Mismatch:
     """Every tensor that is missing, unexpected or of another shape."""
     common = [key for key in variables if key in tensors]
     return Mismatch(
@@ -217,18 +281,14 @@ def differences(variables: dict[Key, keras.Variable], tensors: dict[Key, NDArray
 
 
 def save(model: keras.Model, path: str | os.PathLike[str]) -> None:
-    """Write the network's weights in the original's layout; the file appears whole or not at all."""
-    path = Path(path)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".partial")
-    os.close(handle)
-    try:
-        with h5py.File(partial, "w") as file:
-            _write(file, model)
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    """Write the network's weights in the original's layout; the file appears whole or not at all.
+
+    Raises:
+        OSError: ENOSPC, where the disk has no room for it; nothing is written then.
+    """
+    size = 4 * sum(math.prod(weight.shape) for weight in _tensors_of(model))
+    with replaced_file(Path(path), size) as beside, h5py.File(beside, "w") as file:
+        _write(file, model)
 
 
 def _write(file: h5py.File, model: keras.Model) -> None:

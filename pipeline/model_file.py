@@ -19,6 +19,9 @@ FILE = "model.json"
 DERIVED = ("BATCH_SIZE", "IMAGE_SHAPE", "IMAGE_META_SIZE")
 """Attributes that Config works out from the others."""
 
+OF_THE_MACHINE = ("LOADER_THREADS",)
+"""Settings that change no result: the model is the same without them."""
+
 
 def weights_file(name: str) -> str:
     """Return the name of the weights file of a model."""
@@ -26,17 +29,21 @@ def weights_file(name: str) -> str:
 
 
 def config_for_training(recipe: Recipe, class_names: tuple[str, ...], devices: int, steps_per_epoch: int) -> "Config":
-    """Return the network's settings that the recipe asks for; raises ArtifactError naming an impossible one."""
+    """Return the network's settings that the recipe asks for, with a batch that `devices` share equally.
+
+    Raises ArtifactError naming an impossible setting.
+    """
     training = recipe.training
     values = {
         **_settings(training),
         "NAME": recipe.name,
         "NUM_CLASSES": 1 + len(class_names),
         "GPU_COUNT": devices,
-        "IMAGES_PER_GPU": max(1, training.batch_size // devices),
+        "IMAGES_PER_GPU": training.batch_size // devices,
         "STEPS_PER_EPOCH": steps_per_epoch,
         "SEED": recipe.seed,
         "DETERMINISTIC": training.deterministic,
+        "LOADER_THREADS": training.threads,
     }
     return _config(training.backbone, values | training.config)
 
@@ -80,7 +87,8 @@ def _as_the_default(default: Any, value: Any) -> Any:
 
 def write(folder: Path, config: "Config", class_names: tuple[str, ...]) -> None:
     """Write model.json for a trained model."""
-    settings = {name: _plain(value) for name, value in config.to_dict().items() if name not in DERIVED}
+    left_out = (*DERIVED, *OF_THE_MACHINE)
+    settings = {name: _plain(value) for name, value in config.to_dict().items() if name not in left_out}
     write_json(
         folder / FILE,
         {"name": config.NAME, "class_names": ["BG", *class_names], "backbone": config.BACKBONE, "config": settings},

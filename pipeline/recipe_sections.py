@@ -236,7 +236,7 @@ class Training(Section):
     validate_every: int = Field(default=1, ge=0)
     """Epochs between validations; 0 never validates."""
     validation_steps: int | None = Field(default=None, ge=1)
-    """Batches a validation; without it, all val images."""
+    """Batches a validation; without it, `mrcnn.config`'s VALIDATION_STEPS (50; narrow networks: 10)."""
     keep: Literal["best", "last"] = "last"
     """Which epoch's weights are the result: the least val_loss, or the last."""
     early_stopping: int | None = Field(default=None, ge=1)

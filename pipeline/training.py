@@ -6,13 +6,14 @@ The network and its loop are `mrcnn`'s; here they are given the recipe's setting
 import logging
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import model_file, summary
-from pipeline.errors import EmptyDatasetError, TrainingError
+from pipeline import model_file, summary, training_run
+from pipeline.errors import ArchiveError, EmptyDatasetError, RecipeError, TrainingError
 from pipeline.files import whole_file
 from pipeline.images_zip import ImagesZip
 from pipeline.program import main
@@ -23,6 +24,7 @@ from pipeline.training_data import ZipDataset, balanced
 from pipeline.weights import load_into
 
 if TYPE_CHECKING:
+    from mrcnn.config import Config
     from mrcnn.model import MaskRCNN
     from mrcnn.training import TrainingResult
 
@@ -35,9 +37,12 @@ log = logging.getLogger(__name__)
 def build(recipe: Recipe, images_zip: Path, out: Path) -> None:
     """Train on the splits train and val of `images_zip`; write weights, model.json, history.csv and tensorboard/.
 
-    What an interrupted call left in `out` is gone on with. Raises TrainingError (weights that don't fit, a loss that
-    is not a number), EmptyDatasetError (nothing to train on), ArchiveError and LabelFileError (the dataset).
+    What an interrupted call left in `out` is gone on with, where that had written a state and was begun with the same
+    recipe, dataset and starting weights; else it is dropped. Raises RecipeError (settings that no network can have),
+    TrainingError (weights that don't fit, a loss that is not a number), EmptyDatasetError (nothing to train on),
+    ArchiveError and LabelFileError (the dataset).
     """
+    run = out / RUN
     with ImagesZip(images_zip, recipe.labels.class_attribute) as archive:
         names = archive.class_names(_order(recipe))
         if not names:
@@ -45,12 +50,13 @@ def build(recipe: Recipe, images_zip: Path, out: Path) -> None:
         seen = balanced(archive.records("train"), recipe.training.balance, recipe.seed)
         train = ZipDataset(archive, "train", names, seen)
         val = ZipDataset(archive, "val", names) if "val" in archive.splits else None
-        model, fresh = _model(recipe, names, len(train.image_ids), out)
-        if fresh:
-            load_into(model, recipe.training)
-            model.epoch = 0  # a checkpoint of this name would go on in its own folder with its next epoch
-        model.log_dir = str(out / RUN)
-        result = _train(model, recipe.training, train, val)
+        model = _model(recipe, names, len(train.image_ids), out)
+        with training_run.opened(run, training_run.planned(recipe, images_zip)) as goes_on, _faults_named(images_zip):
+            if not goes_on:
+                load_into(model, recipe.training)
+                model.epoch = 0  # a checkpoint of this name would go on in its own folder with its next epoch
+            model.log_dir = str(run)
+            result = _train(model, recipe.training, train, val)
     _keep(recipe, model, result, names, out)
 
 
@@ -61,38 +67,80 @@ def _order(recipe: Recipe) -> list[str]:
     return [canonical(word) for word in recipe.labels.categories]
 
 
-def _model(recipe: Recipe, names: tuple[str, ...], images: int, out: Path) -> tuple["MaskRCNN", bool]:
-    """Return the network, on all devices that the recipe wants, and whether no earlier call began to train it."""
+def _model(recipe: Recipe, names: tuple[str, ...], images: int, out: Path) -> "MaskRCNN":
+    """Return the network with fresh weights, on all devices that the recipe wants."""
     import keras
     import tensorflow as tf
-
-    from mrcnn.model import MaskRCNN
 
     training = recipe.training
     keras.utils.set_random_seed(recipe.seed)
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)
-    mirrored = training.strategy == "mirrored" or (training.strategy == "auto" and len(gpus) > 1)
-    devices = max(1, len(gpus)) if mirrored else 1
-    strategy = tf.distribute.MirroredStrategy() if mirrored else tf.distribute.get_strategy()
+    devices = _devices(training, len(gpus))
     steps = training.steps_per_epoch or max(1, -(-images // training.batch_size))
     config = model_file.config_for_training(recipe, names, devices, steps)
-    run = out / RUN
-    fresh = not any(run.glob("*")) if run.exists() else True
     log.info(
         "training on %s, %d images, %d classes; TensorBoard: tensorboard --logdir %s",
-        f"{devices} GPU" if gpus else "the CPU", images, len(names), run,
+        f"{devices} GPU" if gpus else "the CPU", images, len(names), out / RUN,
     )  # fmt: skip
-    with strategy.scope():
-        model = MaskRCNN(mode="training", config=config, model_dir=str(out))
-    return model, fresh
+    model = _network(config, training, out)
+    _check_layers(model, training)
+    return model
+
+
+def _devices(training: Training, gpus: int) -> int:
+    """Return how many devices share a batch: as many of the machine's `gpus` as share it equally, and at least 1."""
+    if training.strategy == "one_device":
+        return 1
+    used = max(count for count in range(1, max(gpus, 1) + 1) if training.batch_size % count == 0)
+    if used < gpus:
+        log.info("a batch of %d is shared equally by %d of %d GPUs: the others do nothing; training.batch_size says"
+                 " how many images a step takes, whatever the machine", training.batch_size, used, gpus)  # fmt: skip
+    return used
+
+
+def _network(config: "Config", training: Training, out: Path) -> "MaskRCNN":
+    from mrcnn.model import MaskRCNN
+
+    try:
+        return MaskRCNN(mode="training", config=config, model_dir=str(out))
+    except (TypeError, ValueError, ArithmeticError) as error:
+        if not training.config:  # the other keys have bounds: this is a fault of ours
+            raise
+        settings = ", ".join(training.config)
+        raise RecipeError([f"training.config: no network can be built with these {settings}: {error}"]) from None
+
+
+def _check_layers(model: "MaskRCNN", training: Training) -> None:
+    """Refuse what names no layers now, not after the stages before it."""
+    from mrcnn.training import layers_regex
+
+    for number, stage in enumerate(training.stages):
+        try:
+            model.set_trainable(layers_regex(stage.layers), verbose=0)
+        except ValueError as error:
+            raise RecipeError([f"training.stages.{number}.layers: {error}"]) from None
+
+
+@contextmanager
+def _faults_named(images_zip: Path) -> Iterator[None]:
+    """Tell what `mrcnn` found wrong with the data in one sentence; faults of our own code stay what they are."""
+    from mrcnn.checkpoints import StateError
+    from mrcnn.decoding import ImageError
+    from mrcnn.training import TrainingDiverged
+
+    try:
+        yield
+    except ImageError as fault:
+        raise ArchiveError(f"{images_zip}: {fault}") from None
+    except (StateError, TrainingDiverged) as fault:
+        raise TrainingError(f"training: {fault}") from None
 
 
 def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDataset | None) -> "TrainingResult":
     """Train all stages, one after the other, with one learning rate curve over all of them."""
     from mrcnn.optimizers import Schedule
-    from mrcnn.training import TrainingDiverged
 
     last = sum(stage.epochs for stage in training.stages) * model.config.STEPS_PER_EPOCH
     epochs = 0
@@ -100,23 +148,20 @@ def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDat
         for stage in training.stages:
             epochs += stage.epochs
             peak = training.learning_rate * stage.learning_rate_factor
-            try:
-                result = model.train(
-                    train,
-                    val if training.validate_every else None,
-                    Schedule(peak, training.schedule, training.warmup_steps, 0, last),
-                    epochs,
-                    stage.layers,
-                    augmentation=_augmentation(training.augmentation),
-                    resume=True,
-                    on_step=partial(_advance, bar, epochs * model.config.STEPS_PER_EPOCH),
-                    early_stopping=training.early_stopping,
-                    keep="best" if training.keep == "best" else "last",
-                    validate_every=training.validate_every or 1,
-                    validation_steps=training.validation_steps,
-                )
-            except TrainingDiverged as fault:
-                raise TrainingError(f"training: {fault}") from None
+            result = model.train(
+                train,
+                val if training.validate_every else None,
+                Schedule(peak, training.schedule, training.warmup_steps, 0, last),
+                epochs,
+                stage.layers,
+                augmentation=_augmentation(training.augmentation),
+                resume=model.log_dir,
+                on_step=partial(_advance, bar, epochs * model.config.STEPS_PER_EPOCH),
+                early_stopping=training.early_stopping,
+                keep="best" if training.keep == "best" else "last",
+                validate_every=training.validate_every or 1,
+                validation_steps=training.validation_steps,
+            )
             if result.stopped_early:
                 break
     return result
@@ -153,7 +198,7 @@ def _keep(recipe: Recipe, model: "MaskRCNN", result: "TrainingResult", names: tu
     for events in sorted(run.glob("events.*")):
         shutil.copyfile(events, out / "tensorboard" / events.name)
     summary.write(out, _summary(model, result.history, names))
-    shutil.rmtree(run)
+    training_run.remove(run)
 
 
 def _write_history(path: Path, history: Sequence[dict[str, float]]) -> None:

@@ -2,14 +2,12 @@
 
 import json
 import os
-import signal
+import random
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import dagster as dg
-import psutil
 import pytest
 import yaml
 
@@ -18,9 +16,10 @@ from assets.definitions import build_definitions
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import LATEST, Manifest
 from pipeline.stages import STAGES
+from pipeline.weights import CLASS_LAYERS
 from tests.assets import tiny
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.assets.killed_runs import ROOT, SECONDS, Chain, has_a_state, has_begun
+from tests.pipeline.weights_files import differing, with_81_classes
 
 
 @pytest.fixture(scope="module")
@@ -161,28 +160,28 @@ def test_make_ends_with_the_sentence(tmp_path, sources, words):
 
 
 @pytest.mark.soak
-def test_kill_9_inside_any_stage_never_hinders_the_next_run(tmp_path):
-    recipe = tiny.write(tmp_path)
-    environment = {**os.environ, "BDD_DATA_DIR": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "assets", "--recipe", str(recipe)]
+@pytest.mark.parametrize("seed", [1, 2])
+def test_kill_9_while_any_stage_works_never_hinders_the_next_run(tmp_path, seed):
+    chance = random.Random(seed)
+    given = tmp_path / "given.h5"
+    with_81_classes(given)
+    # so small a step that what is learnt is what was given
+    changes = {"weights": str(given), "exclude": list(CLASS_LAYERS), "learning_rate": 1e-12, "optimizer": "sgd"}
+    more = {"stages": [{"layers": "heads", "epochs": 1}, {"layers": "all", "epochs": 3}]}
+    recipe = tmp_path / "slow.yaml"
+    recipe.write_text(yaml.safe_dump(tiny.TINY | {"training": tiny.TINY["training"] | changes | more}))
+    chain = Chain(recipe, tmp_path / "data")
     for stage in STAGES:
-        process = subprocess.Popen(command, env=environment, cwd=ROOT, stderr=subprocess.DEVNULL)
-        _wait_for_a_partial(tmp_path / "data" / stage, process)
-        children = psutil.Process(process.pid).children(recursive=True)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        _, alive = psutil.wait_procs(children, timeout=5)
-        assert alive == []
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert "waiting for" not in done.stderr
-    assert "report: " in done.stdout.splitlines()[-2]
-    assert not list((tmp_path / "data").glob("*/.partial-*"))
-
-
-def _wait_for_a_partial(folder: Path, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while not list(folder.glob(".partial-*/*")):
-        assert process.poll() is None, "the run ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+        print(stage, chain.killed(stage, has_begun, chance))
+        if stage == "trained_model":
+            assert not list(chain.data.glob("trained_model/*/run/training_state.h5"))
+            print(stage, chain.killed(stage, has_a_state, chance), "after a state")
+            assert "epoch 1 of" in chain.said()
+    assert "going on after" in chain.said()
+    assert "epoch 1 of" not in chain.said()
+    assert chain.start().wait(SECONDS) == 0, chain.said()[-2000:]
+    assert "waiting for" not in chain.said()
+    assert "report: " in chain.said().splitlines()[-2]
+    assert not list(chain.data.glob("*/.partial-*"))
+    trained = chain.data / "trained_model" / LATEST / "mask_rcnn_tiny.h5"
+    assert set(differing(given, trained)) == {"mrcnn_bbox_fc", "mrcnn_class_logits", "mrcnn_mask"}

@@ -1,8 +1,10 @@
 """The training loop: epochs, checkpoints, resuming, stopping; with a network of a few thousand weights."""
 
+import errno
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,15 @@ import tensorflow as tf
 
 from mrcnn import training_loop
 from mrcnn.augmentation import Augmentation
-from mrcnn.checkpoints import STATE_FILE, TrainingState, newest_run, read_state, write_state
+from mrcnn.checkpoints import (
+    MARGIN,
+    STATE_FILE,
+    TrainingState,
+    newest_run,
+    read_state,
+    remove_leftovers,
+    write_state,
+)
 from mrcnn.interrupts import TrainingInterrupted
 from mrcnn.model import MaskRCNN
 from mrcnn.optimizers import Schedule, build_optimizer
@@ -132,6 +142,70 @@ def test_early_stopping_keeps_the_best_and_the_last(tmp_path, monkeypatch):
         "mask_rcnn_tiny_0002.h5",
         "mask_rcnn_tiny_0004.h5",
     ]
+
+
+def test_the_last_epoch_is_validated_in_any_case(tmp_path):
+    result = learn(model(tmp_path), 1, keep="best", validate_every=5)
+    assert "val_loss" in result.history[-1]
+    assert result.best_checkpoint == result.last_checkpoint
+    assert result.best_checkpoint.is_file()
+
+
+def test_a_best_epoch_s_weights_stay_until_the_state_speaks_of_better_ones(tmp_path, monkeypatch):
+    losses = iter([3.0, 2.0])
+    monkeypatch.setattr(training_loop.Loop, "_validate", lambda loop: {"val_loss": next(losses)})
+    states = []
+
+    def told(folder, state, trained):
+        on_disk = sorted(path.name for path in folder.glob("mask_*"))
+        states.append((state.best_epoch, on_disk))
+        return folder / STATE_FILE
+
+    monkeypatch.setattr(training_loop, "write_state", told)
+    learn(model(tmp_path), 2, keep="best")
+    assert states == [(1, ["mask_rcnn_tiny_0001.h5"]), (2, ["mask_rcnn_tiny_0001.h5", "mask_rcnn_tiny_0002.h5"])]
+    assert [path.name for path in tmp_path.rglob("mask_*")] == ["mask_rcnn_tiny_0002.h5"]
+
+
+def nothing():
+    return SimpleNamespace(variables=[], metrics=[], optimizer=SimpleNamespace(variables=[]))
+
+
+def test_a_state_without_room_on_the_disk_leaves_the_one_that_is_there(tmp_path, monkeypatch):
+    write_state(tmp_path, TrainingState(3, 1, "all", 1, 0, 7), nothing())
+    large = SimpleNamespace(**{**vars(nothing()), "variables": [keras.Variable(np.zeros((1 << 20,), np.float32))]})
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=(4 << 20) + MARGIN - 1))
+    with pytest.raises(OSError, match="No space left") as told:
+        write_state(tmp_path, TrainingState(6, 2, "all", 2, 0, 7), large)
+    assert told.value.errno == errno.ENOSPC
+    assert read_state(tmp_path).epoch == 1
+    assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=(4 << 20) + MARGIN))
+    assert write_state(tmp_path, TrainingState(6, 2, "all", 2, 0, 7), large).stat().st_size < (4 << 20) + MARGIN
+
+
+def test_a_disk_without_room_for_tensorboard_s_file_is_told_as_such(tmp_path, monkeypatch):
+    def fail(folder):
+        raise tf.errors.ResourceExhaustedError(None, None, f"{folder}/events; No space left on device")
+
+    monkeypatch.setattr(tf.summary, "create_file_writer", fail)
+    with pytest.raises(OSError, match="No space left") as told:
+        learn(model(tmp_path), 1)
+    assert told.value.errno == errno.ENOSPC
+
+
+def test_what_dead_writers_left_goes_and_what_live_ones_write_stays(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    for writer in (dead.pid, os.getppid()):
+        (tmp_path / f".training_state.{writer}.part.h5").touch()
+        (tmp_path / f".mask_rcnn_tiny_0001.{writer}.part.h5").touch()
+    (tmp_path / ".mine.part.h5").touch()
+    remove_leftovers(tmp_path)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == sorted(
+        [".mine.part.h5", *(f".{name}.{os.getppid()}.part.h5" for name in ("training_state", "mask_rcnn_tiny_0001"))]
+    )
 
 
 def test_a_loss_that_is_no_number_stops_training_and_is_named(tmp_path):

@@ -1,14 +1,20 @@
 """Weight files: all or nothing, names and layout, and what is said of a file that does not fit."""
 
 import json
+import resource
+import shutil
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import keras
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from mrcnn import imagenet, network, weights
+from mrcnn import checkpoints, imagenet, network, weights
 from mrcnn.config import Config
 from tests.mrcnn.conftest import TinyConfig
 
@@ -152,6 +158,71 @@ def test_a_hostile_file_is_refused_and_nothing_of_it_is_run(model, file, tmp_pat
             weights.read_file(file)
 
 
+def test_tensors_that_do_not_fit_are_not_read_however_large_they_claim_to_be(model, file):
+    """A few bytes can claim to be gigabytes: numbers of one value, never written or packed."""
+    with h5py.File(file, "a") as content:
+        del content["conv1/conv1/bias:0"]
+        for number in range(9):
+            content.create_dataset(f"mrcnn_huge/huge_{number}/kernel:0", (2**27,), "float32", chunks=(2**20,))
+    with pytest.raises(weights.WeightsError, match="too large for a weight"):
+        weights.read_file(file)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with weights.opened(file) as stored, pytest.raises(weights.WeightsError, match=r"9 not in the network: huge_0"):
+        weights.fitting(model, stored, str(file))
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
+
+
+def test_a_tensor_stored_in_pieces_much_larger_than_itself_is_refused(file):
+    with h5py.File(file, "a") as content:
+        del content["conv1/conv1/bias:0"]
+        content.create_dataset("conv1/conv1/bias:0", (8,), "float32", chunks=(2**28,), maxshape=(None,))
+    with pytest.raises(
+        weights.WeightsError, match=r"conv1/bias:0 claims to be stored in pieces of 1,073,741,824 bytes"
+    ):
+        weights.read_file(file)
+
+
+def test_a_file_whose_root_is_a_tensor_is_refused(tmp_path):
+    with h5py.File(tmp_path / "odd.h5", "w") as content:
+        content["model_weights"] = np.zeros(3)
+        content["conv1/conv1/kernel:0"] = h5py.Empty("float32")
+    with pytest.raises(weights.WeightsError, match=r"odd\.h5 holds no layer weights"):
+        weights.read_file(tmp_path / "odd.h5")
+    with h5py.File(tmp_path / "odd.h5", "a") as content:
+        del content["model_weights"]
+    with pytest.raises(weights.WeightsError, match=r"odd\.h5: .*kernel:0 holds nothing"):
+        weights.read_file(tmp_path / "odd.h5")
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=20))
+def test_damage_of_any_kind_is_a_fault_of_the_file_and_none_of_ours(tmp_path_factory, damage):
+    path = tmp_path_factory.getbasetemp() / "damaged.h5"
+    with h5py.File(path, "w") as content:
+        for layer in ("conv1", "rpn_model", "mrcnn_mask"):
+            content[f"{layer}/{layer}/kernel:0"] = np.ones((3, 3, 2, 2), np.float32)
+            content.create_dataset(f"{layer}/{layer}/bias:0", data=np.ones(99), chunks=(9,), compression="gzip")
+    found = bytearray(path.read_bytes())
+    for place, value in damage:
+        found[int(place * len(found))] = value
+    path.write_bytes(found)
+    with suppress(weights.WeightsError):
+        weights.read_file(path)
+
+
+def test_a_disk_without_room_is_told_before_anything_is_written(model, tmp_path, monkeypatch):
+    """HDF5 itself ends the process on a full disk."""
+    size = sum(4 * variable.numpy().size for variable in weights.network_tensors(model).values())
+    for room in (size, size + 2 * checkpoints.MARGIN):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, room=room: SimpleNamespace(free=room))
+        if room == size:
+            with pytest.raises(OSError, match=r"No space left on device: '.*weights\.h5'"):
+                weights.save(model, tmp_path / "weights.h5")
+            assert not list(tmp_path.iterdir())
+    weights.save(model, tmp_path / "weights.h5")
+    assert (tmp_path / "weights.h5").stat().st_size < size + checkpoints.MARGIN
+
+
 def test_a_file_appears_whole_or_not_at_all(model, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("no space left")
@@ -179,7 +250,7 @@ def test_keras_applications_weights_make_the_backbone_compute_the_same():
     image = keras.Input((64, 64, 3))
     ours = keras.Model(image, backbone(image, Fifty())[-1])
     assert imagenet.is_applications_file(tensors)
-    weights.load(ours, imagenet.backbone_tensors(tensors), "keras.applications")
+    weights.load(ours, imagenet.backbone_tensors(imagenet.renamed(tensors)), "keras.applications")
     # the pooling between, which has no weights, pads differently in the original and in keras.applications
     for (their_first, their_last), (our_first, our_last), turn in (
         ((theirs.input, "conv1_relu"), (ours.input, "conv1_relu"), -1),

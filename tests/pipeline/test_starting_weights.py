@@ -1,27 +1,29 @@
 """Training that starts from weights: the stage's files are the same whatever it starts from, and their source stays."""
 
+import json
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from pipeline import recipe, training
+from mrcnn.checkpoints import STATE_FILE
+from pipeline import training
+from pipeline.errors import TrainingError
 from pipeline.recipe import Recipe
-from tests.assets.tiny import TINY
 from tests.pipeline.small_datasets import squares
+from tests.pipeline.weights_files import differing, tiny, with_81_classes
 
-
-def tiny(weights: str, **more: Any) -> Recipe:
-    """A recipe that trains one step."""
-    chosen = {**TINY["training"], "weights": weights, "steps_per_epoch": 1, "batch_size": 1, "max_dim": 128, **more}
-    return recipe.parse({"name": "tiny", "training": chosen})
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def trained(out: Path, chosen: Recipe) -> Path:
     """Train on two classes; return the weights."""
-    out.mkdir()
+    out.mkdir(exist_ok=True)
     training.build(chosen, squares(out.parent / "images.zip"), out)
     assert {file.name for file in out.iterdir()} == {
         "mask_rcnn_tiny.h5", "model.json", "history.csv", "tensorboard", "summary.json",
@@ -49,6 +51,31 @@ def test_weights_of_a_file_are_learnt_from_and_left_alone(tmp_path: Path, weight
     assert differing(given, second) == []
 
 
+def test_a_training_killed_in_its_first_epoch_starts_from_its_weights_again(tmp_path: Path, weights: Path) -> None:
+    chosen = tiny(str(weights), learning_rate=1e-12, optimizer="sgd")
+    (tmp_path / "recipe.json").write_text(json.dumps(chosen.model_dump(mode="json")))
+    program = [sys.executable, "-m", "pipeline.training", "--recipe", str(tmp_path / "recipe.json")]
+    program += ["--dataset", str(squares(tmp_path / "images.zip")), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(program, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        while not list(tmp_path.glob("out/run/events.*")):
+            assert process.poll() is None, "the training ended before it could be killed"
+            time.sleep(0.01)
+        process.kill()
+    assert not (tmp_path / "out/run" / STATE_FILE).exists()
+    assert differing(weights, trained(tmp_path / "out", chosen)) == []
+
+
+def test_weights_that_are_damaged_are_named_in_one_sentence(tmp_path: Path, weights: Path) -> None:
+    content = bytearray(weights.read_bytes())
+    content[1000:3000] = b"\xff" * 2000
+    damaged, out = tmp_path / "damaged.h5", tmp_path / "out"
+    damaged.write_bytes(content)
+    out.mkdir()
+    with pytest.raises(TrainingError, match=r"training\.weights: .*damaged\.h5"):
+        training.build(tiny(str(damaged)), squares(tmp_path / "images.zip"), out)
+    assert list(out.iterdir()) == []
+
+
 def test_weights_of_coco_are_learnt_from_but_for_the_layers_of_its_classes(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
     coco = tmp_path / "data/.downloads/mask_rcnn_coco.h5"
@@ -56,32 +83,3 @@ def test_weights_of_coco_are_learnt_from_but_for_the_layers_of_its_classes(tmp_p
     with_81_classes(coco)
     first = trained(tmp_path / "out", tiny("coco", learning_rate=1e-12, optimizer="sgd"))
     assert set(differing(coco, first)) == {"mrcnn_bbox_fc", "mrcnn_class_logits", "mrcnn_mask"}
-
-
-def with_81_classes(path: Path) -> None:
-    """Write fresh weights of the tiny network, made for the classes of COCO."""
-    from mrcnn.model import MaskRCNN
-    from pipeline import model_file
-
-    names = tuple(f"class {number}" for number in range(80))
-    config = model_file.config_for_training(tiny("none"), names, 1, 1)
-    MaskRCNN("training", config, path.parent / "runs").save_weights(path)
-
-
-def differing(one: Path, other: Path) -> list[str]:
-    """Return the layers whose learnt weights differ, by shape or by more than rounding."""
-    import numpy as np
-
-    from mrcnn.weights import read_file
-
-    ours, theirs = read_file(one), read_file(other)
-    assert ours.keys() == theirs.keys()
-    learnt = [key for key in ours if "moving" not in key[1]]
-    return sorted(
-        {
-            layer
-            for layer, tensor in learnt
-            if ours[layer, tensor].shape != theirs[layer, tensor].shape
-            or not np.allclose(ours[layer, tensor], theirs[layer, tensor], atol=1e-6)
-        }
-    )
