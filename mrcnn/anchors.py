@@ -95,11 +95,13 @@ class Anchors(keras.layers.Layer):
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
         """Anchors [A, 4] float32 in fractions of the images; inputs: images [B, H, W, C], the pyramid's levels."""
         images, levels = inputs[0], inputs[1:]
-        anchors = [
-            self._of_level(tf.shape(level)[1:3], scale, stride)
-            for level, scale, stride in zip(levels, self._scales, self._strides, strict=True)
-        ]
-        return boxes.to_fractions(tf.concat(anchors, axis=0), tf.shape(images)[1:3])
+        return self.in_fractions([tf.shape(level)[1:3] for level in levels], tf.shape(images)[1:3])
+
+    def in_fractions(self, level_shapes: list[tf.Tensor], image_shape: tf.Tensor) -> tf.Tensor:
+        """Anchors [A, 4] float32 in fractions of images of image_shape [2], of levels of shapes [2] (height, width)."""
+        levels = zip(level_shapes, self._scales, self._strides, strict=True)
+        anchors = [self._of_level(shape, scale, stride) for shape, scale, stride in levels]
+        return boxes.to_fractions(tf.concat(anchors, axis=0), image_shape)
 
     def _of_level(self, shape: tf.Tensor, scale: float, stride: int) -> tf.Tensor:
         at_origin = tf.constant(generate_anchors(scale, self._ratios, (1, 1), stride, 1), tf.float32)

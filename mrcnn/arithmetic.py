@@ -176,7 +176,10 @@ class _Way:
         return self.padding == "VALID" and features.shape[1:3] == kernel.shape[:2]
 
     def is_filtered(self, features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor | bool:
-        """Whether by minimal filtering: known now, or found for each batch."""
+        """Whether features [B, H, W, C] meet a kernel [h, w, C, K] by minimal filtering.
+
+        A bool where that is known now, else a bool tensor [] that says it for each batch.
+        """
         suits = features.dtype == tf.float32 and self.stride == 1 and self.padding == "SAME" and _is_wide(kernel.shape)
         return suits and on_a_cpu() and not _plain.get() and _is_large(features)
 

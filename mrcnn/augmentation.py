@@ -72,8 +72,10 @@ def apply_augmenter(
     offer `augment_mask(array)` for that. `seed` makes the change repeatable where the object has imgaug's `seed_`.
 
     Raises:
+        TypeError: it is no augmenter of that kind.
         ValueError: the augmenter changed the size of the image or of the masks.
     """
+    _check_kind(augmenter)
     with _imgaug_lock:
         fixed = augmenter.to_deterministic()
         if seed is not None and hasattr(fixed, "seed_"):
@@ -88,6 +90,16 @@ def apply_augmenter(
             f"to {of_masks.shape}; only augmenters that keep sizes can be used"
         )
     return changed, of_masks
+
+
+def _check_kind(augmenter: Any) -> None:
+    if not hasattr(augmenter, "to_deterministic"):
+        kind = type(augmenter)
+        raise TypeError(
+            f"augmentation is a {kind.__module__}.{kind.__qualname__}; it must be a mrcnn.augmentation.Augmentation or "
+            "an augmenter of imgaug's kind, an object with to_deterministic() whose result has augment_image(array) "
+            "(those of albumentations have neither: wrap them)"
+        )
 
 
 def _augment_masks(fixed: Any, masks: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -91,6 +91,7 @@ def _stem(image: keras.KerasTensor, filters: int, conv: Convolve) -> keras.Keras
 
 
 def _bottleneck(features, width: int, stride: int, project: bool, name: str, conv: Convolve) -> keras.KerasTensor:
+    """A block of three convolutions: features [B, H, W, C] to [B, H / stride, W / stride, 4 · width]."""
     layer, norm = f"res{name}_branch", f"bn{name}_branch"
     x = conv(features, width, 1, layer + "2a", norm + "2a", strides=stride)
     x = keras.layers.Activation("relu", name=f"res{name}_relu2a")(x)
@@ -103,6 +104,7 @@ def _bottleneck(features, width: int, stride: int, project: bool, name: str, con
 
 
 def _basic(features, width: int, stride: int, name: str, conv: Convolve) -> keras.KerasTensor:
+    """A block of two convolutions: features [B, H, W, C] to [B, H / stride, W / stride, width]."""
     layer, norm = f"res{name}_branch", f"bn{name}_branch"
     x = conv(features, width, 3, layer + "2a", norm + "2a", strides=stride, padding="same")
     x = keras.layers.Activation("relu", name=f"res{name}_relu2a")(x)

@@ -21,7 +21,8 @@ class Config:
     """Base settings; subclass it, override what differs, and give a NAME.
 
     Every attribute of the original has its old name, meaning and default. Those after "New" are ours, and
-    their defaults keep the original's behaviour.
+    their defaults keep the original's behaviour, but for IMAGE_PAD_BOUNDED: a script of 2019 with pad64 and
+    IMAGE_MIN_DIM 768 gets a picture of 720 × 1280 as 576 × 1024, where the original gave it 768 × 1408.
     """
 
     NAME: str | None = None
@@ -91,7 +92,7 @@ class Config:
     GRADIENT_CLIP_NORM = 5.0  # of all gradients together
 
     # New: input (mrcnn.resizing, mrcnn.input_pipeline)
-    IMAGE_PAD_BOUNDED = True  # pad64 and pad32 also scale down to IMAGE_MAX_DIM, which the original ignored there
+    IMAGE_PAD_BOUNDED = True  # pad64, pad32: scale down to IMAGE_MAX_DIM too; False, as the original: never smaller
     FAST_DECODE = False  # images that shrink to half or less are averaged first, JPEG files while they are decoded
     LOADER_THREADS: int | None = None  # threads of the input pipeline; None: one a core
 

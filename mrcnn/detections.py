@@ -110,7 +110,10 @@ def unmold(detections: NDArray[np.float32], masks: NDArray[np.float32], meta: ND
 
 
 def unmold_in_window(detections, masks, original_shape, image_shape, window) -> ImageDetections:
-    """As `unmold`, the image's place given: shapes (height, width, …) and window (y1, x1, y2, x2), all in pixels."""
+    """As `unmold`, of detections [slots, 6] and masks [slots, h, w, C], the image's place given.
+
+    That is shapes (height, width, …) and window (y1, x1, y2, x2) of the image, all in pixels.
+    """
     there = np.flatnonzero(detections[:, 4] > 0)
     detections, masks = detections[there], masks[there]
     class_ids = detections[:, 4].astype(np.int32)

@@ -1,16 +1,19 @@
 """Export of a network for detection: TensorFlow's SavedModel, and ONNX.
 
-Exported networks take uint8 images of one size, already resized and padded (`resizing.resize_for`), and give detections
-and their masks; `detections.unmold` and `masks.unmold_masks` put them back into the image.
+Exported networks take uint8 images that are already resized and padded (`resizing.resize_for`), one size a batch, and
+give detections and their masks; `detections.unmold` and `masks.unmold_masks` put them back into the image.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+ONE_SHAPE_MODES = ("square", "crop")
+"""Resize modes that make all images IMAGE_SHAPE; with the others, an exported network takes every size."""
 
 OPSET = 17
 """Of ONNX; the first that has all that the network needs and that older runtimes know."""
@@ -29,10 +32,12 @@ def export_saved_model(mask_rcnn: Any, folder: str | Path, image_shape: Sequence
     Args:
         mask_rcnn: a model of mode "inference".
         folder: is created.
-        image_shape: (H, W, …) of the images; IMAGE_SHAPE without it.
+        image_shape: (H, W, …) in pixels of the images, resized and padded, to take no others. Without it, IMAGE_SHAPE
+            where IMAGE_RESIZE_MODE is square or crop; else every height and width that `detect` takes: pad64 makes
+            576 × 1024 of a picture of 720 × 1280 where IMAGE_MAX_DIM is 1024.
 
     Raises:
-        ValueError: the mode is wrong.
+        ValueError: the model's mode is wrong, or the backbone is a callable and the images' size is open.
     """
     import tensorflow as tf
 
@@ -45,13 +50,15 @@ def export_saved_model(mask_rcnn: Any, folder: str | Path, image_shape: Sequence
 
 
 def export_onnx(mask_rcnn: Any, path: str | Path, image_shape: Sequence[int] | None = None) -> Path:
-    """Write the network as an ONNX file to `path` and return the path; inputs and outputs as `export_saved_model`.
+    """Write the network as an ONNX file to `path` and return the path.
 
-    Whatever PRECISION is, the file computes in float32, as the weights are: few runtimes know bfloat16.
+    Inputs, outputs and `image_shape`, without which pad64, pad32 and none leave the images' size open, are those of
+    `export_saved_model`. Whatever PRECISION is, the file computes in float32, as the weights are: few runtimes know
+    bfloat16.
 
     Raises:
         MissingPackageError: tf2onnx and onnx aren't installed.
-        ValueError: the mode is wrong.
+        ValueError: the model's mode is wrong, or the backbone is a callable and the images' size is open.
     """
     try:
         import tf2onnx
@@ -143,7 +150,7 @@ def _samples(low: Any, high: Any, side: Any, size: int) -> tuple[Any, Any, Any, 
 
 
 def _detection_function(mask_rcnn: Any, image_shape: Sequence[int] | None) -> Any:
-    """Return a tf.function from images and their meta rows to detections and masks; anchors are constants in it."""
+    """Return a tf.function from images and their meta rows to detections and masks, anchors included."""
     import tensorflow as tf
 
     from mrcnn.arithmetic import plain_operations
@@ -151,19 +158,51 @@ def _detection_function(mask_rcnn: Any, image_shape: Sequence[int] | None) -> An
     if mask_rcnn.mode != "inference":
         raise ValueError(f"a model of mode {mask_rcnn.mode!r} can't be exported: create it with mode='inference'")
     config, network = mask_rcnn.config, mask_rcnn.keras_model
-    height, width = (int(side) for side in (config.IMAGE_SHAPE if image_shape is None else image_shape)[:2])
-    anchors = np.asarray(mask_rcnn.get_anchors((height, width, 3)), np.float32)[None]
+    height, width = size = _image_size(config, image_shape)
+    anchors_of = _anchors_of(mask_rcnn, size)
 
     @tf.function(
         input_signature=[
-            tf.TensorSpec((None, height, width, 3), tf.uint8, name="images"),
+            tf.TensorSpec((None, height, width, config.IMAGE_CHANNEL_COUNT), tf.uint8, name="images"),
             tf.TensorSpec((None, config.IMAGE_META_SIZE), tf.float32, name="image_meta"),
         ]
     )
     def detect(images: Any, image_meta: Any) -> dict[str, Any]:
-        per_image = tf.tile(tf.constant(anchors), (tf.shape(images)[0], 1, 1))
+        per_image = tf.tile(anchors_of(images)[None], (tf.shape(images)[0], 1, 1))
         with plain_operations():
             outputs = network([images, image_meta, per_image], training=False)
         return {"detections": outputs[0], "masks": outputs[3]}
 
     return detect
+
+
+def _image_size(config: Any, image_shape: Sequence[int] | None) -> tuple[int | None, int | None]:
+    """Return (height, width) in pixels of the images that the exported network takes, None where it is open."""
+    if image_shape is not None:
+        return int(image_shape[0]), int(image_shape[1])
+    if config.IMAGE_RESIZE_MODE in ONE_SHAPE_MODES:
+        return int(config.IMAGE_SHAPE[0]), int(config.IMAGE_SHAPE[1])
+    if callable(config.BACKBONE):
+        raise ValueError(
+            f"IMAGE_RESIZE_MODE {config.IMAGE_RESIZE_MODE!r} leaves the images' size open, and a backbone of your own "
+            "says where anchors are for one size only: pass image_shape=(height, width) of the resized, padded images"
+        )
+    return None, None
+
+
+def _anchors_of(mask_rcnn: Any, size: tuple[int | None, int | None]) -> Callable[[Any], Any]:
+    """Return a function from images [B, H, W, C] to anchors [A, 4] float32 in fractions: a constant, if `size` is."""
+    import tensorflow as tf
+
+    from mrcnn.anchors import Anchors
+
+    if None not in size:
+        known = np.asarray(mask_rcnn.get_anchors((*size, 3)), np.float32)
+        return lambda images: tf.constant(known)
+    strides, anchors = mask_rcnn.config.BACKBONE_STRIDES, Anchors(mask_rcnn.config)
+
+    def computed(images: Any) -> Any:
+        shape = tf.shape(images)[1:3]
+        return anchors.in_fractions([(shape + stride - 1) // stride for stride in strides], shape)
+
+    return computed

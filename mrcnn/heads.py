@@ -152,6 +152,7 @@ class MaskLogits(keras.layers.Conv2D):
 
 
 def _interleave(logits: tf.Tensor, height: int, width: int, classes: int) -> tf.Tensor:
+    """Logits [R · H · W · 4, classes] of 2 × 2 pixels in a row, as masks [R, 2H, 2W, classes] float32."""
     pixels = tf.reshape(tf.cast(logits, tf.float32), (-1, height, width, 2, 2, classes))
     return tf.reshape(tf.transpose(pixels, (0, 1, 3, 2, 4, 5)), (-1, 2 * height, 2 * width, classes))
 

@@ -260,6 +260,6 @@ def _at_most(sample: Sample, count: int, rng: np.random.Generator) -> Sample:
 
 
 def _padded(array: NDArray[Any], length: int, axis: int) -> NDArray[Any]:
-    """Return `array` with zeros behind it up to `length` along `axis`."""
+    """Return `array` [.., N, ..], N along `axis`, as [.., length, ..] with zeros behind; its dtype is kept."""
     padding = [(0, length - side if number == axis else 0) for number, side in enumerate(array.shape)]
     return np.pad(array, padding)

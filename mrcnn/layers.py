@@ -3,11 +3,16 @@
 Which layers stand where is said in backbones, fpn and heads.
 """
 
+import functools
+import logging
+
 import keras
 import tensorflow as tf
 
 from mrcnn.arithmetic import added, biased, convolution
 from mrcnn.processor import is_faster_in
+
+log = logging.getLogger(__name__)
 
 EPSILON = 1e-3
 GROUPS = 32
@@ -162,5 +167,14 @@ def convolve(
 
 def precision_policy(precision: str) -> keras.DTypePolicy:
     """Keras' policy for Config.PRECISION: weights in float32, arithmetic in `precision` where that is faster."""
-    mixed = precision != "float32" and is_faster_in(precision)
-    return keras.DTypePolicy(f"mixed_{precision}" if mixed else "float32")
+    if precision == "float32":
+        return keras.DTypePolicy("float32")
+    if not is_faster_in(precision):
+        _say_that_float32_is_faster(precision)
+        return keras.DTypePolicy("float32")
+    return keras.DTypePolicy(f"mixed_{precision}")
+
+
+@functools.cache  # once, not for each of a network's layers
+def _say_that_float32_is_faster(precision: str) -> None:
+    log.info("PRECISION is %s: computed in float32 all the same, in which this processor is faster", precision)

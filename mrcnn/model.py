@@ -27,7 +27,7 @@ from mrcnn.masks import unmold_masks
 from mrcnn.resizing import resize_for
 from mrcnn.rle import encode_masks
 from mrcnn.rpn_targets import build_rpn_targets
-from mrcnn.run_folders import checkpoint_of, last_checkpoint, new_run_folder
+from mrcnn.run_folders import checkpoint_of, last_checkpoint, new_run_folder, reserved_run_folder
 from mrcnn.samples import load_image_gt
 
 __all__ = [
@@ -171,6 +171,16 @@ class MaskRCNN(Inspection):
         checkpoint = checkpoint_of(Path(model_path).absolute(), self._name) if model_path else None
         folder = checkpoint.path.parent if checkpoint else new_run_folder(Path(self.model_dir), self._name)
         self.epoch = checkpoint.epoch if checkpoint else 0
+        self._new_log_dir = None if checkpoint else str(folder)
+        self._use_log_dir(folder)
+
+    def reserve_log_dir(self) -> None:
+        """Create a new run's folder, under another name where another process took it since it was chosen."""
+        if self.log_dir == self._new_log_dir:
+            self._use_log_dir(reserved_run_folder(Path(self.log_dir)))
+            self._new_log_dir = None
+
+    def _use_log_dir(self, folder: Path) -> None:
         self.log_dir = str(folder)
         self.checkpoint_path = str(folder / f"mask_rcnn_{self._name.lower()}_{{epoch:04d}}.h5")
 

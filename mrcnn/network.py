@@ -111,6 +111,7 @@ def score_anchors(rpn, pyramid) -> tuple[keras.KerasTensor, keras.KerasTensor]:
 
 
 def _pooled(name: str, size: int, regions, images, shape, pyramid, config: Config) -> keras.KerasTensor:
+    """Features [R, size, size, F] of regions [R, 4] in fractions, of images [R], from levels P2 … P5 [B, H, W, F]."""
     return PyramidPooling(size, config, name=name)([regions, images, shape, *pyramid[:4]])
 
 
@@ -141,6 +142,7 @@ def inference_network(config: Config) -> Network:
 
 
 def _detected_masks(detections, shape, pyramid, config: Config) -> keras.KerasTensor:
+    """Probabilities [B, D, h, w, C] of detections [B, D, 6], in images of shape [2] pixels, zeros for empty slots."""
     detected, class_ids = DetectedRegions(name="detected_rois", dtype="float32")(detections)
     regions, images, where, counts = ChosenRegions(name="real_detections", dtype="float32", autocast=False)(
         [detected, class_ids]

@@ -35,7 +35,7 @@ def clip_ring(ring: Ring, window: Window) -> Ring:
 
 
 def _clip_side(ring: Ring, axis: int, bound: float, sign: int) -> Ring:
-    """Keep the side where `sign * (coordinate - bound) >= 0`."""
+    """The part [L, 2] of a ring [K, 2] (x, y) in pixels where `sign * (coordinate - bound) >= 0` along `axis`."""
     distance = sign * (ring[:, axis] - bound)
     inside = distance >= 0
     if inside.all() or not inside.any():

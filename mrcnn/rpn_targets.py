@@ -125,7 +125,10 @@ class AnchorIndex:
     def _near_regular(
         self, boxes: Floats, bounds: Floats, least: float
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
-        """Look through all grids that can overlap a box by `least`, all boxes at once; lesser overlaps may miss."""
+        """Box, anchor [P] int64 and overlap [P] of the pairs that overlap by `least`; lesser ones may miss.
+
+        Looks through all grids that can, by `bounds` [N, grids], for all boxes [N, 4] in pixels at once.
+        """
         box, grid = np.nonzero(bounds >= least)
         margin = least * _ROUNDED_DOWN * np.maximum(boxes[box, 2:] - boxes[box, :2], self.shapes[grid])
         low = (boxes[box, :2] + margin - self.shapes[grid] - self.origins[grid]) / self.steps[grid]
@@ -141,7 +144,10 @@ class AnchorIndex:
         return box[pair], anchor, _overlaps(self.anchors[anchor], boxes[box[pair]])
 
     def _near_one(self, box: list[float], bounds: Floats, least: float) -> tuple[NDArray[np.int64], Floats]:
-        """Look through the grids, the most promising first, until their bound on the overlap is too low to matter."""
+        """Anchors [P] int64 that overlap a box (y1, x1, y2, x2) in pixels, and by how much [P] float64.
+
+        Looks through the grids, the most promising first, until `bounds` [grids] on the overlap are too low to matter.
+        """
         best, found = 0.0, [(np.zeros(0, np.int64), np.zeros(0))]
         for number in np.argsort(-bounds):
             enough = min(least, best)

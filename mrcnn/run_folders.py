@@ -4,11 +4,18 @@ What is in a weights file is the subject of weights; the state beside it that of
 """
 
 import datetime
+import itertools
 import re
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _TIMESTAMP = r"\d{8}T\d{4}(?:\d{2})?(?:_\d+)?"
+
+_given: set[Path] = set()
+"""Folders that models of this process were given; most of them are never created, since only training writes."""
+_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -21,13 +28,46 @@ class Checkpoint:
 
 
 def new_run_folder(model_dir: Path, name: str, now: datetime.datetime | None = None) -> Path:
-    """The folder of a run that begins now; it does not exist yet, and is not created."""
+    """The folder of a run that begins now: it does not exist yet, is not created, and is given out only once.
+
+    Another process may choose the same one: `reserved_run_folder` settles that when the first file is written.
+    """
     moment = (now or datetime.datetime.now().astimezone()).strftime("%Y%m%dT%H%M%S")
-    folder, number = model_dir / f"{name.lower()}{moment}", 1
-    while folder.exists():
-        number += 1
-        folder = model_dir / f"{name.lower()}{moment}_{number}"
-    return folder
+    return next(
+        folder for folder in _numbered(model_dir / f"{name.lower()}{moment}") if _is_new(folder) and not folder.exists()
+    )
+
+
+def reserved_run_folder(folder: Path) -> Path:
+    """Create the folder that `new_run_folder` chose, and return it; with a number behind it where another run did so.
+
+    Raises:
+        OSError: it can't be created.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for candidate in _numbered(folder):
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            continue
+        return candidate
+    raise AssertionError("numbers don't end")
+
+
+def _numbered(folder: Path) -> Iterator[Path]:
+    """The folder, then those with 2, 3, … behind its timestamp."""
+    yield folder
+    stem = re.fullmatch(r"(.*T\d+)_\d+", folder.name)
+    for number in itertools.count(2):
+        yield folder.with_name(f"{stem[1] if stem else folder.name}_{number}")
+
+
+def _is_new(folder: Path) -> bool:
+    """Whether no model of this process was given this folder; from now on it was."""
+    with _lock:
+        before = len(_given)
+        _given.add(folder.absolute())
+        return len(_given) > before
 
 
 def checkpoint_of(path: Path, name: str) -> Checkpoint | None:

@@ -4,6 +4,7 @@ What a replica computes is in `step` and `losses`; feeding the replicas is the l
 """
 
 import contextlib
+import functools
 import logging
 from contextlib import AbstractContextManager
 from typing import Any
@@ -37,4 +38,10 @@ def scope(config: Any) -> AbstractContextManager[Any]:
         return contextlib.nullcontext()
     if config.BATCH_SIZE % len(devices):
         raise ValueError(f"{config.BATCH_SIZE} images a step can't be shared equally by {len(devices)} GPUs")
-    return tf.distribute.MirroredStrategy(devices).scope()
+    return _mirrored(tuple(devices)).scope()
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
+    """The one strategy of these devices: each numbers its exchanges from 1, and two would mix up their gradients."""
+    return tf.distribute.MirroredStrategy(devices)

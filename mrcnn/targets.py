@@ -69,6 +69,7 @@ class DetectionTargets(keras.layers.Layer):
         return tf.random.stateless_uniform(shape, seed)
 
     def _kinds(self, proposals, overlap, gt_boxes, class_ids) -> tuple[tf.Tensor, tf.Tensor]:
+        """Which proposals [B, N, 4] are positive, and which negative, [B, N] bool, by their overlap [B, N, G]."""
         best = tf.reduce_max(overlap, axis=2)
         real = tf.reduce_any(proposals != 0.0, axis=2)
         crowds = gt_boxes * tf.cast(class_ids < 0, tf.float32)[..., None]
@@ -105,6 +106,7 @@ class DetectionTargets(keras.layers.Layer):
         return tf.ensure_shape(tf.pad(values, [[0, 0], [0, missing]]), (None, self._total))
 
     def _deltas(self, regions: tf.Tensor, matched: tf.Tensor, is_positive: tf.Tensor) -> tf.Tensor:
+        """[B, T, 4] float32 from regions [B, T, 4] to their objects, in deviations; zeros but of positives [B, T]."""
         unit = tf.constant((0.0, 0.0, 1.0, 1.0))
         regions = tf.where(is_positive[..., None], regions, unit)
         matched = tf.where(is_positive[..., None], matched, unit)

@@ -92,6 +92,7 @@ class Loop:
         self.model, self.config = mask_rcnn.keras_model, mask_rcnn.config
         self.training, self.validation, self.name = training, validation, run_name(mask_rcnn)
         self.validation_steps = _validation_steps(validation, self.config, options.validation_steps)
+        mask_rcnn.reserve_log_dir()
         self.folder = Path(mask_rcnn.log_dir)
         self.folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder)

@@ -84,18 +84,23 @@ def display_instances(  # noqa: PLR0917, PLR0913  (the original's signature)
         ax: draw here, and leave showing to the caller.
         show_mask: fill masks.
         show_bbox: draw boxes.
-        colors: one for each instance.
-        captions: one for each instance, in place of class and score.
+        colors: a palette, of which instance i has colour i; at random without it.
+        captions: one for each instance, in place of class and score; with none at all, these are shown.
+
+    Raises:
+        ValueError: the counts of boxes, masks and class ids differ, or there are fewer colours or captions.
     """
     _check_counts(boxes, masks, class_ids)
+    palette = _for_each("colors", colors, len(boxes)) or random_colors(len(boxes))
+    texts = _for_each("captions", captions, len(boxes))
     axes = _axes(image, title, figsize, ax)
     painted = image.astype(np.uint32).copy()
-    for number, colour in enumerate(colors or random_colors(len(boxes))):
+    for number, colour in enumerate(palette):
         if not np.any(boxes[number]):
             continue
         if show_bbox:
             _add_box(axes, boxes[number], colour, "dashed")
-        caption = captions[number] if captions is not None else _caption(class_ids, class_names, scores, number)
+        caption = texts[number] if texts else _caption(class_ids, class_names, scores, number)
         _add_caption(axes, boxes[number], caption)
         if show_mask:
             painted = apply_mask(painted, masks[:, :, number], colour)
@@ -110,6 +115,15 @@ def _check_counts(boxes: Array, masks: Array, class_ids: Array) -> None:
     if not len(boxes) == masks.shape[-1] == len(class_ids):
         counts = f"{len(boxes)} boxes, {masks.shape[-1]} masks and {len(class_ids)} class ids"
         raise ValueError(f"{counts} don't belong together")
+
+
+def _for_each(name: str, values: Sequence[Any] | None, instances: int) -> list[Any] | None:
+    """The first `instances` values, or None where there is none at all."""
+    if values is None or not len(values):
+        return None
+    if len(values) < instances:
+        raise ValueError(f"{name} has {len(values)} entries for {instances} instances; give one for each")
+    return list(values[:instances])
 
 
 def _axes(image: Array, title: str, figsize: tuple[float, float], ax: Axes | None) -> Axes:

@@ -108,6 +108,28 @@ def test_activations_are_the_original_s(detector, golden):
         assert values == pytest.approx(expected, rel=1e-3, abs=1e-3 * float(np.abs(expected).max())), name
 
 
+def test_class_logits_are_the_original_s(detector, golden):
+    model = detector.keras_model
+    inner = keras.Model(model.inputs, [model.get_layer(name).output for name in ("ROI", "mrcnn_class_logits")])
+    rois, logits = inner([golden["molded_images"], golden["image_metas"], golden["anchors"]])
+    same = np.abs(rois.numpy()[0][:, None] - golden["rpn_rois"][0][None]).max(axis=2).argmin(axis=1)
+    expected = golden["layer_mrcnn_class_logits"][0][same]
+    assert logits.numpy() == pytest.approx(expected, rel=1e-3, abs=1e-3 * float(np.abs(expected).max()))
+
+
+def test_an_image_is_placed_where_the_original_placed_it(detector, golden):
+    """Its grey levels are the original's but for one, where rounding noise lay below whole numbers (see below)."""
+    molded, metas, windows = detector.mold_inputs([golden["image"]])
+    assert metas == pytest.approx(golden["image_metas"], abs=1e-6)
+    assert (windows == golden["windows"]).all()
+    assert molded.dtype == golden["molded_images"].dtype
+    off = np.abs(molded - golden["molded_images"])
+    (y1, x1, y2, x2) = windows[0]
+    assert off.max() < 1.001
+    assert (off[:, y1:y2, x1:x2] > 0.5).mean() < 0.15
+    assert np.delete(off[0], np.s_[y1:y2], axis=0).max() < 1e-4
+
+
 def test_detect_finds_the_original_s_instances(detector, golden, monkeypatch):
     """With the original's pixels: its resizing cut off values that rounding noise had put below whole numbers.
 
@@ -248,22 +270,33 @@ def test_gradients_are_as_long_as_the_original_s(roundings, golden):
 
 @pytest.fixture(scope="module")
 def steps(trained, batch):
-    """Steps of SGD from weights that differ by rounding: what the first changed, by name; the losses after each."""
+    """Steps of SGD from weights that differ by rounding: what the first changed, by name; losses after and before."""
     trained.optimizer.build(trained.trainable_variables)
-    rng, start, losses = np.random.default_rng(0), trained.get_weights(), []
+    rng, start, losses, told = np.random.default_rng(0), trained.get_weights(), [], []
     for number in range(STEPS):
         trained.set_weights([_rounded(weight, 1e-7 if number else 0.0, rng) for weight in start])
         for variable in trained.optimizer.momentums:
             variable.assign(tf.zeros_like(variable.value))
         before = [] if number else [variable.numpy() for variable in trained.trainable_variables]
-        trained.train_step((batch,))
+        trained.reset_metrics()
+        told.append({name: float(value) for name, value in trained.train_step((batch,)).items()})
         if before:
             pairs = zip(before, trained.trainable_variables, strict=True)
             changes = [(old, variable.numpy() - old) for old, variable in pairs]
         after = {name: float(value) for name, value in trained.losses_of(batch, training=True).items()}
         losses.append({"loss": sum(after.values()), **after})
     trained.set_weights(start)
-    return dict(zip(names(trained), changes, strict=True)), losses
+    return dict(zip(names(trained), changes, strict=True)), losses, told
+
+
+def test_a_step_tells_the_losses_that_the_original_s_told(steps, golden):
+    """As exactly as above; the total with the L2 term, which alone is known to 1e-6 of the total."""
+    total, *parts = golden["sgd_loss_before"]
+    assert steps[2][0]["l2_loss"] == pytest.approx(total - sum(parts), abs=2e-6 * total)
+    for name, expected in zip(golden["loss_names"], golden["sgd_loss_before"], strict=True):
+        off = np.array([told[str(name)] for told in steps[2]]) / expected - 1
+        assert np.abs(off).min() < 1e-4, name
+        assert abs(np.median(off)) < (2e-4 if name == "mrcnn_mask_loss" else 1e-4), name
 
 
 def test_one_step_of_sgd_goes_as_far_as_the_original_s(steps, golden):

@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mrcnn.augmentation import Augmentation
 from mrcnn.data_generator import data_generator
@@ -11,6 +12,7 @@ from mrcnn.dataset import Dataset
 from mrcnn.image_meta import parse_image_meta
 from mrcnn.input_pipeline import BatchLoader
 from mrcnn.masks import is_covered
+from mrcnn.polygons import FULL
 from mrcnn.resizing import frame_for
 from mrcnn.samples import StoredImage, load_image_gt, load_sample
 
@@ -153,6 +155,49 @@ def test_a_broken_image_is_named():
     loader = BatchLoader(Broken(4), TinyConfig(), shuffle=False)
     with pytest.raises(ValueError, match=r"image '0\.png' of 'squares'"):
         loader.batch(0)
+
+
+def test_one_broken_image_ends_the_stream_at_its_batch_and_is_named():
+    """The original went on with other images, up to five times."""
+
+    class OneBroken(Squares):
+        def encoded_image(self, image_id):
+            return b"no image" if image_id == 5 else super().encoded_image(image_id)
+
+    loader = BatchLoader(OneBroken(8), TinyConfig(), shuffle=False)
+    batches = iter(loader.batches(0, 4, threads=1))
+    assert [next(batches)[1][:, 0].numpy().tolist() for _ in range(2)] == [[0, 1], [2, 3]]
+    with pytest.raises(tf.errors.OpError):
+        next(batches)
+    assert "image '5.png' of 'squares'" in str(loader.failure)
+
+
+class Triangle(Squares):
+    """One instance: the upper left half of a square of 16 pixels."""
+
+    def polygons(self, image_id):
+        ring = np.array([[8, 8], [24.4, 8], [8, 24.4]])
+        return ([[ring]], np.array([1], np.int32)) if self.with_polygons else None
+
+    def load_mask(self, image_id):
+        mask = np.zeros((60, 80, 1), bool)
+        mask[8:24, 8:24, 0] = np.add.outer(np.arange(16), np.arange(16)) < 16
+        return mask, np.array([1], np.int32)
+
+
+class Unscaled(TinyConfig):
+    IMAGE_MIN_DIM = IMAGE_MAX_DIM = 80
+    MINI_MASK_SHAPE = (8, 8)
+
+
+@pytest.mark.parametrize("with_polygons", [True, False])
+def test_a_cell_that_is_covered_by_three_quarters_is_trained_on_as_that(with_polygons):
+    """The original made mini masks 0 or 1 here, and once more where a region's part is cut out."""
+    batch = BatchLoader(Triangle(2, with_polygons), Unscaled()).batch(0)
+    assert batch.gt_boxes[0, 0].tolist() == [18, 8, 34, 24]  # 10 rows of padding above
+    diagonal = np.add.outer(np.arange(8), np.arange(8))
+    expected = np.select([diagonal < 7, diagonal == 7], [FULL, 3 * FULL // 4], 0)
+    assert batch.gt_masks[0, :, :, 0].tolist() == expected.tolist()
 
 
 def test_masks_of_another_size_than_the_image_are_named():

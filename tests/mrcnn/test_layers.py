@@ -65,6 +65,17 @@ def test_trained_statistics_follow_the_batch_by_the_momentum():
     assert layer(features, training=False).numpy().ravel()[0] == pytest.approx(-0.5 / 1.5, rel=0.2)
 
 
+def test_statistics_of_a_layer_that_is_not_trained_stay_and_are_gone_by():
+    layer, features = TrainedBatchNormalization(momentum=0.75), tf.constant([[[[0.0]], [[4.0]]]])
+    layer.build(features.shape)
+    layer.trainable = False
+    assert layer(features, training=True).numpy().ravel() == pytest.approx([0, 4], rel=1e-3)
+    assert (layer.moving_mean.numpy(), layer.moving_variance.numpy()) == (0, 1)
+    layer.trainable = True
+    assert layer(features, training=True).numpy().ravel() == pytest.approx([-1, 1], abs=1e-3)
+    assert layer.moving_mean.numpy() == pytest.approx([0.5])
+
+
 def test_a_kernel_that_covers_everything_is_a_convolution_all_the_same():
     features = tf.random.normal((3, 7, 7, 2))
     ours, keras_own = Convolution(5, 7), keras.layers.Conv2D(5, 7)

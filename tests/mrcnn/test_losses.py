@@ -57,6 +57,38 @@ def test_box_loss_of_regions_looks_at_the_deltas_of_their_class_only():
     assert loss.numpy() == pytest.approx(0.5)
 
 
+def test_the_outputs_for_other_classes_learn_nothing():
+    class_ids, deltas = tf.constant([[2, 0, 1]]), tf.random.stateless_normal((1, 3, 4, 4), (1, 2))
+    with tf.GradientTape() as tape:
+        tape.watch(deltas)
+        loss = losses.mrcnn_bbox_loss(class_ids, tf.fill((1, 3, 4), 9.0), deltas)
+    gradient = tf.convert_to_tensor(tape.gradient(loss, deltas)).numpy()
+    assert {(region, kind) for _, region, kind, _ in np.argwhere(gradient)} == {(0, 2), (2, 1)}
+    assert gradient[gradient != 0] == pytest.approx(np.full(8, -1 / 8))
+
+
+def tensor(*shape, dtype=tf.float32):
+    return tf.TensorSpec(shape, dtype)
+
+
+@pytest.mark.parametrize(
+    ("loss", "inputs"),
+    [
+        (losses.rpn_class_loss, [tensor(2, 9, dtype=tf.int32), tensor(2, 9, 2)]),
+        (losses.rpn_bbox_loss, [tensor(2, 9, dtype=tf.int32), tensor(2, 9, 4), tensor(2, 9, 4)]),
+        (losses.mrcnn_class_loss, [tensor(2, 5, dtype=tf.int32), tensor(2, 5, 3), tensor(2, 3), tensor(2, 5)]),
+        (losses.mrcnn_bbox_loss, [tensor(2, 5, dtype=tf.int32), tensor(2, 5, 4), tensor(2, 5, 3, 4)]),
+        (losses.mrcnn_mask_loss, [tensor(5, 8, 8), tensor(5, 8, 8), tensor(5)]),
+    ],
+    ids=lambda part: getattr(part, "__name__", ""),
+)
+def test_what_counts_is_weighed_and_not_picked_out(loss, inputs):
+    """The original gathered it, so that shapes depended on values, and nothing found needed a branch of its own."""
+    operations = tf.function(loss).get_concrete_function(*inputs).graph.get_operations()
+    assert all(output.shape.is_fully_defined() for operation in operations for output in operation.outputs)
+    assert {"Where", "If", "StatelessIf", "Switch"}.isdisjoint(operation.type for operation in operations)
+
+
 def test_mask_loss_from_logits_goes_on_learning_where_the_network_is_certain_and_wrong():
     logits = tf.Variable(tf.fill((1, 1, 1), -40.0))
     for saturates, slope in ((False, -1.0), (True, 0.0)):

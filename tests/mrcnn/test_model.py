@@ -1,9 +1,14 @@
 """The façade, used as in 2019."""
 
+import tracemalloc
+
+import keras
 import numpy as np
 import pytest
 
+from mrcnn import masks as mrcnn_masks
 from mrcnn import model as modellib
+from mrcnn import weights
 from tests.mrcnn.conftest import TinyConfig
 
 
@@ -42,6 +47,54 @@ def test_run_lengths_hold_the_same_masks(detector, images):
         assert len(runs["rles"]) == arrays["masks"].shape[2]
         for number, rle in enumerate(runs["rles"]):
             assert (decode(rle) == arrays["masks"][:, :, number]).all()
+
+
+class Many(TinyConfig):
+    """Fewer regions than slots for detections, so that some stay empty whatever is found."""
+
+    DETECTION_MAX_INSTANCES = 100
+    DETECTION_NMS_THRESHOLD = 0.9
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Takes anchors as they are for objects of the first class."""
+    model = modellib.MaskRCNN("inference", Many(), tmp_path_factory.mktemp("many"))
+    tensors = weights.network_tensors(model.keras_model)
+    for layer in ("rpn_bbox_pred", "mrcnn_bbox_fc", "mrcnn_class_logits"):
+        tensors[layer, "kernel"].assign(np.zeros(tensors[layer, "kernel"].shape, np.float32))
+    tensors["mrcnn_class_logits", "bias"].assign([0.0, 1, 0])
+    return model
+
+
+def test_the_mask_head_sees_what_was_detected_and_not_every_slot(many, images):
+    """Rounded up to eight; the original's saw all slots, most of them empty."""
+    model = many.keras_model
+    seen = keras.Model(model.inputs, [model.get_layer("mrcnn_mask_conv1").output, *model.outputs])
+    molded, metas, _ = many.mold_inputs([images[2], images[2] // 2])
+    anchors = np.repeat(many.get_anchors(molded.shape[1:])[None], 2, axis=0)
+    features, detections, _, _, masks, *_ = seen([molded, metas.astype(np.float32), anchors])
+    there = detections.numpy()[..., 4] > 0
+    assert 2 * 10 < there.sum() <= 2 * Many.POST_NMS_ROIS_INFERENCE
+    assert len(features) == -(-there.sum() // 8) * 8
+    assert masks.shape[:2] == (2, 100)
+    assert masks.numpy()[there].any(axis=(1, 2, 3)).all()
+    assert not masks.numpy()[~there].any()
+
+
+def test_run_lengths_take_no_room_for_masks_as_large_as_the_image(many, monkeypatch):
+    image = np.full((2000, 2000, 3), 90, np.uint8)
+    many.detect([image[:64, :64]], masks="rle")  # what is kept for later runs isn't counted
+    for module in (modellib, mrcnn_masks):
+        for name in ("unmold_mask", "unmold_masks"):
+            monkeypatch.setattr(module, name, None, raising=False)
+    tracemalloc.start()
+    found = many.detect([image], masks="rle")[0]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "masks" not in found
+    assert len(found["rles"]) == len(found["rois"]) > 10
+    assert peak < 2000 * 2000 * len(found["rles"])
 
 
 def test_a_batch_finds_what_single_images_find(detector, images):

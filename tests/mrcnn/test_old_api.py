@@ -1,5 +1,6 @@
 """The names and arguments of the original (mrcnn 2.1), read from its signatures."""
 
+import ast
 import importlib
 import inspect
 import json
@@ -107,3 +108,13 @@ def test_the_generator_also_makes_regions_and_their_targets():
         overlaps = utils.compute_overlaps(inputs[8][image][positive], inputs[5][image])
         assert (overlaps.max(axis=1) >= 0.49).all()
         assert (inputs[4][image][overlaps.argmax(axis=1)] == class_ids[positive]).all()
+
+
+def test_nothing_is_taken_from_distutils():
+    """Python 3.12 has it no more; the original compared versions with it."""
+    files = sorted(Path(utils.__file__).parent.rglob("*.py"))
+    nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
+    assert "mrcnn.config" in imported
+    assert not [name for name in imported if name.split(".")[0] == "distutils"]

@@ -1,11 +1,13 @@
 """Mixed precision: convolutions in 16 bits; boxes, softmax, losses and weights in float32."""
 
+import logging
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mrcnn import network
+from mrcnn import layers, network
 from mrcnn.model import MaskRCNN
 from mrcnn.optimizers import build_optimizer
 from tests.mrcnn.conftest import TinyConfig, make_batch
@@ -46,6 +48,17 @@ def test_a_step_of_training_learns_in_float32_what_16_bits_computed(config):
     expected = reference.losses_of(batch, training=True)
     for name in ("rpn_class_loss", "rpn_bbox_loss"):  # the others depend on which proposals won
         assert float(losses[name]) == pytest.approx(float(expected[name]), rel=0.05), name
+
+
+def test_that_this_processor_is_faster_in_float32_is_said_once(monkeypatch, caplog):
+    monkeypatch.setattr(layers, "is_faster_in", lambda precision: False)
+    layers._say_that_float32_is_faster.cache_clear()
+    caplog.set_level(logging.INFO)
+    policies = [layers.precision_policy(precision) for precision in ("float32", "bfloat16", "bfloat16")]
+    assert {policy.compute_dtype for policy in policies} == {"float32"}
+    assert caplog.messages == [
+        "PRECISION is bfloat16: computed in float32 all the same, in which this processor is faster"
+    ]
 
 
 def test_detection_gives_float32(config, tmp_path):

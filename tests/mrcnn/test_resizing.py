@@ -36,6 +36,28 @@ def test_pad64_ignores_max_dim_as_the_original_does():
     assert window == (0, 21, 768, 1386)
 
 
+@pytest.mark.parametrize(
+    ("source", "min_dim"), [((720, 1280), 768), ((720, 1280), 256), ((300, 500), 800), ((64, 64), 64)]
+)
+@pytest.mark.parametrize(("mode", "multiple"), [("pad64", 64), ("pad32", 32)])
+def test_unbounded_padding_is_the_original_s(source, min_dim, mode, multiple):
+    """Its scale is max(1, min_dim / min(h, w)), whatever max_dim is, and each side is padded to a multiple."""
+    settings = config(IMAGE_RESIZE_MODE=mode, IMAGE_MIN_DIM=min_dim, IMAGE_MAX_DIM=1024, IMAGE_PAD_BOUNDED=False)
+    frame = frame_for(source, settings)
+    scale = max(1, min_dim / min(source))
+    size = tuple(round(side * scale) for side in source)
+    assert (frame.scale, frame.size) == (scale, size)
+    assert frame.shape == tuple(side + -side % multiple for side in size)
+    image, window, *_ = resize_image(np.ones((*source, 3), np.uint8), min_dim, 1024, None, mode)
+    assert (image.shape[:2], window) == (frame.shape, frame.window)
+
+
+def test_pad64_is_bounded_by_max_dim_unless_that_is_switched_off():
+    values = {"IMAGE_RESIZE_MODE": "pad64", "IMAGE_MIN_DIM": 768, "IMAGE_MAX_DIM": 1024}
+    assert frame_for((720, 1280), config(**values)).shape == (576, 1024)
+    assert frame_for((720, 1280), config(**values, IMAGE_PAD_BOUNDED=False)).shape == (768, 1408)
+
+
 def test_crop_takes_a_square_inside_the_image():
     random.seed(1)
     image, window, _, padding, crop = resize_image(np.ones((90, 160, 3), np.uint8), 64, 64, None, "crop")

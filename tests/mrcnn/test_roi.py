@@ -30,6 +30,23 @@ def test_a_padded_region_belongs_to_the_finest_level():
     assert roi.pyramid_levels(tf.zeros((1, 4)), tf.constant([512, 512])).numpy().tolist() == [2]
 
 
+@pytest.fixture
+def numerics():
+    """Every operation's result is refused unless it is finite."""
+    tf.debugging.enable_check_numerics()
+    yield
+    tf.debugging.disable_check_numerics()
+
+
+@pytest.mark.usefixtures("numerics")
+def test_a_padded_region_has_no_infinite_logarithm():
+    """Cast to a whole number that is -2147483648 on one processor, and the other end or 0 on another."""
+    regions = tf.constant([[0.0, 0, 0, 0], [0.2, 0.2, 0.2, 0.7], region(400)])
+    assert roi.pyramid_levels(regions, tf.constant([1024, 1024])).numpy().tolist() == [2, 2, 5]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Inf"):
+        tf.math.log(tf.zeros(1))
+
+
 def pyramid() -> list[np.ndarray]:
     """Levels of constant value 2, 3, 4, 5, the second image's ten times that."""
     levels = []

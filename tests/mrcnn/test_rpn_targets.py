@@ -62,6 +62,15 @@ def test_anchors_inside_a_large_crowd_are_neither_object_nor_background():
     assert not (match[centre < 60] == -1).any()
 
 
+def test_an_anchor_that_is_tiny_beside_its_crowd_is_no_background_either():
+    """Its intersection over union with the crowd, 0.0001, made it background in the original."""
+    inside, outside = [500.0, 500, 510, 510], [1200.0, 500, 1210, 510]
+    index, crowd = AnchorIndex.of(np.array([inside, outside])), np.array([[0.0, 0, 1000, 1000]])
+    assert match_anchors(index, np.zeros((0, 4)), crowd, 0.7, 0.3).not_background.tolist() == [True, False]
+    match, _ = build_rpn_targets(None, index, np.array([-1]), crowd, CONFIG, RNG)
+    assert match.tolist() == [0, -1]
+
+
 def test_a_box_that_no_anchor_touches_has_no_anchor():
     match, _ = targets([1], [[500, 500, 510, 510]])
     assert not (match == 1).any()

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mrcnn.run_folders import checkpoint_of, last_checkpoint, new_run_folder
+from mrcnn.model import MaskRCNN
+from mrcnn.run_folders import checkpoint_of, last_checkpoint, new_run_folder, reserved_run_folder
+from tests.mrcnn.street import TinyConfig
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -35,11 +37,40 @@ def test_nothing_found_says_what_was_looked_for(tmp_path):
         last_checkpoint(tmp_path, "bdd")
 
 
-def test_two_runs_of_one_second_have_two_folders(tmp_path):
-    now = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
-    first = new_run_folder(tmp_path, "BDD", now)
-    first.mkdir()
+SECOND = datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
+
+
+def test_two_models_of_one_second_have_two_folders_and_neither_exists(tmp_path):
+    first, second = (new_run_folder(tmp_path, "BDD", SECOND) for _ in range(2))
     assert first.name == "bdd20260102T030405"
-    second = new_run_folder(tmp_path, "BDD", now)
     assert second.name == "bdd20260102T030405_2"
     assert checkpoint_of(second / "mask_rcnn_bdd_0003.h5", "bdd").epoch == 3
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_another_process_made_since_it_was_chosen_is_not_shared(tmp_path):
+    models = tmp_path / "models"
+    chosen = [new_run_folder(models, "bdd", SECOND) for _ in range(2)]
+    (models / "bdd20260102T030405").mkdir(parents=True)
+    reserved = [reserved_run_folder(folder) for folder in chosen]
+    assert [folder.name[3:] for folder in reserved] == ["20260102T030405_2", "20260102T030405_3"]
+    assert all(folder.is_dir() for folder in reserved)
+    assert new_run_folder(models, "bdd", SECOND).name == "bdd20260102T030405_4"
+
+
+def test_a_run_s_folder_is_created_with_those_above_it(tmp_path):
+    folder = new_run_folder(tmp_path / "some" / "models", "bdd", SECOND)
+    assert reserved_run_folder(folder) == folder
+    assert folder.is_dir()
+
+
+def test_a_training_that_begins_takes_no_folder_that_another_process_took(tmp_path):
+    model = MaskRCNN("training", TinyConfig(), tmp_path)
+    chosen = Path(model.log_dir)
+    chosen.mkdir()
+    model.reserve_log_dir()
+    assert model.log_dir == f"{chosen}_2"
+    assert Path(model.checkpoint_path).parent == Path(model.log_dir)
+    assert list(Path(model.log_dir).iterdir()) == []
+    model.reserve_log_dir()  # a second stage goes on in it
+    assert model.log_dir == f"{chosen}_2"

@@ -69,6 +69,14 @@ def test_a_proposal_inside_a_crowd_is_neither_object_nor_background():
     assert rois[rois.any(axis=1)] == pytest.approx(np.float32([outside]))
 
 
+def test_a_crowd_s_share_of_the_region_decides_and_not_their_intersection_over_union():
+    """The original let in what is small beside its crowd, and kept out what only touches one."""
+    inside, touching, outside = [0.4, 0.4, 0.42, 0.42], [0.7, 0.1, 0.9, 0.6], [0.9, 0.1, 0.95, 0.3]
+    crowd = [0, 0, 76, 100]  # to three quarters of the image
+    rois, _, _, _ = targets([inside, touching, outside], class_ids=(-1,), boxes=(crowd,))
+    assert np.array(sorted(rois[rois.any(axis=1)].tolist())) == pytest.approx(np.array([touching, outside]))
+
+
 def test_at_most_the_share_of_positives_is_taken():
     _, class_ids, _, _ = targets([[0.1, 0.1, 0.5, 0.5 + i / 1000] for i in range(5)])
     assert (class_ids > 0).sum() == 2

@@ -36,6 +36,39 @@ def test_instances_are_painted_in_their_colour_with_class_and_score():
     assert [text.get_text() for text in axes.texts] == ["car 0.900", "sign 0.500"]
 
 
+RED, BLUE, GREEN = (1.0, 0.0, 0.0), (0.0, 0.0, 1.0), (0.0, 1.0, 0.0)
+
+
+def painted_and_captions(**arguments):
+    _, axes = plt.subplots()
+    visualize.display_instances(IMAGE, BOXES, MASKS, CLASSES, NAMES, ax=axes, **arguments)
+    return axes.images[0].get_array(), [text.get_text() for text in axes.texts]
+
+
+def test_a_palette_may_be_longer_than_there_are_instances():
+    """The original took `colors[i]`, so that scripts pass a fixed palette."""
+    painted, captions = painted_and_captions(colors=np.array([RED, BLUE, GREEN]))
+    assert painted[10, 10].tolist() == [187, 60, 60]
+    assert painted[25, 40].tolist() == [60, 60, 187]
+    assert captions == ["car", "sign"]
+
+
+def test_a_palette_or_captions_for_fewer_instances_than_there_are_is_refused():
+    with pytest.raises(ValueError, match="colors has 1 entries for 2 instances"):
+        painted_and_captions(colors=[RED])
+    with pytest.raises(ValueError, match="captions has 1 entries for 2 instances"):
+        painted_and_captions(captions=["one"])
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_no_colours_and_no_captions_are_the_usual_ones(nothing):
+    assert painted_and_captions(colors=nothing, captions=nothing)[1] == ["car", "sign"]
+
+
+def test_captions_replace_class_and_score():
+    assert painted_and_captions(captions=["first", ""])[1] == ["first", ""]
+
+
 def test_a_box_is_drawn_into_the_pixels():
     drawn = visualize.draw_box(IMAGE.copy(), BOXES[0], (255, 0, 0))
     assert (drawn != IMAGE).any(axis=2).sum() == 4 * 25 + 4 * 15 - 4

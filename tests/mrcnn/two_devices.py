@@ -2,6 +2,8 @@
 
 import json
 import sys
+import tempfile
+from typing import Any
 
 import keras
 import numpy as np
@@ -62,14 +64,46 @@ def fitted(model, batches: tf.data.Dataset) -> list[dict[str, float]]:
     return [{name: values[step] for name, values in history.items()} for step in range(3)]
 
 
-def main(devices: int) -> None:
-    """Print how many devices took part and the losses of three steps of our loop, and of `fit`, as JSON."""
+def trained(devices: int) -> list[dict[str, float]]:
+    """The losses of `MaskRCNN.train` on 4 images a step: heads, then all layers; then all layers of another model."""
+    from mrcnn.model import MaskRCNN
+    from tests.mrcnn.street import Squares
+
+    class Shared(Undrawn):
+        GPU_COUNT = devices
+        IMAGES_PER_GPU = 4 // devices
+        IMAGE_RESIZE_MODE = "square"
+        IMAGE_MAX_DIM = 64
+        USE_RPN_ROIS = True
+        POST_NMS_ROIS_TRAINING = 8
+        STEPS_PER_EPOCH = 2
+        WARMUP_STEPS = 0
+        LEARNING_RATE_SCHEDULE = "constant"
+
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for stages in (("heads", "all"), ("all",)):
+            keras.utils.set_random_seed(0)
+            model = MaskRCNN("training", Shared(), folder)
+            assert model.keras_model.distribute_strategy.num_replicas_in_sync == devices
+            for epoch, layers in enumerate(stages, start=1):
+                rows.append(dict(model.train(Squares(3), None, 1e-3, epoch, layers).history[-1]))
+    return [{name: value for name, value in row.items() if "loss" in name} for row in rows]
+
+
+def main(work: str, devices: int) -> None:
+    """Print how many devices took part and the losses, of `work` (steps or train), as JSON."""
     halves = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
+    # GPU_COUNT asks for GPUs; here the two halves of the CPU take their part
+    own.devices_for = lambda config: ["CPU:0", "CPU:1"][: config.GPU_COUNT]
+    print(json.dumps([devices, *trained(devices)] if work == "train" else stepped(devices)))
+
+
+def stepped(devices: int) -> list[Any]:
+    """How many devices took part, the losses of three steps of our loop, and those of three of `fit`."""
     strategy = tf.distribute.get_strategy()
     if devices > 1:
-        # GPU_COUNT asks for GPUs; here the two halves of the CPU take their part
-        own.devices_for = lambda config: ["CPU:0", "CPU:1"][: config.GPU_COUNT]
         with own.scope(Undrawn()):
             strategy = tf.distribute.get_strategy()
     batches = tf.data.Dataset.from_tensor_slices((tuple(batch()),)).batch(4).repeat()
@@ -80,8 +114,8 @@ def main(devices: int) -> None:
     for variable in model.optimizer.variables:
         if "momentum" in variable.path or "iteration" in variable.path:
             variable.assign(np.zeros(variable.shape, variable.dtype))
-    print(json.dumps([strategy.num_replicas_in_sync, *rows, *fitted(model, batches)]))
+    return [strategy.num_replicas_in_sync, *rows, *fitted(model, batches)]
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(sys.argv[1], int(sys.argv[2]))
