@@ -62,7 +62,7 @@ dev: $(READY) ## the Dagster UI on http://localhost:$(PORT)
 	@mkdir -p data && $(VENV)/bin/dagster dev -w workspace.yaml -p $(PORT)
 
 test: $(READY) ## all tests (under 15 minutes on 2 cores)
-	@$(RUN) -m pytest -q -n 2 --dist loadfile
+	@$(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: $(READY) ## the long proofs
 	@$(RUN) -m pytest -q -m soak -rP --durations=0

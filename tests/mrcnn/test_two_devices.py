@@ -35,6 +35,7 @@ def test_the_losses_are_the_same_step_by_step_in_our_loop_and_in_fit():
         assert second == {name: pytest.approx(value, rel=SAME) for name, value in first.items()}
 
 
+@pytest.mark.soak
 def test_models_are_trained_one_after_the_other_in_stages_of_unequal_numbers_of_weights():
     """Each a strategy of its own, they mixed up their gradients: "Shape mismatch in the collective instance"."""
     one, two = figures("train", 1), figures("train", 2)
