@@ -15,9 +15,9 @@ PORT ?= 3000
 # make ends a failed target with a line of its own ("*** Error 1"). So that a failure's sentence comes last, a target that
 # can fail for a reason a person can mend leaves it in $(FAILURE), and the next target hands it to make's own $(error).
 # Where it can't be left (the disk is full), or there is none, the target fails by itself.
-FAILURE := $(or $(TMPDIR),/tmp)/make-$(shell echo $$PPID).failure
+FAILURE := $(VENV)/.failure-$(shell echo $$PPID)
 define sentence_last
-@{ $(1) 2>&1 1>&3 3>&- | tee $(FAILURE).all >&2; } 3>&1 && rm -f $(FAILURE).all || { \
+@rm -f $(FAILURE) $(FAILURE).all; { $(1) 2>&1 1>&3 3>&- | tee $(FAILURE).all >&2; } 3>&1 && rm -f $(FAILURE).all || { \
 	status=$$?; test $$status -lt 128 || echo "the program was ended by signal $$((status - 128))" >> $(FAILURE).all; \
 	grep '[^[:space:]]' $(FAILURE).all | tail -n 1 > $(FAILURE); \
 	test -s $(FAILURE) || { rm -f $(FAILURE) $(FAILURE).all; exit 1; }; }

@@ -136,6 +136,8 @@ def read_state(folder: Path) -> TrainingState | None:
         with h5py.File(path, "r") as file:
             content = json.loads(file.attrs["state"]) if file.attrs["format"] == FORMAT else None
     except (OSError, KeyError, ValueError, RuntimeError) as error:
+        if getattr(error, "errno", None):  # the machine's word (locked, no permission, …), not of the file's content
+            raise
         raise StateError(f"{path}: this training state can't be read ({error}); delete it to begin anew") from None
     if content is None:
         raise StateError(f"{path}: this training state is of another version; delete it to begin anew")

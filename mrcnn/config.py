@@ -89,7 +89,7 @@ class Config:
     }
     USE_RPN_ROIS = True
     TRAIN_BN: bool | None = False
-    GRADIENT_CLIP_NORM = 5.0  # of all gradients together
+    GRADIENT_CLIP_NORM: float | None = 5.0  # of all gradients together
 
     # New: input (mrcnn.resizing, mrcnn.input_pipeline)
     IMAGE_PAD_BOUNDED = True  # pad64, pad32: scale down to IMAGE_MAX_DIM too; False, as the original: never smaller

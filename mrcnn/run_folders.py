@@ -13,6 +13,9 @@ from pathlib import Path
 
 _TIMESTAMP = r"\d{8}T\d{4}(?:\d{2})?(?:_\d+)?"
 
+RESERVED = ".run"
+"""A file in each folder that a training began in."""
+
 _given: set[Path] = set()
 """Folders that models of this process were given; most of them are never created, since only training writes."""
 _lock = threading.Lock()
@@ -46,8 +49,9 @@ def reserved_run_folder(folder: Path) -> Path:
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     for candidate in _numbered(folder):
+        candidate.mkdir(exist_ok=True)  # a script may have made it, to put files of its own into it
         try:
-            candidate.mkdir()
+            (candidate / RESERVED).touch(exist_ok=False)
         except FileExistsError:
             continue
         return candidate

@@ -126,8 +126,12 @@ class _Transfer:
     def _judge_rest(self, record: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
         """Return the record that the offered rest belongs to; starts anew when it is not the rest of what is here."""
         start, total = sent_range(response)
-        changed = record is None or record.etag != response.headers.get("ETag", record.etag)
-        if record is None or changed or start != _rest(record, self.received) or total not in (None, record.size):
+        if (
+            record is None
+            or _is_another(record, response)
+            or start != _rest(record, self.received)
+            or total not in (None, record.size)
+        ):
             raise self._anew("sent another part than the rest that was asked for")
         return record
 
@@ -190,6 +194,14 @@ def _conditions(record: DownloadRecord | None, received: int) -> dict[str, str]:
     weak = record.etag is None or record.etag.startswith("W/")
     validator = record.last_modified if weak else record.etag
     return {"Range": f"bytes={start}-", "If-Range": validator} if validator else {}
+
+
+def _is_another(record: DownloadRecord, response: requests.Response) -> bool:
+    """Say whether a server that was asked for a rest speaks of another file than the one that it belongs to."""
+    told = response.headers
+    if record.etag != told.get("ETag", record.etag):
+        return True
+    return record.etag is None and record.last_modified != told.get("Last-Modified", record.last_modified)
 
 
 def _rest(record: DownloadRecord, received: int) -> int:

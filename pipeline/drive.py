@@ -18,7 +18,7 @@ from pipeline.progress import Progress
 
 TRIES_AGAIN = 5
 TIMEOUT = (15.0, 60.0)
-NO_REST = "byte range"
+NO_REST = "did not honor the requested byte range"
 """In what gdown says when a server doesn't give the rest that it asked for; it would say so for good."""
 
 log = logging.getLogger(__name__)
@@ -78,9 +78,18 @@ def _continued(file_id: str, incoming: Path, stop: threading.Event) -> Path:
         if NO_REST not in str(error):
             raise
         log.info("gdrive:%s gives no rest of what is here of it: fetching it anew", file_id)
+    # Drive may only be busy: what is here stays until the whole file is
+    anew = incoming.with_name(f"{incoming.name}-anew")
+    shutil.rmtree(anew, ignore_errors=True)
+    anew.mkdir()
+    try:
+        got = _asked(file_id, anew, stop)
+    except BaseException:
+        shutil.rmtree(anew)
+        raise
     shutil.rmtree(incoming)
-    incoming.mkdir()
-    return _asked(file_id, incoming, stop)
+    anew.rename(incoming)
+    return incoming / got.name
 
 
 def _asked(file_id: str, incoming: Path, stop: threading.Event) -> Path:

@@ -21,7 +21,7 @@ from pipeline.errors import ArchiveError, LabelFileError, NotLabelsError
 from pipeline.geometry import polygon
 from pipeline.geometry.filled_area import filled_area
 from pipeline.instance_store import InstanceStore, Stored
-from pipeline.instances import Instance, LabelledImage, Rejected
+from pipeline.instances import Instance, LabelledImage, Rejected, Ring
 from pipeline.label_block import Digest, ImageRows, LabelBlock, content_of, image_attributes, video_of
 from pipeline.label_filters import TOO_SMALL, InstanceFilter
 from pipeline.label_matching import ImageNames, LabelFile, Match
@@ -39,6 +39,8 @@ TWICE = "image named twice"
 TWICE_ALIKE = "image named twice with the same labels"
 OUTSIDE = "outside the image"
 OTHER_SIZE = "mask of another size than its image"
+
+MASKS = ("rle", "bitmask")
 
 WORTH_WORKERS = 64 << 20
 """Bytes of JSON from which it takes longer to read them than to start processes that help."""
@@ -257,10 +259,10 @@ class FrameCollector:
 
     def _fit(self, instance: Instance, width: int, height: int) -> tuple[Instance | None, str]:
         """Return the part of the instance inside the image, or None and why nothing is left of it."""
-        if instance.mask_size not in (None, (width, height)):
-            return None, OTHER_SIZE
         if reason := self._filter.reason(instance):
             return None, reason
+        if instance.mask_size not in (None, (width, height)):
+            return None, OTHER_SIZE
         instance = self._filter.marked(instance)
         box = instance.box
         inside = box.x >= 0 and box.y >= 0 and box.x + box.width <= width and box.y + box.height <= height
@@ -268,7 +270,7 @@ class FrameCollector:
         if not rings:
             return None, OUTSIDE
         least = self._labels.least_area
-        if least and filled_area(rings) < least:
+        if least and _fills_less(rings, instance.geometry in MASKS, least):
             return None, TOO_SMALL
         if rings is instance.rings:
             return instance, ""
@@ -287,6 +289,15 @@ def _merged(earlier: str, later: str) -> str:
     if "{}" in (earlier, later):
         return later if earlier == "{}" else earlier
     return json_text(msgspec.json.decode(earlier) | msgspec.json.decode(later))
+
+
+def _fills_less(rings: Sequence[Ring], are_outlines: bool, least: float) -> bool:
+    """Say whether rings fill less than `least` square pixels; outlines of masks don't cross themselves."""
+    windings = [1 if are_outlines else max((len(ring) - 1) // 2, 1) for ring in rings]
+    if max(polygon.area(ring) / most for ring, most in zip(rings, windings, strict=True)) >= least:
+        return False
+    around = [ring.max(axis=0) - ring.min(axis=0) for ring in rings]
+    return float(sum(width * height for width, height in around)) < least or filled_area(rings) < least
 
 
 def _clipped(instance: Instance, width: int, height: int) -> tuple[polygon.Ring, ...]:

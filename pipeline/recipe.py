@@ -41,7 +41,7 @@ def load(file: Path | str | None = None, changes: Mapping[str, Any] | None = Non
 
     Without a file: `$BDD_RECIPE`, else the sample's recipe. Raises RecipeError with a sentence for every fault.
     """
-    path = Path(file or os.environ.get("BDD_RECIPE") or RECIPES / "sample.yaml")
+    path = Path(file or os.environ.get("BDD_RECIPE") or RECIPES / "sample.yaml").expanduser()
     content = _read(path)
     for key, value in (changes or {}).items():
         _set(content, key, value)

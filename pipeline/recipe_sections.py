@@ -260,8 +260,9 @@ class Training(Section):
 
     @model_validator(mode="after")
     def _give_images_a_size(self) -> "Training":
-        if self.resize not in {"crop", "none"} and self.min_dim > self.max_dim:
-            raise ValueError(f"min_dim {self.min_dim} is more than max_dim {self.max_dim}; set both")
+        unbounded = self.resize in {"crop", "none"} or self.config.get("IMAGE_PAD_BOUNDED") is False
+        if {"min_dim", "max_dim"} <= self.model_fields_set and self.min_dim > self.max_dim and not unbounded:
+            raise ValueError(f"min_dim {self.min_dim} is more than max_dim {self.max_dim}")
         for mode, key, side in (("square", "max_dim", self.max_dim), ("crop", "min_dim", self.min_dim)):
             if self.resize == mode and side % LEAST_PIXELS:
                 raise ValueError(f"resize {mode} needs a {key} that is a multiple of {LEAST_PIXELS}, not {side}")

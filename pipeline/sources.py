@@ -26,6 +26,8 @@ Role = Literal["images", "labels"]
 
 SUFFIXES: dict[Role, tuple[str, ...]] = {"images": (".jpg", ".jpeg", ".png"), "labels": (".json", ".png")}
 FETCHED_AT_ONCE = 4
+OF_SYSTEMS = {"__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN"}
+"""Folders that no person made."""
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE}
 """What the system says of a file that may be there and can't be read."""
 
@@ -180,7 +182,7 @@ def _refuse_to_leave(link: os.DirEntry[str], folder: Path, inside: Path) -> None
 
 def is_hidden(name: str) -> bool:
     """Tell whether a file or folder name is of the kind that programs leave and people don't mean."""
-    return name.startswith(".") or name == "__MACOSX"
+    return name.startswith(".") or name in OF_SYSTEMS
 
 
 def _key(entry: str, recipe: Recipe, role: Role | None) -> str:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.artifacts import MANIFEST, Manifest, differences
-from pipeline.errors import ArtifactError
+from pipeline.errors import ArtifactError, TrainingError
 from pipeline.files import canonical_json, write_json
 from pipeline.recipe import Recipe
 from pipeline.stages import STAGES, fingerprint
@@ -78,6 +78,8 @@ def _hindrance(run: Path, made_from: Manifest) -> str:
         if read_state(run) is None:
             return "it was stopped before it had written a state"
         begun = Manifest.read(run)
+    except OSError as fault:
+        raise TrainingError(f"training: the state in {run} can't be read now: {fault}") from None
     except (ValueError, ArtifactError) as fault:
         return str(fault)
     return "" if begun.fingerprint == made_from.fingerprint else "; ".join(differences(begun, made_from))

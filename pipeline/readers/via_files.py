@@ -66,17 +66,14 @@ def image(key: str, entry: Any, reading: RegionReading) -> LabelledImage:
 
 
 def declared_options(attributes: Any) -> Options:
-    """Return what the options of a project's region attributes stand for."""
+    """Return what the options of a project's region attributes stand for; without a description, for themselves."""
     region = attributes.get("region") if isinstance(attributes, dict) else None
     found = {}
     for name, attribute in region.items() if isinstance(region, dict) else ():
         options = attribute.get("options") if isinstance(attribute, dict) else None
         if isinstance(options, dict):
-            found[name] = {
-                key: html.unescape(text).strip()
-                for key, text in options.items()
-                if isinstance(text, str) and text.strip()
-            }
+            texts = {key: text for key, text in options.items() if isinstance(text, str)}
+            found[name] = {key: html.unescape(text).strip() or key for key, text in texts.items()}
     return found
 
 

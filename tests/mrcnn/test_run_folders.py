@@ -51,7 +51,7 @@ def test_two_models_of_one_second_have_two_folders_and_neither_exists(tmp_path):
 def test_a_folder_that_another_process_made_since_it_was_chosen_is_not_shared(tmp_path):
     models = tmp_path / "models"
     chosen = [new_run_folder(models, "bdd", SECOND) for _ in range(2)]
-    (models / "bdd20260102T030405").mkdir(parents=True)
+    reserved_run_folder(models / "bdd20260102T030405")
     reserved = [reserved_run_folder(folder) for folder in chosen]
     assert [folder.name[3:] for folder in reserved] == ["20260102T030405_2", "20260102T030405_3"]
     assert all(folder.is_dir() for folder in reserved)
@@ -66,11 +66,18 @@ def test_a_run_s_folder_is_created_with_those_above_it(tmp_path):
 
 def test_a_training_that_begins_takes_no_folder_that_another_process_took(tmp_path):
     model = MaskRCNN("training", TinyConfig(), tmp_path)
-    chosen = Path(model.log_dir)
-    chosen.mkdir()
+    chosen = reserved_run_folder(Path(model.log_dir))
     model.reserve_log_dir()
     assert model.log_dir == f"{chosen}_2"
     assert Path(model.checkpoint_path).parent == Path(model.log_dir)
-    assert list(Path(model.log_dir).iterdir()) == []
     model.reserve_log_dir()  # a second stage goes on in it
     assert model.log_dir == f"{chosen}_2"
+
+
+def test_a_script_may_put_files_of_its_own_into_the_folder_before_it_trains(tmp_path):
+    model = MaskRCNN("training", TinyConfig(), tmp_path)
+    chosen = Path(model.log_dir)
+    chosen.mkdir()
+    (chosen / "notes.csv").touch()
+    model.reserve_log_dir()
+    assert model.log_dir == str(chosen)

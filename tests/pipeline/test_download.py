@@ -48,6 +48,14 @@ def test_a_server_without_etags_is_believed_by_time_and_size(behaviour, address,
     assert os.stat(get(address, downloads)).st_mtime_ns == changed
 
 
+def test_without_an_etag_another_date_is_another_file(behaviour, address, downloads):
+    behaviour.etag, behaviour.last_modified = None, "Wed, 01 Jan 2025 00:00:00 GMT"
+    behaviour.heeds_if_range = False
+    first = get(address, downloads).read_bytes()
+    behaviour.content, behaviour.last_modified = first[::-1], "Thu, 02 Jan 2025 00:00:00 GMT"
+    assert get(address, downloads).read_bytes() == first[::-1] != first
+
+
 def test_a_changed_file_is_fetched_anew_and_the_link_to_the_old_one_stays_old(behaviour, address, downloads, tmp_path):
     old = behaviour.content
     link_or_copy(get(address, downloads), tmp_path / "artifact" / "images.bin")

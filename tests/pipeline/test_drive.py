@@ -103,6 +103,15 @@ def test_a_server_that_stays_away_keeps_what_is_here(broken_off, downloads):
     assert part(downloads).stat().st_size == CHUNK
 
 
+def test_a_server_that_is_only_busy_keeps_what_is_here(broken_off, downloads):
+    broken_off.statuses = [503] * 20
+    with pytest.raises(SourceError, match=rf"{KEY}: gdrive:{FILE_ID} can't be fetched"):
+        drive.fetch(FILE_ID, KEY, downloads)
+    assert part(downloads).stat().st_size == CHUNK
+    broken_off.statuses = []
+    assert drive.fetch(FILE_ID, KEY, downloads).read_bytes() == broken_off.content
+
+
 def test_less_announced_than_there_is_shows_in_a_json_of_any_name(shared, downloads):
     shared.content = json.dumps([{"name": "a.jpg", "labels": []}] * 20).encode()
     shared.announce = lambda size: size - 50

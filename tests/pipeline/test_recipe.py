@@ -97,7 +97,7 @@ IMPOSSIBLE = [
     ({"config": {"RPN_ANCHOR_SCALES": [8, 16]}}, "training.config: RPN_ANCHOR_SCALES is [8, 16]; it must be one for"),
     ({"config": {"LOSS_WEIGHTS": {"mask": 2}}}, "training.config: LOSS_WEIGHTS: unknown key mask"),
     ({"config": {"ROI_POSITIVE_RATIO": 3}}, "training.config: ROI_POSITIVE_RATIO is 3; it must be above 0 and at most"),
-    ({"min_dim": 1088}, "training: min_dim 1088 is more than max_dim 1024; set both"),
+    ({"min_dim": 1088, "max_dim": 1024}, "training: min_dim 1088 is more than max_dim 1024"),
     (
         {"resize": "square", "max_dim": 1000},
         "training: resize square needs a max_dim that is a multiple of 32, not 1000",
@@ -119,7 +119,10 @@ def test_what_no_network_can_have_is_refused_before_anything_is_built(training, 
     [
         {"config": {"RPN_ANCHOR_SCALES": [16, 32, 64, 128, 256], "MEAN_PIXEL": [1, 2, 3.5], "TRAIN_BN": None}},
         {"config": {"LOSS_WEIGHTS": {"mrcnn_mask_loss": 2}, "GRADIENT_CLIP_NORM": 5, "NORMALISATION": "group"}},
+        {"config": {"GRADIENT_CLIP_NORM": None}},
         {"resize": "crop", "min_dim": 1088},
+        {"resize": "pad64", "min_dim": 1100, "max_dim": 1024, "config": {"IMAGE_PAD_BOUNDED": False}},
+        {"max_dim": 512},
         {"resize": "pad64", "max_dim": 1000},
     ],
 )

@@ -140,6 +140,13 @@ def test_a_closed_folder_and_a_closed_file_are_named(tmp_path):
         path.chmod(0o700)
 
 
+def test_what_file_systems_keep_for_themselves_is_passed_over(tmp_path):
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "lost+found" / "1.jpg").touch()
+    (tmp_path / "2.jpg").touch()
+    assert [path.name for path in sources.walk(tmp_path, (".jpg",))] == ["2.jpg"]
+
+
 def test_files_come_sorted_a_folder_s_own_first_and_links_in_circles_are_passed_over(tmp_path):
     folder = folder_of(tmp_path, {f"{name}.JPG": b"" for name in ("b/2", "b/1", "b/a/3", "a/4", "z", "b.d/5", ".h/6")})
     (folder / "b" / "round.jpg").symlink_to("round.jpg")

@@ -2,6 +2,8 @@
 
 import logging
 import shutil
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +12,7 @@ import pytest
 
 from mrcnn.checkpoints import STATE_FILE, TrainingState, write_state
 from pipeline import model_file, training, training_run
-from pipeline.errors import ArchiveError, PipelineError, RecipeError
+from pipeline.errors import ArchiveError, PipelineError, RecipeError, TrainingError
 from pipeline.recipe import Recipe
 from tests.pipeline.small_datasets import entry, numbered, square, squares, write
 from tests.pipeline.weights_files import tiny
@@ -78,6 +80,18 @@ def test_without_a_state_that_can_be_read_training_begins_anew(tmp_path, dataset
     (run / STATE_FILE).write_bytes(b"cut")
     assert not goes_on(run, tiny(), dataset)
     assert "can't be read" in caplog.text
+
+
+def test_a_state_that_can_t_be_read_just_now_is_kept(tmp_path, dataset):
+    run = begun(tmp_path / "run", tiny(), dataset)
+    holder = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('held', flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", holder, str(run / STATE_FILE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(TrainingError, match="can't be read now"):
+            goes_on(run, tiny(), dataset)
+        process.communicate(b"")
+    assert goes_on(run, tiny(), dataset)
 
 
 def test_a_fault_leaves_a_folder_only_where_there_is_something_to_go_on_from(tmp_path, dataset):

@@ -180,13 +180,13 @@ def test_polygons_end_with_their_first_vertex_in_via_1_only(tmp_path: Path) -> N
 
 
 def test_a_via_2_project_is_opened_with_the_options_that_it_declares(tmp_path: Path) -> None:
-    kinds = {"type": "dropdown", "options": {"1": "a &lt; b", "2": "dent"}, "default_options": {}}
+    kinds = {"type": "dropdown", "options": {"1": "a &lt; b", "2": "dent", "4": ""}, "default_options": {}}
     given = labelled(polygon([(1, 1), (9, 1), (9, 5)], kind="2"), polygon([(1, 1), (9, 1), (9, 5)], kind="3"))
     project = {"_via_settings": {}, "_via_img_metadata": given, "_via_attributes": {"region": {"kind": kinds}}}
     path = archive_of(tmp_path, val=project)
     assert via_folder.make_folder(path, tmp_path / "look") == 1
     declared = opened(tmp_path / "look")["_via_attributes"]["region"]["kind"]
-    assert (declared["type"], declared["options"]) == ("dropdown", {"1": "a &lt; b", "2": "dent", "3": "3"})
+    assert (declared["type"], declared["options"]) == ("dropdown", {"1": "a &lt; b", "2": "dent", "4": "4", "3": "3"})
     assert [each["region_attributes"] for each in regions(tmp_path / "look")] == [{"kind": "2"}, {"kind": "3"}]
 
 
