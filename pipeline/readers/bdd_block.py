@@ -21,6 +21,7 @@ from pipeline.readers.label_kinds import Kinds
 from pipeline.readers.options import ReadOptions
 from pipeline.tables import json_text
 
+RLE, ESCAPE = b'"rle"', b"\\u"
 MOST_REMEMBERED = 10_000
 """Kinds of labels that are kept in mind; few files have more than a hundred."""
 
@@ -63,7 +64,8 @@ class BlockReader:
         """Return what a JSON list of frames says; raises what `JsonStream.blocks` wants where it is not JSON."""
         if len(self._kinds) > MOST_REMEMBERED:
             self._kinds = Kinds(self.options)
-        frames = [self._named(frame) for frame in _decoded(text)]
+        masks = RLE in text or ESCAPE in text  # most blocks have neither, and no label needs to be asked
+        frames = [self._named(frame, masks) for frame in _decoded(text)]
         plain = [frame for frame in frames if isinstance(frame, _Named)]
         labels = [label for frame in plain for label in frame.labels]
         numbers = self._numbers(labels)
@@ -78,8 +80,11 @@ class BlockReader:
         whole = [next(images) if isinstance(frame, _Named) else frame for frame in frames]
         return LabelBlock(self.source, whole, described.columns.batch)
 
-    def _named(self, frame: PlainFrame | bytes) -> "_Named | LabelledImage":
-        """Return a frame with the ids of its labels, or read it as `bdd_frames` does where it is not so plain."""
+    def _named(self, frame: PlainFrame | bytes, masks: bool) -> "_Named | LabelledImage":
+        """Return a frame with the ids of its labels, or read it as `bdd_frames` does where it is not so plain.
+
+        `masks` says whether any label of its block may have a run-length mask.
+        """
         if isinstance(frame, bytes):
             return bdd_frames.image(bdd_frames.frame_of(frame), self.source, self.options)
         name = bdd_frames.name_of(frame)
@@ -90,7 +95,7 @@ class BlockReader:
         else:
             ids = [bdd_label.text_of_id(each) or f"#{at}" for at, each in enumerate(given)]
         # A mask's size is judged with its image, and columns have no place for it.
-        if not name or len(set(ids)) < len(ids) or any(map(_is_traced, labels)):
+        if not name or len(set(ids)) < len(ids) or (masks and any(map(_is_traced, labels))):
             return bdd_frames.image(frame.whole(), self.source, self.options)
         return _Named(frame, name, labels, ids)
 

@@ -3,12 +3,14 @@
 What each of them does is in `block_process`.
 """
 
+import fcntl
 import os
 import pickle
 import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from mmap import mmap
 from pathlib import Path
 from queue import SimpleQueue
@@ -28,6 +30,9 @@ MOST = 4
 
 KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(256 << 20)}
 """Has the C library keep the room of a block for the next one, which saves the kernel a thousand page faults each."""
+
+PIPE = 1 << 20
+"""Bytes that wait in a pipe, the most that Linux allows by itself: a block takes four turns to pass, not 64."""
 
 LENGTH = struct.Struct("<Q")
 
@@ -86,6 +91,10 @@ class _Worker:
         environment = {**os.environ, **KEPT_MEMORY, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
         command = [sys.executable, "-m", "pipeline.readers.block_process"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe is not None
+            with suppress(OSError):  # a user may have but so many bytes in pipes; smaller ones do
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
 
     def read(self, header: bytes, order: bytes) -> LabelBlock:
         """Have a block read; raises msgspec.DecodeError where it is not JSON, RuntimeError if the process ends.
