@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 WIDTH, SWITCH = 1400, 42
 """Pixels: the window's width, and how far from its right side the switch of an automation is."""
+FIRST_SWITCH = 2
+"""Among all boxes to tick: before it are those that select all automations, and the first one."""
 RUNS = "{runsOrError{... on Runs{results{status tags{key value}}}}}"
 
 pytestmark = [pytest.mark.soak, needs_chromium]
@@ -75,6 +77,16 @@ def until(condition, complaint: str, seconds: float) -> None:
         time.sleep(1)
 
 
+def switched_on(page, name: str) -> bool:
+    """Whether the automation of that name, the first one, is on; clicks its switch, which at first does nothing."""
+    switch = page.locator("input[type=checkbox]").nth(FIRST_SWITCH)
+    if not switch.is_checked():
+        place = page.get_by_text(name, exact=True).bounding_box()
+        page.mouse.click(WIDTH - SWITCH, place["y"] + place["height"])
+        page.wait_for_timeout(3000)
+    return switch.is_checked()
+
+
 def test_materialize_all_and_the_nightly_run_end_in_success(ui):
     with browser_page(WIDTH) as page:
         page.goto(f"{ui}/asset-groups")
@@ -82,6 +94,5 @@ def test_materialize_all_and_the_nightly_run_end_in_success(ui):
         until(lambda: runs(ui)[:1] in ([("SUCCESS", None)], [("FAILURE", None)]), "the run doesn't end", 300)
         assert runs(ui) == [("SUCCESS", None)]
         page.goto(f"{ui}/automation")
-        place = page.get_by_text("nightly", exact=True).bounding_box()
-        page.mouse.click(WIDTH - SWITCH, place["y"] + place["height"])
+        until(lambda: switched_on(page, "nightly"), "nightly can't be switched on", 60)
         until(lambda: ("SUCCESS", "nightly") in runs(ui), "the nightly run doesn't come, or doesn't end", 240)
