@@ -247,6 +247,7 @@ def test_two_processes_at_once_fetch_once_and_both_get_the_whole(behaviour, addr
     assert behaviour.sent <= len(behaviour.content) + ONE_BYTE
 
 
+@pytest.mark.soak  # failed once of some fifteen times, on a loaded machine; why is not known yet, and it says more now
 def test_a_process_that_waited_for_a_killed_one_goes_on_where_that_stopped(behaviour, address, downloads):
     behaviour.content = os.urandom(3_000_000)
     behaviour.break_after = [2_000_000]
@@ -256,7 +257,8 @@ def test_a_process_that_waited_for_a_killed_one_goes_on_where_that_stopped(behav
     assert asked.wait(30)
     second = waiting_process(address, downloads)
     killed(first)
-    assert bytes.fromhex(second.communicate(timeout=30)[0]) == behaviour.content
+    got, said = second.communicate(timeout=30)
+    assert bytes.fromhex(got) == behaviour.content, said
     assert any("Range" in request for request in behaviour.requests)
     assert behaviour.sent < 2 * len(behaviour.content)
 
