@@ -85,7 +85,7 @@ def _program(run: subprocess.Popen[str], stage: str) -> psutil.Process | None:
         try:
             if process.cmdline()[2:4] == ["pipeline.program", stage]:
                 return process
-        except psutil.Error:
+        except psutil.Error:  # it ended while it was looked at
             continue
     return None
 
