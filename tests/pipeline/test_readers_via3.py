@@ -1,0 +1,113 @@
+"""VIA 3 projects: their shapes, attributes and names, read as VIA 2's are (`test_readers_via`)."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.errors import LabelFileError
+from pipeline.geometry import polygon
+from pipeline.instances import Box
+from pipeline.readers import faults
+from tests.pipeline.label_texts import only, options, read
+
+
+def test_a_via_3_project_is_read(tmp_path: Path) -> None:
+    content = {
+        "project": {"pid": "x", "data_format_version": "3.1.1", "vid_list": ["1"]},
+        "config": {},
+        "attribute": {"1": {"aname": "kind", "type": 3, "options": {"0": "dent", "1": "scratch"}}},
+        "file": {"1": {"fid": "1", "fname": "a.jpg", "type": 2, "loc": 1, "src": "a.jpg"}},
+        "metadata": {
+            "m1": {"vid": "1", "flg": 0, "z": [], "xy": [7, 0, 0, 8, 0, 8, 6], "av": {"1": "1"}},
+            "m2": {"vid": "1", "flg": 0, "z": [], "xy": [2, 1, 2, 3, 4], "av": {"1": "0"}},
+            "m3": {"vid": "1", "flg": 0, "z": [], "xy": [1, 1, 2], "av": {"1": "0"}},
+            "m4": {"vid": "1", "flg": 0, "z": [1.5, 2], "xy": [], "av": {"1": "0"}},
+            "m5": {"vid": "1", "flg": 0, "z": [], "xy": None, "av": {"1": "0"}},
+            "m6": {"vid": "1", "flg": 0, "z": [], "xy": [], "av": {"1": "0"}},
+            "m7": 5,
+        },
+        "view": {"1": {"fid_list": ["1"]}},
+    }
+    image, nowhere = read(tmp_path, content)
+    assert (image.name, [each.category for each in image.instances]) == ("a.jpg", ["scratch", "dent"])
+    assert [each.label_id for each in image.rejected] == ["m3", "m5"]
+    assert image.rejected[0].reason == faults.SHAPE_WITHOUT_AREA
+    assert image.attributes == {"kind": "dent"}
+    assert [each.label_id for each in nowhere.rejected] == ["m7"]
+
+
+def of_via_3(tmp_path: Path, *xy: Any) -> Any:
+    """What is read of a VIA 3 project of one region."""
+    content = {
+        "project": {"pid": "x", "data_format_version": "3.1.1", "vid_list": ["1"]},
+        "attribute": {"1": {"aname": "name", "type": 1, "options": {}}},
+        "file": {"1": {"fid": "1", "fname": "a.jpg"}},
+        "metadata": {"m": {"vid": "1", "flg": 0, "z": [], "xy": list(xy), "av": {"1": "thing"}}},
+        "view": {"1": {"fid_list": ["1"]}},
+    }
+    return only(tmp_path, content, options(curve_tolerance=0.05))
+
+
+@pytest.mark.parametrize(
+    ("xy", "box"),
+    [
+        ((2, 2, 3, 4, 5), (2, 3, 4, 5)),
+        ((2, 6, 3, -4, 5), (2, 3, 4, 5)),  # its right side was dragged beyond the left one
+        ((2, 2, 8, 4, -5), (2, 3, 4, 5)),
+        ((8, 4, 3, 6, 5, 3, 8, 2, 7), (2, 3, 4, 5)),
+        ((8, 2, 7, 4, 3, 6, 8), (2, 3, 4, 5)),
+    ],
+)
+def test_a_rectangle_of_via_3_is_a_box(tmp_path: Path, xy: Any, box: tuple[float, ...]) -> None:
+    found = of_via_3(tmp_path, *xy)
+    assert (found.geometry, found.box) == ("box", Box(*box))
+    assert polygon.area(found.rings[0]) == 20
+
+
+@pytest.mark.parametrize(
+    ("xy", "box", "area"),
+    [
+        ((3, 50, 40, 25), (25, 15, 50, 50), math.pi * 625),
+        ((4, 50, 40, 25, 10), (25, 30, 50, 20), math.pi * 250),
+        ((9, 75, 40, 50, 65, 25, 40), (25, 15, 50, 50), math.pi * 625),
+        ((9, 50, 65, 75, 40, 50, 15), (25, 15, 50, 50), math.pi * 625),
+        ((9, 65, 60, 70, 55, 35, 20), (25, 15, 50, 50), math.pi * 625),  # 15² + 20² = 25²
+    ],
+)
+def test_a_round_shape_of_via_3_has_the_area_of_its_formula(
+    tmp_path: Path, xy: Any, box: tuple[float, ...], area: float
+) -> None:
+    found = of_via_3(tmp_path, *xy)
+    assert (found.box.x, found.box.y, found.box.width, found.box.height) == pytest.approx(box, abs=0.2)
+    assert (found.geometry, polygon.area(found.rings[0])) == ("polygon", pytest.approx(area, rel=0.01))
+
+
+def test_a_polyline_of_via_3_is_closed_to_a_mask(tmp_path: Path) -> None:
+    assert of_via_3(tmp_path, 6, 0, 0, 9, 0, 9, 9).rings[0].tolist() == [[0, 0], [9, 0], [9, 9]]
+
+
+@pytest.mark.parametrize(
+    ("xy", "reason"),
+    [
+        ((5, 1, 1, 9, 9), faults.SHAPE_WITHOUT_AREA),
+        ((8,), faults.SHAPE_WITHOUT_AREA),
+        ((8, 1, 1, 9, 1), faults.SHAPE_WITHOUT_AREA),
+        ((8, 1, 1, 9), faults.SHAPE_MALFORMED),
+        ((9, 1, 1, 5, 5, 9, 9), faults.SHAPE_WITHOUT_AREA),
+        ((9, 1, 1, 5, 5), faults.SHAPE_MALFORMED),
+        ((9, 1, 1, 5, 5, 9, None), faults.SHAPE_MALFORMED),
+        ((9, 0, 0, 1000, 0.0001, 2000, 0), faults.TOO_FAR),
+        ((10, 1, 1), faults.SHAPE_UNKNOWN),
+        (([9], 1, 1), faults.SHAPE_UNKNOWN),
+    ],
+)
+def test_a_shape_of_via_3_that_can_t_be_used_is_kept_with_its_reason(tmp_path: Path, xy: Any, reason: str) -> None:
+    assert of_via_3(tmp_path, *xy).reason == reason
+
+
+@pytest.mark.parametrize("key", ["file", "view", "metadata"])
+def test_a_via_3_project_of_lists_is_refused(tmp_path: Path, key: str) -> None:
+    with pytest.raises(LabelFileError, match=f"{key} must be an object"):
+        read(tmp_path, {"project": {"pid": "x"}, "file": {}, "view": {}, "metadata": {}, key: [{}]})
