@@ -24,7 +24,7 @@ define sentence_last
 endef
 stop_with_sentence = $(if $(wildcard $(FAILURE)),$(error $(shell cat $(FAILURE); rm -f $(FAILURE) $(FAILURE).all)))
 
-.PHONY: help setup gpu demo run dev test soak check format bench bench-labels bench-dataset bench-mrcnn lock clean .demo .run
+.PHONY: help setup gpu demo run dev test soak check format bench bench-labels bench-dataset bench-mrcnn bench-gpu lock clean .demo .run
 
 help: ## what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14
@@ -86,6 +86,9 @@ bench-dataset: $(READY) ## dataset_zip beside cp, 20,000 images
 
 bench-mrcnn: $(READY) ## our network beside the original (ORIGINAL_PYTHON=) and torchvision (TORCHVISION_PYTHON=)
 	@$(RUN) -m benchmarks.networks
+
+bench-gpu: $(READY) ## our network on this machine's GPU (after make gpu)
+	@$(RUN) -m benchmarks gpu
 
 lock: $(READY) ## resolve the pins again
 	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --extra dev pyproject.toml -o requirements.lock

@@ -1,4 +1,4 @@
-"""`python -m benchmarks [chain|labels|dataset]`: our stages beside the plainest thing that could do the same.
+"""`python -m benchmarks [chain|labels|dataset|gpu]`: our stages beside the plainest thing that could do the same.
 
 Everything that is compared is measured in one run; each subject has a module of its own, networks a package.
 """
@@ -22,6 +22,9 @@ def main() -> None:
         "dataset", help="dataset_zip on images of the release's size (a minute, 4 GB of disk)"
     )
     dataset.add_argument("--images", type=int, default=20_000, help="images of the archive")
+    gpu = subjects.add_parser("gpu", help="the network on this machine's GPU (10 minutes)")
+    gpu.add_argument("--steps", type=int, default=40, help="steps to measure, of each variant")
+    gpu.add_argument("--scenes", type=int, default=48, help="scenes of the sample to train on")
     chosen = parser.parse_args()
     if chosen.subject == "labels":
         from benchmarks import labels as labels_benchmark
@@ -31,6 +34,10 @@ def main() -> None:
         from benchmarks import dataset as dataset_benchmark
 
         dataset_benchmark.run(chosen.images)
+    elif chosen.subject == "gpu":
+        from benchmarks import gpu as gpu_benchmark
+
+        gpu_benchmark.run(chosen.steps, chosen.scenes)
     else:
         from benchmarks import chain as chain_benchmark
 

@@ -14,6 +14,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.sample_stages import inputs_of_dataset, up_to_via
+
 REPETITIONS = 6
 
 
@@ -31,22 +33,13 @@ def run(scenes: int) -> None:
 
 def _stages(folder: Path, scenes: int) -> list[tuple[str, Callable[[], object], Callable[[], object], str]]:
     """Make the inputs once; return (what, ours, the plain way, its name) for each benchmark."""
-    from pipeline import dataset, labels, raw_images, raw_labels, recipe, via
+    from pipeline import dataset, labels
 
-    chosen = recipe.parse({"source": {"sample": {"train": scenes, "val": 2}}, "dataset": {"split": "path"}})
-    names = ("raw_images", "raw_labels", "filtered_labels", "via_train", "via_val", "dataset_zip")
-    at = {name: folder / name for name in names}
-    for path in at.values():
-        path.mkdir()
-    raw_images.build(chosen, out=at["raw_images"], downloads=folder / "downloads")
-    raw_labels.build(chosen, out=at["raw_labels"], downloads=folder / "downloads")
+    chosen, at = up_to_via(folder, scenes, 2)
     raw = {"raw_images": at["raw_images"], "raw_labels": at["raw_labels"]}
-    labels.build(chosen, **raw, out=at["filtered_labels"])
-    for split in ("train", "val"):
-        via.build(chosen, filtered_labels=at["filtered_labels"], split=split, out=at[f"via_{split}"])
     archive = at["raw_images"] / "files" / "bdd100k_images_100k.zip"
     label_archive = at["raw_labels"] / "files" / "bdd100k_labels_release.zip"
-    rest = {name: at[name] for name in ("filtered_labels", "via_train", "via_val", "raw_images")}
+    rest = inputs_of_dataset(at)
     return [
         (
             "filtered_labels",

@@ -33,6 +33,11 @@ def plain_operations() -> Iterator[None]:
         _plain.reset(before)
 
 
+def for_this_gpu() -> bool:
+    """Whether what is traced now is to run on a GPU of this machine: not what is exported, and not without one."""
+    return not on_a_cpu() and not _plain.get()
+
+
 def convolution(
     features: tf.Tensor, kernel: tf.Tensor, scale: tf.Tensor | None = None, stride: int = 1, padding: str = "SAME"
 ) -> tf.Tensor:
@@ -94,7 +99,7 @@ def biased(features: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     TensorFlow would make one operation of the two gradients, which without AVX-512 takes oneDNN up to 4 times as long.
     It does not see a sum that is a product of matrices.
     """
-    return _with_gradient_apart(features, bias) if _kept_apart() else tf.nn.bias_add(features, bias)
+    return _with_gradient_apart(features, bias) if _kept_apart() or for_this_gpu() else tf.nn.bias_add(features, bias)
 
 
 @tf.custom_gradient

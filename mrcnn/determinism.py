@@ -12,3 +12,10 @@ def enable_determinism() -> None:
     """
     tf.config.experimental.enable_op_determinism()
     tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+
+
+def is_deterministic() -> bool:
+    """Whether operations must come out the same each time, by DETERMINISTIC or by the caller's own choice."""
+    from tensorflow.python.framework import config  # as Keras does: TensorFlow's public API only switches it on
+
+    return bool(config.is_op_determinism_enabled())

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from mrcnn import boxes
+from mrcnn.arithmetic import for_this_gpu
 from mrcnn.config import Config
 
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
@@ -52,7 +53,19 @@ def separate(candidates: tf.Tensor, scores: tf.Tensor, count: int, overlap: floa
 
     Returns [B, count, 4] float32, padded with zeros; scores are [B, N].
     """
+    if for_this_gpu():
+        return _separate_each(candidates, scores, count, overlap)
     kept = tf.image.combined_non_max_suppression(
         candidates[:, :, None], scores[:, :, None], count, count, iou_threshold=overlap, clip_boxes=False
     )
     return tf.ensure_shape(kept.nmsed_boxes, (None, count, 4))
+
+
+def _separate_each(candidates: tf.Tensor, scores: tf.Tensor, count: int, overlap: float) -> tf.Tensor:
+    """The same image by image: TensorFlow has the operation for many images on CPUs only, and a GPU would wait."""
+
+    def of_one(image: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        kept = tf.gather(image[0], tf.image.non_max_suppression(*image, count, overlap))
+        return tf.ensure_shape(tf.pad(kept, [[0, count - tf.shape(kept)[0]], [0, 0]]), (count, 4))
+
+    return tf.map_fn(of_one, (candidates, scores), fn_output_signature=tf.TensorSpec((count, 4), tf.float32))

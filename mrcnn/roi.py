@@ -8,7 +8,9 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from mrcnn.arithmetic import for_this_gpu
 from mrcnn.config import Config
+from mrcnn.determinism import is_deterministic
 
 FINEST, COARSEST = 2, 5
 SAMPLES_A_CELL = 2
@@ -68,7 +70,26 @@ def pyramid_levels(regions: tf.Tensor, image_shape: tf.Tensor, canonical: float 
 
 def crop_and_resize(features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor, size: int) -> tf.Tensor:
     """Crops [R, size, size, C] float32 by one bilinear sample a cell, as TensorFlow's operation of that name."""
-    return tf.image.crop_and_resize(tf.cast(features, tf.float32), regions, images, (size, size))
+    features = tf.cast(features, tf.float32)
+    if for_this_gpu() and is_deterministic():
+        return _with_ordered_gradient(features, regions, images, size)
+    return tf.image.crop_and_resize(features, regions, images, (size, size))
+
+
+def _with_ordered_gradient(features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor, size: int) -> tf.Tensor:
+    """The same crops; the processor adds up their gradient, for which TensorFlow has no fixed order on GPUs."""
+
+    @tf.custom_gradient
+    def crop(whole: tf.Tensor):
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            with tf.device("/CPU:0"):
+                return tf.raw_ops.CropAndResizeGradImage(
+                    grads=upstream, boxes=regions, box_ind=images, image_size=tf.shape(whole), T=tf.float32
+                )
+
+        return tf.image.crop_and_resize(whole, regions, images, (size, size)), gradient
+
+    return crop(features)
 
 
 def roi_align(

@@ -26,6 +26,7 @@ class Network(keras.Model):
         """Wrap inputs and outputs; `config` gives MEAN_PIXEL."""
         super().__init__(*args, **kwargs)
         self.config = config
+        self.supports_jit = False  # CropAndResize has no kernel of XLA's, which Keras takes where there is a GPU
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """The outputs for inputs whose first is images [B, H, W, 3]: uint8 RGB, or float32 already molded.
