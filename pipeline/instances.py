@@ -71,5 +71,5 @@ class LabelledImage:
     """Attributes of the whole image (weather, scene, timeofday; VIA file_attributes)."""
     size: tuple[int, int] | None = None
     """Width and height of a bitmask in pixels, which must be the image's; other formats don't depend on it."""
-    unwanted: int = 0
-    """Labels of categories that the recipe does not want: neither kept nor rejected."""
+    unwanted: tuple[Rejected, ...] = ()
+    """Labels of categories that the recipe does not want."""

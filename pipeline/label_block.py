@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 
 from pipeline.instance_columns import instances_at
 from pipeline.instances import Instance, LabelledImage, Rejected
+from pipeline.readers.faults import OTHER_CATEGORY
+
+OTHERS = pa.schema([("label_id", pa.string()), ("label", pa.string())])
+"""Columns of labels of other categories, as in rejected.parquet."""
 
 Digest = bytes
 """Of the labels of an image, equal for equal labels."""
@@ -33,7 +37,10 @@ class ImageRows(msgspec.Struct, frozen=True):
     attributes: str
     """JSON, as in images.parquet."""
     rejected: tuple[Rejected, ...]
+    others: int
+    """The first of its labels of other categories."""
     unwanted: int
+    """How many these are."""
     content: Digest
     start: int
     """The first of its rows."""
@@ -48,10 +55,17 @@ class LabelBlock:
     images: Sequence[ImageRows | LabelledImage]
     instances: pa.RecordBatch
     """Columns as in `tables.INSTANCE_FIELDS`, not yet clipped to the images."""
+    others: pa.RecordBatch
+    """Columns as in `OTHERS`: the labels of other categories."""
 
     def instances_of(self, image: ImageRows) -> list[Instance]:
         """Return an image's instances one by one."""
         return list(instances_at(self.instances, np.arange(image.start, image.start + image.count)))
+
+    def others_of(self, image: ImageRows) -> list[Rejected]:
+        """Return an image's labels of other categories one by one."""
+        rows = self.others.slice(image.others, image.unwanted).to_pylist()
+        return [Rejected(self.source, image.name, row["label_id"], OTHER_CATEGORY, row["label"]) for row in rows]
 
 
 def digest(

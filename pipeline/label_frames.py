@@ -82,7 +82,8 @@ class _Offer(NamedTuple):
     instances: Callable[[], Sequence[Instance]]
     """Gives its labels that were not rejected."""
     rejected: Sequence[Rejected]
-    unwanted: int
+    unwanted: Callable[[], Sequence[Rejected]]
+    """Gives its labels of other categories."""
     video: str | None
     attributes: str
     content: Digest
@@ -97,6 +98,8 @@ class _Places(NamedTuple):
     before: list[int]
     """For each row, and for the end, how many rows before it were stored."""
     left_out: dict[int, tuple[Instance, str]]
+    others: list[tuple[str, int, int]]
+    """The images that were kept: name in the index, first label of another category, and how many of them."""
 
 
 class FrameCollector:
@@ -107,8 +110,6 @@ class FrameCollector:
     ) -> None:
         self.frames: dict[int, Frame] = {}
         """By row of the index."""
-        self.unwanted = 0
-        """Labels of categories that the recipe doesn't name, in the frames kept."""
         self._labels = labels
         self._filter = InstanceFilter(labels)
         self._options = readers.ReadOptions.from_recipe(labels)
@@ -161,6 +162,7 @@ class FrameCollector:
         for image, match in zip(found.images, matches, strict=True):
             offer = self._offer_rows(found, image, places) if isinstance(image, ImageRows) else self._offer(image)
             self._place(offer, match, file, number)
+        self._rejections.add_others(found.source, places.others, found.others)
         return len(found.images)
 
     def _match(self, image: LabelledImage, file: LabelFile) -> Match:
@@ -175,7 +177,7 @@ class FrameCollector:
             name=image.name,
             instances=lambda: image.instances,
             rejected=image.rejected,
-            unwanted=image.unwanted,
+            unwanted=lambda: image.unwanted,
             video=video_of(image.video, image.attributes),
             attributes=json_text(image_attributes(image.attributes)),
             content=content_of(image),
@@ -188,7 +190,7 @@ class FrameCollector:
             name=image.name,
             instances=lambda: block.instances_of(image),
             rejected=image.rejected,
-            unwanted=image.unwanted,
+            unwanted=lambda: block.others_of(image),
             video=image.frame_of,
             attributes=image.attributes,
             content=image.content,
@@ -215,17 +217,19 @@ class FrameCollector:
         self._set_aside_labels(offer, reason, lost=reason == TWICE)
 
     def _set_aside_labels(self, offer: _Offer, reason: str, lost: bool) -> None:
-        self._rejections.add_labels(offer.source, offer.name, offer.instances(), offer.rejected, reason, lost)
+        rejected = (*offer.rejected, *offer.unwanted())
+        self._rejections.add_labels(offer.source, offer.name, offer.instances(), rejected, reason, lost)
 
     def _frame(self, offer: _Offer, file: LabelFile, number: int, row: int) -> Frame:
         for rejected in offer.rejected:
             self._rejections.add(replace(rejected, image=self._images[row]))
-        self.unwanted += offer.unwanted
         stored = offer.keep(row)
         return Frame(number, offer.source, stored, offer.video, offer.attributes, file.split, number, offer.content)
 
     def _keep(self, image: LabelledImage, row: int) -> Stored:
         kept = []
+        for unwanted in image.unwanted:
+            self._rejections.add(replace(unwanted, image=self._images[row]))
         for instance in image.instances:
             fitted, reason = self._fit(instance, *self._sizes[row])
             if fitted is not None:
@@ -239,6 +243,7 @@ class FrameCollector:
         for place in range(image.start, image.start + image.count) if places.left_out else ():
             if place in places.left_out:
                 self._leave_out(*places.left_out[place], block.source, row)
+        places.others.append((self._images[row], image.others, image.unwanted))
         start = places.before[image.start]
         return Stored(places.batch, start, places.before[image.start + image.count] - start)
 
@@ -255,7 +260,7 @@ class FrameCollector:
         fitted = block_fitting.fit(block.instances, of_rows, self._labels.least_area, self._fit, judged)
         before = np.searchsorted(fitted.kept, np.arange(len(of_rows) + 1)).tolist()
         # marked last: a label that is left out is told as its source gives it
-        return _Places(self._store.add_batch(self._filter.marked_rows(fitted.batch)), before, fitted.left_out)
+        return _Places(self._store.add_batch(self._filter.marked_rows(fitted.batch)), before, fitted.left_out, [])
 
     def _fit(self, instance: Instance, width: int, height: int) -> tuple[Instance | None, str]:
         """Return the part of the instance inside the image, or None and why nothing is left of it."""

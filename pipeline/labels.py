@@ -4,6 +4,7 @@ Formats of label files are in `pipeline.readers`, geometry in `pipeline.geometry
 """
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from pipeline.label_sources import LabelSource, read_sources
 from pipeline.label_summary import Tally
 from pipeline.parallel import ordered_map
 from pipeline.progress import Progress
-from pipeline.readers.faults import NO_CLASS, SEVERAL_CLASSES
+from pipeline.readers.faults import NO_CLASS, OTHER_CATEGORY, SEVERAL_CLASSES
 from pipeline.recipe import Recipe
 from pipeline.rejections import Rejections
 from pipeline.splits import Division, LabelledFile, divide, videos
@@ -85,7 +86,7 @@ def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None
         store.finish()
         _refuse_no_instance(recipe, label_sources, collector, rejections)
         division, kept = _divided(recipe, index, collector.frames, store, rejections)
-        tally = Tally(division, collector.unwanted)
+        tally = Tally(division, rejections.unwanted)
         _write_labels(kept, store, out, tally)
         _write_images(kept, index, out)
         pictures = label_summary.draw_pictures(recipe, raw_images, index, kept, store, out)
@@ -241,12 +242,13 @@ def _refuse_no_instance(
     read = ", ".join(source.entry for source in label_sources)
     if not collector.frames:
         raise EmptyDatasetError(f"none of the labels in {read} is of an image in {', '.join(recipe.source.images)}")
-    left_out = [f"{count} left out: {reason}" for reason, count in rejections.by_reason.most_common(3)]
+    faults = Counter({reason: n for reason, n in rejections.by_reason.items() if reason != OTHER_CATEGORY})
+    left_out = [f"{count} left out: {reason}" for reason, count in faults.most_common(3)]
     if any(reason in rejections.by_reason for reason in (NO_CLASS, SEVERAL_CLASSES)):
         left_out.append(CLASS_HINT)
     raise EmptyDatasetError(
         f"labels.categories: no label of {wanted} is usable in {read} "
-        f"({'; '.join([f'{collector.unwanted} are of other categories', *left_out])})"
+        f"({'; '.join([f'{rejections.unwanted} are of other categories', *left_out])})"
     )
 
 

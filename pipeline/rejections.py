@@ -9,10 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.instances import Instance, Rejected
 from pipeline.label_filters import LABEL_REASONS
+from pipeline.readers.faults import OTHER_CATEGORY
 from pipeline.tables import REJECTED, RowGroupWriter, json_text, texts
 
 ROWS_AT_ONCE, CHARACTERS_AT_ONCE = 8_192, 8_000_000
@@ -23,7 +25,7 @@ class Rejections:
     """Writes rejected.parquet, and counts rows by reason and the labels that were lost."""
 
     def __init__(self, path: Path) -> None:
-        self._writer = RowGroupWriter(path, REJECTED)
+        self._writer = RowGroupWriter(path, REJECTED, repetitive=("source", "image", "reason"))
         self._waiting: list[Rejected] = []
         self._characters = 0
         self.by_reason: Counter[str] = Counter()
@@ -36,9 +38,35 @@ class Rejections:
         """Count and write one label that was left out."""
         if rejected.reason in LABEL_REASONS:
             self.filtered += 1
-        else:
+        elif rejected.reason != OTHER_CATEGORY:
             self.labels += 1
         self._row(rejected)
+
+    @property
+    def unwanted(self) -> int:
+        """Labels of categories that the recipe doesn't name."""
+        return self.by_reason[OTHER_CATEGORY]
+
+    def add_others(self, source: str, images: Sequence[tuple[str, int, int]], others: pa.RecordBatch) -> None:
+        """Count and write labels of other categories, columns as in `label_block.OTHERS`.
+
+        `images` has the name of each image, the first of its rows, and how many it has, in the order of the rows.
+        """
+        counts = [count for _, _, count in images]
+        total = sum(counts)
+        if not total:
+            return
+        if total < len(others):
+            others = others.take(pa.array([row for _, first, count in images for row in range(first, first + count)]))
+        self._write()
+        columns = {
+            "source": pa.repeat(texts([source])[0], total),
+            "image": texts([name for name, _, _ in images]).take(pa.array(np.repeat(np.arange(len(images)), counts))),
+            "reason": pa.repeat(OTHER_CATEGORY, total),
+            **{name: others[name] for name in others.schema.names},
+        }
+        self._writer.write(pa.table([columns[name] for name in REJECTED.names], schema=REJECTED))
+        self.by_reason[OTHER_CATEGORY] += total
 
     def add_file(self, source: str, reason: str, what: str) -> None:
         """Count and write a whole file that was set aside; `what` says what it is."""
@@ -79,6 +107,8 @@ class Rejections:
             self._write()
 
     def _write(self) -> None:
+        if not self._waiting:
+            return
         columns = {name: texts([getattr(row, name) for row in self._waiting]) for name in REJECTED.names}
         self._writer.write(pa.table(columns, schema=REJECTED))
         self._waiting, self._characters = [], 0

@@ -15,6 +15,7 @@ from pipeline.instance_columns import rings_in
 from pipeline.instances import LabelledImage, Rejected
 from pipeline.label_block import ImageRows, LabelBlock, digest, image_attributes, ring_marks, video_of
 from pipeline.readers import bdd_frames, bdd_label
+from pipeline.readers.bdd_others import told
 from pipeline.readers.bdd_rows import Columns, PlainLabel, Rows
 from pipeline.readers.json_stream import JsonStream, Spread
 from pipeline.readers.label_kinds import Kinds
@@ -70,15 +71,20 @@ class BlockReader:
         labels = [label for frame in plain for label in frame.labels]
         numbers = self._numbers(labels)
         wanted = np.array([kind.wanted for kind in self._kinds.found], bool)[numbers]
-        taken = np.flatnonzero(wanted).tolist()
+        taken, left = np.flatnonzero(wanted).tolist(), np.flatnonzero(~wanted).tolist()
         ids = [label_id for frame in plain for label_id in frame.ids]
         rows = Rows([labels[at] for at in taken], [ids[at] for at in taken], numbers[wanted], self._kinds.found)
+        others = told(
+            [labels[at] for at in left],
+            [ids[at] for at in left],
+            [self._kinds.found[at] for at in numbers[left].tolist()],
+        )
         ends = np.cumsum([0, *(len(frame.labels) for frame in plain)])
         firsts = np.concatenate([[0], np.cumsum(wanted)])[ends]
         described = _Description(self.source, rows, rows.columns(self.source, self.options))
         images = described.images(plain, firsts)
         whole = [next(images) if isinstance(frame, _Named) else frame for frame in frames]
-        return LabelBlock(self.source, whole, described.columns.batch)
+        return LabelBlock(self.source, whole, described.columns.batch, others)
 
     def _named(self, frame: PlainFrame | bytes, masks: bool) -> "_Named | LabelledImage":
         """Return a frame with the ids of its labels, or read it as `bdd_frames` does where it is not so plain.
@@ -159,6 +165,7 @@ class _Description:
         of_rings = np.concatenate([[0], np.cumsum(self._each)])[starts]
         of_points = np.concatenate([[0], np.cumsum(self._rings.lengths)])[of_rings]
         places = np.stack([firsts, starts, of_rings, of_points], axis=1).tolist()
+        others = 0
         for frame, (first, start, ring, point), (last, end, last_ring, last_point) in zip(
             frames, places, places[1:], strict=False
         ):
@@ -171,7 +178,8 @@ class _Description:
                 frame_of=video_of(video, said),
                 attributes=json_text(image_attributes(said)),
                 rejected=self._rejected(frame.name, first, last) if self.columns.faults else (),
-                unwanted=len(frame.labels) - (last - first),
+                others=others,
+                unwanted=(unwanted := len(frame.labels) - (last - first)),
                 content=digest(
                     self._ids[start:end],
                     categories,
@@ -181,6 +189,7 @@ class _Description:
                 start=start,
                 count=end - start,
             )
+            others += unwanted
 
     def _rejected(self, name: str, first: int, last: int) -> tuple[Rejected, ...]:
         labels, ids, reasons = self._rows.labels, self._rows.ids, self.columns.faults

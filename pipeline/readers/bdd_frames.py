@@ -132,7 +132,7 @@ class LabelReading:
         self._source, self._name, self._options = source, name, options
         self._instances: list[Instance] = []
         self._rejected: list[Rejected] = []
-        self._unwanted = 0
+        self._unwanted: list[Rejected] = []
         self._ids: set[str] = set()
 
     def add(self, given: Any, position: int) -> None:
@@ -145,7 +145,7 @@ class LabelReading:
         try:
             meant = bdd_label.meaning(label, self._options.wanted)
             if meant is None:
-                self._unwanted += 1
+                self._unwanted.append(self._left_out(label_id, faults.OTHER_CATEGORY, given))
             elif not self._name:
                 self.reject(label_id, faults.NO_IMAGE_NAME, given)
             else:
@@ -155,7 +155,10 @@ class LabelReading:
 
     def reject(self, label_id: str, reason: str, label: Any) -> None:
         """Leave a label out, with its reason."""
-        self._rejected.append(Rejected(self._source, self._name, label_id, reason, bdd_label.json_of(label)))
+        self._rejected.append(self._left_out(label_id, reason, label))
+
+    def _left_out(self, label_id: str, reason: str, label: Any) -> Rejected:
+        return Rejected(self._source, self._name, label_id, reason, bdd_label.json_of(label))
 
     def image(self, video: str | None, attributes: Any) -> LabelledImage:
         """Return the image with what was gathered."""
@@ -168,7 +171,7 @@ class LabelReading:
             rejected=tuple(self._rejected),
             video=video,
             attributes=attributes if isinstance(attributes, dict) else {},
-            unwanted=self._unwanted,
+            unwanted=tuple(self._unwanted),
         )
 
     def _unique(self, label_id: str) -> str:

@@ -35,6 +35,8 @@ WITH_KIND = {DRIVABLE: "areaType", LANE: "laneType"}
 
 NOTHING = tuple(msgspec.Raw(text) for text in (b"null", b"[]", b"{}"))
 
+LONGEST_NUMBER = 4300
+"""Digits that Python's parser of JSON takes."""
 _LONG_NUMBER = re.compile(r"\d{1000}")
 
 ABSENT = msgspec.Raw(b"")
@@ -157,10 +159,10 @@ def text_of_id(value: Any) -> str:
 def json_of(label: Any) -> str:
     """Return a label as it is kept when it is rejected: what was read of it, as JSON.
 
-    A number of more digits than parsers take (Python's: 4,300) is kept as text.
+    A number of more digits than parsers take is kept as text.
     """
     text = msgspec.json.encode(label).decode("utf-8", "replace")
-    if not _LONG_NUMBER.search(text):
+    if len(text) <= LONGEST_NUMBER or not _LONG_NUMBER.search(text):
         return text
     return json.dumps(json.loads(text, parse_int=lambda digits: digits if len(digits) > 1000 else int(digits)))
 

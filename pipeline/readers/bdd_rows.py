@@ -30,7 +30,7 @@ Numbers = NDArray[np.int64]
 LONGEST_NOTHING = max(map(len, bdd_label.NOTHING))
 
 
-class PlainLabel(msgspec.Struct, gc=False):
+class PlainLabel(msgspec.Struct, gc=False, omit_defaults=True):
     """A label whose attributes stay undecoded, since few different ones come again and again."""
 
     category: Any = None

@@ -59,20 +59,19 @@ def read(more: Read, path: Path, member: str | None, options: ReadOptions, name:
     parts = PurePosixPath(path, member or "").parts
     pixels = _pixels(more, source)
     words = _words(pixels, PANOPTIC_FOLDER in parts, source)
-    instances, rejected, unwanted = [], [], 0
+    instances, rejected, unwanted = [], [], []
     for segment in _segments(pixels):
         word = words.get(segment.value >> 24)
         meant = options.wanted.meaning(word) if word else None
         if word is None:
-            rejected.append(_rejected(source, parts[-1], segment))
+            rejected.append(_left_out(source, parts[-1], segment, faults.CATEGORY_UNKNOWN))
         elif meant is None:
-            unwanted += 1
+            unwanted.append(_left_out(source, parts[-1], segment, faults.OTHER_CATEGORY))
         else:
             instances.append(_instance(segment, word, meant))
     height, width = pixels.shape
-    return LabelledImage(
-        parts[-1], source, tuple(instances), tuple(rejected), _video(parts), size=(width, height), unwanted=unwanted
-    )
+    found = (tuple(instances), tuple(rejected), _video(parts))
+    return LabelledImage(parts[-1], source, *found, size=(width, height), unwanted=tuple(unwanted))
 
 
 def _pixels(more: Read, source: str) -> Pixels:
@@ -142,9 +141,9 @@ def _instance(segment: _Segment, word: str, meant: Meaning) -> Instance:
     )
 
 
-def _rejected(source: str, name: str, segment: _Segment) -> Rejected:
+def _left_out(source: str, name: str, segment: _Segment, reason: str) -> Rejected:
     said = {"category_id": segment.value >> 24, "flags": segment.value >> 16 & 0xFF, "pixels": int(segment.mask.sum())}
-    return Rejected(source, name, str(segment.value & 0xFFFF), faults.CATEGORY_UNKNOWN, json_text(said))
+    return Rejected(source, name, str(segment.value & 0xFFFF), reason, json_text(said))
 
 
 def _video(parts: tuple[str, ...]) -> str | None:

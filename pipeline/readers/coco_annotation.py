@@ -42,7 +42,7 @@ class AnnotationReading:
         self._source, self._name, self._words, self._options = source, name, words, options
         self._instances: list[Instance] = []
         self._rejected: list[Rejected] = []
-        self._unwanted = 0
+        self._unwanted: list[Rejected] = []
 
     def add(self, annotation: Annotation, text: bytes, position: int) -> None:
         """Read the annotation at `position` of its image; `text` is its JSON."""
@@ -51,17 +51,19 @@ class AnnotationReading:
             word = self._word(annotation.category_id)
             meant = self._options.wanted.meaning(word)
             if meant is None:
-                self._unwanted += 1
+                self._unwanted.append(self._left_out(label_id, faults.OTHER_CATEGORY, text))
             else:
                 self._instances.append(instance(annotation, label_id, word, meant, self._options))
         except LabelError as fault:
-            label = text.decode("utf-8", "replace")
-            self._rejected.append(Rejected(self._source, self._name, label_id, fault.reason, label))
+            self._rejected.append(self._left_out(label_id, fault.reason, text))
+
+    def _left_out(self, label_id: str, reason: str, text: bytes) -> Rejected:
+        return Rejected(self._source, self._name, label_id, reason, text.decode("utf-8", "replace"))
 
     def image(self) -> LabelledImage:
         """Return the image with what was gathered."""
         found = (tuple(self._instances), tuple(self._rejected))
-        return LabelledImage(self._name, self._source, *found, unwanted=self._unwanted)
+        return LabelledImage(self._name, self._source, *found, unwanted=tuple(self._unwanted))
 
     def _word(self, category_id: Any) -> str:
         if isinstance(category_id, bool) or not isinstance(category_id, int | str) or category_id not in self._words:

@@ -49,6 +49,12 @@ class Kind:
         """JSON of the attributes without the flags."""
         return json_text(self._parted[0])
 
+    @cached_property
+    def told(self) -> msgspec.Raw:
+        """JSON of the attributes as they are, for a label that is left out; nothing where there are none."""
+        given = self._label().attributes
+        return bdd_label.ABSENT if given is None else msgspec.Raw(msgspec.json.encode(given))
+
     @property
     def flags(self) -> dict[str, bool]:
         """The flags that are given."""

@@ -71,7 +71,7 @@ class RegionReading:
         self._source, self._name, self._rule, self._options = source, name, rule, options
         self._parts: dict[tuple[str, str], _Parts] = {}
         self._rejected: list[Rejected] = []
-        self._unwanted = 0
+        self._unwanted: list[Rejected] = []
 
     def add(self, regions: Iterable[Region]) -> None:
         """Read all regions."""
@@ -79,13 +79,16 @@ class RegionReading:
             try:
                 self._add(region)
             except LabelError as fault:
-                text = {"shape_attributes": region.shape, "region_attributes": region.attributes}
-                self.reject(region.id, fault.reason, text)
+                self._rejected.append(self._left_out(region, fault.reason))
 
     def reject(self, label_id: str, reason: str, label: Any) -> None:
         """Leave a region out, with its reason."""
         text = msgspec.json.encode(label).decode()
         self._rejected.append(Rejected(self._source, self._name, label_id, reason, text))
+
+    def _left_out(self, region: Region, reason: str) -> Rejected:
+        text = msgspec.json.encode({"shape_attributes": region.shape, "region_attributes": region.attributes}).decode()
+        return Rejected(self._source, self._name, region.id, reason, text)
 
     def image(self, attributes: Any) -> LabelledImage:
         """Return the image with what was gathered."""
@@ -97,7 +100,7 @@ class RegionReading:
             instances=tuple(map(_Parts.instance, self._parts.values(), self._ids())),
             rejected=tuple(self._rejected),
             attributes=attributes if isinstance(attributes, dict) else {},
-            unwanted=self._unwanted,
+            unwanted=tuple(self._unwanted),
         )
 
     def _add(self, region: Region) -> None:
@@ -105,7 +108,7 @@ class RegionReading:
         word = self._rule.name_of(given)
         meant = self._options.wanted.meaning(word)
         if meant is None:
-            self._unwanted += 1
+            self._unwanted.append(self._left_out(region, faults.OTHER_CATEGORY))
             return
         if not self._name:
             raise LabelError(faults.NO_IMAGE_NAME)

@@ -29,7 +29,7 @@ def read_label(folder: Path, label: Any, chosen: readers.ReadOptions | None = No
     """Read a file of one frame with one label: the instance, or why not; None where it isn't wanted."""
     (image,) = read(folder, [{"name": "a.jpg", "labels": [label]}], chosen)
     found = [*image.instances, *image.rejected]
-    assert len(found) + image.unwanted == 1
+    assert len(found) + len(image.unwanted) == 1
     return found[0] if found else None
 
 

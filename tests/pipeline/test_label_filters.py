@@ -10,7 +10,7 @@ import pytest
 from pipeline import recipe, summary
 from pipeline.errors import EmptyDatasetError, RecipeError
 from pipeline.label_filters import ANOTHER_VALUE, NO_VALUE, OCCLUDED, TOO_SMALL, TRUNCATED, ImageFilter
-from pipeline.readers.faults import BOX_LEFT_OUT, BOX_WITHOUT_AREA
+from pipeline.readers.faults import BOX_LEFT_OUT, BOX_WITHOUT_AREA, OTHER_CATEGORY
 from pipeline.summary import Check
 from tests.pipeline.labelled_folders import (
     SQUARE,
@@ -156,16 +156,24 @@ def test_occluded_and_truncated_labels_are_left_out_when_the_recipe_says_so(tmp_
         "occluded": OCCLUDED,
         "Truncated": TRUNCATED,
         "both": OCCLUDED,
+        "unwanted": OTHER_CATEGORY,
     }
     for row in rejected:
         assert (row["source"], row["image"]) == ("l.json", "a.jpg")
         label = json.loads(row["label"])
+        if row["label_id"] == "unwanted":  # which no filter saw: it stands as in its file
+            assert (label["category"], label["attributes"]) == ("sky", {"occluded": True})
+            continue
         assert (label["category"], label["geometry"]) == ("car", "polygon")
         assert label["rings"] == [[list(point) for point in SQUARE]]
         assert label.get("truncated") is (None if row["label_id"] == "occluded" else True)
     said = summary.read(out)
     assert (said.numbers["labels_filtered_out"], said.numbers["labels_left_out"]) == (3, 0)
-    assert Counter({row["reason"]: row["rows"] for row in said.tables["rejected"]}) == {OCCLUDED: 2, TRUNCATED: 1}
+    assert Counter({row["reason"]: row["rows"] for row in said.tables["rejected"]}) == {
+        OCCLUDED: 2,
+        TRUNCATED: 1,
+        OTHER_CATEGORY: 1,
+    }
     assert checks(out)["rejected_share"].passed
     assert "its filters left out 3 more" in checks(out)["rejected_share"].description
 

@@ -10,6 +10,7 @@ import pytest
 
 from pipeline import summary, tables
 from pipeline.errors import EmptyDatasetError, LabelFileError
+from pipeline.readers.faults import OTHER_CATEGORY
 from tests.pipeline.labelled_folders import (
     CAR,
     HEIGHT,
@@ -68,9 +69,25 @@ def test_an_image_without_wanted_labels_is_background_and_one_without_any_is_set
     frames = [frame("a.jpg", CAR), frame("b.jpg", CAR), frame("empty.jpg"), frame("other.jpg", area("sky", SQUARE))]
     out = stage(tmp_path, images, {"labels.json": frames})
     assert [row["image"] for row in table(out, "images")] == ["a.jpg", "empty.jpg", "other.jpg", "b.jpg"]
-    assert reasons(out) == [("unlabelled.jpg", "no labels for this image")]
+    assert reasons(out) == [("other.jpg", OTHER_CATEGORY), ("unlabelled.jpg", "no labels for this image")]
     numbers = summary.read(out).numbers
     assert (numbers["images_without_instances"], numbers["labels_of_other_categories"]) == (2, 1)
+    assert (numbers["labels_left_out"], numbers["labels_filtered_out"]) == (0, 0)
+
+
+def test_a_label_of_another_category_is_kept_whole_in_the_file_of_what_was_left_out(tmp_path: Path) -> None:
+    sky = area("sky", SQUARE, attributes={"seen": [1, {"by": "é"}], "occluded": False})
+    frames = [frame("a.jpg", CAR, sky), frame("b.jpg", CAR), frame("absent.jpg", CAR, sky)]
+    rows = table(stage(tmp_path, TWO, {"labels.json": frames}), "rejected")
+    found = [row for row in rows if row["reason"] == OTHER_CATEGORY]
+    assert {(row["source"], row["image"], row["label_id"]) for row in found} == {
+        ("labels.json", name, "1") for name in ("absent.jpg", "a.jpg")
+    }
+    assert len(found) == 2
+    for row in found:
+        told = json.loads(row["label"])
+        assert told == {**sky, "id": 1, "poly2d": told["poly2d"]}
+        assert told["poly2d"][0]["vertices"] == [list(point) for point in SQUARE]
 
 
 def test_background_can_be_left_out_as_in_2019(tmp_path: Path) -> None:

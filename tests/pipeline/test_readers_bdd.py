@@ -96,9 +96,13 @@ def test_categories_outside_the_benchmark_are_ignored(tmp_path: Path) -> None:
     assert (found.category, found.source_category, found.ignored) == ("car", "other vehicle", True)
 
 
-def test_unwanted_labels_are_counted_and_neither_kept_nor_rejected(tmp_path: Path) -> None:
-    assert read_label(tmp_path, polygon_label(category="bus"), options("car")) is None
-    assert read_label(tmp_path, {"category": "bus", "box2d": {"x1": None}}, options("car")) is None
+@pytest.mark.parametrize("label", [polygon_label(category="bus"), {"category": "bus", "box2d": {"x1": None}}])
+def test_labels_of_other_categories_are_told_whole_whatever_is_wrong_with_them(tmp_path: Path, label: Any) -> None:
+    (image,) = read(tmp_path, [{"name": "a.jpg", "labels": [label]}], options("car"))
+    assert (image.instances, image.rejected) == ((), ())
+    (unwanted,) = image.unwanted
+    assert (unwanted.image, unwanted.reason) == ("a.jpg", faults.OTHER_CATEGORY)
+    assert json.loads(unwanted.label) == label
 
 
 def test_boxes_can_be_left_out(tmp_path: Path) -> None:

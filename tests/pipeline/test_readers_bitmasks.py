@@ -20,6 +20,8 @@ from pipeline import readers
 from pipeline.errors import NotLabelsError
 from pipeline.geometry import raster
 from pipeline.instances import LabelledImage
+from pipeline.readers import faults
+from pipeline.tables import json_text
 from tests.pipeline.label_texts import options
 from tests.pipeline.labelled_folders import HEIGHT, WIDTH, filtered, folder_with, reasons, recipe_of, table
 from tests.pipeline.small_sources import zip_of
@@ -113,15 +115,19 @@ def test_an_id_under_two_categories_is_two_instances(tmp_path: Path) -> None:
     assert [(each.id, each.category) for each in image.instances] == [("1", "car"), ("1", "truck")]
 
 
-def test_unwanted_categories_are_counted(tmp_path: Path) -> None:
-    pixels = drawn((CAR, 0, 1, at(0, 0, 5, 5)), (TRUCK, 0, 2, at(9, 9, 15, 15)), (TRUCK, 0, 3, at(20, 9, 25, 15)))
+def test_unwanted_categories_are_told_apart(tmp_path: Path) -> None:
+    pixels = drawn((CAR, 0, 1, at(0, 0, 5, 5)), (TRUCK, 0, 2, at(9, 9, 15, 15)), (TRUCK, 0, 3, at(20, 9, 26, 15)))
     image = read(tmp_path, pixels, "bitmasks/a.png", "car")
-    assert (len(image.instances), image.unwanted, image.rejected) == (1, 2, ())
+    assert (len(image.instances), image.rejected) == (1, ())
+    told = json_text({"category_id": TRUCK, "flags": 0, "pixels": 36})
+    assert [(each.label_id, each.reason, each.label) for each in image.unwanted] == [
+        (label_id, faults.OTHER_CATEGORY, told) for label_id in ("2", "3")
+    ]
 
 
 def test_a_bitmask_of_nothing_is_an_image_without_instances(tmp_path: Path) -> None:
     image = read(tmp_path, drawn())
-    assert (image.instances, image.rejected, image.unwanted) == ((), (), 0)
+    assert (image.instances, image.rejected, image.unwanted) == ((), (), ())
 
 
 def test_panoptic_ids_are_meant_in_a_folder_of_that_name_alone(tmp_path: Path) -> None:
@@ -233,7 +239,7 @@ def test_a_folder_of_bitmasks_goes_through_the_stage(tmp_path: Path) -> None:
     out = filtered(recipe_of([images], [given_labels], labels={"categories": ["car"]}), tmp_path / "work")
     assert rows_of(out) == EXPECTED
     assert table(out, "labels")[0]["box"] == {"x": 10, "y": 10, "width": 10, "height": 10}
-    assert reasons(out) == []
+    assert reasons(out) == [("a.jpg", faults.OTHER_CATEGORY)]
 
 
 def test_a_zip_of_bitmasks_goes_through_the_stage(tmp_path: Path) -> None:
@@ -243,7 +249,7 @@ def test_a_zip_of_bitmasks_goes_through_the_stage(tmp_path: Path) -> None:
     archive = zip_of(tmp_path / "bdd100k_ins_seg_labels_trainval.zip", members)
     out = filtered(recipe_of([images], [archive], labels={"categories": ["car"]}), tmp_path / "work")
     assert rows_of(out) == EXPECTED
-    assert reasons(out) == []
+    assert reasons(out) == [("a.jpg", faults.OTHER_CATEGORY)]
 
 
 def test_a_bitmask_of_another_size_than_its_image_is_set_aside(tmp_path: Path) -> None:

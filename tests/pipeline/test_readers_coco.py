@@ -14,6 +14,7 @@ from pipeline import readers
 from pipeline.errors import LabelFileError
 from pipeline.geometry import contours, raster
 from pipeline.instances import Instance, Rejected
+from pipeline.readers import faults
 from pipeline.recipe_sections import Labels
 from tests.pipeline.label_texts import options, read
 from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of, table
@@ -54,7 +55,9 @@ def test_categories_are_meant_by_their_names(tmp_path: Path) -> None:
     content = coco({"segmentation": [TRIANGLE], "category_id": 1}, {"segmentation": [TRIANGLE]})
     (image,) = read(tmp_path, content, options("pedestrian"))
     assert [(each.category, each.source_category) for each in image.instances] == [("pedestrian", "person")]
-    assert image.unwanted == 1
+    ((unwanted,), second) = (image.unwanted, content["annotations"][1])
+    assert (unwanted.label_id, unwanted.reason) == (str(second["id"]), faults.OTHER_CATEGORY)
+    assert json.loads(unwanted.label) == second
 
 
 @pytest.mark.parametrize("compressed", [True, False])

@@ -132,7 +132,7 @@ def read_or_refused(folder: Path, content: Any, chosen: readers.ReadOptions) -> 
 
 
 def count_labels(images: list[Any]) -> int:
-    return sum(len(image.instances) + len(image.rejected) + image.unwanted for image in images)
+    return sum(len(image.instances) + len(image.rejected) + len(image.unwanted) for image in images)
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -150,7 +150,7 @@ def test_no_label_of_a_real_file_is_lost_whatever_is_wrong_in_it(
     if refused(text, lambda: images.extend(readers.read(path, None, readers.ReadOptions()))):
         return
     assert sum(len(image.instances) + len(image.rejected) for image in images) == count
-    assert sum(image.unwanted for image in images) == 0
+    assert not any(image.unwanted for image in images)
     for image in images:
         for rejected in image.rejected:
             assert rejected.reason
