@@ -42,7 +42,8 @@ def _print(what: str, precision: str, archive: Path, settings: dict[str, Any], s
     command = [sys.executable, "-m", "benchmarks.gpu", str(archive), json.dumps(settings), str(steps)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        print(f"{what:33} {precision:9} failed: {done.stderr.strip().splitlines()[-1]}", flush=True)
+        said = done.stderr.strip().splitlines() or [f"ended with {done.returncode}"]
+        print(f"{what:33} {precision:9} failed: {said[-1]}", flush=True)
         return
     found = json.loads(done.stdout.splitlines()[-1])
     print(

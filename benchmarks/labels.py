@@ -16,7 +16,7 @@ from benchmarks import machine, release_2018
 from benchmarks.measured import Measured, measured
 
 CATEGORIES = ("car", "person", "traffic sign", "bike", "drivable area")
-"""Boxes for the most part, and areas with curves; lanes, lights and the rest are passed over."""
+"""Boxes for the most part, and areas with curves; lanes, lights and the rest go to rejected.parquet."""
 
 WANTED_SHARE = 0.5
 WANTED_BYTES = 1e9

@@ -97,7 +97,8 @@ def biased(features: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
     """Features [B, H, W, C] with a bias [C] added, its gradient kept apart from the kernel's where that is faster.
 
     TensorFlow would make one operation of the two gradients, which without AVX-512 takes oneDNN up to 4 times as long.
-    It does not see a sum that is a product of matrices.
+    It does not see a sum that is a product of matrices. On a GPU, TensorFlow's own gradient of a bias in bfloat16 took
+    half of a step's time (39 of 70 ms of an H200).
     """
     return _with_gradient_apart(features, bias) if _kept_apart() or for_this_gpu() else tf.nn.bias_add(features, bias)
 

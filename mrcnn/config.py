@@ -125,7 +125,7 @@ class Config:
     LEARNING_RATE_SCHEDULE = "constant"  # or cosine
     WARMUP_STEPS = 0
     PRECISION = "float32"  # of convolutions, where the processor is faster in it; boxes, softmax, losses: float32
-    DETERMINISTIC = False  # same seed, same losses bit for bit; steps take a percent or two longer
+    DETERMINISTIC = False  # same seed, same losses bit for bit; on CPUs, steps take a percent or two longer
     SEED = 0
 
     def __init__(self) -> None:

@@ -37,10 +37,9 @@ class ImageRows(msgspec.Struct, frozen=True):
     attributes: str
     """JSON, as in images.parquet."""
     rejected: tuple[Rejected, ...]
-    others: int
+    first_other: int
     """The first of its labels of other categories."""
-    unwanted: int
-    """How many these are."""
+    other_count: int
     content: Digest
     start: int
     """The first of its rows."""
@@ -64,7 +63,7 @@ class LabelBlock:
 
     def others_of(self, image: ImageRows) -> list[Rejected]:
         """Return an image's labels of other categories one by one."""
-        rows = self.others.slice(image.others, image.unwanted).to_pylist()
+        rows = self.others.slice(image.first_other, image.other_count).to_pylist()
         return [Rejected(self.source, image.name, row["label_id"], OTHER_CATEGORY, row["label"]) for row in rows]
 
 

@@ -243,7 +243,7 @@ class FrameCollector:
         for place in range(image.start, image.start + image.count) if places.left_out else ():
             if place in places.left_out:
                 self._leave_out(*places.left_out[place], block.source, row)
-        places.others.append((self._images[row], image.others, image.unwanted))
+        places.others.append((self._images[row], image.first_other, image.other_count))
         start = places.before[image.start]
         return Stored(places.batch, start, places.before[image.start + image.count] - start)
 

@@ -39,6 +39,7 @@ class Tally:
     division: Division
     """How the images were divided."""
     unwanted: int
+    """`Rejections.unwanted`."""
     images: Counter[str] = field(default_factory=Counter)
     """By split."""
     empty: Counter[str] = field(default_factory=Counter)

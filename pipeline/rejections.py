@@ -44,7 +44,10 @@ class Rejections:
 
     @property
     def unwanted(self) -> int:
-        """Labels of categories that the recipe doesn't name."""
+        """Labels of categories that the recipe doesn't name, that have a row of their own.
+
+        Those of an image that was labelled twice alike, or anew by a later source, are in the image's row instead.
+        """
         return self.by_reason[OTHER_CATEGORY]
 
     def add_others(self, source: str, images: Sequence[tuple[str, int, int]], others: pa.RecordBatch) -> None:
@@ -81,10 +84,10 @@ class Rejections:
         reason: str,
         lost: bool,
     ) -> None:
-        """Count and write what a label file says of one image, in one row that holds all its labels.
+        """Count and write what a label file says of one image, in one row that holds its labels.
 
         `lost` says whether these labels count as lost, or stand elsewhere (the image was labelled twice). A lost label
-        that was rejected for itself has a row of its own, with its own reason.
+        that was rejected for itself, or is of another category, has a row of its own, with its own reason.
         """
         if lost:
             self.labels += len(instances)
@@ -96,7 +99,10 @@ class Rejections:
         self._row(Rejected(source, image, "", reason, _together(instances, own_reasons)))
 
     def add_image(self, source: str, image: str, reason: str, instances: Sequence[Instance]) -> None:
-        """Count and write an image that is set aside, in one row that holds all its labels."""
+        """Count and write an image that is set aside, in one row that holds its labels.
+
+        Those that were rejected for themselves, or are of other categories, have rows of their own already.
+        """
         self._row(Rejected(source, image, "", reason, _together(instances)))
 
     def _row(self, rejected: Rejected) -> None:

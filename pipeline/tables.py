@@ -58,7 +58,8 @@ IMAGES = pa.schema([*SCHEMA, ("video", pa.string()), ("attributes", pa.string())
 The columns of the raw index, but that `split` is the final one; then the video that a frame belongs to, and JSON."""
 
 REJECTED = REJECTED_SCHEMA
-"""A row for each label or image left out, in the order in which they were met."""
+"""A row for each label or image left out, in the order in which they were met: of a block of a large file, labels of
+other categories last."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 

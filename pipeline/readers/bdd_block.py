@@ -165,7 +165,7 @@ class _Description:
         of_rings = np.concatenate([[0], np.cumsum(self._each)])[starts]
         of_points = np.concatenate([[0], np.cumsum(self._rings.lengths)])[of_rings]
         places = np.stack([firsts, starts, of_rings, of_points], axis=1).tolist()
-        others = 0
+        first_other = 0
         for frame, (first, start, ring, point), (last, end, last_ring, last_point) in zip(
             frames, places, places[1:], strict=False
         ):
@@ -178,8 +178,8 @@ class _Description:
                 frame_of=video_of(video, said),
                 attributes=json_text(image_attributes(said)),
                 rejected=self._rejected(frame.name, first, last) if self.columns.faults else (),
-                others=others,
-                unwanted=(unwanted := len(frame.labels) - (last - first)),
+                first_other=first_other,
+                other_count=(other_count := len(frame.labels) - (last - first)),
                 content=digest(
                     self._ids[start:end],
                     categories,
@@ -189,7 +189,7 @@ class _Description:
                 start=start,
                 count=end - start,
             )
-            others += unwanted
+            first_other += other_count
 
     def _rejected(self, name: str, first: int, last: int) -> tuple[Rejected, ...]:
         labels, ids, reasons = self._rows.labels, self._rows.ids, self.columns.faults

@@ -64,9 +64,9 @@ def read(more: Read, path: Path, member: str | None, options: ReadOptions, name:
         word = words.get(segment.value >> 24)
         meant = options.wanted.meaning(word) if word else None
         if word is None:
-            rejected.append(_left_out(source, parts[-1], segment, faults.CATEGORY_UNKNOWN))
+            rejected.append(_left_out(source, parts[-1], segment, faults.CATEGORY_UNKNOWN, word))
         elif meant is None:
-            unwanted.append(_left_out(source, parts[-1], segment, faults.OTHER_CATEGORY))
+            unwanted.append(_left_out(source, parts[-1], segment, faults.OTHER_CATEGORY, word))
         else:
             instances.append(_instance(segment, word, meant))
     height, width = pixels.shape
@@ -141,9 +141,10 @@ def _instance(segment: _Segment, word: str, meant: Meaning) -> Instance:
     )
 
 
-def _left_out(source: str, name: str, segment: _Segment, reason: str) -> Rejected:
+def _left_out(source: str, name: str, segment: _Segment, reason: str, word: str | None) -> Rejected:
     said = {"category_id": segment.value >> 24, "flags": segment.value >> 16 & 0xFF, "pixels": int(segment.mask.sum())}
-    return Rejected(source, name, str(segment.value & 0xFFFF), reason, json_text(said))
+    named = {} if word is None else {"category": word}
+    return Rejected(source, name, str(segment.value & 0xFFFF), reason, json_text(named | said))
 
 
 def _video(parts: tuple[str, ...]) -> str | None:

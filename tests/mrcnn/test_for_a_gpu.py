@@ -13,6 +13,7 @@ def gpu(monkeypatch):
     """The network is traced as for a GPU."""
     for module in (arithmetic, proposals, roi):
         monkeypatch.setattr(module, "for_this_gpu", lambda: True)
+    monkeypatch.setattr(arithmetic, "_kept_apart", lambda: False)  # which a processor without AVX-512 does the same for
 
 
 def test_what_is_exported_is_not_for_this_gpu(monkeypatch):

@@ -44,4 +44,4 @@ def test_each_image_has_its_own(tmp_path: Path) -> None:
     block = BlockReader("labels.json", options("car"))(json.dumps(frames).encode())
     alone = read(tmp_path, frames, options("car"))
     assert [block.others_of(image) for image in block.images] == [list(image.unwanted) for image in alone]
-    assert [image.unwanted for image in block.images] == [0, 0, 1, 1, 2]
+    assert [image.other_count for image in block.images] == [0, 0, 1, 1, 2]

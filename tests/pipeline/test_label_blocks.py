@@ -30,6 +30,7 @@ from pipeline.label_matching import ImageNames, KnownImage, LabelFile
 from pipeline.label_sources import LabelSource
 from pipeline.readers import json_stream
 from pipeline.readers.block_workers import BlockWorkers
+from pipeline.readers.faults import OTHER_CATEGORY
 from pipeline.recipe_sections import Labels
 from pipeline.rejections import Rejections
 from tests.pipeline.label_texts import REAL
@@ -130,12 +131,15 @@ def collected(folder: Path, content: bytes, recipe: Labels, one_by_one: bool = F
                 )
                 for row, frame in collector.frames.items()
             }
-    return found, told(folder / "rejected.parquet"), rejections.by_reason, (rejections.labels, rejections.filtered)
+    return found, *told(folder / "rejected.parquet"), rejections.by_reason, (rejections.labels, rejections.filtered)
 
 
-def told(rejected: Path) -> list[tuple[Any, ...]]:
-    """All rows, in the order of their values: those of other categories come block by block."""
-    return sorted(tuple(row.values()) for row in pq.read_table(rejected).to_pylist())
+def told(rejected: Path) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """The rows in their order, and apart from them those of other categories, which come block by block."""
+    others, rest = [], []
+    for row in pq.read_table(rejected).to_pylist():
+        (others if row["reason"] == OTHER_CATEGORY else rest).append(tuple(row.values()))
+    return rest, sorted(others)
 
 
 @pytest.fixture
@@ -183,10 +187,14 @@ def many_frames() -> list[dict[str, Any]]:
     car = {"category": "car", "id": 1, "box2d": {"x1": 1, "y1": 2, "x2": 30, "y2": 40}}
     area = {"vertices": [[0, 0], [1280.6437, 20], [1280.6437, 500], [9, 400]], "types": "LLCC", "closed": True}
     road = {"category": "drivable area", "id": 2, "attributes": {"areaType": "direct"}, "poly2d": [area]}
+    bus = {"category": "bus", "id": 4, "attributes": {"a": "é"}, "box2d": {"x1": 3, "y1": 3, "x2": 9, "y2": 9}}
     odd = {"category": "car", "id": 3, "box2d": {"x1": 5, "y1": 5, "x2": 5, "y2": 9}}
-    trap = {"name": "gone.jpg", "labels": [{**car, "note": '}, {"name": "b.jpg", "labels": []'}]}
+    trap = {"name": "gone.jpg", "labels": [bus, {**car, "note": '}, {"name": "b.jpg", "labels": []'}]}
     return [
-        {"name": f"{number}.jpg" if number else "a.jpg", "labels": [car, road] if number % 3 else [road, odd, car]}
+        {
+            "name": f"{number}.jpg" if number else "a.jpg",
+            "labels": [car, road] if number % 3 else [bus, road, odd, {**bus, "id": 5}, car],
+        }
         for number in range(60)
     ] + [trap, {"name": "b.jpg", "labels": [car, float("nan")]}, {"name": "b.jpg", "labels": [road]}] * 7
 
@@ -197,8 +205,12 @@ def many_frames() -> list[dict[str, Any]]:
 def test_any_number_of_processes_gives_the_same(tmp_path: Path, layout: dict[str, Any], processes: int) -> None:
     text = json.dumps(many_frames(), **layout).encode()
     expected = collected(tmp_path, text, WIDE, one_by_one=True)
+    assert collected(tmp_path, text, WIDE) == expected
+    alone = (tmp_path / "rejected.parquet").read_bytes()
     assert collected(tmp_path, text, WIDE, processes=processes) == expected
+    assert (tmp_path / "rejected.parquet").read_bytes() == alone
     assert len(expected[0]) == 2
+    assert len(expected[2]) == 20 * 2 + 7
     cut = text[: len(text) // 2]
     assert collected(tmp_path, cut, WIDE, processes=processes) == collected(tmp_path, cut, WIDE, one_by_one=True)
 

@@ -75,7 +75,7 @@ def test_an_image_without_wanted_labels_is_background_and_one_without_any_is_set
     assert (numbers["labels_left_out"], numbers["labels_filtered_out"]) == (0, 0)
 
 
-def test_a_label_of_another_category_is_kept_whole_in_the_file_of_what_was_left_out(tmp_path: Path) -> None:
+def test_a_label_of_another_category_is_kept_as_it_was_read_in_the_file_of_what_was_left_out(tmp_path: Path) -> None:
     sky = area("sky", SQUARE, attributes={"seen": [1, {"by": "é"}], "occluded": False})
     frames = [frame("a.jpg", CAR, sky), frame("b.jpg", CAR), frame("absent.jpg", CAR, sky)]
     rows = table(stage(tmp_path, TWO, {"labels.json": frames}), "rejected")

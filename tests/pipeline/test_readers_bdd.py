@@ -97,7 +97,9 @@ def test_categories_outside_the_benchmark_are_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", [polygon_label(category="bus"), {"category": "bus", "box2d": {"x1": None}}])
-def test_labels_of_other_categories_are_told_whole_whatever_is_wrong_with_them(tmp_path: Path, label: Any) -> None:
+def test_labels_of_other_categories_are_told_as_they_were_read_whatever_is_wrong_with_them(
+    tmp_path: Path, label: Any
+) -> None:
     (image,) = read(tmp_path, [{"name": "a.jpg", "labels": [label]}], options("car"))
     assert (image.instances, image.rejected) == ((), ())
     (unwanted,) = image.unwanted

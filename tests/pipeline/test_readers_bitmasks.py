@@ -119,7 +119,7 @@ def test_unwanted_categories_are_told_apart(tmp_path: Path) -> None:
     pixels = drawn((CAR, 0, 1, at(0, 0, 5, 5)), (TRUCK, 0, 2, at(9, 9, 15, 15)), (TRUCK, 0, 3, at(20, 9, 26, 15)))
     image = read(tmp_path, pixels, "bitmasks/a.png", "car")
     assert (len(image.instances), image.rejected) == (1, ())
-    told = json_text({"category_id": TRUCK, "flags": 0, "pixels": 36})
+    told = json_text({"category": "truck", "category_id": TRUCK, "flags": 0, "pixels": 36})
     assert [(each.label_id, each.reason, each.label) for each in image.unwanted] == [
         (label_id, faults.OTHER_CATEGORY, told) for label_id in ("2", "3")
     ]
