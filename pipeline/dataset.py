@@ -5,7 +5,6 @@ Which image is in which split was decided in `pipeline.labels`, the VIA files we
 
 import mmap
 import sys
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -14,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 import pyarrow.parquet as pq
+from isal import isal_zlib
 
 from pipeline import summary
 from pipeline.errors import ArtifactError, EmptyDatasetError
@@ -138,7 +138,7 @@ def _verified(store: ImageStore, image: IndexedImage) -> bytes:
     Their SHA-256 was compared when they were indexed, which takes four times as long as everything here.
     """
     data = store.read(image)
-    if zlib.crc32(data) != image.crc32:
+    if isal_zlib.crc32(data) != image.crc32:
         where = store.raw_images / image.source / image.path
         raise ArtifactError(f"{where} has changed since it was indexed; materialise raw_images again")
     return data
