@@ -11,13 +11,13 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from mrcnn import anchors, imagenet, network, old_names, strategy, weights
 from mrcnn.anchors import compute_backbone_shapes
 from mrcnn.config import Config
 from mrcnn.data_generator import build_detection_targets, data_generator, generate_random_rois
+from mrcnn.detecting import batches_of_one_shape, detection_function, result
 from mrcnn.detections import ImageDetections, unmold, unmold_in_window
 from mrcnn.determinism import enable_determinism
 from mrcnn.fused_updates import FusedSGD
@@ -25,7 +25,6 @@ from mrcnn.image_meta import compose_image_meta, mold_image, parse_image_meta, u
 from mrcnn.inspection import Inspection, log
 from mrcnn.masks import unmold_masks
 from mrcnn.resizing import resize_for
-from mrcnn.rle import encode_masks
 from mrcnn.rpn_targets import build_rpn_targets
 from mrcnn.run_folders import checkpoint_of, last_checkpoint, new_run_folder, reserved_run_folder
 from mrcnn.samples import load_image_gt
@@ -213,10 +212,10 @@ class MaskRCNN(Inspection):
         if verbose > 0:
             log(f"Processing {len(images)} images")
         results: list[dict[str, Any]] = [{} for _ in images]
-        for batch in _batches([resized.shape for resized, _ in placed], self.config.BATCH_SIZE):
+        for batch in batches_of_one_shape([resized.shape for resized, _ in placed], self.config.BATCH_SIZE):
             pixels, rows = np.stack([placed[i][0] for i in batch]), np.stack([metas[i] for i in batch])
             for i, found in zip(batch, self._found(pixels, rows), strict=True):
-                results[i] = _result(found, images[i].shape, masks)
+                results[i] = result(found, images[i].shape, masks)
         return results
 
     def detect_molded(
@@ -238,7 +237,7 @@ class MaskRCNN(Inspection):
         metas[:, 1:4] = molded_images.shape[1:]
         metas[:, 7:11] = (0, 0, *molded_images.shape[1:3])
         found = self._found(molded_images, np.asarray(image_metas), metas)
-        return [_result(one, molded_images.shape[1:], masks) for one in found]
+        return [result(one, molded_images.shape[1:], masks) for one in found]
 
     def mold_inputs(
         self, images: Sequence[NDArray[np.uint8]]
@@ -284,38 +283,9 @@ class MaskRCNN(Inspection):
     ) -> list[ImageDetections]:
         """Detections in images with `metas`, in the pixels that `places` (other meta rows; else metas) speak of."""
         if self._run is None:
-            self._run = _detection_function(self.keras_model)
+            self._run = detection_function(self.keras_model)
         anchors_ = self.get_anchors(images.shape[1:])
         boxes = np.broadcast_to(anchors_, (len(images), *anchors_.shape))
         rows, masks = self._run(images, metas.astype(np.float32), boxes)
         found = zip(rows.numpy(), masks.numpy(), metas if places is None else places, strict=True)
         return [unmold(row, mask, meta) for row, mask, meta in found]
-
-
-def _detection_function(model: keras.Model) -> Any:
-    """The network's detections and masks alone, as one function for all shapes, so that none is traced twice."""
-
-    @tf.function(reduce_retracing=True, jit_compile=False)
-    def run(images, metas, boxes):
-        outputs = model([images, metas, boxes], training=False)
-        return outputs[0], outputs[3]
-
-    def of_arrays(images, metas, boxes):
-        return run(tf.convert_to_tensor(images), tf.convert_to_tensor(metas), tf.convert_to_tensor(boxes))
-
-    return of_arrays
-
-
-def _batches(shapes: list[tuple[int, ...]], size: int) -> list[list[int]]:
-    """Indices in groups of at most `size`, each of one shape."""
-    by_shape: dict[tuple[int, ...], list[int]] = {}
-    for index, shape in enumerate(shapes):
-        by_shape.setdefault(shape, []).append(index)
-    return [group[i : i + size] for group in by_shape.values() for i in range(0, len(group), size)]
-
-
-def _result(found: ImageDetections, shape: tuple[int, ...], masks: str) -> dict[str, Any]:
-    result: dict[str, Any] = {"rois": found.rois, "class_ids": found.class_ids, "scores": found.scores}
-    if masks == "rle":
-        return result | {"rles": encode_masks(found.masks, found.rois, shape)}
-    return result | {"masks": unmold_masks(found.masks, found.rois, shape)}

@@ -161,7 +161,7 @@ class Loop:
 
     def _after_step(self, step: int, in_epoch: int, logs: Logs) -> None:
         if step % STEPS_BETWEEN_READINGS == 0:
-            self._to_board("step_", {**logs, "learning_rate": self.schedule(step)}, step)
+            self.board.write("step_", {**logs, "learning_rate": self.schedule(step)}, step)
         self.callbacks.on_train_batch_end(in_epoch, logs)
         if self.options.on_step is not None:
             total = self.options.epochs * self.config.STEPS_PER_EPOCH - self.state.first_step
@@ -199,7 +199,7 @@ class Loop:
         self._write_state()
         self._remove_weights(epoch)  # only now: until then the state on the disk spoke of those
         self.mask_rcnn.epoch = epoch
-        self._to_board("", {name: row[name] for name in row if name not in ("epoch", "step")}, epoch)
+        self.board.write("", {name: row[name] for name in row if name not in ("epoch", "step")}, epoch)
         log.info("epoch %d of %d: %s", epoch, self.options.epochs, _summary(row))
         if self.options.early_stopping and self.state.validations_since_best >= self.options.early_stopping:
             log.info("stopped early: no smaller loss than that of epoch %s", self.state.best_epoch)
@@ -277,9 +277,9 @@ class Loop:
     @contextmanager
     def _board_and_loaders(self) -> Iterator[None]:
         """Have TensorBoard's file open; close it, and end the loaders' threads, at the end."""
-        import tensorflow as tf
+        from mrcnn.board import Board
 
-        self.board = tf.summary.create_file_writer(str(self.folder))
+        self.board = Board(self.folder)
         try:
             yield
         finally:
@@ -287,14 +287,6 @@ class Loop:
                 if loader is not None:
                     loader.close()
             self.board.close()
-
-    def _to_board(self, prefix: str, values: Logs, step: int) -> None:
-        import tensorflow as tf
-
-        with self.board.as_default():
-            for name, value in values.items():
-                # not tf.summary.scalar, which needs the tensorboard package: TensorFlow no longer brings it
-                tf.summary.write(prefix + name, tf.constant(value, tf.float32), step=step, metadata=_scalar_metadata())
 
     def _result(self, stopped_early: bool) -> TrainingResult:
         name, best = self.name, self.state.best_epoch
@@ -305,14 +297,6 @@ class Loop:
             checkpoint_path(self.folder, name, best) if best and self.options.keep != "last" else None,
             stopped_early,
         )
-
-
-def _scalar_metadata() -> Any:
-    """Return what tells TensorBoard to draw a summary as a curve."""
-    from tensorflow.core.framework import summary_pb2
-
-    plugin = summary_pb2.SummaryMetadata.PluginData(plugin_name="scalars")
-    return summary_pb2.SummaryMetadata(plugin_data=plugin, data_class=summary_pb2.DATA_CLASS_SCALAR)
 
 
 def _validation_steps(loader: BatchLoader | None, config: Any, wanted: int | None) -> int:
