@@ -4,12 +4,12 @@ Which instances are kept, and where they end up, is decided in `pipeline.labels`
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -21,8 +21,7 @@ from pipeline.instances import Instance
 ROWS_A_BATCH = 16_384
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """Where the instances of one image lie: a batch, the first row in it, how many rows."""
 
     batch: int

@@ -6,7 +6,7 @@ Which of these images are kept, and in which split, is decided in `pipeline.labe
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -48,8 +48,7 @@ WORTH_WORKERS = 64 << 20
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Frame:
+class Frame(msgspec.Struct):
     """What the labels say of one image of the index."""
 
     source: int

@@ -10,6 +10,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+import msgspec
+
 from pipeline.image_names import SPLIT_FOLDERS
 
 NO_SUCH_IMAGE = "no such image"
@@ -19,8 +21,7 @@ UNREADABLE = "its image can't be read"
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 
 
-@dataclass(frozen=True)
-class KnownImage:
+class KnownImage(msgspec.Struct, frozen=True, dict=True):
     """An image of the index, as far as names go."""
 
     image: str
@@ -77,8 +78,7 @@ class LabelFile:
         return "/".join((str(self.path), *([self.member] if self.member else [])))
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(msgspec.Struct, frozen=True, gc=False):
     """The row of the image in the index, or why there is none."""
 
     row: int | None
@@ -110,13 +110,19 @@ class ImageNames:
     def __init__(self, images: Sequence[KnownImage], unreadable: Iterable[str] = ()) -> None:
         self._images = images
         self._by_name: dict[str, list[int]] = {}
-        self._by_stem: dict[str, list[int]] = {}
         self._unreadable = {_stem(PurePosixPath(name).name) for name in unreadable}
         for row, image in enumerate(images):
-            for name in dict.fromkeys((image.name, image.image)):
+            for name in {image.name, image.image}:
                 self._by_name.setdefault(name, []).append(row)
-                self._by_stem.setdefault(_stem(name), []).append(row)
         self._folders = {image.folder for image in images}
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[int]]:
+        """Rows by the stems of names, made when a name first fits none: most files spell their images' names out."""
+        found: dict[str, set[int]] = {}
+        for name, rows in self._by_name.items():
+            found.setdefault(_stem(name), set()).update(rows)
+        return {stem: sorted(rows) for stem, rows in found.items()}
 
     def find(self, name: str, file: LabelFile, video: str | None = None) -> Match:
         """Return the one image that `file` means by `name`; `video` is the folder that frames of a video lie in."""

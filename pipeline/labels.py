@@ -7,11 +7,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -58,8 +58,7 @@ IMAGES_AT_ONCE = 1_024
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(msgspec.Struct, frozen=True):
     """An image that goes into a split: its row in the index, what is labelled in it, and the video it belongs to."""
 
     row: int
@@ -192,20 +191,24 @@ def _write_labels(kept: dict[str, list[Kept]], store: InstanceStore, out: Path, 
         Progress("writing labels", total, "image") as progress,
     ):
         for split in SPLITS:
-            portions = _portions(kept[split])
-            # While a portion is packed, a thread fetches the next one.
-            for images, instances in ordered_map(partial(_rows, store, split), portions, batch_size=1, threads=1):
-                writer.write(instances)
+            # While one thread packs a portion, another one fetches the next.
+            fetched = ordered_map(partial(_rows, store, split), _portions(kept[split]), batch_size=1, threads=1)
+            for images, instances in ordered_map(partial(_written, writer), fetched, batch_size=1, threads=1):
                 tally.add(split, images=images, instances=instances)
                 progress.advance(images)
+
+
+def _written(writer: RowGroupWriter, portion: tuple[int, pa.Table]) -> tuple[int, pa.Table]:
+    writer.write(portion[1])
+    return portion
 
 
 def _rows(store: InstanceStore, split: str, images: list[Kept]) -> tuple[int, pa.Table]:
     """Return how many images these are, and their rows of labels.parquet."""
     instances = store.take([each.frame.stored for each in images])
-    names = np.repeat([each.image for each in images], [each.frame.stored.count for each in images])
-    instances = instances.append_column("image", texts(names.tolist()))
-    return len(images), instances.append_column("split", texts([split] * len(names)))
+    which = np.repeat(np.arange(len(images)), [each.frame.stored.count for each in images])
+    instances = instances.append_column("image", texts([each.image for each in images]).take(pa.array(which)))
+    return len(images), instances.append_column("split", pa.repeat(split, len(which)))
 
 
 def _portions(images: list[Kept]) -> Iterator[list[Kept]]:
@@ -257,6 +260,8 @@ if __name__ == "__main__":
     import sys
 
     from pipeline.program import main
+    from pipeline.without_pandas import do_without_pandas
 
     gc.set_threshold(100_000)  # what is made here by the million holds no cycles; looking for some takes a tenth of it
+    do_without_pandas()
     sys.exit(main("filtered_labels"))

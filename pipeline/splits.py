@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from pipeline.balance import draw, rank, repeat_factors
 from pipeline.errors import EmptyDatasetError
 from pipeline.recipe_sections import Dataset
@@ -29,8 +31,7 @@ _STRICTEST_FIRST = ("test", "val", "train")
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LabelledFile:
+class LabelledFile(msgspec.Struct, frozen=True):
     """An image to be given to a split."""
 
     image: str

@@ -22,7 +22,6 @@ from pipeline.readers.label_kinds import Kinds
 from pipeline.readers.options import ReadOptions
 from pipeline.tables import json_text
 
-RLE, ESCAPE = b'"rle"', b"\\u"
 MOST_REMEMBERED = 10_000
 """Kinds of labels that are kept in mind; few files have more than a hundred."""
 
@@ -61,12 +60,11 @@ class BlockReader:
         self.source, self.options = source, options
         self._kinds = Kinds(options)
 
-    def __call__(self, text: bytes) -> LabelBlock:
+    def __call__(self, text: bytes | memoryview) -> LabelBlock:
         """Return what a JSON list of frames says; raises what `JsonStream.blocks` wants where it is not JSON."""
         if len(self._kinds) > MOST_REMEMBERED:
             self._kinds = Kinds(self.options)
-        masks = RLE in text or ESCAPE in text  # most blocks have neither, and no label needs to be asked
-        frames = [self._named(frame, masks) for frame in _decoded(text)]
+        frames = [self._named(frame) for frame in _decoded(text)]
         plain = [frame for frame in frames if isinstance(frame, _Named)]
         labels = [label for frame in plain for label in frame.labels]
         numbers = self._numbers(labels)
@@ -86,11 +84,8 @@ class BlockReader:
         whole = [next(images) if isinstance(frame, _Named) else frame for frame in frames]
         return LabelBlock(self.source, whole, described.columns.batch, others)
 
-    def _named(self, frame: PlainFrame | bytes, masks: bool) -> "_Named | LabelledImage":
-        """Return a frame with the ids of its labels, or read it as `bdd_frames` does where it is not so plain.
-
-        `masks` says whether any label of its block may have a run-length mask.
-        """
+    def _named(self, frame: PlainFrame | bytes) -> "_Named | LabelledImage":
+        """Return a frame with the ids of its labels, or read it as `bdd_frames` does where it is not so plain."""
         if isinstance(frame, bytes):
             return bdd_frames.image(bdd_frames.frame_of(frame), self.source, self.options)
         name = bdd_frames.name_of(frame)
@@ -101,7 +96,7 @@ class BlockReader:
         else:
             ids = [bdd_label.text_of_id(each) or f"#{at}" for at, each in enumerate(given)]
         # A mask's size is judged with its image, and columns have no place for it.
-        if not name or len(set(ids)) < len(ids) or (masks and any(map(_is_traced, labels))):
+        if not name or len(set(ids)) < len(ids) or any(_is_traced(label) for label in labels if label.rle):
             return bdd_frames.image(frame.whole(), self.source, self.options)
         return _Named(frame, name, labels, ids)
 
@@ -131,7 +126,7 @@ def _is_traced(label: PlainLabel) -> bool:
     return label.poly2d is bdd_label.ABSENT or label.poly2d in bdd_label.NOTHING
 
 
-def _decoded(text: bytes) -> Sequence[PlainFrame | bytes]:
+def _decoded(text: bytes | memoryview) -> Sequence[PlainFrame | bytes]:
     """Return the frames of a block; one that is not plain, as its JSON."""
     try:
         return _plain_frames.decode(text)

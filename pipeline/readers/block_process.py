@@ -1,7 +1,8 @@
 """The process that `block_workers` starts: reads blocks of labels from stdin, answers with what they say on stdout.
 
-A request is a pickled (source, options) and an order, the block or its place; an answer is a pickled LabelBlock, or
-nothing where the block is not JSON.
+A request is a pickled (source, options) and the place of a block. The answer, a pickled LabelBlock and the buffers of
+its columns, goes to the memory that both processes share; the sizes of these parts are sent: none where the block is
+not JSON.
 """
 
 import gc
@@ -14,30 +15,59 @@ from typing import BinaryIO
 import msgspec
 
 from pipeline.readers.bdd_block import BlockReader
-from pipeline.readers.block_workers import receive, send, text_of
+from pipeline.readers.block_workers import Place, receive, send
+from pipeline.readers.json_stream import BLOCK
+from pipeline.readers.shared_memory import Part, SharedMemory
+from pipeline.without_pandas import do_without_pandas
 
 
-def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+class Room:
+    """Memory for one block after the other: that of a new one the kernel would have to clear first."""
+
+    def __init__(self) -> None:
+        self._bytes = bytearray(2 * BLOCK)
+
+    def text(self, place: Place) -> memoryview:
+        """Return the block, which is here until the next one is asked for; what its file lacks is not in it."""
+        if len(self._bytes) < place.length + 2:
+            self._bytes = bytearray(place.length + 2)
+        view, end = memoryview(self._bytes), 1
+        view[0:1], closing = place.brackets[:1], place.brackets[1:]
+        with open(place.path, "rb", buffering=0) as file:
+            file.seek(place.start)
+            while read := file.readinto(view[end : place.length + 1]):
+                end += read
+        view[end : end + 1] = closing
+        return view[: end + 1]
+
+
+def serve(requests: BinaryIO, answers: BinaryIO, memory: SharedMemory) -> None:
     """Read each block, until there are no more requests or nobody listens."""
     readers: dict[bytes, BlockReader] = {}
+    room = Room()
     while (header := receive(requests)) is not None and (order := receive(requests)) is not None:
         if header not in readers:
             readers = {header: BlockReader(*pickle.loads(header))}  # noqa: S301 (the parent process made it)
-        send(answers, _answer(readers[header], order))
+        parts = _said(readers[header], room.text(msgspec.msgpack.decode(order, type=Place)))
+        send(answers, msgspec.msgpack.encode(memory.put(parts)))
         answers.flush()
 
 
-def _answer(read: BlockReader, order: bytes) -> bytes:
+def _said(read: BlockReader, block: memoryview) -> list[Part]:
+    """Return what a block says, pickled, and the buffers that go with it."""
+    buffers: list[Part] = []
     try:
-        return pickle.dumps(read(text_of(order)), pickle.HIGHEST_PROTOCOL)
+        pickled = pickle.dumps(read(block), pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return b""
+        return []
+    return [pickled, *buffers]
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    do_without_pandas()
     gc.disable()  # frames and labels hold no cycles, and looking for some takes a tenth of the time
     try:
-        serve(sys.stdin.buffer, sys.stdout.buffer)
+        serve(sys.stdin.buffer, sys.stdout.buffer, SharedMemory(int(sys.argv[1])))
     except BrokenPipeError:  # whoever wanted the labels is gone; leave without flushing to them
         os._exit(1)

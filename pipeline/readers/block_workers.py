@@ -3,14 +3,12 @@
 What each of them does is in `block_process`.
 """
 
-import fcntl
 import os
 import pickle
 import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from mmap import mmap
 from pathlib import Path
 from queue import SimpleQueue
@@ -23,6 +21,7 @@ from pipeline.label_block import LabelBlock
 from pipeline.parallel import ordered_map
 from pipeline.readers.json_stream import Spread, Stretch
 from pipeline.readers.options import ReadOptions
+from pipeline.readers.shared_memory import SharedMemory
 
 PROJECT = Path(__file__).resolve().parents[2]
 MOST = 4
@@ -31,8 +30,8 @@ MOST = 4
 KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(256 << 20), "MALLOC_MMAP_THRESHOLD_": str(256 << 20)}
 """Has the C library keep the room of a block for the next one, which saves the kernel a thousand page faults each."""
 
-PIPE = 1 << 20
-"""Bytes that wait in a pipe, the most that Linux allows by itself: a block takes four turns to pass, not 64."""
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""There are as many processes as cores: threads of numpy's and pyarrow's would only wait, and do so busily."""
 
 LENGTH = struct.Struct("<Q")
 
@@ -58,7 +57,7 @@ class BlockWorkers:
         def read(block: Stretch) -> LabelBlock:
             worker = self._idle.get()
             try:
-                return worker.read(header, _order(block, path))
+                return worker.read(header, block, path)
             finally:
                 self._idle.put(worker)
 
@@ -88,16 +87,18 @@ class _Worker:
 
     def __init__(self) -> None:
         paths = [str(PROJECT), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, **KEPT_MEMORY, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-        command = [sys.executable, "-m", "pipeline.readers.block_process"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            with suppress(OSError):  # a user may have but so many bytes in pipes; smaller ones do
-                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE)
+        environment = {**os.environ, **KEPT_MEMORY, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+        self._memory = SharedMemory()
+        number = self._memory.descriptor
+        command = [sys.executable, "-m", "pipeline.readers.block_process", str(number)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, pass_fds=(number,)
+        )
 
-    def read(self, header: bytes, order: bytes) -> LabelBlock:
-        """Have a block read; raises msgspec.DecodeError where it is not JSON, RuntimeError if the process ends.
+    def read(self, header: bytes, block: Stretch, path: Path) -> LabelBlock:
+        """Have a block of the file `path` read.
+
+        Raises msgspec.DecodeError where it is not JSON, RuntimeError if the process ends.
 
         What went wrong with a process that ends is on its stderr, which is ours.
         """
@@ -106,49 +107,42 @@ class _Worker:
         assert answers is not None
         try:
             send(requests, header)
-            send(requests, order)
+            send(requests, msgspec.msgpack.encode(self._place(block, path)))
             requests.flush()
             answer = receive(answers)
             if answer is None:
                 raise BrokenPipeError
         except BrokenPipeError as error:
             raise RuntimeError(f"a process that reads labels ended with {self._process.wait()}") from error
-        if not answer:
+        sizes = msgspec.msgpack.decode(answer, type=list[int])
+        if not sizes:
             raise msgspec.DecodeError("not JSON")
-        block: LabelBlock = pickle.loads(answer)  # noqa: S301 (our own process made it)
-        return block
+        pickled, *buffers = self._memory.get(sizes)
+        labels: LabelBlock = pickle.loads(pickled, buffers=buffers)  # noqa: S301 (our own process made it)
+        return labels
+
+    def _place(self, block: Stretch, path: Path) -> "Place":
+        """Return where the process finds the block; one that no file holds as it is goes to the memory of both."""
+        if isinstance(block.buffer, mmap):
+            return Place(str(path), block.start, block.end - block.start, block.brackets)
+        with memoryview(block.buffer) as view:
+            (length,) = self._memory.put([view[block.start : block.end]])
+        return Place(self._memory.path, 0, length, block.brackets)
 
     def dismiss(self) -> None:
         """End the process."""
         self._process.terminate()
         self._process.communicate()
+        self._memory.close()
 
 
 class Place(msgspec.Struct):
-    """A block in a file, which whoever needs it reads there."""
+    """A block in a file, from the byte `start` on, and the brackets to be put round it."""
 
     path: str
     start: int
-    end: int
+    length: int
     brackets: bytes
-
-    def text(self) -> bytes:
-        """Return the block."""
-        with open(self.path, "rb", buffering=0) as file:
-            file.seek(self.start)
-            return b"".join((self.brackets[:1], file.read(self.end - self.start), self.brackets[1:]))
-
-
-def _order(block: Stretch, path: Path) -> bytes:
-    """Return the block as JSON, which begins with its bracket; or the MessagePack of its place, which does not."""
-    if isinstance(block.buffer, mmap):
-        return b"P" + msgspec.msgpack.encode(Place(str(path), block.start, block.end, block.brackets))
-    return block.text()
-
-
-def text_of(order: bytes) -> bytes:
-    """Return the block that `_order` made an order of."""
-    return msgspec.msgpack.decode(order[1:], type=Place).text() if order.startswith(b"P") else order
 
 
 def send(stream: IO[bytes], content: bytes) -> None:

@@ -193,16 +193,19 @@ class JsonStream:
         """Return the error for a text that is not JSON here."""
         return LabelFileError(f"{self.name}: not JSON at byte {self.byte if byte is None else byte}: {what}")
 
-    def _more(self) -> bool:
-        """Read a block more, forgetting what lies before the position; False at the end of the text."""
-        if self._ended:
-            return False
-        chunk = self._read(BLOCK)
-        if not chunk:
-            self._ended = True
+    def _more(self, wanted: int = 1) -> bool:
+        """Read on, `wanted` bytes or what there is, forgetting what lies before the position; False at the end."""
+        chunks: list[bytes] = []
+        while wanted > 0 and not self._ended:
+            chunk = self._read(BLOCK)
+            wanted -= len(chunk)
+            self._ended = not chunk
+            chunks.append(chunk)
+        if not any(chunks):
             return False
         self._gone += self._at
-        self._buffer = self._buffer[self._at :] + chunk
+        with memoryview(self._buffer) as view:
+            self._buffer = b"".join((view[self._at :], *chunks))
         self._at = 0
         if len(self._buffer) > MOST:
             raise self.fault(f"a single element of more than {MOST} bytes")
@@ -267,8 +270,7 @@ class JsonStream:
 
     def _cut(self, parting: Parting) -> int | None:
         """Return where in the buffer the last whole element seems to end, a block ahead, or None."""
-        while len(self._buffer) - self._at < BLOCK and self._more():
-            pass
+        self._more(self._at + BLOCK - len(self._buffer))
         return parting.last(self._buffer, self._at, self._at + BLOCK)
 
     def _learn(self, parting: Parting) -> None:
@@ -276,8 +278,7 @@ class JsonStream:
         if parting.known:
             return
         self._at -= 1
-        while len(self._buffer) - self._at < LOOK_AHEAD and self._more():
-            pass
+        self._more(self._at + LOOK_AHEAD - len(self._buffer))
         parting.learn(self._buffer[self._at : self._at + LOOK_AHEAD])
         self._at += 1
 

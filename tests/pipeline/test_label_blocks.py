@@ -1,11 +1,7 @@
 """Labels read by the block, in this process or in others, are to the last bit those that are read one by one."""
 
 import json
-import os
-import signal
-import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -269,23 +264,3 @@ def _frames_of(content: Any) -> list[Any]:
         frames_within = content.get("frames")
         return frames_within if isinstance(frames_within, list) else [content]
     return list(content)
-
-
-def test_processes_end_with_the_one_that_started_them() -> None:
-    program = (
-        "import time; from pipeline import readers; from pipeline.readers import BlockWorkers, ReadOptions\n"
-        "with BlockWorkers(2) as workers:\n"
-        "    workers.spread('x', ReadOptions(), None); print('on', flush=True); time.sleep(60)"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
-    assert parent.stdout is not None
-    assert parent.stdout.readline() == b"on\n"
-    children = psutil.Process(parent.pid).children(recursive=True)
-    os.kill(parent.pid, signal.SIGKILL)
-    parent.wait()
-    parent.stdout.close()
-    deadline = time.monotonic() + 20
-    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    assert len(children) == 2

@@ -1,0 +1,114 @@
+"""Blocks go to other processes, and what they say comes back, through memory that both have."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+from zipfile import ZIP_DEFLATED
+
+import psutil
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import readers
+from pipeline.label_block import LabelBlock
+from pipeline.readers import BlockWorkers, ReadOptions, json_stream
+from pipeline.readers.block_process import Room
+from pipeline.readers.block_workers import Place
+from pipeline.readers.shared_memory import ALIGNED, SharedMemory
+from tests.pipeline.small_sources import zip_of
+
+PROJECT = Path(__file__).parents[2]
+
+
+@given(st.lists(st.lists(st.binary(max_size=300), max_size=6), min_size=1, max_size=4))
+def test_what_is_put_into_shared_memory_is_what_the_other_one_gets(turns: list[list[bytes]]) -> None:
+    memory = SharedMemory()
+    other = SharedMemory(os.dup(memory.descriptor))
+    for parts in turns:
+        got = other.get(memory.put(parts))
+        assert [bytes(part) for part in got] == parts
+        assert all(pa.py_buffer(part).address % ALIGNED == 0 for part in got if len(part))
+    memory.close()
+    other.close()
+
+
+def test_what_lacks_in_shared_memory_is_not_made_up() -> None:
+    memory = SharedMemory()
+    memory.put([b"a"])
+    with pytest.raises(EOFError, match="64 of 128 bytes"):
+        memory.get([100])
+    memory.close()
+
+
+def test_blocks_of_any_size_follow_one_another_in_one_room(tmp_path: Path) -> None:
+    file = tmp_path / "labels.json"
+    file.write_bytes(b'[{"a": 1}, {"b": 2}]')
+    room = Room()
+    for start, length in ((1, 8), (11, 8), (1, 18), (5, 0)):
+        expected = b"[%s]" % file.read_bytes()[start : start + length]
+        assert bytes(room.text(Place(str(file), start, length, b"[]"))) == expected
+    large = tmp_path / "large.json"
+    large.write_bytes(b"1" * (3 * json_stream.BLOCK))
+    assert bytes(room.text(Place(str(large), 0, 3 * json_stream.BLOCK, b"{}"))) == b"{%s}" % large.read_bytes()
+    assert bytes(room.text(Place(str(file), 11, 9_000, b"[]"))) == b'[{"b": 2}]]'  # a file that has become shorter
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["file", "zip"])
+@pytest.mark.parametrize("block", [1 << 10, json_stream.BLOCK])
+def test_processes_read_a_file_and_a_zip_as_this_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool, block: int
+) -> None:
+    monkeypatch.setattr(json_stream, "BLOCK", block)
+    text = json.dumps([_frame(at) for at in range(60)], indent=1).encode()
+    path, member = tmp_path / "labels.json", None
+    path.write_bytes(text)
+    if packed:
+        path, member = zip_of(tmp_path / "labels.zip", {"labels.json": text}, ZIP_DEFLATED), "labels.json"
+    with BlockWorkers(2) as workers:
+        helped = list(readers.read_blocks(path, member, ReadOptions(), None, workers))
+    alone = list(readers.read_blocks(path, member, ReadOptions()))
+    assert sum(len(each.images) for each in helped if isinstance(each, LabelBlock)) == 60
+    assert helped == alone
+
+
+def test_a_process_that_reads_blocks_does_without_pandas() -> None:
+    program = (
+        "from pipeline.without_pandas import do_without_pandas; do_without_pandas(); import sys, pyarrow as pa;"
+        "print(pa.array(['a', None]).to_pylist(), 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout == "['a', None] False\n"
+
+
+def _frame(number: int) -> dict[str, Any]:
+    """A frame; every tenth is larger than a small block."""
+    box = {"x1": number, "y1": 2.5, "x2": number + 30, "y2": 40}
+    labels = [{"id": at, "category": ("car", "lane")[at % 2], "box2d": box} for at in range(3 if number % 10 else 40)]
+    return {"name": f"{number}.jpg", "attributes": {"weather": "clear"}, "labels": labels}
+
+
+def test_processes_end_with_the_one_that_started_them() -> None:
+    program = (
+        "import time; from pipeline import readers; from pipeline.readers import BlockWorkers, ReadOptions\n"
+        "with BlockWorkers(2) as workers:\n"
+        "    workers.spread('x', ReadOptions(), None); print('on', flush=True); time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, cwd=PROJECT)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"on\n"
+    children = psutil.Process(parent.pid).children(recursive=True)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    deadline = time.monotonic() + 20
+    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert len(children) == 2
