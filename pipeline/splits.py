@@ -150,18 +150,19 @@ def _keep_apart(division: Division, images: Sequence[LabelledFile]) -> None:
     """Set aside, from train first, images whose bytes or whose video (`_sure_video`) another split holds."""
     held_bytes: dict[str, str] = {}
     held_videos: dict[str, str] = {}
+    sure_videos = [_sure_video(image) for image in images]
     for split in _STRICTEST_FIRST:
         kept = []
         for position in division.members[split]:
-            image = images[position]
-            reason = _leak(held_bytes.get(image.sha256), held_videos.get(_sure_video(image) or ""))
+            digest, video = images[position].sha256, sure_videos[position]
+            reason = _leak(held_bytes.get(digest), held_videos.get(video or ""))
             if reason:
                 division.set_aside.append((position, reason))
             else:
                 kept.append(position)
         division.members[split] = kept
         held_bytes.update((images[position].sha256, split) for position in kept)
-        held_videos.update((video, split) for position in kept if (video := _sure_video(images[position])))
+        held_videos.update((video, split) for position in kept if (video := sure_videos[position]))
 
 
 def _sure_video(image: LabelledFile) -> str | None:

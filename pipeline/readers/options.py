@@ -4,10 +4,12 @@ Filters that need the image (its size, its split) are not here: they belong to t
 """
 
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
-from pipeline.recipe_sections import Labels
 from pipeline.vocabulary import Wanted
+
+if TYPE_CHECKING:
+    from pipeline.recipe_sections import Labels
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class ReadOptions:
     """Whether a COCO file is read; else it is refused."""
 
     @classmethod
-    def from_recipe(cls, labels: Labels) -> Self:
+    def from_recipe(cls, labels: "Labels") -> Self:
         """Return the options that the `labels` section of a recipe asks for."""
         return cls(
             wanted=Wanted(labels.categories),
