@@ -262,6 +262,6 @@ if __name__ == "__main__":
     from pipeline.program import main
     from pipeline.without_pandas import do_without_pandas
 
-    gc.set_threshold(2_000_000)  # what is made here by the million holds no cycles; looking for some takes a tenth of it
+    gc.set_threshold(2_000_000)  # what is made here by the million holds no cycles, and looking for some takes time
     do_without_pandas()
     sys.exit(main("filtered_labels"))
