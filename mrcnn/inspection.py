@@ -93,7 +93,9 @@ class Inspection:
             molded, image_metas, _ = self.mold_inputs(images)
         anchors = self.get_anchors(molded[0].shape)
         inputs = [molded, np.asarray(image_metas, np.float32), np.broadcast_to(anchors, (len(molded), *anchors.shape))]
-        arrays = keras.Model(self.keras_model.inputs, dict(wanted)).predict_on_batch(inputs)
+        parts = keras.Model(self.keras_model.inputs, dict(wanted))
+        parts.supports_jit = self.keras_model.supports_jit
+        arrays = parts.predict_on_batch(inputs)
         found = OrderedDict((name, arrays[name]) for name in wanted)
         for name, array in found.items():
             log(name, array)

@@ -39,6 +39,28 @@ def test_keras_does_not_choose_xla_which_lacks_some_of_the_operations(mode, tiny
     assert not model.jit_compile
 
 
+def test_parts_of_the_network_are_computed_without_xla(tiny_config, tmp_path, monkeypatch):
+    from mrcnn.model import MaskRCNN
+
+    model = MaskRCNN("inference", tiny_config, tmp_path)
+    gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
+    chosen = []
+
+    def predict_on_batch(parts, inputs):
+        with monkeypatch.context() as patch:
+            patch.setattr(tf.config, "list_physical_devices", lambda kind=None: [gpu])
+            assert keras.Sequential([keras.layers.Dense(1)]).jit_compile  # or this test would show nothing
+            chosen.append(parts.jit_compile)
+        return predicted(parts, inputs)
+
+    predicted = keras.Model.predict_on_batch
+    monkeypatch.setattr(keras.Model, "predict_on_batch", predict_on_batch)
+    wanted = [("rpn_class", model.keras_model.get_layer("rpn_class").output)]
+    found = model.run_graph([np.zeros((64, 64, 3), np.uint8)], wanted)
+    assert np.isfinite(found["rpn_class"]).all()
+    assert chosen == [False]
+
+
 @pytest.mark.parametrize(("count", "overlap"), [(20, 0.7), (150, 0.3), (150, 0.7)])
 def test_proposals_are_the_same_image_by_image(gpu, count, overlap, monkeypatch):
     rng = np.random.default_rng(count)
