@@ -19,6 +19,8 @@ TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 ANSWERS = {200, 203, 206, 416}
 CHUNK = 1 << 16
+MOST_DIGITS = 19
+"""Of a number in a header: bytes of a file, or seconds to wait."""
 
 
 class InterruptedTransferError(Exception):
@@ -62,7 +64,7 @@ def offered_file(address: str, response: requests.Response) -> DownloadRecord:
         name=_name(address, response),
         etag=response.headers.get("ETag"),
         last_modified=response.headers.get("Last-Modified"),
-        size=int(length) if length.isdecimal() else None,
+        size=_number(length),
         complete=False,
     )
 
@@ -97,14 +99,19 @@ def sent_range(response: requests.Response) -> tuple[int | None, int | None]:
     if found is None:
         return None, None
     start, total = found.groups()
-    return (int(start) if start else None), (int(total) if total != "*" else None)
+    return _number(start or ""), _number(total)
+
+
+def _number(text: str) -> int | None:
+    """Return what a header says in digits; None where it says something else, or more than any file has bytes."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def _refuse_fault(address: str, key: str, response: requests.Response) -> None:
     status = response.status_code
     if status in TRY_AGAIN:
         asked = response.headers.get("Retry-After", "")
-        raise InterruptedTransferError(f"answered {status} {response.reason}", int(asked) if asked.isdecimal() else 0)
+        raise InterruptedTransferError(f"answered {status} {response.reason}", _number(asked) or 0)
     if status not in ANSWERS:
         raise SourceError(f"{key}: {address} answered {status} {response.reason}; check the address")
     if address.startswith("https:") and any(answer.url.startswith("http:") for answer in (*response.history, response)):

@@ -23,6 +23,31 @@ def test_a_redirect_is_followed(behaviour, address, downloads):
     assert get(address.replace("/files", "/moved/files"), downloads).read_bytes() == behaviour.content
 
 
+@pytest.mark.parametrize("digits", ["9" * 5000, "٣"])
+def test_numbers_that_are_none_say_nothing(digits):
+    """A Python integer takes 4300 digits at most, and digits of all scripts."""
+    answer = requests.Response()
+    answer.status_code, answer.url = 200, "http://x/a.zip"
+    answer.headers["Content-Length"] = answer.headers["Retry-After"] = digits
+    answer.headers["Content-Range"] = f"bytes {digits}-9/{digits}"
+    assert http_answers.offered_file(answer.url, answer).size is None
+    assert http_answers.sent_range(answer) == (None, None)
+    answer.headers["Content-Range"] = f"bytes 3-9/{digits}"
+    assert http_answers.sent_range(answer) == (3, None)
+
+
+def test_seconds_to_wait_that_are_none_are_no_wait(behaviour, address, downloads, monkeypatch):
+    refused = http_answers._refuse_fault
+
+    def with_many_digits(address, key, response):
+        response.headers["Retry-After"] = "9" * 5000
+        refused(address, key, response)
+
+    monkeypatch.setattr(http_answers, "_refuse_fault", with_many_digits)
+    behaviour.statuses = [503]
+    assert get(address, downloads).read_bytes() == behaviour.content
+
+
 @pytest.mark.parametrize("status", [202, 204, 300, 304])
 def test_an_answer_that_is_neither_a_fault_nor_a_file_is_no_file(behaviour, address, downloads, status):
     behaviour.statuses = [status]
