@@ -32,6 +32,10 @@ class NotLabelsError(LabelFileError):
     """A whole JSON file is sound but holds no labels (VIA's attributes, some other tool's settings)."""
 
 
+class ProcessError(PipelineError):
+    """A process that helps was ended from outside, mostly by a system that is short of memory."""
+
+
 class EmptyDatasetError(PipelineError):
     """Nothing is left to work on: no image, no instance, or an empty split."""
 

@@ -2,9 +2,10 @@
 
 A request is a pickled (source, options) and the place of a block. The answer, a pickled LabelBlock and the buffers of
 its columns, goes to the memory that both processes share; the sizes of these parts are sent: none where the block is
-not JSON.
+not JSON, or can't be read.
 """
 
+import errno
 import gc
 import os
 import pickle
@@ -28,14 +29,17 @@ class Room:
         self._bytes = bytearray(2 * BLOCK)
 
     def text(self, place: Place) -> memoryview:
-        """Return the block, which is here until the next one is asked for; what its file lacks is not in it."""
+        """Return the block, which is here until the next one is asked for; raises OSError without all of it."""
         if len(self._bytes) < place.length + 2:
             self._bytes = bytearray(place.length + 2)
         view, end = memoryview(self._bytes), 1
         view[0:1], closing = place.brackets[:1], place.brackets[1:]
         with open(place.path, "rb", buffering=0) as file:
             file.seek(place.start)
-            while read := file.readinto(view[end : place.length + 1]):
+            while end <= place.length:
+                read = file.readinto(view[end : place.length + 1])
+                if not read:
+                    raise OSError(errno.EIO, "shorter than it was", place.path)
                 end += read
         view[end : end + 1] = closing
         return view[: end + 1]
@@ -48,17 +52,18 @@ def serve(requests: BinaryIO, answers: BinaryIO, memory: SharedMemory) -> None:
     while (header := receive(requests)) is not None and (order := receive(requests)) is not None:
         if header not in readers:
             readers = {header: BlockReader(*pickle.loads(header))}  # noqa: S301 (the parent process made it)
-        parts = _said(readers[header], room.text(msgspec.msgpack.decode(order, type=Place)))
+        parts = _said(readers[header], room, msgspec.msgpack.decode(order, type=Place))
         send(answers, msgspec.msgpack.encode(memory.put(parts)))
         answers.flush()
 
 
-def _said(read: BlockReader, block: memoryview) -> list[Part]:
+def _said(read: BlockReader, room: Room, place: Place) -> list[Part]:
     """Return what a block says, pickled, and the buffers that go with it."""
     buffers: list[Part] = []
     try:
-        pickled = pickle.dumps(read(block), pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        block = read(room.text(place))
+        pickled = pickle.dumps(block, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError):
         return []
     return [pickled, *buffers]
 

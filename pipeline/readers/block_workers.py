@@ -5,6 +5,7 @@ What each of them does is in `block_process`.
 
 import os
 import pickle
+import signal
 import struct
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from typing import IO, Any, Self
 
 import msgspec
 
+from pipeline.errors import ProcessError
 from pipeline.label_block import LabelBlock
 from pipeline.parallel import ordered_map
 from pipeline.readers.json_stream import Spread, Stretch
@@ -98,22 +100,27 @@ class _Worker:
     def read(self, header: bytes, block: Stretch, path: Path) -> LabelBlock:
         """Have a block of the file `path` read.
 
-        Raises msgspec.DecodeError where it is not JSON, RuntimeError if the process ends.
+        Raises msgspec.DecodeError where it is not JSON, or the process can't read it; ProcessError if the process ends.
 
         What went wrong with a process that ends is on its stderr, which is ours.
         """
         requests, answers = self._process.stdin, self._process.stdout
         assert requests is not None
         assert answers is not None
+        place = self._place(block, path)
         try:
             send(requests, header)
-            send(requests, msgspec.msgpack.encode(self._place(block, path)))
+            send(requests, msgspec.msgpack.encode(place))
             requests.flush()
             answer = receive(answers)
             if answer is None:
                 raise BrokenPipeError
         except BrokenPipeError as error:
-            raise RuntimeError(f"a process that reads labels ended with {self._process.wait()}") from error
+            status = self._process.wait()
+            said = f"a process that reads {path} ended with {status}"
+            if status == -signal.SIGKILL:
+                said += ": the system may have been short of memory"
+            raise ProcessError(said) from error
         sizes = msgspec.msgpack.decode(answer, type=list[int])
         if not sizes:
             raise msgspec.DecodeError("not JSON")

@@ -81,6 +81,7 @@ class JsonStream:
 
     def peek(self) -> bytes:
         """Return the next byte that is not space, without passing it; empty at the end of the text."""
+        self._refuse_shorter()
         while True:
             self._at = _SPACE.match(self._buffer, self._at).end()  # type: ignore[union-attr]
             if self._at < len(self._buffer):
@@ -270,8 +271,14 @@ class JsonStream:
 
     def _cut(self, parting: Parting) -> int | None:
         """Return where in the buffer the last whole element seems to end, a block ahead, or None."""
+        self._refuse_shorter()
         self._more(self._at + BLOCK - len(self._buffer))
         return parting.last(self._buffer, self._at, self._at + BLOCK)
+
+    def _refuse_shorter(self) -> None:
+        """Raise LabelFileError where the mapped file has lost its end: touching what is gone ends the process."""
+        if isinstance(self._buffer, mmap) and self._buffer.size() < len(self._buffer):
+            raise LabelFileError(f"{self.name}: the label file has become shorter while it was read")
 
     def _learn(self, parting: Parting) -> None:
         """Learn from the place between two elements how they part in this file; the position is after a comma."""

@@ -62,9 +62,11 @@ def opened(
     """Give a function that reads the file on; `archive`, if given, is `path` already open as a zip.
 
     Errors call the file `name`, by default as `display_name` does.
-    Raises LabelFileError when the file can't be read and ArchiveError when the archive is damaged, also while reading.
+    Raises LabelFileError when the file can't be read, or is another one at the end, and ArchiveError when the archive
+    is damaged, also while reading.
     """
     name = name or display_name(path, member)
+    before = _signature(path)
     with ExitStack() as stack:
         with _faults(name):
             more: Read
@@ -78,6 +80,17 @@ def opened(
                 return more(size)
 
         yield _as_utf8(read)
+    if _signature(path) != before:
+        raise LabelFileError(f"{name}: the label file has changed while it was read; run again when it is complete")
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
+    """Return what changes with a file's content, None where there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _member(archive: zipfile.ZipFile, member: str, path: Path, stack: ExitStack) -> Read:
