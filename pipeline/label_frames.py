@@ -34,6 +34,8 @@ from pipeline.tables import json_text
 REPLACED = "replaced by a later source"
 SKIPPED = "label file passed over"
 PASSED_OVER = "others of this source count; a file that source.labels names is read"
+REPEATED = "a name that comes again"
+LAST_COUNTS = "of a name that an archive has twice, the last file counts"
 NOT_LABELS = "not a label file"
 TWICE = "image named twice"
 TWICE_ALIKE = "image named twice with the same labels"
@@ -124,6 +126,8 @@ class FrameCollector:
         for source in sources:
             for path in source.skipped:
                 self._rejections.add_file(f"{source.entry}/{path}", SKIPPED, PASSED_OVER)
+            for path in source.repeated:
+                self._rejections.add_file(f"{source.entry}/{path}", REPEATED, LAST_COUNTS)
         files = [(number, file) for number in reversed(range(len(sources))) for file in sources[number].files]
         with Progress("reading labels", unit="image") as progress, ExitStack() as stack:
             archives: dict[Path, ZipFile] = {}

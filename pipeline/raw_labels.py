@@ -6,14 +6,13 @@ What is in them is read by `pipeline.readers`; nothing is unpacked.
 import logging
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from pipeline import sources, summary
+from pipeline import hashes, sources, summary
 from pipeline.archives import read_archive
-from pipeline.errors import SourceError
+from pipeline.errors import LabelFileError, NotLabelsError, SourceError
 from pipeline.files import write_json
 from pipeline.program import main
 from pipeline.recipe import Recipe
@@ -22,6 +21,8 @@ from pipeline.summary import Summary
 
 VIA_FILE = "via_region_data.json"
 BITMASK_FOLDER = "bitmasks"
+DEEPEST = 3
+"""Folders that say what kind a bitmask is, as in `bitmasks/train/<video>`."""
 POLYGON_FOLDER, RLE_FOLDER = "polygons", "rles"
 FEW = 10
 """Files that a message names one by one."""
@@ -42,11 +43,14 @@ class LabelFile:
 
 @dataclass(frozen=True)
 class _Listed:
-    """A source in `sources.json`; `skipped` are files passed over for those beside them."""
+    """A source in `sources.json`."""
 
     source: str
     files: list[LabelFile]
     skipped: list[str]
+    """Files passed over for those beside them."""
+    repeated: list[str]
+    """Members of an archive whose name comes again in it; the last one of a name is the one that counts."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ class Entry:
     size: int
     name: str = ""
 
+    @property
+    def is_json(self) -> bool:
+        """Whether it is called so."""
+        return self.path.lower().endswith(".json")
+
 
 def build(recipe: Recipe, out: Path, downloads: Path) -> None:
     """List the label files of `recipe.source.labels` in `out/sources.json`; files/ holds what was fetched or drawn.
@@ -64,22 +73,44 @@ def build(recipe: Recipe, out: Path, downloads: Path) -> None:
     Raises SourceError for a source that is absent or holds no label file, ArchiveError for a damaged archive.
     """
     containers = sources.obtain(recipe, "labels", out, downloads)
-    listed = [_Listed(container.source.entry, *_label_files(container)) for container in containers]
-    write_json(out / "sources.json", {"sources": [asdict(source) for source in listed]})
+    listed = [_listed(container) for container in containers]
+    digests = {path: digest for each in zip(containers, listed, strict=True) for path, digest in _digests(*each)}
+    write_json(out / "sources.json", {"sources": [asdict(source) for source in listed], "digests": digests})
     summary.write(out, _summary(listed))
 
 
-def _label_files(container: Container) -> tuple[list[LabelFile], list[str]]:
-    """Return a source's label files, sorted by path, and the paths of those that are passed over."""
-    chosen, skipped = choose(_entries(container))
+def _digests(container: Container, listed: _Listed) -> list[tuple[str, str]]:
+    """Return the files of a source that lie outside of the artifact, with the SHA-256 by which they are known again."""
+    outside = sorted({file.path for file in listed.files if Path(file.path).is_absolute()})
+    with sources.readable(container.source):
+        return list(zip(outside, hashes.digests([Path(path) for path in outside]), strict=True))
+
+
+def _listed(container: Container) -> _Listed:
+    """Return a source's label files, sorted by path, and what is passed over; raises SourceError without any."""
+    entries, repeated = _entries(container)
+    seen = sorted((entry for entry in entries if not _is_hidden(entry.path)), key=lambda entry: entry.path)
+    json_files = [entry for entry in seen if entry.is_json]
+    bitmasks = [entry for entry in seen if _is_bitmask(entry.path, container)]
+    chosen = _in_full(json_files)
+    if bitmasks and not any(_holds_labels(container, entry) for entry in chosen):
+        chosen = sorted([*chosen, *bitmasks], key=lambda entry: entry.path)
     if container.kind == "file":
         # A person named this very file: it holds labels, whatever its name says.
-        chosen = _entries(container)
+        chosen = entries
     if not chosen:
         raise SourceError(
             f"{container.source.key}: {container.path} holds no label file "
             f"(.json, or .png below a folder {BITMASK_FOLDER})"
         )
+    paths = {entry.path for entry in chosen}
+    skipped = sorted({entry.path for entry in json_files + bitmasks} - paths)
+    _tell_skipped(container, skipped)
+    files = [_label_file(container, entry) for entry in chosen]
+    return _Listed(container.source.entry, files, skipped, [entry.path for entry in repeated if entry.path in paths])
+
+
+def _tell_skipped(container: Container, skipped: list[str]) -> None:
     if skipped:
         log.info(
             "%s: passed over for the label files beside them: %s%s; what is named in source.labels is used",
@@ -87,26 +118,19 @@ def _label_files(container: Container) -> tuple[list[LabelFile], list[str]]:
             ", ".join(skipped[:FEW]),
             f" and {len(skipped) - FEW} more" if len(skipped) > FEW else "",
         )
-    return [_label_file(container, entry) for entry in chosen], skipped
 
 
-def choose(entries: Iterable[Entry]) -> tuple[list[Entry], list[str]]:
-    """Return the label files among `entries` and the paths of those passed over, both sorted by path.
+def _in_full(json_files: list[Entry]) -> list[Entry]:
+    """Return the JSON files that don't say what others of them say in full.
 
     Beside a `via_region_data.json` only that counts (its folder may hold a VIA project or attributes of the same);
-    BDD's `rles/` are passed over where `polygons/` say the same in full, and bitmask PNGs where there is any JSON.
+    BDD's `rles/` are passed over where `polygons/` say the same.
     """
-    seen = sorted((entry for entry in entries if not _is_hidden(entry.path)), key=lambda entry: entry.path)
-    json_files = [entry for entry in seen if entry.path.lower().endswith(".json")]
-    bitmasks = [entry for entry in seen if _is_bitmask(entry.path)]
-    if not json_files:
-        return bitmasks, []
     by_folder = defaultdict(set)
     for entry in json_files:
         path = PurePosixPath(entry.path)
         by_folder[path.parent].add(path.name)
-    chosen = [entry for entry in json_files if not _is_said_elsewhere(PurePosixPath(entry.path), by_folder)]
-    return chosen, sorted({entry.path for entry in json_files + bitmasks} - {entry.path for entry in chosen})
+    return [entry for entry in json_files if not _is_said_elsewhere(PurePosixPath(entry.path), by_folder)]
 
 
 def _is_said_elsewhere(path: PurePosixPath, by_folder: dict[PurePosixPath, set[str]]) -> bool:
@@ -123,17 +147,38 @@ def _is_hidden(path: str) -> bool:
     return any(sources.is_hidden(part) for part in PurePosixPath(path).parts)
 
 
-def _is_bitmask(path: str) -> bool:
-    return path.lower().endswith(".png") and BITMASK_FOLDER in PurePosixPath(path).parts[:-1]
+def _is_bitmask(path: str, container: Container) -> bool:
+    """Tell whether a path is that of a bitmask; a source may be a folder that lies in one called so."""
+    inside = PurePosixPath(path)
+    if container.kind == "folder":
+        inside = PurePosixPath(*Path(container.recorded).parts[-DEEPEST:], inside)
+    return inside.suffix.lower() == ".png" and BITMASK_FOLDER in inside.parts[:-1]
 
 
-def _entries(container: Container) -> list[Entry]:
+def _holds_labels(container: Container, entry: Entry) -> bool:
+    """Tell whether a JSON file is one of labels, beside which bitmasks say nothing new; a damaged one is."""
+    from pipeline import readers
+
+    file = _label_file(container, entry)
+    try:
+        readers.format_of(container.path if file.member else container.path / entry.path, file.member)
+    except LabelFileError as fault:
+        return not isinstance(fault, NotLabelsError)
+    return True
+
+
+def _entries(container: Container) -> tuple[list[Entry], list[Entry]]:
+    """Return the files of a source that may hold labels, and those of an archive whose name comes again in it."""
     if container.kind == "file":
-        return [Entry(container.path.name, container.path.stat().st_size)]
+        return [Entry(container.path.name, container.path.stat().st_size)], []
     if container.kind == "folder":
         files = sources.walk(container.path, sources.SUFFIXES["labels"])
-        return [Entry(file.relative_to(container.path).as_posix(), file.stat().st_size) for file in files]
-    return [Entry(member.path, member.size, member.name) for member in read_archive(container.path).members]
+        return [Entry(file.relative_to(container.path).as_posix(), file.stat().st_size) for file in files], []
+    archive = read_archive(container.path)
+    members, repeated = (
+        [Entry(each.path, each.size, each.name) for each in kind] for kind in (archive.members, archive.repeated)
+    )
+    return members, repeated
 
 
 def _label_file(container: Container, entry: Entry) -> LabelFile:
@@ -141,6 +186,7 @@ def _label_file(container: Container, entry: Entry) -> LabelFile:
     if container.kind == "zip":
         return LabelFile(container.recorded, entry.name, entry.size, kind)
     path = container.recorded if container.kind == "file" else str(Path(container.recorded, entry.path))
+    sources.refuse_unwritable(path)
     return LabelFile(path, None, entry.size, kind)
 
 

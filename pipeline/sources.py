@@ -71,7 +71,8 @@ def obtain(recipe: Recipe, role: Role, out: Path, downloads: Path) -> list[Conta
     """
     entries = recipe.source.images if role == "images" else recipe.source.labels
     key = f"source.{role}"
-    wanted = [parse(entry, key) for entry in dict.fromkeys(entries)]
+    # An entry that comes twice counts where it comes last: there its labels override those of all before it.
+    wanted = [parse(entry, key) for entry in reversed(dict.fromkeys(reversed(entries)))]
     for source in wanted:
         if source.kind == "path":
             existing(source)
@@ -111,6 +112,14 @@ def walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     link that leads out of it; one to a folder inside it is passed over, since that is walked anyway.
     """
     yield from (Path(entry.path) for entry in _scan(folder, suffixes))
+
+
+def refuse_unwritable(path: str) -> None:
+    """Raise SourceError for a path that no table or JSON file can hold: file systems take any bytes for a name."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise SourceError(f"{path!r}: this path is not UTF-8; rename the file or folder") from None
 
 
 def stamp(source: Source, role: Role) -> str | None:
@@ -244,6 +253,7 @@ def _file_of(source: Source, recipe: Recipe, role: Role, downloads: Path, stop: 
 def _local(source: Source) -> Container:
     path = existing(source)
     real = path.resolve()
+    refuse_unwritable(str(real))
     if path.is_dir():
         return Container(source, "folder", path, str(real))
     with readable(source):

@@ -31,7 +31,7 @@ OUTPUTS = {
 }
 HELD = {
     "raw_images": (1, "97a8d4f08687a4cc"),
-    "raw_labels": (3, "e5f55ae77af85605"),
+    "raw_labels": (4, "e5f55ae77af85605"),
     "filtered_labels": (10, "4141d1d618343ebf"),
     "via_train": (2, "c12133a8594fe335"),
     "via_val": (2, "6aebcd3557d4cdd3"),

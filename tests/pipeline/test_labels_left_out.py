@@ -1,5 +1,7 @@
 """What of single labels the stage leaves out, and how it calls the files that they come from."""
 
+import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +9,14 @@ import pytest
 
 from tests.pipeline.labelled_folders import (
     CAR,
+    SQUARE,
     area,
     box,
+    filtered,
+    folder_with,
     frame,
     reasons,
+    recipe_of,
     stage,
     table,
 )
@@ -61,3 +67,16 @@ def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
 def test_an_address_that_is_none_is_a_name_like_any_other(tmp_path: Path, name: str) -> None:
     out = stage(tmp_path, TWO, {"l.json": [frame("a.jpg", CAR), frame("b.jpg", CAR), frame(name, CAR)]})
     assert reasons(out) == [(name, "no such image")]
+
+
+def test_of_a_name_that_an_archive_has_twice_the_last_file_counts_and_the_other_has_a_row(tmp_path: Path) -> None:
+    data = folder_with(tmp_path / "data", TWO, {})
+    with zipfile.ZipFile(tmp_path / "l.zip", "w") as archive:
+        archive.writestr("l.json", json.dumps([frame("a.jpg", area("person", SQUARE))]))
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("l.json", json.dumps([frame("a.jpg", CAR), frame("b.jpg", CAR)]))
+    out = filtered(recipe_of([data], [tmp_path / "l.zip"]), tmp_path / "work")
+    assert [row["category"] for row in table(out, "labels")] == ["car", "car"]
+    (row,) = table(out, "rejected")
+    assert (row["source"], row["reason"]) == (f"{tmp_path}/l.zip/l.json", "a name that comes again")
+    assert "the last file counts" in row["label"]
