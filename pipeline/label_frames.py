@@ -208,6 +208,10 @@ class FrameCollector:
         if there is None:
             self.frames[match.row] = self._frame(offer, file, number, match.row)
             return
+        if there.source == number and not there.stored.count and offer.instances():
+            # What has no wanted label of an image doesn't stand in the way of what has: det_20 beside drivable.
+            self.frames[match.row] = _after(there, self._frame(offer, file, number, match.row))
+            return
         if file.split and (there.split is None or number < there.split_source):
             # A later source corrects labels: the image stays on the side that the first one put it on.
             there.split, there.split_source = file.split, number
@@ -290,6 +294,14 @@ def _opened(archive: Path) -> ZipFile:
         return ZipFile(archive)
     except (OSError, BadZipFile, NotImplementedError) as error:
         raise ArchiveError(f"{archive}: can't be read as a zip archive: {error}") from None
+
+
+def _after(first: Frame, frame: Frame) -> Frame:
+    """Return `frame` with what `first`, of the same source and without instances, says of the image itself."""
+    frame.video = first.video or frame.video
+    frame.attributes = _merged(frame.attributes, first.attributes)
+    frame.split = first.split or frame.split
+    return frame
 
 
 def _merged(earlier: str, later: str) -> str:

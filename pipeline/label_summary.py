@@ -18,6 +18,7 @@ from pipeline.image_index import IndexedImage
 from pipeline.image_store import ImageStore
 from pipeline.instance_store import InstanceStore
 from pipeline.label_filters import by_where
+from pipeline.label_frames import TWICE
 from pipeline.recipe import Recipe
 from pipeline.rejections import Rejections
 from pipeline.splits import Division
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 PICTURES = 4
 VIDEOS_NAMED = 3
+WHICH_COUNTS = "of the files of a source the first by path counts, of sources the last"
 
 
 @dataclass
@@ -40,6 +42,8 @@ class Tally:
     """How the images were divided."""
     unwanted: int
     """`Rejections.unwanted`."""
+    usable: int
+    """Wanted labels that could be used, also those of images that were set aside."""
     images: Counter[str] = field(default_factory=Counter)
     """By split."""
     empty: Counter[str] = field(default_factory=Counter)
@@ -59,11 +63,6 @@ class Tally:
             self.categories[split, category] += count
         self.geometries.update(dict(_counts(instances["geometry"])))
         self.flags.update({flag: pc.sum(instances[flag]).as_py() or 0 for flag in ("crowd", "ignored")})
-
-    @property
-    def kept(self) -> int:
-        """Instances kept; with `all_in_both` each counts once, though it has two rows."""
-        return sum(self.categories.values()) // (2 if self.division.method == "all_in_both" else 1)
 
     def instances(self, split: str) -> int:
         """Return how many instances a split has."""
@@ -174,17 +173,19 @@ def _masks_not_boxes(tally: Tally) -> Check:
 
 
 def _rejected_share(recipe: Recipe, tally: Tally, rejections: Rejections) -> Check:
-    """Judge how many wanted labels were lost to faults.
+    """Judge how many wanted labels were lost to faults, of all that were read.
 
-    What the recipe's filters leave out doesn't count, nor do images that were set aside on purpose, or labelled twice.
+    What the recipe's filters leave out doesn't count. Labels of an image that they leave out do, in both figures.
     """
-    share = rejections.labels / (tally.kept + rejections.labels) if rejections.labels else 0.0
+    share = rejections.labels / (tally.usable + rejections.labels) if rejections.labels else 0.0
     limit = recipe.labels.warn_rejected_share
     said = (
         f"{rejections.labels} labels were left out, {share:.1%} of the wanted ones; the recipe warns over {limit:.0%}"
     )
     if rejections.filtered:
         said += f"; its filters left out {rejections.filtered} more"
+    if share > limit and (twice := rejections.by_reason[TWICE]):
+        said += f"; {twice} times a source labels an image again, and otherwise: {WHICH_COUNTS}"
     return Check("rejected_share", share <= limit, said, {"share": share, "limit": limit})
 
 

@@ -30,7 +30,7 @@ class Rejections:
         self._characters = 0
         self.by_reason: Counter[str] = Counter()
         self.labels = 0
-        """Wanted labels that were lost; those of images that were set aside on purpose are not counted."""
+        """Wanted labels that were lost to faults, also those of images that are set aside later on."""
         self.filtered = 0
         """Wanted labels that were left out as the recipe asks."""
 

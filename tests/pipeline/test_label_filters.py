@@ -217,6 +217,19 @@ def test_filters_are_told_from_faults(tmp_path: Path) -> None:
     assert not checks(out)["rejected_share"].passed
 
 
+@pytest.mark.parametrize(
+    "sections", [{"dataset": {"limit": {"train": 1}}}, {"labels": {"where": {"weather": ["rainy"]}}}]
+)
+def test_the_share_of_faults_is_of_all_images_that_were_read(tmp_path: Path, sections: Any) -> None:
+    rainy = {"weather": "rainy"}
+    frames = [frame(f"{name}.jpg", CAR, box("car", 5, 5, 5, 9)) for name in "pqrstuv"]
+    frames += [frame("a.jpg", CAR, attributes=rainy), frame("b.jpg", CAR, attributes=rainy)]
+    images = [*(f"train/{name}.jpg" for name in "pqrstuva"), "val/b.jpg"]
+    out = stage(tmp_path, images, frames, **sections)
+    assert len(table(out, "labels")) == 2
+    assert checks(out)["rejected_share"].numbers["share"] == pytest.approx(7 / 16)
+
+
 def test_the_recipe_sets_the_share_of_faults_that_warns(tmp_path: Path) -> None:
     frames = [frame("a.jpg", CAR, box("car", 5, 5, 5, 9)), frame("b.jpg", CAR)]
     out = stage(tmp_path, TWO, frames, labels={"warn_rejected_share": 0.4})

@@ -10,6 +10,8 @@ import pytest
 
 from pipeline import summary, tables
 from pipeline.errors import EmptyDatasetError, LabelFileError
+from pipeline.label_filters import TOO_SMALL
+from pipeline.label_summary import WHICH_COUNTS
 from pipeline.readers.faults import OTHER_CATEGORY
 from tests.pipeline.labelled_folders import (
     CAR,
@@ -158,6 +160,54 @@ def test_of_an_image_named_twice_in_one_source_the_first_counts(tmp_path: Path) 
     out = stage(tmp_path, TWO, {"l.json": frames})
     assert [row["geometry"] for row in table(out, "labels")] == ["polygon", "polygon"]
     assert reasons(out) == [("a.jpg", "image named twice"), ("b", "image named twice with the same labels")]
+
+
+def test_a_file_without_wanted_labels_of_an_image_leaves_it_to_the_next_one(tmp_path: Path) -> None:
+    """Cars and drivable areas of 2020 come in files of their own; what else they say of the image stays the first's."""
+    small = area("car", [(0.0, 0.0), (2.0, 0.0), (2.0, 2.0)], id="small")
+    files = {
+        "det_train.json": [
+            frame("a.jpg", box("person", 1, 1, 9, 9), attributes={"weather": "rainy"}, videoName="v"),
+            frame("b.jpg", small),
+            frame("c.jpg"),
+        ],
+        "drivable_train.json": [
+            frame("a.jpg", CAR, box("rider", 1, 1, 9, 9), attributes={"weather": "clear", "scene": "tunnel"}),
+            frame("b.jpg", CAR),
+            frame("c.jpg"),
+        ],
+        "z_val.json": [frame("b.jpg", box("car", 1, 1, 9, 9)), frame("a.jpg"), frame("d.jpg", CAR)],
+    }
+    out = stage(
+        tmp_path, ["a.jpg", "b.jpg", "c.jpg", "val/d.jpg"], files, labels={"categories": ["car"], "least_area": 5}
+    )
+    assert [(row["image"], row["geometry"]) for row in table(out, "labels")] == [
+        ("a.jpg", "polygon"),
+        ("b.jpg", "polygon"),
+        ("d.jpg", "polygon"),
+    ]
+    images = {row["image"]: row for row in table(out, "images")}
+    assert {name: row["split"] for name, row in images.items()} == {
+        "a.jpg": "train",
+        "b.jpg": "train",
+        "c.jpg": "train",
+        "d.jpg": "val",
+    }
+    assert (images["a.jpg"]["video"], json.loads(images["a.jpg"]["attributes"])) == (
+        "v",
+        {"weather": "rainy", "scene": "tunnel"},
+    )
+    assert reasons(out) == [
+        ("a.jpg", "image named twice"),
+        ("a.jpg", "of another category"),
+        ("a.jpg", "of another category"),
+        ("b.jpg", "image named twice"),
+        ("b.jpg", TOO_SMALL),
+        ("c.jpg", "image named twice with the same labels"),
+    ]
+    check = next(check for check in summary.read(out).checks if check.name == "rejected_share")
+    assert check.numbers["share"] == 1 / 4
+    assert check.description.endswith("2 times a source labels an image again, and otherwise: " + WHICH_COUNTS)
 
 
 def test_via_folders_may_hold_images_of_one_name(tmp_path: Path) -> None:
