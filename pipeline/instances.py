@@ -41,7 +41,7 @@ class Instance:
     attributes: dict[str, Any] = field(default_factory=dict)
     """Everything else that the label said; JSON-serialisable."""
     mask_size: tuple[int, int] | None = None
-    """Width and height of the run-length mask that it was traced from, which must be the image's; it is not kept."""
+    """Width and height of the mask that it was traced from, which must be the image's; it is not kept."""
 
 
 @dataclass(frozen=True)

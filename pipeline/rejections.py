@@ -144,5 +144,7 @@ def told(instance: Instance) -> dict[str, Any]:
     label: dict[str, Any] = {flag: value for flag, value in said.items() if value}
     if instance.attributes:
         label["attributes"] = instance.attributes
+    if instance.mask_size:
+        label["mask_size"] = instance.mask_size
     rings = [ring.tolist() for ring in instance.rings]
     return label | {"category": instance.source_category, "geometry": instance.geometry, "rings": rings}

@@ -10,20 +10,20 @@ import msgspec
 
 from pipeline.instances import Instance, LabelledImage, Rejected
 from pipeline.readers import bdd_label, faults
-from pipeline.readers.bdd_label import Label, LooseLabel
+from pipeline.readers.bdd_label import AnyLabel, KnownLabel, Label, LooseLabel
 from pipeline.readers.faults import LabelError
 from pipeline.readers.json_stream import JsonStream, decode
 from pipeline.readers.options import ReadOptions
 
 
 class Frame(msgspec.Struct):
-    """A frame whose labels are sound enough to be decoded at once."""
+    """A frame whose labels are sound enough to be decoded at once, and have no keys that are unknown."""
 
     name: Any = None
     url: Any = None
     videoName: Any = None  # noqa: N815 (the file's own key)
     attributes: Any = None
-    labels: list[Label] | None = None
+    labels: list[KnownLabel] | None = None
 
 
 class LooseFrame(msgspec.Struct):
@@ -184,7 +184,7 @@ class LabelReading:
         return unique
 
 
-def _any_label(value: Any) -> Label | LooseLabel | None:
+def _any_label(value: Any) -> AnyLabel | None:
     text = msgspec.json.encode(value)
     return _fitted(text, _label) or _fitted(text, _loose_label)
 

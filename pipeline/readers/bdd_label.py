@@ -54,20 +54,12 @@ class Box2d(msgspec.Struct, gc=False):
     y2: float
 
 
-class Label(msgspec.Struct, omit_defaults=True):
-    """A label of any release, as far as it is read; what is not needed for every label stays undecoded."""
+class AnyLabel(msgspec.Struct, omit_defaults=True):
+    """What a label of any release has; what is not needed for every label stays undecoded.
 
-    category: Any = None
-    id: Any = None
-    attributes: Any = None
-    box2d: Box2d | None = None
-    poly2d: msgspec.Raw = ABSENT
-    rle: msgspec.Raw = ABSENT
-    score: Any = None
-
-
-class LooseLabel(msgspec.Struct, omit_defaults=True):
-    """The same where the box is not four numbers."""
+    These are all keys of Scalabel's labels (scalabel/label/typing.py); those from `index` on say nothing that is used,
+    and are only told of a label that is left out.
+    """
 
     category: Any = None
     id: Any = None
@@ -76,6 +68,25 @@ class LooseLabel(msgspec.Struct, omit_defaults=True):
     poly2d: msgspec.Raw = ABSENT
     rle: msgspec.Raw = ABSENT
     score: Any = None
+    index: Any = None
+    manualShape: Any = None  # noqa: N815 (the files' own keys)
+    manualAttributes: Any = None  # noqa: N815
+    box3d: Any = None
+    graph: Any = None
+
+
+class LooseLabel(AnyLabel):
+    """A label whose box is not four numbers."""
+
+
+class Label(AnyLabel):
+    """A label whose box, if it has one, is sound."""
+
+    box2d: Box2d | None = None
+
+
+class KnownLabel(Label, forbid_unknown_fields=True):
+    """A label of which nothing would be lost."""
 
 
 class Poly2d(msgspec.Struct):
@@ -97,7 +108,7 @@ _path = msgspec.json.Decoder(list[tuple[float, float, str]])
 _run_lengths = msgspec.json.Decoder(RunLengths)
 
 
-def meaning(label: Label | LooseLabel, wanted: Wanted) -> Meaning | None:
+def meaning(label: AnyLabel, wanted: Wanted) -> Meaning | None:
     """Return what the label's category means to the recipe, or None where it isn't wanted.
 
     Raises LabelError where it has no category.
@@ -111,7 +122,7 @@ def meaning(label: Label | LooseLabel, wanted: Wanted) -> Meaning | None:
     return wanted.meaning(word, kind if isinstance(kind, str) else None)
 
 
-def instance(label: Label | LooseLabel, label_id: str, meant: Meaning, options: ReadOptions) -> Instance:
+def instance(label: AnyLabel, label_id: str, meant: Meaning, options: ReadOptions) -> Instance:
     """Return the instance that a wanted label describes: its polygons, else its mask, else its box as a rectangle.
 
     Vertices and controls are rounded to whole pixels before curves are flattened, as BDD's toolkit does. Raises
@@ -167,7 +178,7 @@ def json_of(label: Any) -> str:
     return json.dumps(json.loads(text, parse_int=lambda digits: digits if len(digits) > 1000 else int(digits)))
 
 
-def parted_attributes(label: Label | LooseLabel) -> tuple[dict[str, Any], dict[str, bool]]:
+def parted_attributes(label: AnyLabel) -> tuple[dict[str, Any], dict[str, bool]]:
     """Return the attributes without the flags, and the flags; a flag that is no truth value stays an attribute."""
     given, flags = label.attributes, {}
     if isinstance(given, dict):
@@ -196,7 +207,7 @@ def _box(box: Any, options: ReadOptions) -> Box:
     return Box(box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1)
 
 
-def _rings(label: Label | LooseLabel, meant: Meaning, tolerance: float) -> tuple[Ring, ...]:
+def _rings(label: AnyLabel, meant: Meaning, tolerance: float) -> tuple[Ring, ...]:
     """Return a ring for each polygon of the label that encloses area; for lanes, the ribbon along each line."""
     line = is_line(meant.category)
     rings = []

@@ -7,7 +7,6 @@ labels there are is found out in `bdd_block`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline.geometry.ring_table import RingTable, ranges
 from pipeline.instance_columns import INSTANCES, InstanceColumns, bounding_boxes, boxes, one_batch, polygons
 from pipeline.readers import bdd_label, faults
-from pipeline.readers.bdd_label import ABSENT, Box2d, Label
+from pipeline.readers.bdd_label import ABSENT, KnownLabel
 from pipeline.readers.bdd_paths import Drawn, draw
 from pipeline.readers.faults import LabelError
 from pipeline.readers.label_kinds import Kind
@@ -30,21 +29,15 @@ Numbers = NDArray[np.int64]
 LONGEST_NOTHING = max(map(len, bdd_label.NOTHING))
 
 
-class PlainLabel(msgspec.Struct, gc=False, omit_defaults=True):
+class PlainLabel(KnownLabel, gc=False):
     """A label whose attributes stay undecoded, since few different ones come again and again."""
 
-    category: Any = None
-    id: Any = None
     attributes: msgspec.Raw = ABSENT
-    box2d: Box2d | None = None
-    poly2d: msgspec.Raw = ABSENT
-    rle: msgspec.Raw = ABSENT
-    score: Any = None
 
-    def whole(self) -> Label:
+    def whole(self) -> KnownLabel:
         """Return the label as `bdd_label` takes it."""
         attributes = msgspec.json.decode(self.attributes) if self.attributes else None
-        return Label(self.category, self.id, attributes, self.box2d, self.poly2d, self.rle, self.score)
+        return KnownLabel(**msgspec.structs.asdict(self) | {"attributes": attributes})
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ def read(more: Read, path: Path, member: str | None, options: ReadOptions, name:
     parts = PurePosixPath(path, member or "").parts
     pixels = _pixels(more, source)
     words = _words(pixels, PANOPTIC_FOLDER in parts, source)
+    height, width = pixels.shape
     instances, rejected, unwanted = [], [], []
     for segment in _segments(pixels):
         word = words.get(segment.value >> 24)
@@ -68,8 +69,7 @@ def read(more: Read, path: Path, member: str | None, options: ReadOptions, name:
         elif meant is None:
             unwanted.append(_left_out(source, parts[-1], segment, faults.OTHER_CATEGORY, word))
         else:
-            instances.append(_instance(segment, word, meant))
-    height, width = pixels.shape
+            instances.append(_instance(segment, word, meant, (width, height)))
     found = (tuple(instances), tuple(rejected), _video(parts))
     return LabelledImage(parts[-1], source, *found, size=(width, height), unwanted=tuple(unwanted))
 
@@ -123,7 +123,7 @@ def _segments(pixels: Pixels) -> Iterator[_Segment]:
         yield _Segment(value, left, top, mask)
 
 
-def _instance(segment: _Segment, word: str, meant: Meaning) -> Instance:
+def _instance(segment: _Segment, word: str, meant: Meaning, size: tuple[int, int]) -> Instance:
     corner = np.array((segment.left, segment.top))
     rings = tuple(ring + corner for ring in contours.trace(segment.mask))
     flags = segment.value >> 16 & 0xFF
@@ -138,6 +138,7 @@ def _instance(segment: _Segment, word: str, meant: Meaning) -> Instance:
         ignored=meant.ignored or bool(flags & IGNORED),
         occluded=bool(flags & OCCLUDED),
         truncated=bool(flags & TRUNCATED),
+        mask_size=size,
     )
 
 

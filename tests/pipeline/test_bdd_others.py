@@ -2,9 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from pipeline import readers
+from pipeline.instances import LabelledImage
+from pipeline.label_block import LabelBlock
 from pipeline.readers import bdd_frames
 from pipeline.readers.bdd_block import BlockReader
 from tests.pipeline.label_texts import options, read
@@ -45,3 +49,27 @@ def test_each_image_has_its_own(tmp_path: Path) -> None:
     alone = read(tmp_path, frames, options("car"))
     assert [block.others_of(image) for image in block.images] == [list(image.unwanted) for image in alone]
     assert [image.other_count for image in block.images] == [0, 0, 1, 1, 2]
+
+
+BOX3D = {"alpha": -1.6, "dimension": [1.5, 1.8, 4.2], "location": [3, 1.1, 20.5], "orientation": [0, -1.4, 0]}
+WHOLE = [
+    {"index": 3, "manualShape": True, "manualAttributes": False, "box3d": BOX3D, "graph": {"nodes": [], "edges": []}},
+    {"box3d": BOX3D, "drawn by": {"name": "me", "at": [2018, None]}, "closed": None},
+    {"manualShape": False, "score": 0.5, "attributes": {"occluded": True, "truncated": "no"}},
+]
+
+
+@pytest.mark.parametrize("more", WHOLE)
+@pytest.mark.parametrize("label", [{"category": "bus"}, {"category": "car", "poly2d": [{"vertices": [[1, 1]]}]}])
+def test_a_label_that_is_left_out_is_told_with_all_that_it_says(tmp_path: Path, label: Any, more: Any) -> None:
+    given = label | {"id": 1} | more
+    file = tmp_path / "labels.json"
+    file.write_text(json.dumps([{"name": "a.jpg", "labels": [{"category": "bus", "id": 0}, given]}]))
+    (alone,) = readers.read(file, None, options("car"))
+    (block,) = readers.read_blocks(file, None, options("car"))
+    assert isinstance(block, LabelBlock)
+    (image,) = block.images
+    others = image.unwanted if isinstance(image, LabelledImage) else block.others_of(image)
+    for told in ((*alone.rejected, *alone.unwanted), (*image.rejected, *others)):
+        (text,) = [rejected.label for rejected in told if rejected.label_id == "1"]
+        assert json.loads(text) == given

@@ -85,6 +85,8 @@ labels = st.fixed_dictionaries(
         "rle": st.sampled_from([None, {"counts": "04", "size": [2, 2]}]),
         "score": st.sampled_from([0.5, None]),
         "manualShape": st.just(True),
+        "box3d": st.sampled_from([None, {"dimension": [1.5, 2, 4], "location": [0, 1, 20]}]),
+        "drawn by": st.just("hand"),
     },
 )
 frames = st.lists(

@@ -52,6 +52,8 @@ def test_a_run_length_mask_of_another_size_is_left_out(tmp_path: Path) -> None:
     assert [row["instance_id"] for row in table(out, "labels")] == ["fits", "0"]
     rejected = {row["label_id"]: row["reason"] for row in table(out, "rejected")}
     assert rejected == dict.fromkeys(("turned", "half"), "mask of another size than its image")
+    sizes = [json.loads(row["label"])["mask_size"] for row in table(out, "rejected")]
+    assert sizes == [[48, 64], [32, 24]]
 
 
 def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:

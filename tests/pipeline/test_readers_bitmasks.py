@@ -264,6 +264,7 @@ def test_a_bitmask_of_another_size_than_its_image_is_set_aside(tmp_path: Path) -
     (label,) = json.loads(row["label"])["labels"]
     assert (label["id"], label["category"], label["geometry"]) == ("5", "car", "bitmask")
     assert label["rings"]
+    assert label["mask_size"] == [WIDTH // 2, HEIGHT // 2]
 
 
 def test_a_damaged_bitmask_among_others_is_set_aside_with_its_reason(tmp_path: Path) -> None:
