@@ -20,6 +20,7 @@ from pipeline.readers.bdd_rows import Columns, PlainLabel, Rows
 from pipeline.readers.json_stream import JsonStream, Spread
 from pipeline.readers.label_kinds import Kinds
 from pipeline.readers.options import ReadOptions
+from pipeline.readers.repeated_keys import joined
 from pipeline.tables import json_text
 
 MOST_REMEMBERED = 10_000
@@ -129,9 +130,12 @@ def _is_traced(label: PlainLabel) -> bool:
 def _decoded(text: bytes | memoryview) -> Sequence[PlainFrame | bytes]:
     """Return the frames of a block; one that is not plain, as its JSON."""
     try:
-        return _plain_frames.decode(text)
+        frames = _plain_frames.decode(text)
     except msgspec.ValidationError:
-        return [_one(bytes(frame)) for frame in _values.decode(text)]
+        frames = None
+    if frames is not None and not bdd_frames.labels_again(text, frames):
+        return frames
+    return [_one(joined(bytes(frame), "labels")) for frame in _values.decode(text)]
 
 
 def _one(text: bytes) -> PlainFrame | bytes:

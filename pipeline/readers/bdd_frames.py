@@ -14,6 +14,7 @@ from pipeline.readers.bdd_label import AnyLabel, KnownLabel, Label, LooseLabel
 from pipeline.readers.faults import LabelError
 from pipeline.readers.json_stream import JsonStream, decode
 from pipeline.readers.options import ReadOptions
+from pipeline.readers.repeated_keys import count, joined
 
 
 class Frame(msgspec.Struct):
@@ -42,6 +43,12 @@ class Named(Protocol):
     name: Any
     url: Any
     videoName: Any  # noqa: N815
+
+
+class Labelled(Protocol):
+    """Any frame, as far as it is labelled."""
+
+    labels: Any
 
 
 _frames = msgspec.json.Decoder(list[Frame])
@@ -80,16 +87,24 @@ def lists_in(stream: JsonStream) -> Iterator[None]:
 
 def read_single(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
     """Yield the one image of a file that holds a single frame."""
-    text = msgspec.json.encode([decode(stream.value(), stream)])
+    text = msgspec.json.encode([decode(joined(stream.value(), "labels"), stream)])
     for frame in _decoded(text):
         yield image(frame, stream.name, options)
 
 
 def _decoded(block: bytes) -> Decoded:
     try:
-        return _frames.decode(block)
+        frames = _frames.decode(block)
     except msgspec.ValidationError:
-        return [frame_of(bytes(text)) for text in _values.decode(block)]
+        frames = None
+    if frames is not None and not labels_again(block, frames):
+        return frames
+    return [frame_of(joined(bytes(text), "labels")) for text in _values.decode(block)]
+
+
+def labels_again(block: bytes | memoryview, frames: Sequence[Labelled]) -> bool:
+    """Say whether a frame of a block may have its labels twice; of these only the last are in `frames`."""
+    return count(block, "labels") > sum(frame.labels is not None for frame in frames)
 
 
 def frame_of(text: bytes) -> Frame | LooseFrame | bytes:

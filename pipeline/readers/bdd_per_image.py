@@ -11,11 +11,12 @@ from pipeline.readers import faults
 from pipeline.readers.bdd_frames import LabelReading
 from pipeline.readers.json_stream import JsonStream, decode
 from pipeline.readers.options import ReadOptions
+from pipeline.readers.repeated_keys import joined
 
 
 def read(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
     """Yield the one image; a file of several frames (none is known) would be one image with the objects of all."""
-    content: dict[str, Any] = decode(stream.value(), stream)
+    content: dict[str, Any] = decode(joined(stream.value(), "frames", "objects"), stream)
     given = content.get("name")
     reading = LabelReading(stream.name, given if isinstance(given, str) and given.strip() else "", options)
     frames = content.get("frames")

@@ -27,6 +27,7 @@ MASK_EMPTY = "mask without pixels"
 SHAPE_MALFORMED = "shape is malformed"
 SHAPE_UNKNOWN = "shape of unknown kind"
 SHAPE_WITHOUT_AREA = "shape without area"
+SEGMENT = "segment of time, no region"
 
 FARTHEST = 1e6
 """Pixels from the origin that a coordinate may lie."""

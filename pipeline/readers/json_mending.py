@@ -1,7 +1,10 @@
 """Mends JSON that only some parsers take: NaN and Infinity, numbers out of range, text that is not UTF-8."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+
+Pairs = Sequence[tuple[str, Any]]
 
 Fault = Callable[[str, int], Exception]
 """Makes the error that says what is wrong at which byte of the file."""
@@ -11,19 +14,43 @@ def mended(text: bytes, start: int, fault: Fault) -> bytes:
     """Return `text`, which starts at byte `start` of the file, as JSON that every parser takes.
 
     It is UTF-8, numbers are in range, NaN and Infinity are null. Bytes that are not UTF-8 are read as Windows-1252.
-    Raises what `fault` makes where even so it is not JSON.
+    What an object has under a key that comes again is kept. Raises what `fault` makes where even so it is not JSON.
     """
+    decoded = as_text(text)
     try:
-        decoded = text.decode("utf-8")
-    except UnicodeDecodeError:
-        decoded = text.decode("cp1252", "replace")
-    try:
-        value = json.loads(decoded, strict=False, parse_constant=_none, parse_int=_integer, parse_float=_number)
+        value = json.loads(
+            decoded,
+            strict=False,
+            parse_constant=_none,
+            parse_int=_integer,
+            parse_float=_number,
+            object_pairs_hook=_Members,
+        )
         return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
     except json.JSONDecodeError as error:
         raise fault(error.msg, start + len(decoded[: error.pos].encode())) from None
     except RecursionError:
         raise fault("nested too deep", start) from None
+
+
+def as_text(text: bytes) -> str:
+    """Return the text that bytes are: UTF-8, else Windows-1252."""
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError:
+        return text.decode("cp1252", "replace")
+
+
+class _Members(dict[str, Any]):
+    """An object that is written with all that was read, also where a key comes again."""
+
+    def __init__(self, pairs: Pairs) -> None:
+        super().__init__(pairs)
+        self._pairs = pairs
+
+    def items(self) -> Any:
+        """Return the pairs as they were read."""
+        return self._pairs
 
 
 def _none(_: str) -> None:

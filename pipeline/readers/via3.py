@@ -1,17 +1,20 @@
 """VIA 3 projects: images under `file` and `view`, regions under `metadata`, what values stand for under `attribute`.
 
-They are turned into the entries of VIA 2 and read as those; temporal segments of audio and video are no regions.
+They are turned into the entries of VIA 2 and read as those; segments of time of audio and video are left out.
 """
 
 import html
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.errors import LabelFileError
 from pipeline.instances import LabelledImage
-from pipeline.readers import via_shape
+from pipeline.readers import faults, via_shape
+from pipeline.readers.json_mending import mended
 from pipeline.readers.json_stream import JsonStream, decode
 from pipeline.readers.options import ReadOptions
+from pipeline.readers.repeated_keys import Pairs, count, with_own_keys
 from pipeline.readers.via_classes import find_rule
 from pipeline.readers.via_files import image
 from pipeline.readers.via_regions import RegionReading
@@ -39,7 +42,7 @@ _KEYS = {
 
 def read(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
     """Yield the images of a VIA 3 project."""
-    project = decode(stream.value(), stream)
+    project = _decoded(stream.value(), stream)
     stream.end()
     for key in ("file", "view", "metadata"):
         if not isinstance(project.get(key, {}), dict):
@@ -48,27 +51,50 @@ def read(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
     attributes = (region["region_attributes"] for entry in entries.values() for region in entry["regions"].values())
     rule = find_rule(attributes, options, {}, stream.name)
     for key, entry in entries.items():
-        yield image(key, entry, RegionReading(stream.name, entry["filename"], rule, options))
+        reading = RegionReading(stream.name, entry["filename"], rule, options)
+        for number, metadata in entry["segments"].items():
+            reading.reject(number, faults.SEGMENT, metadata)
+        yield image(key, entry, reading)
+
+
+def _decoded(text: bytes, stream: JsonStream) -> Any:
+    """Return the project; of the regions that share a key none is lost."""
+    project = decode(text, stream)
+    metadata = [each for each in _members(project, "metadata").values() if isinstance(each, dict)]
+    if all(count(text, key) <= sum(key in each for each in metadata) for key in ("xy", "vid")):
+        return project
+    return json.loads(mended(text, stream.byte - len(text), stream.fault), object_pairs_hook=_with_all_metadata)
+
+
+def _with_all_metadata(pairs: Pairs) -> dict[str, Any]:
+    members = with_own_keys(pairs, ("xy", "vid"))
+    given = [value for key, value in pairs if key == "metadata" and isinstance(value, dict)]
+    if len(given) > 1:
+        members["metadata"] = with_own_keys([pair for value in given for pair in value.items()], ("xy", "vid"))
+    return members
 
 
 def _entries(project: Any) -> dict[str, dict[str, Any]]:
-    """Return an entry a view as VIA 2 has it, the regions by the ids of their metadata."""
+    """Return an entry a view as VIA 2 has it, the regions by the ids of their metadata, and the segments of time."""
     files, views = _objects(project, "file"), _objects(project, "view")
     declared = _objects(project, "attribute")
-    entries: dict[str, dict[str, Any]] = {
-        view_id: {"filename": _file_name(files, view), "regions": {}, "file_attributes": {}}
-        for view_id, view in views.items()
-    }
+    entries = {view_id: _entry(_file_name(files, view)) for view_id, view in views.items()}
     for number, metadata in _members(project, "metadata").items():
         said = metadata if isinstance(metadata, dict) else {"xy": metadata}
-        entry = entries.setdefault(str(said.get("vid")), {"filename": "", "regions": {}, "file_attributes": {}})
+        entry = entries.setdefault(str(said.get("vid")), _entry(""))
         values = _values(said.get("av"), declared)
-        if said.get("xy") != []:
+        if said.get("xy") != [] or not isinstance(metadata, dict):
             shape = {"shape_attributes": _shape(said.get("xy")), "region_attributes": values}
             entry["regions"][number] = shape  # what is no shape is rejected as one
-        elif not said.get("z"):
+        elif said.get("z"):
+            entry["segments"][number] = metadata
+        else:
             entry["file_attributes"].update(values)
     return entries
+
+
+def _entry(name: str) -> dict[str, Any]:
+    return {"filename": name, "regions": {}, "file_attributes": {}, "segments": {}}
 
 
 def _objects(project: Any, key: str) -> dict[str, dict[str, Any]]:

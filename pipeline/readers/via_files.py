@@ -5,7 +5,7 @@ What becomes of the regions of an image is in `via_regions`, of their class in `
 
 import html
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -16,6 +16,7 @@ from pipeline.instances import LabelledImage
 from pipeline.readers import faults
 from pipeline.readers.json_stream import JsonStream, decode
 from pipeline.readers.options import ReadOptions
+from pipeline.readers.repeated_keys import Pairs, count, with_own_keys
 from pipeline.readers.via_classes import Options, find_rule
 from pipeline.readers.via_regions import Region, RegionReading
 
@@ -87,31 +88,28 @@ def _decoded(text: bytes) -> dict[str, Any]:
     entries = _entries.decode(text)
     sound = [entry for entry in entries.values() if isinstance(entry, dict)]
     regions = [region for entry in sound for region in _values(entry.get("regions")) if isinstance(region, dict)]
-    for key, of_kind in (("filename", sound), ("shape_attributes", regions)):
-        if text.count(f'"{key}"'.encode()) > sum(key in each for each in of_kind):
-            break
-    else:
+    of_kinds = {"filename": sound, "regions": sound, "shape_attributes": regions}
+    if all(count(text, key) <= sum(key in each for each in of_kind) for key, of_kind in of_kinds.items()):
         return entries
     kept = json.loads(text, object_pairs_hook=_each_with_a_key)
     return kept if isinstance(kept, dict) else entries
 
 
-def _each_with_a_key(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _each_with_a_key(pairs: Pairs) -> dict[str, Any]:
     """Return an object whose entries or regions all have keys of their own; of anything else the last one counts.
 
     Of an image's entries the first will count, as where they stand in different blocks or lists.
     """
-    members: dict[str, Any] = {}
-    for key, value in pairs:
-        free = key
-        while free in members and isinstance(value, dict) and ("filename" in value or "shape_attributes" in value):
-            free += "~"
-        members[free] = value
+    members = with_own_keys(pairs, ("filename", "shape_attributes"))
+    given = [value for key, value in pairs if key == "regions"]
+    if len(given) > 1:
+        members["regions"] = [region for value in given for region in _values(value, [] if value is None else [value])]
     return members
 
 
-def _values(regions: Any) -> Iterable[Any]:
-    return regions.values() if isinstance(regions, dict) else regions if isinstance(regions, list) else ()
+def _values(regions: Any, others: Collection[Any] = ()) -> Collection[Any]:
+    """Return the regions of an entry, `others` where they are neither an object nor a list."""
+    return regions.values() if isinstance(regions, dict) else regions if isinstance(regions, list) else others
 
 
 def _project_metadata(stream: JsonStream, declared: Declared) -> Iterator[tuple[str, Any]]:

@@ -32,8 +32,11 @@ def test_a_via_3_project_is_read(tmp_path: Path) -> None:
     }
     image, nowhere = read(tmp_path, content)
     assert (image.name, [each.category for each in image.instances]) == ("a.jpg", ["scratch", "dent"])
-    assert [each.label_id for each in image.rejected] == ["m3", "m5"]
-    assert image.rejected[0].reason == faults.SHAPE_WITHOUT_AREA
+    assert [(each.label_id, each.reason) for each in image.rejected] == [
+        ("m4", faults.SEGMENT),
+        ("m3", faults.SHAPE_WITHOUT_AREA),
+        ("m5", faults.SHAPE_MALFORMED),
+    ]
     assert image.attributes == {"kind": "dent"}
     assert [each.label_id for each in nowhere.rejected] == ["m7"]
 

@@ -1,0 +1,59 @@
+"""JSON objects that have a key more than once: parsers keep the last value, and labels in the others would be lost."""
+
+import json
+from collections.abc import Collection
+from typing import Any
+
+from pipeline.readers.json_mending import Pairs, as_text
+
+
+def joined(text: bytes, *keys: str) -> bytes:
+    """Return JSON in which each object has each of `keys` at most once, with the elements of all its lists.
+
+    A value that is neither a list nor null is an element. Text in which nothing is repeated, or that is not JSON, is
+    returned as it is.
+    """
+    if all(count(text, key) < 2 for key in keys):
+        return text
+    found = False
+
+    def members_of(pairs: Pairs) -> dict[str, Any]:
+        nonlocal found
+        members = dict(pairs)
+        for key in keys if len(members) < len(pairs) else ():
+            values = [value for name, value in pairs if name == key]
+            if len(values) > 1:
+                found = True
+                members[key] = [element for value in values for element in _elements(value)]
+        return members
+
+    try:
+        value = json.loads(as_text(text), object_pairs_hook=members_of)
+    except (ValueError, RecursionError):
+        return text
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") if found else text
+
+
+def with_own_keys(pairs: Pairs, marks: Collection[str]) -> dict[str, Any]:
+    """Return an object in which members that are objects with one of the keys `marks` all have keys of their own.
+
+    Of any other members that share a key the last one counts.
+    """
+    members: dict[str, Any] = {}
+    for key, value in pairs:
+        free = key
+        while free in members and isinstance(value, dict) and not value.keys().isdisjoint(marks):
+            free += "~"
+        members[free] = value
+    return members
+
+
+def count(text: bytes | memoryview, key: str) -> int:
+    """Return how many times a key stands in a JSON text, spelt plainly; a string may look like it."""
+    return bytes(text).count(f'"{key}"'.encode())
+
+
+def _elements(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
