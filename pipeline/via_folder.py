@@ -46,6 +46,8 @@ def make_folder(
     ArchiveError, LabelFileError or EmptyDatasetError, naming what is missing or damaged.
     """
     labels, path = via_source.located(source, pictures)
+    if out.exists() and not out.is_dir():
+        raise ArtifactError(f"{out}: is a file; name a new folder with --out")
     if out.exists() and any(out.iterdir()):
         raise ArtifactError(f"{out}: isn't empty; name a new folder with --out")
     try:

@@ -11,6 +11,10 @@ from pipeline.image_header import PNG_START
 from pipeline.readers.json_stream import JsonStream, decode
 
 FRAME_KEYS = frozenset({"labels", "videoName", "frameIndex", "timestamp", "url"})
+NAMING_KEYS = frozenset({"name", "url"})
+"""Keys under which a frame says of which image it is."""
+CSV_STARTS = (b"filename", b"#filename")
+"""The first words of the CSV files of VIA 2 and 1; that of VIA 3 begins with `# Exported using VGG Image Annotator`."""
 LOOKED_AT = 20
 """Elements of a list that are looked at before it is called no label file."""
 
@@ -50,9 +54,19 @@ def detect(stream: JsonStream) -> Format:
         raise stream.cut_short()
     if first == PNG_START[:1]:
         return Format.BITMASK
+    if first in b"f#" and _is_csv(stream):
+        raise NotLabelsError(
+            f"{stream.name}: holds no labels that are read: it is VIA's CSV; export the annotations as JSON, or save "
+            "the project"
+        )
     if first in b'"-0123456789tfn':
         raise NotLabelsError(f"{stream.name}: holds no labels: its JSON is neither a list nor an object")
     raise stream.fault("a label file begins with { or [")
+
+
+def _is_csv(stream: JsonStream) -> bool:
+    start = stream.value()
+    return start in CSV_STARTS or (start == b"#" and stream.peek() == b"E" and stream.value() == b"Exported")
 
 
 def _of_list(stream: JsonStream) -> Format:
@@ -82,14 +96,14 @@ def _of_object(stream: JsonStream) -> Format:
             return sure
         if start == b"[" and key == "frames":
             return _of_frames(stream, "name" in seen)
-        if start in b"[n" and key == "labels" and "name" in seen:
+        if start in b"[n" and key == "labels" and seen & NAMING_KEYS:
             return Format.FRAME
         inner = _keys(decode(stream.value(), stream)) if start == b"{" else _passed(stream)
         if key == "project" and inner & {"pid", "data_format_version", "vid_list"}:
             return Format.VIA3_PROJECT
         if inner & {"regions", "filename"}:
             return Format.VIA_METADATA
-    if {"name", "labels"} <= seen:
+    if "labels" in seen and seen & NAMING_KEYS:
         return Format.FRAME
     if seen and seen <= {"region", "file"}:
         raise NotLabelsError(f"{stream.name}: holds no labels: VIA's list of attributes, not its annotations")

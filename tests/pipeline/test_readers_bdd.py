@@ -194,6 +194,13 @@ def test_an_image_is_named_by_its_url_where_it_has_no_name(tmp_path: Path) -> No
     assert (image.name, image.video, image.attributes) == ("https://x.org/v/a.jpg", "v", {})
 
 
+@pytest.mark.parametrize("labels_first", [False, True])
+def test_a_single_frame_may_be_named_by_its_url_alone(tmp_path: Path, labels_first: bool) -> None:
+    named, labelled = {"url": "https://x.org/v/a.jpg"}, {"labels": [polygon_label()]}
+    (image,) = read(tmp_path, labelled | named if labels_first else named | labelled)
+    assert (image.name, len(image.instances)) == ("https://x.org/v/a.jpg", 1)
+
+
 def test_wrapper_single_frame_and_list_say_the_same(tmp_path: Path) -> None:
     frame = {"name": "a.jpg", "labels": [polygon_label()], "attributes": {"scene": "city"}}
     shapes = [[frame], {"config": {"a": [1]}, "frames": [frame], "groups": None}, frame, {"frames": [frame]}]

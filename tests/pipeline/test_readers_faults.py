@@ -259,6 +259,20 @@ def test_json_without_labels_is_told_from_broken_label_files(tmp_path: Path, con
         read(tmp_path, content)
 
 
+@pytest.mark.parametrize(
+    "start", ["filename,file_size,file_attributes", "#filename,file_size", "# Exported using VGG Image Annotator"]
+)
+def test_via_s_csv_is_called_so(tmp_path: Path, start: str) -> None:
+    with pytest.raises(NotLabelsError, match="it is VIA's CSV; export the annotations as JSON"):
+        read(tmp_path, f'{start}\na.jpg,99,"{{}}",1,0,"{{}}","{{}}"\n'.encode())
+
+
+@pytest.mark.parametrize("text", [b"# a: 1\n", b"#", b"# Exporting", b"# ,", b"#:"])
+def test_what_begins_with_a_hash_is_no_json(tmp_path: Path, text: bytes) -> None:
+    with pytest.raises(LabelFileError, match=r"^labels\.json: not JSON"):
+        read(tmp_path, text)
+
+
 @pytest.mark.parametrize("value", SOUND)
 @pytest.mark.parametrize("part", [0.3, 0.5, 0.9, 0.999])
 def test_a_file_cut_short_is_refused(tmp_path: Path, value: Any, part: float) -> None:

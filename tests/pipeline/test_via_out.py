@@ -168,6 +168,9 @@ def test_open_refuses_a_folder_in_use_and_names_what_is_missing(archive: Path, t
 
     with pytest.raises(ArtifactError, match="isn't empty"):
         via_folder.make_folder(archive, tmp_path / "data")
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ArtifactError, match=r"notes\.txt: is a file; name a new folder with --out"):
+        via_folder.make_folder(archive, tmp_path / "notes.txt")
     with pytest.raises(ArtifactError, match="--pictures"):
         via_folder.make_folder(val, tmp_path / "look")
     assert via_folder.make_folder(val, tmp_path / "look", pictures=archive) == 3
