@@ -152,5 +152,5 @@ def regions_of(entry: Any) -> list[Region] | None:
 
 def _region(number: str, region: Any) -> Region:
     if not isinstance(region, dict):
-        return Region(number, region, None)
-    return Region(number, region.get("shape_attributes"), region.get("region_attributes"))
+        return Region(number, region, None, region)
+    return Region(number, region.get("shape_attributes"), region.get("region_attributes"), region)

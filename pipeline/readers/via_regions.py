@@ -26,11 +26,12 @@ GEOMETRIES: tuple[Geometry, ...] = ("polygon", "box", "rle", "bitmask")
 
 @dataclass(frozen=True)
 class Region:
-    """A region as the file gives it; `id` is its key or its place in the list."""
+    """A region of a file; `id` is its key or its place in the list, `given` all that the file says of it."""
 
     id: str
     shape: Any
     attributes: Any
+    given: Any
 
 
 @dataclass
@@ -79,16 +80,14 @@ class RegionReading:
             try:
                 self._add(region)
             except LabelError as fault:
-                self._rejected.append(self._left_out(region, fault.reason))
+                self.reject(region.id, fault.reason, region.given)
 
     def reject(self, label_id: str, reason: str, label: Any) -> None:
         """Leave a region out, with its reason."""
-        text = msgspec.json.encode(label).decode()
-        self._rejected.append(Rejected(self._source, self._name, label_id, reason, text))
+        self._rejected.append(self._left_out(label_id, reason, label))
 
-    def _left_out(self, region: Region, reason: str) -> Rejected:
-        text = msgspec.json.encode({"shape_attributes": region.shape, "region_attributes": region.attributes}).decode()
-        return Rejected(self._source, self._name, region.id, reason, text)
+    def _left_out(self, label_id: str, reason: str, label: Any) -> Rejected:
+        return Rejected(self._source, self._name, label_id, reason, msgspec.json.encode(label).decode())
 
     def image(self, attributes: Any) -> LabelledImage:
         """Return the image with what was gathered."""
@@ -108,7 +107,7 @@ class RegionReading:
         word = self._rule.name_of(given)
         meant = self._options.wanted.meaning(word)
         if meant is None:
-            self._unwanted.append(self._left_out(region, faults.OTHER_CATEGORY))
+            self._unwanted.append(self._left_out(region.id, faults.OTHER_CATEGORY, region.given))
             return
         if not self._name:
             raise LabelError(faults.NO_IMAGE_NAME)

@@ -277,3 +277,13 @@ def test_a_real_file_without_classes_is_all_of_the_one_category_wanted() -> None
     file = VIA / "lesc-ufv_kudzu/val/via_region_data.json"
     images = list(readers.read(file, None, options("kudzu")))
     assert (len(images), sum(len(image.instances) for image in images)) == (16, 349)
+
+
+@pytest.mark.parametrize("as_list", [True, False])
+def test_a_region_that_is_left_out_is_kept_with_all_that_the_file_says_of_it(tmp_path: Path, as_list: bool) -> None:
+    odd = [via_region({"name": "point", "cx": 1, "cy": 2}, name="car") | {"drawn by": "me"}, {"score": 0.5}, 7]
+    other = via_region(name="bus") | {"at": [2019, None]}
+    regions = [*odd, other, via_region(name="car")]
+    (image,) = read(tmp_path, via(regions if as_list else dict(enumerate(regions))), options("car"))
+    assert [json.loads(each.label) for each in (*image.rejected, *image.unwanted)] == [*odd, other]
+    assert [each.id for each in image.instances] == ["4"]
