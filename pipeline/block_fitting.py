@@ -1,6 +1,6 @@
 """Instances of a block fitted to their images: clipped all at once, with the result of one by one.
 
-Rows about which there is any doubt are judged by `FrameCollector`, which knows all rules; here is only what is common.
+Rows about which there is any doubt are judged by `instance_fitting`, which knows all rules; here is what is common.
 """
 
 from collections.abc import Callable

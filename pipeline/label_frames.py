@@ -18,12 +18,11 @@ import pyarrow as pa
 
 from pipeline import block_fitting, readers
 from pipeline.errors import ArchiveError, LabelFileError, NotLabelsError
-from pipeline.geometry import polygon
-from pipeline.geometry.filled_area import filled_area
+from pipeline.instance_fitting import OTHER_SIZE, Fitting
 from pipeline.instance_store import InstanceStore, Stored
-from pipeline.instances import Instance, LabelledImage, Rejected, Ring
+from pipeline.instances import Instance, LabelledImage, Rejected
 from pipeline.label_block import Digest, ImageRows, LabelBlock, content_of, image_attributes, video_of
-from pipeline.label_filters import TOO_SMALL, InstanceFilter
+from pipeline.label_filters import InstanceFilter
 from pipeline.label_matching import ImageNames, LabelFile, Match
 from pipeline.label_sources import LabelSource
 from pipeline.progress import Progress
@@ -39,10 +38,6 @@ LAST_COUNTS = "of a name that an archive has twice, the last file counts"
 NOT_LABELS = "not a label file"
 TWICE = "image named twice"
 TWICE_ALIKE = "image named twice with the same labels"
-OUTSIDE = "outside the image"
-OTHER_SIZE = "mask of another size than its image"
-
-MASKS = ("rle", "bitmask")
 
 WORTH_WORKERS = 64 << 20
 """Bytes of JSON from which it takes longer to read them than to start processes that help."""
@@ -113,6 +108,7 @@ class FrameCollector:
         """By row of the index."""
         self._labels = labels
         self._filter = InstanceFilter(labels)
+        self._fit = Fitting(self._filter, labels.least_area)
         self._options = readers.ReadOptions.from_recipe(labels)
         self._images: list[str] = index["image"].to_pylist()
         self._sizes = list(zip(index["width"].to_pylist(), index["height"].to_pylist(), strict=True))
@@ -269,25 +265,6 @@ class FrameCollector:
         # marked last: a label that is left out is told as its source gives it
         return _Places(self._store.add_batch(self._filter.marked_rows(fitted.batch)), before, fitted.left_out, [])
 
-    def _fit(self, instance: Instance, width: int, height: int) -> tuple[Instance | None, str]:
-        """Return the part of the instance inside the image, or None and why nothing is left of it."""
-        if reason := self._filter.reason(instance):
-            return None, reason
-        if instance.mask_size not in (None, (width, height)):
-            return None, OTHER_SIZE
-        instance = self._filter.marked(instance)
-        box = instance.box
-        inside = box.x >= 0 and box.y >= 0 and box.x + box.width <= width and box.y + box.height <= height
-        rings = instance.rings if inside and instance.geometry == "box" else _clipped(instance, width, height)
-        if not rings:
-            return None, OUTSIDE
-        least = self._labels.least_area
-        if least and _fills_less(rings, instance.geometry in MASKS, least):
-            return None, TOO_SMALL
-        if rings is instance.rings:
-            return instance, ""
-        return replace(instance, rings=rings, box=polygon.bounds(rings)), ""
-
 
 def _opened(archive: Path) -> ZipFile:
     try:
@@ -309,20 +286,3 @@ def _merged(earlier: str, later: str) -> str:
     if "{}" in (earlier, later):
         return later if earlier == "{}" else earlier
     return json_text(msgspec.json.decode(earlier) | msgspec.json.decode(later))
-
-
-def _fills_less(rings: Sequence[Ring], are_outlines: bool, least: float) -> bool:
-    """Say whether rings fill less than `least` square pixels; outlines of masks don't cross themselves."""
-    windings = [1 if are_outlines else max((len(ring) - 1) // 2, 1) for ring in rings]
-    if max(polygon.area(ring) / most for ring, most in zip(rings, windings, strict=True)) >= least:
-        return False
-    around = [ring.max(axis=0) - ring.min(axis=0) for ring in rings]
-    return float(sum(width * height for width, height in around)) < least or filled_area(rings) < least
-
-
-def _clipped(instance: Instance, width: int, height: int) -> tuple[polygon.Ring, ...]:
-    """Return the rings inside the image, the very same tuple when all of them lie inside."""
-    for ring in instance.rings:
-        if ring.min() < 0 or ring[:, 0].max() > width or ring[:, 1].max() > height:
-            return polygon.clip(instance.rings, width, height)
-    return instance.rings
