@@ -89,6 +89,9 @@ labels = st.fixed_dictionaries(
         "drawn by": st.just("hand"),
     },
 )
+AGAIN = "labels, again"
+"""Stands for a second key `labels` of a frame."""
+
 frames = st.lists(
     st.fixed_dictionaries(
         {"name": st.sampled_from(["a.jpg", "b.jpg", "b", "gone.jpg", "v-0000001.jpg", ""])},
@@ -96,10 +99,15 @@ frames = st.lists(
             "labels": st.lists(labels, max_size=6) | st.none(),
             "attributes": st.sampled_from([None, {"weather": "clear"}, {"video": "v"}, {"attributes": '{"scene":1}'}]),
             "videoName": st.sampled_from([None, "v", ""]),
+            AGAIN: st.lists(labels, max_size=2) | st.sampled_from([None, 5]),
         },
     ),
     max_size=6,
 )
+
+
+def text_of(content: Any, **layout: Any) -> str:
+    return json.dumps(content, **layout).replace(AGAIN, "labels")
 
 
 def collected(folder: Path, content: bytes, recipe: Labels, one_by_one: bool = False, processes: int = 1) -> Any:
@@ -164,7 +172,7 @@ OUTSIDE = {"category": "car", "attributes": {"occluded": True}, "box2d": {"x1": 
 @given(frames, any_recipe)
 @example([{"name": "a.jpg", "labels": [OUTSIDE]}], Labels(categories=["car"], occluded="ignore"))
 def test_blocks_of_any_frames_say_what_single_labels_say(tmp_path: Path, content: Any, recipe: Labels) -> None:
-    text = json.dumps(content).encode()
+    text = text_of(content).encode()
     assert collected(tmp_path, text, recipe) == collected(tmp_path, text, recipe, one_by_one=True)
 
 
@@ -172,7 +180,7 @@ def test_blocks_of_any_frames_say_what_single_labels_say(tmp_path: Path, content
 @given(frames.filter(bool), st.data())
 def test_blocks_of_mutated_frames_say_what_single_labels_say(tmp_path: Path, content: Any, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(places(content)))
-    text = json.dumps(changed(content, path, data.draw(st.sampled_from(["replaced", "gone", "twice"])), data.draw(ODD)))
+    text = text_of(changed(content, path, data.draw(st.sampled_from(["replaced", "gone", "twice"])), data.draw(ODD)))
     if data.draw(st.booleans()):
         text = text.replace("1280", data.draw(st.sampled_from(NOT_NUMBERS)).decode("latin-1"), 1)
     both = [collected(tmp_path, text.encode("latin-1", "replace"), WIDE, slow) for slow in (False, True)]
@@ -186,21 +194,26 @@ def many_frames() -> list[dict[str, Any]]:
     road = {"category": "drivable area", "id": 2, "attributes": {"areaType": "direct"}, "poly2d": [area]}
     bus = {"category": "bus", "id": 4, "attributes": {"a": "é"}, "box2d": {"x1": 3, "y1": 3, "x2": 9, "y2": 9}}
     odd = {"category": "car", "id": 3, "box2d": {"x1": 5, "y1": 5, "x2": 5, "y2": 9}}
-    trap = {"name": "gone.jpg", "labels": [bus, {**car, "note": '}, {"name": "b.jpg", "labels": []'}]}
+    trap: dict[str, Any] = {"name": "gone.jpg", "labels": [bus, {**car, "note": '}, {"name": "b.jpg", "labels": []'}]}
     return [
         {
             "name": f"{number}.jpg" if number else "a.jpg",
             "labels": [car, road] if number % 3 else [bus, road, odd, {**bus, "id": 5}, car],
         }
         for number in range(60)
-    ] + [trap, {"name": "b.jpg", "labels": [car, float("nan")]}, {"name": "b.jpg", "labels": [road]}] * 7
+    ] + [
+        trap,
+        {"name": "gone.jpg", "labels": [car], AGAIN: [odd, road]},
+        {"name": "b.jpg", "labels": [car, float("nan")]},
+        {"name": "b.jpg", "labels": [road]},
+    ] * 7
 
 
 @pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("layout", [{}, {"indent": 4}])
 @pytest.mark.parametrize("processes", [1, 2, 3])
 def test_any_number_of_processes_gives_the_same(tmp_path: Path, layout: dict[str, Any], processes: int) -> None:
-    text = json.dumps(many_frames(), **layout).encode()
+    text = text_of(many_frames(), **layout).encode()
     expected = collected(tmp_path, text, WIDE, one_by_one=True)
     assert collected(tmp_path, text, WIDE) == expected
     alone = (tmp_path / "rejected.parquet").read_bytes()
