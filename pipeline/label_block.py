@@ -23,7 +23,7 @@ OTHERS = pa.schema([("label_id", pa.string()), ("label", pa.string())])
 """Columns of labels of other categories, as in rejected.parquet."""
 
 Digest = bytes
-"""Of the labels of an image, equal for equal labels."""
+"""Of the labels of an image, those that are rejected among them; equal for equal labels."""
 
 
 class ImageRows(msgspec.Struct, frozen=True):
@@ -68,10 +68,15 @@ class LabelBlock:
 
 
 def digest(
-    ids: Sequence[str], categories: Sequence[str], marks: NDArray[np.int64], points: NDArray[np.float64]
+    ids: Sequence[str],
+    categories: Sequence[str],
+    marks: NDArray[np.int64],
+    points: NDArray[np.float64],
+    rejected: Sequence[Rejected],
 ) -> Digest:
-    """Return the digest of an image's instances: their ids and categories, `ring_marks` and vertices ([P, 2])."""
-    state = blake2b("\0".join(chain(ids, categories)).encode("utf-8", "surrogatepass"), digest_size=16)
+    """Return the digest of an image's labels: ids, categories, `ring_marks` and vertices ([P, 2]), and the rejected."""
+    left_out = chain.from_iterable((each.label_id, each.reason, each.label) for each in rejected)
+    state = blake2b("\0".join(chain(ids, categories, left_out)).encode("utf-8", "surrogatepass"), digest_size=16)
     state.update(np.ascontiguousarray(marks).data)
     state.update(np.ascontiguousarray(points).data)
     return state.digest()
@@ -96,7 +101,7 @@ def content_of(image: LabelledImage) -> Digest:
         np.array([each.ignored for each in image.instances], bool),
     )
     ids, categories = ([getattr(each, name) for each in image.instances] for name in ("id", "category"))
-    return digest(ids, categories, marks, np.concatenate(rings) if rings else np.empty((0, 2)))
+    return digest(ids, categories, marks, np.concatenate(rings) if rings else np.empty((0, 2)), image.rejected)
 
 
 def video_of(given: str | None, attributes: Mapping[str, Any]) -> str | None:

@@ -60,6 +60,8 @@ class Frame(msgspec.Struct):
     split_source: int
     """Position of that source in the recipe."""
     content: Digest
+    said: bool
+    """Whether the file has labels of wanted categories for it, be they kept or not."""
 
 
 def started_workers(sources: Sequence[LabelSource]) -> readers.BlockWorkers:
@@ -75,8 +77,10 @@ class _Offer(NamedTuple):
 
     source: str
     name: str
+    count: int
+    """Of its labels that were not rejected."""
     instances: Callable[[], Sequence[Instance]]
-    """Gives its labels that were not rejected."""
+    """Gives those."""
     rejected: Sequence[Rejected]
     unwanted: Callable[[], Sequence[Rejected]]
     """Gives its labels of other categories."""
@@ -174,6 +178,7 @@ class FrameCollector:
         return _Offer(
             source=image.source,
             name=image.name,
+            count=len(image.instances),
             instances=lambda: image.instances,
             rejected=image.rejected,
             unwanted=lambda: image.unwanted,
@@ -187,6 +192,7 @@ class FrameCollector:
         return _Offer(
             source=block.source,
             name=image.name,
+            count=image.count,
             instances=lambda: block.instances_of(image),
             rejected=image.rejected,
             unwanted=lambda: block.others_of(image),
@@ -204,7 +210,7 @@ class FrameCollector:
         if there is None:
             self.frames[match.row] = self._frame(offer, file, number, match.row)
             return
-        if there.source == number and not there.stored.count and offer.instances():
+        if there.source == number and not there.said and offer.count:
             # What has no wanted label of an image doesn't stand in the way of what has: det_20 beside drivable.
             self.frames[match.row] = _after(there, self._frame(offer, file, number, match.row))
             return
@@ -226,8 +232,17 @@ class FrameCollector:
     def _frame(self, offer: _Offer, file: LabelFile, number: int, row: int) -> Frame:
         for rejected in offer.rejected:
             self._rejections.add(replace(rejected, image=self._images[row]))
-        stored = offer.keep(row)
-        return Frame(number, offer.source, stored, offer.video, offer.attributes, file.split, number, offer.content)
+        return Frame(
+            source=number,
+            file=offer.source,
+            stored=offer.keep(row),
+            video=offer.video,
+            attributes=offer.attributes,
+            split=file.split,
+            split_source=number,
+            content=offer.content,
+            said=offer.count > 0,
+        )
 
     def _keep(self, image: LabelledImage, row: int) -> Stored:
         kept = []

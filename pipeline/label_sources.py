@@ -48,7 +48,7 @@ def _refuse_changed(digests: dict[str, str]) -> None:
     """Raise SourceError for a file that is gone, can't be read, or is of another SHA-256 than that in `digests`."""
     try:
         found = hashes.digests([Path(path) for path in digests]) if digests else []
-    except FileNotFoundError as error:
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
         raise SourceError(f"{error.filename} is gone since raw_labels listed it; {AGAIN}") from None
     except OSError as error:
         if error.errno not in REFUSALS:

@@ -6,9 +6,11 @@ What is in them is read by `pipeline.readers`; nothing is unpacked.
 import logging
 import sys
 from collections import defaultdict
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
+from zipfile import ZipFile
 
 from pipeline import hashes, sources, summary
 from pipeline.archives import read_archive
@@ -93,7 +95,7 @@ def _listed(container: Container) -> _Listed:
     json_files = [entry for entry in seen if entry.is_json]
     bitmasks = [entry for entry in seen if _is_bitmask(entry.path, container)]
     chosen = _in_full(json_files)
-    if bitmasks and not any(_holds_labels(container, entry) for entry in chosen):
+    if bitmasks and not _hold_labels(container, chosen):
         chosen = sorted([*chosen, *bitmasks], key=lambda entry: entry.path)
     if container.kind == "file":
         # A person named this very file: it holds labels, whatever its name says.
@@ -104,10 +106,15 @@ def _listed(container: Container) -> _Listed:
             f"(.json, or .png below a folder {BITMASK_FOLDER})"
         )
     paths = {entry.path for entry in chosen}
-    skipped = sorted({entry.path for entry in json_files + bitmasks} - paths)
+    skipped = sorted(map(_as_text, {entry.path for entry in json_files + bitmasks} - paths))
     _tell_skipped(container, skipped)
     files = [_label_file(container, entry) for entry in chosen]
     return _Listed(container.source.entry, files, skipped, [entry.path for entry in repeated if entry.path in paths])
+
+
+def _as_text(path: str) -> str:
+    """Return a path with what isn't UTF-8 in it spelled out: file systems take any bytes for a name."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _tell_skipped(container: Container, skipped: list[str]) -> None:
@@ -155,13 +162,19 @@ def _is_bitmask(path: str, container: Container) -> bool:
     return inside.suffix.lower() == ".png" and BITMASK_FOLDER in inside.parts[:-1]
 
 
-def _holds_labels(container: Container, entry: Entry) -> bool:
-    """Tell whether a JSON file is one of labels, beside which bitmasks say nothing new; a damaged one is."""
+def _hold_labels(container: Container, json_files: list[Entry]) -> bool:
+    """Tell whether one of some JSON files is one of labels, beside which bitmasks say nothing new; a damaged one is."""
+    with ExitStack() as stack:
+        archive = stack.enter_context(ZipFile(container.path)) if container.kind == "zip" else None
+        return any(_holds_labels(container, entry, archive) for entry in json_files)
+
+
+def _holds_labels(container: Container, entry: Entry, archive: ZipFile | None) -> bool:
     from pipeline import readers
 
-    file = _label_file(container, entry)
+    path, member = (container.path, entry.name) if archive else (container.path / entry.path, None)
     try:
-        readers.format_of(container.path if file.member else container.path / entry.path, file.member)
+        readers.format_of(path, member, archive)
     except LabelFileError as fault:
         return not isinstance(fault, NotLabelsError)
     return True

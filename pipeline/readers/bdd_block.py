@@ -171,12 +171,13 @@ class _Description:
             categories = [self._categories[number] for number in self._numbers[start:end]]
             said = frame.frame.attributes if isinstance(frame.frame.attributes, dict) else {}
             video = bdd_frames.video_of(frame.frame)
+            rejected = self._rejected(frame.name, first, last) if self.columns.faults else ()
             yield ImageRows(
                 name=frame.name,
                 video=video,
                 frame_of=video_of(video, said),
                 attributes=json_text(image_attributes(said)),
-                rejected=self._rejected(frame.name, first, last) if self.columns.faults else (),
+                rejected=rejected,
                 first_other=first_other,
                 other_count=(other_count := len(frame.labels) - (last - first)),
                 content=digest(
@@ -184,6 +185,7 @@ class _Description:
                     categories,
                     self._marks[ring:last_ring],
                     self._rings.points[point:last_point],
+                    rejected,
                 ),
                 start=start,
                 count=end - start,

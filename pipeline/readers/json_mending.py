@@ -18,19 +18,24 @@ def mended(text: bytes, start: int, fault: Fault) -> bytes:
     """
     decoded = as_text(text)
     try:
-        value = json.loads(
-            decoded,
-            strict=False,
-            parse_constant=_none,
-            parse_int=_integer,
-            parse_float=_number,
-            object_pairs_hook=_Members,
-        )
+        value = loaded(decoded, _Members)
         return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
     except json.JSONDecodeError as error:
         raise fault(error.msg, start + len(decoded[: error.pos].encode())) from None
     except RecursionError:
         raise fault("nested too deep", start) from None
+
+
+def loaded(text: str, members_of: Callable[[Pairs], Any]) -> Any:
+    """Return the value of JSON of any parser, its objects made by `members_of`; raises ValueError where it is none."""
+    return json.loads(
+        text,
+        strict=False,
+        parse_constant=_none,
+        parse_int=_integer,
+        parse_float=_number,
+        object_pairs_hook=members_of,
+    )
 
 
 def as_text(text: bytes) -> str:

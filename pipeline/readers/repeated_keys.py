@@ -1,10 +1,11 @@
 """JSON objects that have a key more than once: parsers keep the last value, and labels in the others would be lost."""
 
 import json
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-from pipeline.readers.json_mending import Pairs, as_text
+from pipeline.readers.json_mending import Pairs, as_text, loaded
 
 
 def joined(text: bytes, *keys: str) -> bytes:
@@ -28,7 +29,7 @@ def joined(text: bytes, *keys: str) -> bytes:
         return members
 
     try:
-        value = json.loads(as_text(text), object_pairs_hook=members_of)
+        value = loaded(as_text(text), members_of)
     except (ValueError, RecursionError):
         return text
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace") if found else text
@@ -40,12 +41,18 @@ def with_own_keys(pairs: Pairs, marks: Collection[str]) -> dict[str, Any]:
     Of any other members that share a key the last one counts.
     """
     members: dict[str, Any] = {}
+    times: Counter[str] = Counter()
     for key, value in pairs:
         free = key
-        while free in members and isinstance(value, dict) and not value.keys().isdisjoint(marks):
-            free += "~"
+        while free in members and (_has_any(value, marks) or _has_any(members[free], marks)):
+            times[key] += 1
+            free = f"{key}~{times[key] + 1}"
         members[free] = value
     return members
+
+
+def _has_any(value: Any, keys: Collection[str]) -> bool:
+    return isinstance(value, dict) and not value.keys().isdisjoint(keys)
 
 
 def count(text: bytes | memoryview, key: str) -> int:

@@ -12,7 +12,7 @@ from pipeline import summary, tables
 from pipeline.errors import EmptyDatasetError, LabelFileError
 from pipeline.label_filters import TOO_SMALL
 from pipeline.label_summary import WHICH_COUNTS
-from pipeline.readers.faults import OTHER_CATEGORY
+from pipeline.readers.faults import BOX_WITHOUT_AREA, OTHER_CATEGORY
 from tests.pipeline.labelled_folders import (
     CAR,
     HEIGHT,
@@ -170,20 +170,25 @@ def test_a_file_without_wanted_labels_of_an_image_leaves_it_to_the_next_one(tmp_
             frame("a.jpg", box("person", 1, 1, 9, 9), attributes={"weather": "rainy"}, videoName="v"),
             frame("b.jpg", small),
             frame("c.jpg"),
+            frame("e.jpg", box("car", 9, 9, 9, 9)),
         ],
         "drivable_train.json": [
             frame("a.jpg", CAR, box("rider", 1, 1, 9, 9), attributes={"weather": "clear", "scene": "tunnel"}),
             frame("b.jpg", CAR),
             frame("c.jpg"),
+            frame("e.jpg", CAR),
         ],
         "z_val.json": [frame("b.jpg", box("car", 1, 1, 9, 9)), frame("a.jpg"), frame("d.jpg", CAR)],
     }
     out = stage(
-        tmp_path, ["a.jpg", "b.jpg", "c.jpg", "val/d.jpg"], files, labels={"categories": ["car"], "least_area": 5}
+        tmp_path,
+        ["a.jpg", "b.jpg", "c.jpg", "val/d.jpg", "e.jpg"],
+        files,
+        labels={"categories": ["car"], "least_area": 5},
     )
     assert [(row["image"], row["geometry"]) for row in table(out, "labels")] == [
         ("a.jpg", "polygon"),
-        ("b.jpg", "polygon"),
+        ("e.jpg", "polygon"),
         ("d.jpg", "polygon"),
     ]
     images = {row["image"]: row for row in table(out, "images")}
@@ -192,6 +197,7 @@ def test_a_file_without_wanted_labels_of_an_image_leaves_it_to_the_next_one(tmp_
         "b.jpg": "train",
         "c.jpg": "train",
         "d.jpg": "val",
+        "e.jpg": "train",
     }
     assert (images["a.jpg"]["video"], json.loads(images["a.jpg"]["attributes"])) == (
         "v",
@@ -202,12 +208,34 @@ def test_a_file_without_wanted_labels_of_an_image_leaves_it_to_the_next_one(tmp_
         ("a.jpg", "of another category"),
         ("a.jpg", "of another category"),
         ("b.jpg", "image named twice"),
+        ("b.jpg", "image named twice"),
         ("b.jpg", TOO_SMALL),
         ("c.jpg", "image named twice with the same labels"),
+        ("e.jpg", BOX_WITHOUT_AREA),
     ]
     check = next(check for check in summary.read(out).checks if check.name == "rejected_share")
-    assert check.numbers["share"] == 1 / 4
-    assert check.description.endswith("2 times a source labels an image again, and otherwise: " + WHICH_COUNTS)
+    assert check.numbers["share"] == 3 / 6
+    assert check.description.endswith("3 times a source labels an image again, and otherwise: " + WHICH_COUNTS)
+
+
+def test_labels_of_an_image_are_the_same_only_where_those_that_are_left_out_are_too(tmp_path: Path) -> None:
+    flat, other = box("car", 9, 9, 9, 9, id="f"), box("car", 8, 8, 8, 8, id="f")
+    files = {
+        "1.json": [frame("a.jpg", CAR, flat), frame("b.jpg", CAR, flat)],
+        "2.json": [frame("a.jpg", CAR, flat), frame("b.jpg", CAR, other)],
+        # read one by one, not in blocks
+        "3.json": [frame("a.jpg", CAR, flat | {"colour": "red"})],
+        "4.json": frame("b.jpg", CAR, flat),
+    }
+    out = stage(tmp_path, TWO, files)
+    assert Counter(reasons(out)) == {
+        ("a.jpg", BOX_WITHOUT_AREA): 2,
+        ("b.jpg", BOX_WITHOUT_AREA): 2,
+        ("a.jpg", "image named twice with the same labels"): 1,
+        ("a.jpg", "image named twice"): 1,
+        ("b.jpg", "image named twice with the same labels"): 1,
+        ("b.jpg", "image named twice"): 1,
+    }
 
 
 def test_via_folders_may_hold_images_of_one_name(tmp_path: Path) -> None:

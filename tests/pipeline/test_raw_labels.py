@@ -153,6 +153,14 @@ def test_a_path_that_is_not_utf_8_is_named(tmp_path, path):
         listed_labels(tmp_path / "raw2", tmp_path / "link.json")
 
 
+def test_a_file_that_is_passed_over_may_have_any_name(tmp_path):
+    folder = folder_of(tmp_path / "labels", {"via_region_data.json": b"{}"})
+    with open(os.path.join(os.fsencode(folder), b"pr\xe9cis.json"), "wb") as opened:
+        opened.write(b"{}")
+    (source,) = sources(listed_labels(tmp_path / "raw", folder))
+    assert source["skipped"] == [r"pr\udce9cis.json"]
+
+
 def test_a_label_file_that_can_t_be_read_is_named(tmp_path, monkeypatch):
     folder = folder_of(tmp_path / "labels", {"l.json": b"[]"})
 
@@ -164,7 +172,7 @@ def test_a_label_file_that_can_t_be_read_is_named(tmp_path, monkeypatch):
         listed_labels(tmp_path / "raw", folder)
 
 
-@pytest.mark.parametrize("change", ["content", "gone", "refused"])
+@pytest.mark.parametrize("change", ["content", "gone", "a folder", "refused"])
 def test_label_files_that_are_not_those_listed_are_named(tmp_path, monkeypatch, change):
     folder = folder_of(tmp_path / "labels", {"a.json": b"[]", "b.json": b"[]"})
     listed = listed_labels(tmp_path / "raw", folder, zip_of(tmp_path / "more.zip", {"c.json": b"[]"}))
@@ -172,8 +180,10 @@ def test_label_files_that_are_not_those_listed_are_named(tmp_path, monkeypatch, 
     if change == "content":
         (folder / "b.json").write_bytes(b"{}")
         said = r"b\.json has changed since raw_labels listed it; materialise raw_labels again"
-    elif change == "gone":
+    elif change in ("gone", "a folder"):
         (folder / "b.json").unlink()
+        if change == "a folder":
+            (folder / "b.json").mkdir()
         said = r"b\.json is gone since raw_labels listed it; materialise raw_labels again"
     else:
         denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder / "b.json"))

@@ -10,7 +10,7 @@ from pipeline import readers
 from pipeline.instances import LabelledImage
 from pipeline.label_block import LabelBlock
 from pipeline.readers import faults
-from pipeline.readers.repeated_keys import joined
+from pipeline.readers.repeated_keys import joined, with_own_keys
 from tests.pipeline.label_texts import options, polygon_label, read, via, via_region
 from tests.pipeline.test_readers_faults import PER_IMAGE, VIA3, count_labels
 
@@ -43,12 +43,20 @@ FILES: dict[str, tuple[Any, int]] = {
     "regions": (via([REGION, REGION], **{AGAIN + "regions": [REGION]}), 3),
     "regions of VIA 1": (via({"0": REGION}, **{AGAIN + "regions": {"0": REGION, "1": REGION}}), 3),
     "regions of both": (via({"0": REGION}, **{AGAIN + "regions": [REGION]}), 2),
+    "a region, then none": (via({"0": REGION, AGAIN + "0": None, "1": REGION}), 3),
+    "keys that look like new ones": (via({"0~2": REGION, "0": REGION, AGAIN + "0": REGION, AGAIN + "0~2": REGION}), 4),
     "no regions": (via([REGION], **{AGAIN + "regions": None, AGAIN * 2 + "regions": [], AGAIN * 3 + "regions": 5}), 2),
     "project": ({"_via_settings": {}, "_via_img_metadata": via([REGION], **{AGAIN + "regions": [REGION]})}, 2),
     "VIA 3": ({**VIA3, "metadata": {"m": REGION3, AGAIN + "m": REGION3 | {"xy": [2, 1, 2, 3, 4]}}}, 2),
     "metadata of VIA 3": ({**VIA3, AGAIN + "metadata": {"m": REGION3, "n": REGION3}}, 3),
 }
-SPOILT = {"": b'"x"', "NaN": b"NaN", "not UTF-8": b'"\xe9"'}
+SPOILT = {
+    "": b'"x"',
+    "NaN": b"NaN",
+    "not UTF-8": b'"\xe9"',
+    "a tab": b'"\t"',
+    "a long number": b"1" * 5000,
+}
 """What an attribute of the labels is: where it isn't sound the JSON is mended before it is read."""
 
 
@@ -77,6 +85,11 @@ def labels_of(found: LabelBlock | LabelledImage) -> int:
     rejected = [label for image in found.images for label in image.rejected]
     odd = [image for image in found.images if isinstance(image, LabelledImage)]
     return len(found.instances) + len(found.others) + len(rejected) + sum(len(image.instances) for image in odd)
+
+
+def test_many_members_of_one_key_take_no_longer_than_others() -> None:
+    members = with_own_keys([("0", {"xy": []})] * 50_000 + [("0~7", {"xy": []})], ("xy",))
+    assert len(members) == 50_001
 
 
 def test_a_frame_without_repeated_keys_is_read_as_it_is_beside_one_with() -> None:
