@@ -83,7 +83,7 @@ def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declar
     for attributes in regions:  # to its end, since what a project declares may come last
         values.count(attributes)
     if options.class_attribute is not None:
-        return values.rule_by(options.class_attribute)
+        return _given_rule(values, options.class_attribute, name)
     rule = values.rule()
     if rule.constant is not None:
         log.info("%s: no region has attributes: all are taken for %s, the one category wanted", name, rule.constant)
@@ -94,16 +94,29 @@ def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declar
     return rule
 
 
+def _given_rule(values: "_Values", attribute: str, name: str) -> ClassRule:
+    """Return the rule that the recipe asks for; it is about other people's files, not about those written here."""
+    said = values.found.get(attribute, Counter()).total()
+    # Where all regions are drawn anew they have a class and nothing else.
+    if values.written_here <= said and set(values.found) != {"name"}:
+        return values.rule_by(attribute)
+    log.info("%s: the class is given by 'name', as this project writes it, not by '%s'", name, attribute)
+    return values.rule_by("name")
+
+
 class _Values:
     """Which attributes the regions of a file have, and with which values."""
 
     def __init__(self, declared: Options, options: ReadOptions) -> None:
         self.regions = 0
+        self.written_here = 0
+        """Regions with the two attributes that this project gives each region."""
         self.found: dict[str, Counter[str]] = {}
         self._declared, self._wanted, self._default = declared, options.wanted, options.default_class
 
     def count(self, attributes: Mapping[str, Any]) -> None:
         self.regions += 1
+        self.written_here += all(chosen(attributes.get(key)) for key in ("name", "instance"))
         for key, value in attributes.items():
             if is_own(key):
                 continue

@@ -11,6 +11,7 @@ from pipeline.recipe import Recipe
 from pipeline.via3_format import Via3Writer
 from pipeline.via_format import Entry, closed
 from tests.pipeline.labelled_folders import SQUARE, area, box, filtered, folder_with, frame, recipe_of, table, via_of
+from tests.pipeline.small_datasets import entry, polygon
 
 TRIANGLE = [(30.0, 5.0), (40.0, 5.0), (35.0, 20.0)]
 MOVED = [(11.25, 10.5), (11.25, 21.0), (20.0, 20.0), (20.0, 10.0)]
@@ -115,6 +116,29 @@ def test_a_corrected_image_has_the_corrected_regions_and_others_are_as_they_were
     replaced = [row["image"] for row in table(second, "rejected") if row["reason"] == "replaced by a later source"]
     assert replaced == ["a.jpg", "b.jpg", "c.jpg"]
     assert next(check for check in summary.read(second).checks if check.name == "rejected_share").passed
+
+
+@pytest.mark.parametrize("saved_as", ["annotations", "via 1", "via 3"])
+def test_the_attribute_of_another_hand_is_not_looked_for_in_what_comes_back(tmp_path: Path, saved_as: str) -> None:
+    """The pictures were labelled in VIA with their class under `damage`; what goes to VIA again has it under `name`."""
+    regions = [polygon(TRIANGLE, damage="dent", depth="deep"), polygon(SQUARE, damage="scratch")]
+    files = {f"{split}/via_region_data.json": {"1": entry(f"{split}.jpg", regions)} for split in ("train", "val")}
+    data = folder_with(tmp_path / "data", ["train/train.jpg", "val/val.jpg"], files)
+    sections = {"labels": {"categories": [], "class_attribute": "damage"}, "dataset": {"split": "path"}}
+    made = recipe_of([data], [data], **sections)
+    first = filtered(made, tmp_path / "first")
+    written = via_of(made, first, "val")
+    project = json.loads((written / "via_project.json").read_bytes())
+    images = project["_via_img_metadata"]
+    (image,) = images.values()
+    image["regions"].append(polygon(MOVED, name="dent"))
+    correction = tmp_path / "corrections.json"
+    saved(images, project, correction, saved_as)
+    second = filtered(recipe_of([data], [data, correction], **sections), tmp_path / "second")
+    *kept, added = rows_of(second, "val.jpg")
+    assert kept == rows_of(first, "val.jpg")
+    assert [row["category"] for row in (*kept, added)] == ["dent", "scratch", "dent"]
+    assert rows_of(second, "train.jpg") == rows_of(first, "train.jpg")
 
 
 def test_images_that_were_not_opened_keep_their_labels(tmp_path: Path) -> None:

@@ -21,6 +21,15 @@ def test_the_recipe_names_the_attribute(tmp_path: Path) -> None:
     assert only(tmp_path, content, options(class_attribute="sort")).reason == faults.NO_CLASS
 
 
+def test_the_recipe_is_heard_in_a_file_that_has_our_attributes_here_and_there(tmp_path: Path) -> None:
+    ours, theirs = via_region(name="7", instance="a"), via_region(kind="crack")
+    (image,) = read(tmp_path, via([ours, theirs]), options(class_attribute="kind"))
+    assert [each.category for each in image.instances] == ["crack"]
+    assert only(tmp_path, via([via_region(name="7", crowd="")]), options(class_attribute="kind")).category == "7"
+    (image,) = read(tmp_path, via([ours, ours, theirs]), options(class_attribute="kind"))
+    assert [each.category for each in image.instances] == ["7"]
+
+
 def test_the_attribute_whose_values_are_wanted_names_the_class(tmp_path: Path) -> None:
     content = via([via_region(name="Plato", type="human"), via_region(name="Swan", type="bird")])
     (image,) = read(tmp_path, content, options("human"))
