@@ -117,7 +117,9 @@ def test_regions_without_a_class_get_the_one_that_the_recipe_names(
         (image,) = read(tmp_path, via([via_region(), via_region(name="")]), options(default_class="kudzu"))
     assert [each.category for each in image.instances] == ["kudzu", "kudzu"]
     assert "all are taken for kudzu, labels.default_class" in caplog.text
-    mixed = via([via_region(name="oak"), via_region(), via_region(type={}), via_region(name={"a": True, "b": True})])
+    mixed = via(
+        [via_region(name="oak", height="9"), via_region(), via_region(type={}), via_region(name={"a": True, "b": True})]
+    )
     (image,) = read(tmp_path, mixed, options("oak", "kudzu", default_class="kudzu"))
     assert [each.category for each in image.instances] == ["oak", "kudzu", "kudzu"]
     assert [each.reason for each in image.rejected] == [faults.SEVERAL_CLASSES]
