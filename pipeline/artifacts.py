@@ -20,7 +20,7 @@ import msgspec
 
 from pipeline import locks
 from pipeline.errors import ArtifactError
-from pipeline.files import sync_folder, write_json
+from pipeline.files import sync, write_json
 from pipeline.hashes import data_folder
 from pipeline.recipe import Recipe
 from pipeline.stages import STAGES, Stage, fingerprint, sha256_of
@@ -138,7 +138,7 @@ class Store:
         if final.exists():
             shutil.rmtree(final)
         partial.rename(final)
-        sync_folder(final.parent)
+        sync(final.parent)
         self._use(stage, final)
 
     def newest_matching(self, stage: Stage, recipe: Recipe) -> Artifact:

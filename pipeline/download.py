@@ -17,6 +17,8 @@ import requests
 from pipeline import locks
 from pipeline.cut_off import refuse_cut_off
 from pipeline.download_cache import (
+    LOCK,
+    PART,
     DownloadRecord,
     downloads_folder,
     drop_record,
@@ -24,7 +26,17 @@ from pipeline.download_cache import (
     write_record,
 )
 from pipeline.errors import SourceError
-from pipeline.http_answers import InterruptedTransferError, is_same_file, offered_file, open_address, pieces, sent_range
+from pipeline.files import sync
+from pipeline.http_answers import (
+    InterruptedTransferError,
+    is_part_of,
+    is_same_file,
+    is_strong,
+    offered_file,
+    open_address,
+    pieces,
+    sent_range,
+)
 from pipeline.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -64,6 +76,14 @@ def remote_identity(address: str, key: str, patience: Patience = BRIEF) -> dict[
             raise
         log.warning("%s; the copy downloaded before is used", error)
         offered = kept
+    if not (offered.etag or offered.last_modified or offered.size):
+        log.warning(
+            "%s: %s: its server tells neither a version nor a date nor a size, so another file there goes unnoticed: "
+            "give it another address then (%s)",
+            key,
+            address,
+            f"{address}{'&' if '?' in address else '?'}v=2",
+        )
     return {"address": address, "etag": offered.etag, "last_modified": offered.last_modified, "size": offered.size}
 
 
@@ -78,7 +98,7 @@ def fetch(
     and for a file whose own bytes say that its end is missing. A full disk is an OSError, and leaves nothing.
     """
     folder = _folder(address, downloads)
-    with locks.held(folder / "lock", f"the download of {address}"):
+    with locks.held(folder / LOCK, f"the download of {address}"):
         transfer = _Transfer(address, key, folder, stop or threading.Event(), patience)
         try:
             return _tried(transfer.go_on, address, key, patience, transfer)
@@ -95,7 +115,8 @@ class _Transfer:
 
     def __init__(self, address: str, key: str, folder: Path, stop: threading.Event, patience: Patience) -> None:
         self.address, self.key, self.folder, self.stop, self.patience = address, key, folder, stop, patience
-        self.part = folder / "content.part"
+        self.part = folder / PART
+        self.asks_for_rest = True
 
     @property
     def received(self) -> int:
@@ -106,7 +127,8 @@ class _Transfer:
         """Fetch what is missing and return the finished file; raises InterruptedTransferError to be called again."""
         record = read_record(self.folder)
         timeout = (self.patience.connect, self.patience.read)
-        with open_address(self.address, self.key, _conditions(record, self.received), timeout) as response:
+        conditions = _conditions(record, self.received) if self.asks_for_rest else {}
+        with open_address(self.address, self.key, conditions, timeout) as response:
             if response.status_code == requests.codes.range_not_satisfiable:
                 record = self._judge_refused_rest(record, response)
             elif response.status_code == requests.codes.partial_content:
@@ -126,14 +148,20 @@ class _Transfer:
     def _judge_rest(self, record: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
         """Return the record that the offered rest belongs to; starts anew when it is not the rest of what is here."""
         start, total = sent_range(response)
+        is_of_it = record and is_part_of(record, response)
         if (
             record is None
-            or _is_another(record, response)
+            or is_of_it is False
             or start != _rest(record, self.received)
             or total not in (None, record.size)
         ):
             raise self._anew("sent another part than the rest that was asked for")
-        return record
+        if is_of_it:
+            return record
+        if not record.complete:
+            raise self._anew("doesn't say which file its part is of")
+        self.asks_for_rest = False
+        raise InterruptedTransferError("doesn't say whether its file is still the same when it is asked for a part")
 
     def _judge_refused_rest(self, record: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
         """Return the record when there is no rest since everything is here, whatever size was announced before."""
@@ -181,6 +209,7 @@ class _Transfer:
             raise
         target = self.folder / record.name
         size = self.received
+        sync(self.part)
         self.part.replace(target)
         write_record(self.folder, replace(record, size=size, complete=True))
         return target
@@ -191,17 +220,8 @@ def _conditions(record: DownloadRecord | None, received: int) -> dict[str, str]:
     start = _rest(record, received) if record is not None else 0
     if record is None or not start:
         return {}
-    weak = record.etag is None or record.etag.startswith("W/")
-    validator = record.last_modified if weak else record.etag
+    validator = record.etag if is_strong(record.etag) else record.last_modified
     return {"Range": f"bytes={start}-", "If-Range": validator} if validator else {}
-
-
-def _is_another(record: DownloadRecord, response: requests.Response) -> bool:
-    """Say whether a server that was asked for a rest speaks of another file than the one that it belongs to."""
-    told = response.headers
-    if record.etag != told.get("ETag", record.etag):
-        return True
-    return record.etag is None and record.last_modified != told.get("Last-Modified", record.last_modified)
 
 
 def _rest(record: DownloadRecord, received: int) -> int:

@@ -14,11 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline import hashes, locks
-from pipeline.files import sync_folder, write_json
+from pipeline.files import sync, write_json
 
 CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
 
 RECORD = "download.json"
+LOCK, PART, INCOMING = "lock", "content.part", "incoming"
+OWN = frozenset({RECORD, LOCK, PART, INCOMING})
+"""Names in a download's folder that are no file's."""
 LONGEST_NAME = 150
 
 log = logging.getLogger(__name__)
@@ -61,7 +64,8 @@ def drop_record(folder: Path) -> None:
 def safe_name(name: str) -> str:
     """Return the last part of a name or path that a server gave, without what could mean more than a name."""
     last = re.sub(r"[^\w.+ -]", "_", name.replace("\\", "/").rstrip("/").rpartition("/")[2], flags=re.ASCII)
-    return last.strip(". ")[-LONGEST_NAME:] or "download"
+    safe = last.strip(". ")[-LONGEST_NAME:] or "download"
+    return f"file-{safe}" if safe.lower() in OWN else safe
 
 
 def downloads_folder() -> Path:
@@ -81,12 +85,12 @@ def whole_folder(folder: Path, what: str, fill: Callable[[Path], None]) -> Path:
         partial.mkdir(parents=True)
         try:
             fill(partial)
-            sync_folder(partial)
+            sync(partial)
             partial.rename(folder)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-        sync_folder(folder.parent)
+        sync(folder.parent)
     return folder
 
 

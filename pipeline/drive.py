@@ -12,8 +12,9 @@ import requests
 
 from pipeline import locks
 from pipeline.cut_off import refuse_cut_off
-from pipeline.download_cache import DownloadRecord, read_record, safe_name, write_record
+from pipeline.download_cache import INCOMING, LOCK, DownloadRecord, read_record, safe_name, write_record
 from pipeline.errors import SourceError
+from pipeline.files import sync
 from pipeline.progress import Progress
 
 TRIES_AGAIN = 5
@@ -32,11 +33,11 @@ def fetch(file_id: str, key: str, downloads: Path, stop: threading.Event | None 
     a file whose own bytes say that its end is missing.
     """
     folder = downloads / f"gdrive-{file_id}"
-    with locks.held(folder / "lock", f"the download of gdrive:{file_id}"):
+    with locks.held(folder / LOCK, f"the download of gdrive:{file_id}"):
         record = read_record(folder)
         if record is not None and record.complete:
             return folder / record.name
-        incoming = folder / "incoming"
+        incoming = folder / INCOMING
         incoming.mkdir(exist_ok=True)
         file = _download(file_id, key, incoming, stop or threading.Event())
         name = safe_name(file.name)
@@ -46,6 +47,7 @@ def fetch(file_id: str, key: str, downloads: Path, stop: threading.Event | None 
             file.unlink()
             raise
         size = file.stat().st_size
+        sync(file)
         file.replace(folder / name)
         write_record(folder, DownloadRecord(f"gdrive:{file_id}", name, None, None, size, complete=True))
         return folder / name

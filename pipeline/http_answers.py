@@ -18,6 +18,7 @@ from pipeline.errors import SourceError
 TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 ANSWERS = {200, 203, 206, 416}
+WEB_PAGES = ("text/html", "application/xhtml+xml")
 CHUNK = 1 << 16
 MOST_DIGITS = 19
 """Of a number in a header: bytes of a file, or seconds to wait."""
@@ -81,6 +82,26 @@ def is_same_file(kept: DownloadRecord, offered: DownloadRecord) -> bool:
     return offered.last_modified == kept.last_modified
 
 
+def is_strong(etag: str | None) -> bool:
+    """Tell whether an ETag says that a file is the same byte by byte (RFC 9110, 8.8.1)."""
+    return etag is not None and not etag.startswith("W/")
+
+
+def is_part_of(kept: DownloadRecord, response: requests.Response) -> bool | None:
+    """Tell whether a part that a server sends is one of the file that is kept; None where it doesn't say.
+
+    It should, since not every server heeds If-Range (RFC 9110, 15.3.7).
+    """
+    etag, last_modified = (response.headers.get(name) for name in ("ETag", "Last-Modified"))
+    if etag is not None and etag != kept.etag:
+        return False
+    if etag is not None and is_strong(etag):
+        return True
+    if kept.last_modified is None or last_modified is None:
+        return None
+    return last_modified == kept.last_modified
+
+
 def pieces(response: requests.Response) -> Iterator[bytes]:
     """Yield the body as it arrives; raises InterruptedTransferError when it ends before its announced length.
 
@@ -118,9 +139,9 @@ def _refuse_fault(address: str, key: str, response: requests.Response) -> None:
         raise SourceError(
             f"{key}: {address} leads to {response.url}, which is not secured; give that address if it is right"
         )
-    if response.headers.get("Content-Encoding", "identity") != "identity":
+    if response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
         raise SourceError(f"{key}: {address} sends its file re-packed, although asked not to")
-    if response.headers.get("Content-Type", "").startswith("text/html"):
+    if response.headers.get("Content-Type", "").strip().lower().startswith(WEB_PAGES):
         raise SourceError(f"{key}: {address} answered with a web page in place of a file; give the file's own address")
 
 

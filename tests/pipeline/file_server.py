@@ -23,6 +23,8 @@ class Behaviour:
     """From the true length of the body to the announced one; None announces none."""
     announced_total: int | None = None
     """A false total in Content-Range."""
+    parts_are_of: tuple[str, ...] = ("ETag", "Last-Modified")
+    """The validators that come with a part."""
     heeds_if_range: bool = True
     """Whether it looks at If-Range at all; one that does not gives the rest of whatever file it has now."""
     part_starts_late: int = 0
@@ -97,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.behaviour.content[start or 0 :]
         self.send_response(200 if start is None else 206)
-        self._validators()
+        self._validators(None if start is None else self.behaviour.parts_are_of)
         if start is not None:
             shown = self.behaviour.announced_total or total
             self.send_header("Content-Range", f"bytes {start}-{total - 1}/{shown}")
@@ -125,10 +127,9 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         return int(asked.removeprefix("bytes=").rstrip("-")) + self.behaviour.part_starts_late
 
-    def _validators(self) -> None:
-        if self.behaviour.etag:
-            self.send_header("ETag", self.behaviour.etag)
-        if self.behaviour.last_modified:
-            self.send_header("Last-Modified", self.behaviour.last_modified)
+    def _validators(self, told: tuple[str, ...] | None = None) -> None:
+        for name, value in (("ETag", self.behaviour.etag), ("Last-Modified", self.behaviour.last_modified)):
+            if value and (told is None or name in told):
+                self.send_header(name, value)
         for name, value in self.behaviour.headers.items():
             self.send_header(name, value)

@@ -59,6 +59,17 @@ def test_without_an_etag_another_date_is_another_file(behaviour, address, downlo
     assert get(address, downloads).read_bytes() == first[::-1] != first
 
 
+def test_a_server_that_says_nothing_of_its_file_is_warned_of(behaviour, address, downloads, caplog):
+    behaviour.etag, behaviour.announce = None, lambda size: None
+    identity = remote_identity(address, KEY, QUICK)
+    assert (identity["etag"], identity["last_modified"], identity["size"]) == (None, None, None)
+    assert f"another file there goes unnoticed: give it another address then ({address}?v=2)" in caplog.text
+    caplog.clear()
+    behaviour.etag = '"one"'
+    remote_identity(address, KEY, QUICK)
+    assert "unnoticed" not in caplog.text
+
+
 def test_a_changed_file_is_fetched_anew_and_the_link_to_the_old_one_stays_old(behaviour, address, downloads, tmp_path):
     old = behaviour.content
     link_or_copy(get(address, downloads), tmp_path / "artifact" / "images.bin")

@@ -107,6 +107,21 @@ def test_a_file_that_is_sent_packed_is_refused_since_its_size_and_rest_are_not_t
     assert behaviour.requests[0]["Accept-Encoding"] == "identity"
 
 
+@pytest.mark.parametrize("coding", ["", "Identity"])
+def test_a_file_that_is_said_not_to_be_packed_is_taken(behaviour, address, downloads, coding):
+    behaviour.headers = {"Content-Encoding": coding}
+    assert get(address, downloads).read_bytes() == behaviour.content
+
+
+@pytest.mark.parametrize("name", ["download.json", "lock", "content.part"])
+def test_a_file_called_as_one_of_the_download_s_own_is_another(behaviour, address, downloads, name):
+    behaviour.content = b"[" + b"1," * 1000 + b"1]"
+    for _ in range(2):
+        file = get(address.replace("images.bin", name), downloads)
+        assert (file.name, file.read_bytes()) == (f"file-{name}", behaviour.content)
+    assert behaviour.sent <= len(behaviour.content) + 1
+
+
 def test_the_rest_of_another_file_is_known_by_its_etag_where_if_range_is_not_heeded(behaviour, address, downloads):
     behaviour.heeds_if_range = False
     behaviour.break_after = [100_000]
@@ -116,6 +131,48 @@ def test_the_rest_of_another_file_is_known_by_its_etag_where_if_range_is_not_hee
 
     behaviour.on_body = change
     assert get(address, downloads).read_bytes() == bytes(300_000)
+
+
+DATES = ("Mon, 23 Nov 2026 10:00:00 GMT", "Mon, 23 Nov 2026 10:00:05 GMT")
+
+
+def test_the_rest_of_another_file_is_known_by_its_date_where_its_etag_is_weak(behaviour, address, downloads):
+    behaviour.heeds_if_range = False
+    behaviour.etag, behaviour.last_modified = 'W/"one"', DATES[0]
+    behaviour.break_after = [100_000]
+
+    def change():
+        behaviour.last_modified, behaviour.content = DATES[1], behaviour.content[::-1]
+        behaviour.on_body = None
+
+    behaviour.on_body = change
+    first = behaviour.content
+    assert get(address, downloads).read_bytes() == first[::-1]
+
+
+@pytest.mark.parametrize("etag", ['"one"', 'W/"one"', None])
+def test_a_rest_of_which_nothing_is_said_is_not_taken_for_that_of_the_same_file(behaviour, address, downloads, etag):
+    behaviour.etag, behaviour.last_modified, behaviour.parts_are_of = etag, DATES[0], ()
+    behaviour.break_after = [100_000]
+
+    def change():
+        behaviour.content = behaviour.content[::-1]
+        behaviour.on_body = None
+
+    behaviour.on_body = change
+    first = behaviour.content
+    assert get(address, downloads).read_bytes() == first[::-1]
+    sent = behaviour.sent
+    assert get(address, downloads).read_bytes() == first[::-1]
+    assert behaviour.requests[-1].get("Range") is None
+    assert behaviour.sent <= 2 * sent, "once it is complete, the headers of the whole file say that it is the same"
+
+
+def test_a_part_that_has_only_one_of_two_validators_is_a_rest(behaviour, address, downloads):
+    behaviour.last_modified, behaviour.parts_are_of = DATES[0], ("Last-Modified",)
+    behaviour.break_after = [100_000]
+    assert get(address, downloads).read_bytes() == behaviour.content
+    assert behaviour.sent == len(behaviour.content)
 
 
 def test_a_part_that_begins_elsewhere_is_not_taken_for_the_rest(behaviour, address, downloads):
@@ -187,7 +244,8 @@ def test_more_than_the_disk_can_hold_is_refused_before_it_is_fetched(behaviour, 
         get(address, downloads)
 
 
-def test_a_web_page_is_not_a_file(behaviour, address, downloads):
-    behaviour.headers = {"Content-Type": "text/html; charset=utf-8"}
+@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "Text/HTML", "application/xhtml+xml"])
+def test_a_web_page_is_not_a_file(behaviour, address, downloads, kind):
+    behaviour.headers = {"Content-Type": kind}
     with pytest.raises(SourceError, match="answered with a web page"):
         get(address, downloads)

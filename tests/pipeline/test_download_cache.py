@@ -24,6 +24,10 @@ from pipeline.errors import SourceError
         (".hidden", "hidden"),
         ("a\nb.zip", "a_b.zip"),
         ("ü" * 3 + ".zip", "___.zip"),
+        ("/labels/download.json", "file-download.json"),
+        ("Lock", "file-Lock"),
+        ("content.part", "file-content.part"),
+        ("incoming/", "file-incoming"),
     ],
 )
 def test_a_server_s_name_for_a_file_is_only_a_name(given, safe):
