@@ -1,5 +1,6 @@
 """Files written whole or not at all: written beside, fsynced, renamed."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
+LONGEST_NAME = 200
 SYNCED_AT_ONCE = 256 << 20
 """Bytes after which a large file is brought to the disk, while more of it is written."""
 
@@ -15,7 +17,7 @@ SYNCED_AT_ONCE = 256 << 20
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that appears at `path` only when the block ends without an error."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{_shortened(path.name)}.{os.getpid()}.part")
     try:
         with beside.open("wb") as file:
             yield file
@@ -26,6 +28,11 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
         raise
     sync(path.parent)
+
+
+def _shortened(name: str) -> str:
+    """Return a name to which something may be added: file systems take 255 bytes."""
+    return name if len(os.fsencode(name)) <= LONGEST_NAME else hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 class EarlySync:

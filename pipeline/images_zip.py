@@ -8,7 +8,7 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -62,6 +62,16 @@ class LeftOut:
     reason: str
 
 
+def split_folders(archive: Path, members: Iterable[str]) -> dict[str, str]:
+    """Return the folder of each split that an archive has, wherever it lies; raises ArchiveError where one has two."""
+    found = [path.parent for path in map(PurePosixPath, members) if path.name == LABELS]
+    folders = {split: sorted(str(folder) for folder in found if folder.name == split) for split in SPLITS}
+    for split, its in folders.items():
+        if len(its) > 1:
+            raise ArchiveError(f"{archive}: has two label files for {split}, in {' and in '.join(its)}")
+    return {split: its[0] for split, its in folders.items() if its}
+
+
 class ImagesZip:
     """`images/<split>/<image>` and `images/<split>/via_region_data.json` in one archive, as since 2019.
 
@@ -81,7 +91,9 @@ class ImagesZip:
             why = error.strerror if isinstance(error, OSError) else error
             raise ArchiveError(f"{self.path}: can't be read as a zip archive: {why}") from None
         self._members = {member.filename: member for member in self._archive.infolist() if not member.is_dir()}
-        self._folders = self._split_folders()
+        self._folders = split_folders(self.path, self._members)
+        if not self._folders:
+            raise ArchiveError(f"{self.path}: holds no images/train/{LABELS} or images/val/{LABELS}")
         self._records: dict[str, tuple[ImageRecord, ...]] = {}
         self.left_out: list[LeftOut] = []
         """What could not be used of the splits read so far."""
@@ -138,19 +150,6 @@ class ImagesZip:
 
     def _where(self, member: str) -> str:
         return f"{self.path}/{member}"
-
-    def _split_folders(self) -> dict[str, str]:
-        found = [PurePosixPath(name) for name in self._members if PurePosixPath(name).name == LABELS]
-        folders: dict[str, str] = {}
-        for split in SPLITS:
-            matching = sorted(str(path.parent) for path in found if path.parent.name == split)
-            if len(matching) > 1:
-                raise ArchiveError(f"{self.path}: has two label files for {split}, in {' and in '.join(matching)}")
-            if matching:
-                folders[split] = matching[0]
-        if not folders:
-            raise ArchiveError(f"{self.path}: holds no images/train/{LABELS} or images/val/{LABELS}")
-        return folders
 
     def _read(self, member: str, largest: int) -> bytes:
         info = self._members[member]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 from urllib.parse import unquote, urlsplit
 
 import msgspec
@@ -129,13 +130,20 @@ class ImageNames:
         parts = _parts(name)
         if not parts:
             return Match(None, NO_SUCH_IMAGE)
-        rows = self._by_name.get(parts[-1]) or self._by_stem.get(_stem(parts[-1])) or []
+        rows = self._rows(parts[-1])
         rows = [row for row in rows if not self._lies_beside_another_split(row, file)]
         if not rows:
             return Match(None, UNREADABLE if _stem(parts[-1]) in self._unreadable else NO_SUCH_IMAGE)
         if len(rows) > 1:
             rows = self._narrowed(rows, (video, *parts) if video and len(parts) == 1 else parts, file)
         return Match(rows[0]) if len(rows) == 1 else Match(None, AMBIGUOUS)
+
+    def _rows(self, name: str) -> list[int]:
+        """Return the images of this name, else of this stem, else (it comes out of an address) of it decoded."""
+        for each in (name, unquote(name)) if "%" in name else (name,):
+            if rows := self._by_name.get(each) or self._by_stem.get(_stem(each)):
+                return rows
+        return []
 
     def _narrowed(self, rows: list[int], parts: tuple[str, ...], file: LabelFile) -> list[int]:
         """Return the rows that fit best; one is left of several whose bytes are the same."""
@@ -188,7 +196,9 @@ def _folder(source: str, path: str) -> tuple[str, ...]:
 
 def _stem(name: str) -> str:
     stem, dot, ending = name.rpartition(".")
-    return (stem if dot and f".{ending.lower()}" in IMAGE_ENDINGS else name).casefold()
+    told = stem if dot and f".{ending.lower()}" in IMAGE_ENDINGS else name
+    # Some systems take letters with accents apart (NFD) where others don't.
+    return told.casefold() if told.isascii() else normalize("NFC", told).casefold()
 
 
 def _common_end(path: Sequence[str], name: Sequence[str]) -> int:

@@ -12,9 +12,9 @@ from typing import Any, Self
 
 from pipeline.files import write_json
 from pipeline.readers.faults import LabelError
-from pipeline.readers.via3 import CIRCLE, ELLIPSE, POLYGON, POLYLINE, RECTANGLE
-from pipeline.readers.via_shape import outline
-from pipeline.via_format import Declarations, Entry
+from pipeline.readers.via3 import CIRCLE, ELLIPSE, POINT, POLYGON, POLYLINE, RECTANGLE
+from pipeline.readers.via_shape import numbers, outline, points_of
+from pipeline.via_format import Declarations, Entry, as_address
 
 DATA_FORMAT = "3.1.1"
 IMAGE, FILE_ADDRESS = 2, 3
@@ -74,10 +74,11 @@ class Via3Writer:
             "file": {
                 number: {
                     "fid": number,
-                    "fname": entry.filename,
+                    # VIA 3 shows it decoded, and refuses the project where it can't be.
+                    "fname": entry.filename.replace("%", "%25"),
                     "type": IMAGE,
                     "loc": FILE_ADDRESS,
-                    "src": entry.filename,
+                    "src": as_address(entry.filename),
                 }
                 for number, entry in numbered.items()
             },
@@ -148,13 +149,17 @@ def _value(value: Any) -> str:
 
 
 def _xy(shape: Mapping[str, Any]) -> list[Any]:
-    """Return the kind of a shape and its numbers; raises LabelError for shapes without area, malformed and unknown."""
-    ring, _ = outline(shape, TOLERANCE)
+    """Return the kind of a shape and its numbers; raises LabelError for one that is malformed, unknown or no shape."""
     kind = shape.get("name")
+    if kind == "point":
+        return [POINT, *numbers(shape, "cx", "cy")]
+    if kind == "polyline" and len(line := points_of(shape)) > 1:
+        return [POLYLINE, *line.ravel().tolist()]
+    ring, _ = outline(shape, TOLERANCE)
     if kind == "ellipse" and shape.get("theta"):
         return [POLYGON, *ring.ravel().tolist()]
     if kind in _NUMBERS:
         number, keys = _NUMBERS[kind]
         return [number, *(shape[key] for key in keys)]
     corners = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
-    return [POLYLINE if kind == "polyline" else POLYGON, *(side for corner in corners for side in corner)]
+    return [POLYGON, *(side for corner in corners for side in corner)]

@@ -9,9 +9,11 @@ import sys
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
+from urllib.parse import unquote
 
 from pipeline import via_source
 from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
@@ -19,7 +21,7 @@ from pipeline.files import whole_file
 from pipeline.tables import SPLITS
 from pipeline.via import PROJECT, REGION_DATA, ProjectWriter, RegionDataWriter
 from pipeline.via3_format import Via3Writer
-from pipeline.via_format import OWN, Declarations, Entry, closed, unclosed
+from pipeline.via_format import OWN, Declarations, Entry, as_address, closed, unclosed
 from pipeline.via_source import LabelFile
 
 VIA3_PROJECT = "via3_project.json"
@@ -58,7 +60,7 @@ def make_folder(
                 raise ArtifactError(f"{path}: has no images/{split or 'val'}/{REGION_DATA}; {_told(files)}")
             shown = LabelFile(labels, None, archive) if labels else files[str(split)]
             declared = _declared(shown, path, files.values())
-            places = _picked(_places(shown, declared, archive, split), images)
+            places = _picked(_places(shown, declared, archive, _folders(split, files)), images)
             return _fill(out, archive, shown, places, declared)
     except (EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise ArchiveError(f"{path}: can't be read as a zip archive: {error}") from None
@@ -83,13 +85,19 @@ def _declared(shown: LabelFile, archive: Path, files: Iterable[LabelFile]) -> De
     return declared
 
 
-def _places(shown: LabelFile, declared: Declarations, archive: zipfile.ZipFile, split: str | None) -> Places:
+def _folders(split: str | None, files: Mapping[str, LabelFile]) -> list[str]:
+    """Return where images may lie in the archive: first in the split, then (labels from elsewhere) in any."""
+    there = {each: file.folder for each, file in files.items()}
+    return [there.get(each, f"images/{each}") for each in dict.fromkeys((split, *SPLITS)) if each]
+
+
+def _places(shown: LabelFile, declared: Declarations, archive: zipfile.ZipFile, folders: Sequence[str]) -> Places:
     """Return where the labelled images lie that are in the archive, each once; add what they use to `declared`."""
-    members = set(archive.namelist())
+    members = {normalize("NFC", name): name for name in archive.namelist()}
     found: dict[str, int] = {}
     missing = twice = 0
     for position, entry in enumerate(shown.entries_into(declared)):
-        member = _member(members, entry.filename, split)
+        member = _member(members, entry.filename, folders)
         missing += member is None
         twice += member in found
         if member is not None:
@@ -104,13 +112,16 @@ def _places(shown: LabelFile, declared: Declarations, archive: zipfile.ZipFile, 
     return {position: member for member, position in found.items()}
 
 
-def _member(members: Collection[str], image: str, split: str | None) -> str | None:
-    """Return where the image lies in the archive: in its split, else (labels from elsewhere) in any."""
-    name = PurePosixPath(image.replace("\\", "/")).name
+def _member(members: Mapping[str, str], image: str, folders: Sequence[str]) -> str | None:
+    """Return where the image lies in the archive; its members go by their names as NFC, which some systems take apart.
+
+    In a project of VIA 2 that was written here the name may be a part of an address.
+    """
+    name = normalize("NFC", PurePosixPath(image.replace("\\", "/")).name)
     if name in ("", "..", PROJECT, REGION_DATA, VIA3_PROJECT):
         return None
-    folders = dict.fromkeys((split, *SPLITS))
-    return next((member for folder in folders if (member := f"images/{folder}/{name}") in members), None)
+    paths = (f"{folder}/{each}" for each in dict.fromkeys((name, unquote(name))) for folder in folders)
+    return next((members[path] for path in paths if path in members), None)
 
 
 def _picked(places: Places, images: int | None) -> Places:
@@ -127,12 +138,13 @@ def _fill(out: Path, archive: zipfile.ZipFile, shown: LabelFile, places: Places,
     # The absolute folder makes VIA find the images wherever via.html lies.
     folder = f"{out.resolve()}/"
     with (
-        ProjectWriter(out / PROJECT, out.name, declared, folder) as project,
+        ProjectWriter(out / PROJECT, out.name, declared, as_address(folder)) as project,
         RegionDataWriter(out / REGION_DATA) as region_data,
         Via3Writer(out / VIA3_PROJECT, out.name, folder, declared) as via3_project,
     ):
         for entry in _copied(out, archive, shown, places):
-            project.write(unclosed(entry))
+            # VIA 2 looks for an image where its name leads, VIA 1 is given it by hand.
+            project.write(replace(unclosed(entry), filename=as_address(entry.filename)))
             region_data.write(closed(entry))
             via3_project.write(unclosed(entry))
     return len(places)
@@ -173,6 +185,9 @@ def main(argv: Sequence[str]) -> int:
         count = make_folder(arguments.source, arguments.out, arguments.split, arguments.images, arguments.pictures)
     except PipelineError as fault:
         print(fault, file=sys.stderr)
+        return EXIT_FAULT
+    except OSError as error:
+        print(f"{error.filename or arguments.out}: {error.strerror or error}", file=sys.stderr)
         return EXIT_FAULT
     print(
         f"{count} images: load {arguments.out.resolve() / PROJECT} in VIA 2 (Project > Load), or {VIA3_PROJECT} in "

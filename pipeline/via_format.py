@@ -8,6 +8,7 @@ import html
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import numpy as np
@@ -139,10 +140,15 @@ def _with_corners(entry: Entry, ended: Callable[[list[Any]], list[Any]]) -> Entr
     return replace(entry, regions=regions)
 
 
+def as_address(path: str) -> str:
+    """Return a path as the part of an address that leads to it: browsers take some letters of it for something else."""
+    return path.translate({ord(letter): quote(letter) for letter in "%#?\\"})
+
+
 def project_settings(name: str, image_folder: str = "") -> dict[str, Any]:
     """Return `_via_settings` as VIA 2 has them at first, regions labelled and coloured by their class.
 
-    `image_folder` is put before file names where VIA looks for images; empty: beside via.html.
+    `image_folder`, an address, is put before file names where VIA looks for images; empty: beside via.html.
     """
     return {
         "ui": {

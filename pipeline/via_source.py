@@ -6,18 +6,18 @@ How the folder is filled is in `pipeline.via_folder`; how VIA spells things, in 
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline import readers
 from pipeline.artifacts import MANIFEST, Manifest, Store
 from pipeline.errors import ArchiveError, ArtifactError, LabelFileError
+from pipeline.images_zip import split_folders
 from pipeline.readers import Format, via_files
 from pipeline.readers.json_stream import JsonStream
 from pipeline.readers.label_file import display_name, opened
 from pipeline.recipe_sections import as_text
 from pipeline.stages import STAGES
-from pipeline.tables import SPLITS
 from pipeline.via import REGION_DATA
 from pipeline.via_format import Declarations, Entry
 from pipeline.vocabulary import Wanted
@@ -33,6 +33,11 @@ class LabelFile:
     path: Path
     member: str | None
     archive: zipfile.ZipFile
+
+    @property
+    def folder(self) -> str:
+        """The folder that it lies in, in its archive."""
+        return str(PurePosixPath(self.member or "").parent)
 
     def entries(self) -> Iterator[Entry]:
         """Yield the images, their sizes in bytes unknown; null and what VIA can't edit are empty.
@@ -85,10 +90,9 @@ def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def label_files(path: Path, archive: zipfile.ZipFile) -> dict[str, LabelFile]:
-    """Return the label file of each split that the images.zip `path` has."""
-    names = {split: f"images/{split}/{REGION_DATA}" for split in SPLITS}
-    there = set(archive.namelist())
-    return {split: LabelFile(path, name, archive) for split, name in names.items() if name in there}
+    """Return the label file of each split that the images.zip `path` has; raises ArchiveError where one has two."""
+    folders = split_folders(path, archive.namelist())
+    return {split: LabelFile(path, f"{folder}/{REGION_DATA}", archive) for split, folder in folders.items()}
 
 
 def located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:

@@ -4,6 +4,7 @@ What class a region has is found in `via_classes`.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -36,14 +37,14 @@ def outline(shape: Any, tolerance: float) -> tuple[Ring, Geometry]:
 
 
 def _polygon(shape: dict[str, Any]) -> Ring:
-    ring = polygon.clean(_points(shape))
+    ring = polygon.clean(points_of(shape))
     if not polygon.encloses_area(ring):
         raise LabelError(faults.SHAPE_WITHOUT_AREA)
     return ring
 
 
-def _points(shape: dict[str, Any]) -> NDArray[np.float64]:
-    """Return the points of a shape, [K, 2] (x, y)."""
+def points_of(shape: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the points of a shape, [K, 2] (x, y); raises LabelError where they aren't as many x as y."""
     xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
     if not (isinstance(xs, list) and isinstance(ys, list) and len(xs) == len(ys)):
         raise LabelError(faults.SHAPE_MALFORMED)
@@ -60,13 +61,13 @@ def _rectangle(left: float, top: float, right: float, bottom: float) -> Ring:
 
 def _sides(shape: dict[str, Any]) -> tuple[float, float, float, float]:
     """Return left, top, right, bottom; a side that was dragged beyond the other one is that one (VIA 3 does so)."""
-    x, y, width, height = _numbers(shape, "x", "y", "width", "height")
+    x, y, width, height = numbers(shape, "x", "y", "width", "height")
     return min(x, x + width), min(y, y + height), max(x, x + width), max(y, y + height)
 
 
 def _extremes(shape: dict[str, Any]) -> tuple[float, float, float, float]:
     """Return left, top, right, bottom of the points that were put on the sides of a rectangle."""
-    points = _points(shape)
+    points = points_of(shape)
     if not len(points):
         raise LabelError(faults.SHAPE_WITHOUT_AREA)
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
@@ -76,10 +77,10 @@ def _extremes(shape: dict[str, Any]) -> tuple[float, float, float, float]:
 def _axes(shape: dict[str, Any], kind: str) -> tuple[float, float, float, float, float]:
     """Return the centre, the half axes and the angle of a round shape."""
     if kind == "ellipse":
-        x, y, across, down = _numbers(shape, "cx", "cy", "rx", "ry")
-        (angle,) = _numbers(shape, "theta") if "theta" in shape else (0.0,)
+        x, y, across, down = numbers(shape, "cx", "cy", "rx", "ry")
+        (angle,) = numbers(shape, "theta") if "theta" in shape else (0.0,)
         return x, y, across, down, angle
-    x, y, radius = _numbers(shape, "cx", "cy", "r") if kind == "circle" else _circle_through(_points(shape))
+    x, y, radius = numbers(shape, "cx", "cy", "r") if kind == "circle" else _circle_through(points_of(shape))
     return x, y, radius, radius, 0.0
 
 
@@ -108,7 +109,8 @@ def _ellipse(x: float, y: float, across: float, down: float, angle: float, toler
     return shapes.ellipse(x, y, across, down, angle, tolerance)
 
 
-def _numbers(shape: dict[str, Any], *keys: str) -> list[float]:
+def numbers(shape: Mapping[str, Any], *keys: str) -> list[float]:
+    """Return numbers of a shape; raises LabelError where one is none, or lies too far away."""
     values = [shape.get(key) for key in keys]
     _check(values)
     return [float(value) for value in values]  # type: ignore[arg-type]

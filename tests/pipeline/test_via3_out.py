@@ -14,6 +14,8 @@ ELLIPSE = {"name": "ellipse", "cx": 30, "cy": 20, "rx": 9, "ry": 4}
 SHAPES: list[tuple[dict[str, Any], list[float]]] = [
     ({"name": "polygon", "all_points_x": [1, 9, 5], "all_points_y": [1, 1, 8]}, [7, 1, 1, 9, 1, 5, 8]),
     ({"name": "polyline", "all_points_x": [1, 9, 5], "all_points_y": [1, 1, 8]}, [6, 1, 1, 9, 1, 5, 8]),
+    ({"name": "polyline", "all_points_x": [1, 9], "all_points_y": [2, 3]}, [6, 1, 2, 9, 3]),
+    ({"name": "point", "cx": 1, "cy": 2}, [1, 1, 2]),
     ({"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}, [2, 1, 2, 3, 4]),
     ({"name": "circle", "cx": 30, "cy": 20, "r": 9}, [3, 30, 20, 9]),
     (ELLIPSE, [4, 30, 20, 9, 4]),
@@ -45,9 +47,10 @@ def test_a_leaning_ellipse_becomes_a_polygon(tmp_path: Path) -> None:
 
 
 def test_a_region_that_via_3_cannot_show_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    bad = [region({"name": "point", "cx": 1, "cy": 2}), region({"name": "rect", "x": 1}), region({"name": "blob"})]
-    assert project(tmp_path, *bad)["metadata"] == {}
-    assert caplog.text.count("a.jpg: a region is not in the VIA 3 project") == 3
+    shapes = [{"name": "point", "cx": "1", "cy": 2}, {"name": "polyline", "all_points_x": [1], "all_points_y": [2]}]
+    shapes += [{"name": "rect", "x": 1}, {"name": "blob"}]
+    assert project(tmp_path, *map(region, shapes))["metadata"] == {}
+    assert caplog.text.count("a.jpg: a region is not in the VIA 3 project") == 4
 
 
 def test_every_number_refers_to_something(tmp_path: Path) -> None:

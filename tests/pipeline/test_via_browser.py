@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
+from pipeline import via
 from tests.browser import browser_page, needs_chromium
 from tests.pipeline.labelled_folders import WIDTH, table
+from tests.pipeline.small_datasets import entry, jpeg, square, write
 from tests.pipeline.test_relabelling import MOVED, TRIANGLE, again, opened, rings, rows_of
+from tests.pipeline.test_via_folder import ODD_NAMES
 
 WHEEL = "annomate-mcp==0.1.0 --hash=sha256:0c6e8556c07663ba927e18c03f14a9663e51114ebd048f2471c1370927803486\n"
 PAGE = "annomate/via_image_annotator.html"
@@ -25,6 +28,13 @@ IS_SHOWN = """([file, width, regions]) => {
     return shown.fid === file && shown.file_html_element.naturalWidth === width && `${numbers}` === `${regions}`;
 }"""
 """Whether VIA shows a file as an image of so many pixels, with just these regions drawn over it."""
+
+WIDTH_OF = """address => new Promise(resolve => {
+    const image = new Image();
+    image.onload = () => resolve(image.naturalWidth);
+    image.onerror = () => resolve(0);
+    image.src = address;
+})"""
 
 pytestmark = [pytest.mark.soak, needs_chromium]
 
@@ -100,6 +110,22 @@ def test_a_project_of_via_2_is_imported_but_for_attributes_beyond_the_tenth(via3
         for image in images
         for region in image["regions"]
     ]
+
+
+def test_images_of_any_name_are_shown(via3: Any, tmp_path: Path) -> None:
+    """VIA 2 and 3 both make an address of a folder and a name."""
+    labels = {name: entry(name, [square(1, 1, 5, "car")]) for name in ODD_NAMES}
+    archive = write(tmp_path / "images.zip", {"val": labels}, {f"val/{name}": jpeg(20, 10) for name in ODD_NAMES})
+    folder = tmp_path / "100% #1"
+    assert via.main(["open", str(archive), "--out", str(folder)]) == 0
+    text = (folder / "via3_project.json").read_text()
+    via3.evaluate("text => via.d.project_load(text)", text)
+    for view, content in json.loads(text)["view"].items():
+        via3.evaluate("view => via.va.view_show(view)", view)
+        via3.wait_for_function(IS_SHOWN, arg=[content["fid_list"][0], 20, [f"{view}_0"]])
+    prefix = json.loads((folder / "via_project.json").read_bytes())["_via_settings"]["core"]["default_filepath"]
+    for image in via2_images(folder):
+        assert via3.evaluate(WIDTH_OF, prefix + image["filename"]) == 20
 
 
 def via2_images(folder: Path) -> list[dict[str, Any]]:

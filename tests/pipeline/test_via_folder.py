@@ -4,17 +4,22 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from pipeline import dataset, via, via_folder, via_source
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import EmptyDatasetError, LabelFileError
+from pipeline.label_matching import ImageNames, KnownImage, LabelFile
 from pipeline.stages import STAGES
 from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of
 from tests.pipeline.small_datasets import entry, jpeg, numbered, polygon, square, write
 from tests.pipeline.via_rules import assert_via_1_imports, assert_via_opens
 
+ODD_NAMES = ["shot #1.jpg", "100%.jpg", "what?.jpg", "a%41.jpg", "50%25.jpg", "früh.jpg", "a b&c.jpg"]
+CORRECTIONS = LabelFile(Path("corrections.json"), None, named=True)
 WANTED = ["car", "bike", "person"]
 CLOSED = polygon([(1, 1), (9, 1), (9, 5), (1, 1)], name="car")
 
@@ -221,6 +226,60 @@ def test_an_image_that_is_labelled_twice_is_shown_once(tmp_path: Path, caplog: p
 def test_labels_that_are_not_vias_are_refused_by_name(tmp_path: Path, content: Any, complaint: str) -> None:
     with pytest.raises(LabelFileError, match=rf"images\.zip/images/val/via_region_data\.json: {complaint}"):
         via_folder.make_folder(archive_of(tmp_path, val=content), tmp_path / "look")
+
+
+def test_names_that_mean_something_in_an_address_are_written_as_one(tmp_path: Path) -> None:
+    labels = {name: entry(name, [square(1, 1, 5, "car")]) for name in ODD_NAMES}
+    images = {f"val/{name}": jpeg(20, 10) for name in ODD_NAMES}
+    out = tmp_path / "100% #1"
+    via.main(["open", str(write(tmp_path / "images.zip", {"val": labels}, images)), "--out", str(out)])
+    assert sorted(file.name for file in out.glob("*.jpg")) == sorted(ODD_NAMES)
+    project = json.loads((out / "via_project.json").read_bytes())
+    prefix = project["_via_settings"]["core"]["default_filepath"]
+    addresses = [urlsplit("file://" + prefix + each["filename"]) for each in project["_via_img_metadata"].values()]
+    assert [(unquote(each.path), each.query, each.fragment) for each in addresses] == [
+        (str(out / name), "", "") for name in ODD_NAMES
+    ]
+    files = list(json.loads((out / "via3_project.json").read_bytes())["file"].values())
+    assert [unquote(each["fname"]) for each in files] == ODD_NAMES
+    assert [unquote(each["src"]) for each in files] == ODD_NAMES
+    names = ImageNames([KnownImage(name, "", name, None, name) for name in ODD_NAMES])
+    for written in (*project["_via_img_metadata"].values(), *({"filename": each["fname"]} for each in files)):
+        row = names.find(written["filename"], CORRECTIONS).row
+        assert row is not None
+        assert ODD_NAMES[row] == unquote(written["filename"])
+
+
+def test_letters_with_accents_are_the_same_however_they_are_written(tmp_path: Path) -> None:
+    composed, apart = (normalize(form, "früh.jpg") for form in ("NFC", "NFD"))
+    archive = write(tmp_path / "images.zip", {"val": labelled(name=composed)}, {f"val/{apart}": jpeg(20, 10)})
+    assert via_folder.make_folder(archive, tmp_path / "out") == 1
+    names = ImageNames([KnownImage(apart, "", apart, None, "")])
+    assert [names.find(name, CORRECTIONS).row for name in (composed, apart)] == [0, 0]
+
+
+def test_an_archive_that_was_packed_with_the_folder_around_it_is_opened(tmp_path: Path) -> None:
+    labels = {"val": labelled(square(1, 1, 5, "car"))}
+    archive = write(tmp_path / "images.zip", labels, {"val/a.jpg": jpeg(20, 10)}, folder="mine/images")
+    assert via_folder.make_folder(archive, tmp_path / "out") == 1
+    assert len(regions(tmp_path / "out")) == 1
+
+
+def test_an_image_may_have_the_longest_of_names(tmp_path: Path) -> None:
+    name = "n" * 251 + ".jpg"
+    archive = write(tmp_path / "images.zip", {"val": labelled(name=name)}, {f"val/{name}": jpeg(20, 10)})
+    assert via_folder.make_folder(archive, tmp_path / "out") == 1
+    assert (tmp_path / "out" / name).is_file()
+
+
+@pytest.mark.parametrize("place", ["n" * 256, "file/out"])
+def test_a_folder_that_can_t_be_made_is_named(tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    archive = archive_of(tmp_path, val=labelled())
+    (tmp_path / "file").touch()
+    assert via.main(["open", str(archive), "--out", str(tmp_path / place)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"{tmp_path}/{place[:4]}")
+    assert "Traceback" not in said
 
 
 def test_an_artifact_outside_of_its_store_knows_neither_classes_nor_images(chain: Chain, tmp_path: Path) -> None:
