@@ -3,6 +3,7 @@
 Curves are flattened before (`bezier`), pixels come after (`raster`).
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -71,7 +72,58 @@ def _clip_ring(ring: Ring, width: float, height: float) -> Ring:
         ring = _clip_side(ring, axis, bound, sign)
         if len(ring) < 3:
             return ring
-    return clean(ring)
+    return without_spikes(clean(ring), width, height)
+
+
+def without_spikes(ring: Ring, width: float, height: float) -> Ring:
+    """Return a ring that doesn't run along a border of the image and straight back, as round a corner it doesn't fill.
+
+    That encloses nothing, but would make the box around it larger.
+    """
+    if not border_spikes(ring, np.array([0, len(ring)]), np.array([[width, height]])).any():
+        return ring
+    kept: deque[list[float]] = deque()
+    for point in ring.tolist():
+        while len(kept) > 1 and _turns_back(kept[-2], kept[-1], point, width, height):
+            kept.pop()
+        if not kept or kept[-1] != point:
+            kept.append(point)
+    while len(kept) > 2:
+        if kept[-1] == kept[0] or _turns_back(kept[-2], kept[-1], kept[0], width, height):
+            kept.pop()
+        elif _turns_back(kept[-1], kept[0], kept[1], width, height):
+            kept.popleft()
+        else:
+            break
+    return np.array(kept, np.float64)
+
+
+def border_spikes(
+    points: NDArray[np.float64], ends: NDArray[np.int64], sizes: NDArray[np.floating]
+) -> NDArray[np.bool_]:
+    """Say at which points ([P] bool) rings run along a border of their image and straight back.
+
+    `ends` ([R + 1]) has where each ring starts, and the end; `sizes` ([R, 2] or [1, 2]) widths and heights.
+    """
+    lengths = np.diff(ends)
+    before, after = np.arange(-1, len(points) - 1), np.arange(1, len(points) + 1)
+    full = lengths > 0
+    before[ends[:-1][full]], after[ends[1:][full] - 1] = ends[1:][full] - 1, ends[:-1][full]
+    borders = np.repeat(np.broadcast_to(sizes, (len(lengths), 2)), lengths, axis=0)
+    on_border = (points == 0) | (points == borders)
+    along = on_border & (points[before] == points) & (points[after] == points)
+    to_it, from_it = points - points[before], points[after] - points
+    back = ((to_it > 0) & (from_it < 0)) | ((to_it < 0) & (from_it > 0))
+    return np.asarray((along & back[:, ::-1]).any(axis=1))
+
+
+def _turns_back(before: list[float], point: list[float], after: list[float], width: float, height: float) -> bool:
+    """Say whether a path runs along a border of the image and straight back at `point`."""
+    for axis, side in ((0, width), (1, height)):
+        if before[axis] == point[axis] == after[axis] and point[axis] in (0, side):
+            to_it, from_it = point[1 - axis] - before[1 - axis], after[1 - axis] - point[1 - axis]
+            return (to_it > 0 > from_it) or (to_it < 0 < from_it)
+    return False
 
 
 def _clip_side(ring: Ring, axis: int, bound: float, sign: int) -> Ring:

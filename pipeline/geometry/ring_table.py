@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.geometry import polygon
+
 Points = NDArray[np.float64]
 """[P, 2] float64, (x, y) in pixels."""
 
@@ -121,11 +123,22 @@ def clipped(
     for axis, bounds, sign in ((0, zero, 1), (0, widths, -1), (1, zero, 1), (1, heights, -1)):
         table, kept = _clipped_side(table, axis, bounds[left], sign)
         left = left[kept]
-    table = cleaned(table)
+    table = _without_spikes(cleaned(table), np.stack([widths[left], heights[left]], axis=1))
     bent = enclose_area(table)
     alive = np.zeros(len(zero), bool)
     alive[left[bent]] = True
     return table.chosen(np.flatnonzero(bent)), alive
+
+
+def _without_spikes(table: RingTable, sizes: NDArray[np.float64]) -> RingTable:
+    """Return the rings as `polygon.without_spikes`, which few of them need."""
+    ends = np.append(table.starts, len(table.points))
+    rings = np.unique(table.owners[polygon.border_spikes(table.points, ends, sizes)])
+    if not len(rings):
+        return table
+    given = zip(table.chosen(rings).separate(), sizes[rings].tolist(), strict=True)
+    spared = [polygon.without_spikes(ring, *size) for ring, size in given]
+    return table.with_replaced(rings, RingTable(np.concatenate(spared), np.array([len(ring) for ring in spared])))
 
 
 def _clipped_side(

@@ -6,6 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pipeline.geometry import polygon, raster, shapes
+from pipeline.geometry.ring_table import RingTable, clipped
 from pipeline.instances import Box
 
 whole_points = st.tuples(st.integers(-30, 60), st.integers(-30, 60))
@@ -56,6 +57,53 @@ def test_a_vertex_just_outside_is_moved_to_the_border() -> None:
 def test_a_ring_outside_or_touching_only_the_border_is_left_out() -> None:
     outside = [polygon.rectangle(-9, 0, -1, 5), polygon.rectangle(-9, 0, 0, 5), polygon.rectangle(0, 720, 5, 730)]
     assert polygon.clip(outside, 1280, 720) == ()
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        [(25, 5), (30, 5), (30, 30), (5, 30), (5, 25), (25, 25)],
+        [(25, -5), (30, -5), (30, 30), (-9, 30), (-9, -5), (-5, -5), (-5, 25), (25, 25)],
+        [
+            (-5, 8),
+            (-5, -5),
+            (25, -5),
+            (25, 25),
+            (-5, 25),
+            (-5, 9),
+            (-9, 9),
+            (-9, 29),
+            (29, 29),
+            (29, -9),
+            (-9, -9),
+            (-9, 8),
+        ],
+    ],
+    ids=["a corner", "three sides", "all sides"],
+)
+def test_a_ring_that_lies_outside_is_left_out_wherever_it_runs(around: list) -> None:
+    assert polygon.clip([np.array(around, float)], 20, 20) == ()
+    sizes = np.array([20.0]), np.array([20.0])
+    assert not clipped(RingTable(np.array(around, float), np.array([len(around)])), *sizes)[1].any()
+
+
+def test_the_box_of_a_ring_doesn_t_reach_along_the_border() -> None:
+    """A car at the right border, of which a line goes on outside, round the corner of the image."""
+    car = [(15, 5), (30, 5), (30, 30), (5, 30), (5, 28), (25, 28), (25, 10), (15, 10)]
+    (ring,) = polygon.clip([np.array(car, float)], 20, 20)
+    assert polygon.bounds([ring]) == Box(15, 5, 5, 5)
+
+
+@given(whole_rings)
+def test_rings_are_clipped_at_once_as_one_by_one(ring: np.ndarray) -> None:
+    assume((ring < 0).any() or (ring > (32, 24)).any())
+    points, lengths = np.concatenate([ring, ring[::-1]]), np.full(2, len(ring))
+    many, alive = clipped(RingTable(points, lengths), np.full(2, 32.0), np.full(2, 24.0))
+    alone = [polygon.clip([each], 32, 24) for each in (ring, ring[::-1])]
+    assert alive.tolist() == [len(each) == 1 for each in alone]
+    assert [each.tolist() for each in many.separate()] == [each.tolist() for rings in alone for each in rings]
+    for each in many.separate():
+        assert not polygon.border_spikes(each, np.array([0, len(each)]), np.array([[32, 24]])).any()
 
 
 def test_a_triangle_is_cut_where_its_sides_cross_the_border() -> None:
