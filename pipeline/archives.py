@@ -41,7 +41,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip archive's files, in the order of their bytes; `repeated` are those whose name comes again later."""
+    """A zip archive's files, in the order of their bytes; `repeated` are those whose name its directory has again."""
 
     path: Path
     members: tuple[Member, ...]
@@ -62,9 +62,9 @@ def read_archive(path: Path) -> Archive:
     """
     infos = [info for info in _directory(path) if not _is_folder(info)]
     members = [_member(path, info) for info in infos]
+    last = {member.path: member for member in members}
     members.sort(key=lambda member: member.header_offset)
     _refuse_overlaps(path, members)
-    last = {member.path: member for member in members}
     repeated = tuple(member for member in members if last[member.path] is not member)
     return Archive(path, tuple(member for member in members if last[member.path] is member), repeated)
 

@@ -77,8 +77,8 @@ class _Offer(NamedTuple):
 
     source: str
     name: str
-    count: int
-    """Of its labels that were not rejected."""
+    usable: int
+    """How many of its labels were not rejected."""
     instances: Callable[[], Sequence[Instance]]
     """Gives those."""
     rejected: Sequence[Rejected]
@@ -178,7 +178,7 @@ class FrameCollector:
         return _Offer(
             source=image.source,
             name=image.name,
-            count=len(image.instances),
+            usable=len(image.instances),
             instances=lambda: image.instances,
             rejected=image.rejected,
             unwanted=lambda: image.unwanted,
@@ -192,7 +192,7 @@ class FrameCollector:
         return _Offer(
             source=block.source,
             name=image.name,
-            count=image.count,
+            usable=image.count,
             instances=lambda: block.instances_of(image),
             rejected=image.rejected,
             unwanted=lambda: block.others_of(image),
@@ -210,7 +210,7 @@ class FrameCollector:
         if there is None:
             self.frames[match.row] = self._frame(offer, file, number, match.row)
             return
-        if there.source == number and not there.said and offer.count:
+        if there.source == number and not there.said and offer.usable:
             # What has no wanted label of an image doesn't stand in the way of what has: det_20 beside drivable.
             self.frames[match.row] = _after(there, self._frame(offer, file, number, match.row))
             return
@@ -241,7 +241,7 @@ class FrameCollector:
             split=file.split,
             split_source=number,
             content=offer.content,
-            said=offer.count > 0,
+            said=offer.usable > 0,
         )
 
     def _keep(self, image: LabelledImage, row: int) -> Stored:

@@ -32,7 +32,7 @@ from pipeline.progress import Progress
 from pipeline.readers.faults import NO_CLASS, OTHER_CATEGORY, SEVERAL_CLASSES
 from pipeline.recipe import Recipe
 from pipeline.rejections import Rejections
-from pipeline.splits import Division, LabelledFile, divide, videos
+from pipeline.splits import Division, divide
 from pipeline.tables import (
     IMAGES,
     IMAGES_FILE,
@@ -44,6 +44,7 @@ from pipeline.tables import (
     RowGroupWriter,
     texts,
 )
+from pipeline.videos import LabelledFile, videos
 
 UNLABELLED = "no labels for this image"
 NO_INSTANCE = "no wanted instance"
@@ -105,14 +106,21 @@ def _divided(
     recipe: Recipe, index: pa.Table, frames: dict[int, Frame], store: InstanceStore, rejections: Rejections
 ) -> tuple[Division, dict[str, list[Kept]]]:
     """Return the division, and the images of each split sorted by name; set aside and count all others."""
-    images, digests, path_splits = (index[name].to_pylist() for name in ("image", "sha256", "split"))
+    images, digests, path_splits, paths = (index[name].to_pylist() for name in ("image", "sha256", "split", "path"))
     chosen = ImageFilter(recipe.labels.where)
     rows = _wanted_rows(recipe, images, frames, chosen, store, rejections)
     balanced = bool(recipe.dataset.balance) and "train" in recipe.dataset.limit
     nothing = [frozenset[str]()] * len(rows)
     categories = _categories(store, [frames[row].stored for row in rows]) if balanced else nothing
     files = [
-        LabelledFile(images[row], digests[row], path_splits[row] or frames[row].split, frames[row].video, its)
+        LabelledFile(
+            image=images[row],
+            sha256=digests[row],
+            path_split=path_splits[row] or frames[row].split,
+            video=frames[row].video,
+            categories=its,
+            file_name=paths[row].rpartition("/")[2],
+        )
         for row, its in zip(rows, categories, strict=True)
     ]
     try:

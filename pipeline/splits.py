@@ -4,44 +4,24 @@ Which images are labelled at all is decided before, in `pipeline.labels`.
 """
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-
-import msgspec
 
 from pipeline.balance import draw, rank, repeat_factors
 from pipeline.errors import EmptyDatasetError
 from pipeline.recipe_sections import Dataset
 from pipeline.tables import SPLITS
+from pipeline.videos import LabelledFile, sure_videos, videos
 
 NO_SPLIT = "no train, val or test in its path"
 SAME_BYTES = "the same bytes are in {split}"
 SAME_VIDEO = "its video is in {split}"
 OVER_LIMIT = "over the limit of its split"
 
-_BDD_IMAGE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{8}")
-_BDD_VIDEO = re.compile(r"(?:.*__)?(?P<video>[0-9a-f]{8}-[0-9a-f]{8})(?:-\d{7})?")
-"""A picture or a frame: BDD names both after their video. Before `__` stand folders that tell equal names apart."""
-_BDD_FRAME = re.compile(r"(?P<video>[0-9a-f]{8}-[0-9a-f]{8})-(?P<number>\d{7})")
-_NUMBERED_FRAME = re.compile(r"(?P<video>.+?)[-_. ]*(?:[-_. ]frame[-_. ]?\d+|[-_.]\d{5,7})", re.IGNORECASE)
 _STRICTEST_FIRST = ("test", "val", "train")
 
 log = logging.getLogger(__name__)
-
-
-class LabelledFile(msgspec.Struct, frozen=True):
-    """An image to be given to a split."""
-
-    image: str
-    sha256: str
-    path_split: str | None
-    """What the path of the image, else that of its label file, says."""
-    video: str | None = None
-    """`videoName` where the labels give one."""
-    categories: frozenset[str] = frozenset()
-    """Classes of its instances, where `dataset.balance` needs them."""
 
 
 @dataclass
@@ -87,29 +67,6 @@ def divide(images: Sequence[LabelledFile], dataset: Dataset, seed: int) -> Divis
     return division
 
 
-def video_in_name(image: str) -> str | None:
-    """Return the video that a frame's file name begins with, or None where the name is not one of a frame.
-
-    `00091078-875c1f73-0000166.jpg` is a frame of `00091078-875c1f73`; `b1c66a42-6f7d68ca.jpg` is no frame at all.
-    """
-    stem = image.rpartition(".")[0] or image
-    if _BDD_IMAGE.fullmatch(stem):
-        return None
-    match = _BDD_FRAME.fullmatch(stem) or _NUMBERED_FRAME.fullmatch(stem)
-    return match["video"] if match else None
-
-
-def videos(images: Sequence[LabelledFile]) -> list[str | None]:
-    """Return the video of each image: as its labels say, else as its name says.
-
-    Names prove nothing when they make one video of the whole data set (IMG_00001.jpg, IMG_00002.jpg, …), unless they
-    are of BDD's own form; then each image stands for itself.
-    """
-    found = [image.video or video_in_name(image.image) for image in images]
-    sure = any(image.video or _BDD_FRAME.fullmatch(image.image.rpartition(".")[0]) for image in images)
-    return found if sure or len(set(found)) > 1 else [None] * len(found)
-
-
 def _method(images: Sequence[LabelledFile], dataset: Dataset) -> str:
     if dataset.split != "auto":
         return dataset.split
@@ -123,8 +80,9 @@ def _by_path(images: Sequence[LabelledFile], order: Iterable[int]) -> dict[int, 
 
 def _by_hash(images: Sequence[LabelledFile], order: Iterable[int], dataset: Dataset, seed: int) -> dict[int, str]:
     """Draw each video's (or lone image's) number from its name and the seed: more images move none of the others."""
-    groups = [_sure_video(image) or video or image.image for video, image in zip(videos(images), images, strict=True)]
-    drawn = {group: draw(seed, "split", group) for group in groups}
+    each = zip(sure_videos(images), videos(images), images, strict=True)
+    group_of = [sure or video or image.image for sure, video, image in each]
+    drawn = {group: draw(seed, "split", group) for group in group_of}
     split = {}
     for group, number in drawn.items():
         in_test = number < dataset.test_fraction
@@ -132,7 +90,7 @@ def _by_hash(images: Sequence[LabelledFile], order: Iterable[int], dataset: Data
         split[group] = "test" if in_test else "val" if in_val else "train"
     wanted = ("val", "train", "test") if dataset.test_fraction else ("val", "train")
     _leave_none_empty(split, drawn, wanted)
-    return {position: split[groups[position]] for position in order}
+    return {position: split[group_of[position]] for position in order}
 
 
 def _leave_none_empty(split: dict[str, str], drawn: dict[str, float], wanted: Sequence[str]) -> None:
@@ -147,28 +105,21 @@ def _leave_none_empty(split: dict[str, str], drawn: dict[str, float], wanted: Se
 
 
 def _keep_apart(division: Division, images: Sequence[LabelledFile]) -> None:
-    """Set aside, from train first, images whose bytes or whose video (`_sure_video`) another split holds."""
+    """Set aside, from train first, images whose bytes or whose video (`sure_videos`) another split holds."""
     held_bytes: dict[str, str] = {}
     held_videos: dict[str, str] = {}
-    sure_videos = [_sure_video(image) for image in images]
+    videos_of = sure_videos(images)
     for split in _STRICTEST_FIRST:
         kept = []
         for position in division.members[split]:
-            digest, video = images[position].sha256, sure_videos[position]
-            reason = _leak(held_bytes.get(digest), held_videos.get(video or ""))
+            reason = _leak(held_bytes.get(images[position].sha256), held_videos.get(videos_of[position] or ""))
             if reason:
                 division.set_aside.append((position, reason))
             else:
                 kept.append(position)
         division.members[split] = kept
         held_bytes.update((images[position].sha256, split) for position in kept)
-        held_videos.update((video, split) for position in kept if (video := sure_videos[position]))
-
-
-def _sure_video(image: LabelledFile) -> str | None:
-    """Return the video that an image is certainly of: as its labels say, else as its name does, where it is BDD's."""
-    match = _BDD_VIDEO.fullmatch(image.image.rpartition(".")[0] or image.image)
-    return image.video or (match["video"] if match else None)
+        held_videos.update((video, split) for position in kept if (video := videos_of[position]))
 
 
 def _on_several_sides(division: Division, videos_of: Sequence[str | None]) -> list[str]:
@@ -189,6 +140,7 @@ def _leak(split_of_bytes: str | None, split_of_video: str | None) -> str | None:
 
 def _limit(division: Division, images: Sequence[LabelledFile], dataset: Dataset, seed: int) -> None:
     """Keep the images with the least drawn numbers, so that a higher limit keeps all that a lower one kept."""
+    left_out: dict[int, None] = {}
     for split, most in dataset.limit.items():
         members = division.members[split]
         balance = dataset.balance if split == "train" else 0.0
@@ -197,7 +149,10 @@ def _limit(division: Division, images: Sequence[LabelledFile], dataset: Dataset,
         drawn = sorted(members, key=lambda position: rank(seed, images[position].image, weights[position]))
         kept = set(drawn[:most])
         division.members[split] = [position for position in members if position in kept]
-        division.set_aside += [(position, OVER_LIMIT) for position in members if position not in kept]
+        left_out |= dict.fromkeys(position for position in members if position not in kept)
+    # With all_in_both an image may be left out of one split only.
+    held = {position for members in division.members.values() for position in members}
+    division.set_aside += [(position, OVER_LIMIT) for position in left_out if position not in held]
 
 
 def _say_what_is_empty(division: Division) -> None:

@@ -14,8 +14,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from pipeline.splits import video_in_name
 from pipeline.tables import json_text
+from pipeline.videos import video_in_name
 
 DECIMALS = 3
 """Of a pixel: vertices come back within 0.0005 px."""

@@ -94,14 +94,17 @@ def test_encrypted_and_strangely_packed_members_are_named(tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_of_a_name_given_twice_the_last_counts_and_the_first_is_told(tmp_path):
+@pytest.mark.parametrize(("reordered", "counts"), [(False, 5), (True, 3)])
+def test_of_a_name_given_twice_the_last_in_the_directory_counts_as_for_zipfile(tmp_path, reordered, counts):
     path = tmp_path / "twice.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.txt", b"old")
         archive.writestr("a.txt", b"newer")
+        if reordered:
+            archive.filelist.reverse()
     archive = read_archive(path)
-    assert [member.length for member in archive.members] == [5]
-    assert [member.length for member in archive.repeated] == [3]
+    assert [member.length for member in archive.members] == [counts] == [len(zipfile.ZipFile(path).read("a.txt"))]
+    assert [member.length for member in archive.repeated] == [8 - counts]
 
 
 WHOLE = {f"images/{n}.jpg": bytes([n]) * 40 for n in range(4)}

@@ -9,8 +9,9 @@ import pytest
 from pipeline.balance import rank, repeat_factors, repeats
 from pipeline.images_zip import ImagesZip
 from pipeline.recipe_sections import Dataset
-from pipeline.splits import LabelledFile, divide
+from pipeline.splits import divide
 from pipeline.training_data import ZipDataset, balanced
+from pipeline.videos import LabelledFile
 from tests.pipeline.small_datasets import entry, jpeg, numbered, square, write
 
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import EmptyDatasetError
 from pipeline.recipe_sections import Dataset
-from pipeline.splits import NO_SPLIT, OVER_LIMIT, LabelledFile, divide, video_in_name, videos
+from pipeline.splits import NO_SPLIT, OVER_LIMIT, divide
+from pipeline.videos import LabelledFile, sure_videos, video_in_name, videos
 
 
 def files(*names: str, split: str | None = None) -> list[LabelledFile]:
@@ -38,6 +39,9 @@ def test_a_frame_is_known_by_its_name(name: str, video: str | None) -> None:
 
 def test_numbered_names_that_make_one_video_of_everything_prove_nothing() -> None:
     assert videos(files("IMG_00001.jpg", "IMG_00002.jpg")) == [None, None]
+    numbered = [f"IMG_{number:05}.jpg" for number in range(19)]
+    assert videos(files(*numbered, "cover.jpg")) == [None] * 20
+    assert videos(files(*numbered, *"abc")) == ["IMG"] * 19 + [None] * 3
     assert videos(files("a_00001.jpg", "b_00001.jpg", "c.jpg")) == ["a", "b", None]
     assert set(videos(files("00091078-875c1f73-0000166.jpg", "00091078-875c1f73-0000167.jpg"))) == {"00091078-875c1f73"}
 
@@ -154,6 +158,43 @@ def test_names_that_may_be_frames_of_one_video_are_doubted_and_kept() -> None:
     division = divide(images, Dataset(split="path"), seed=1)
     assert (division.doubtful, division.set_aside) == (["drive"], [])
     assert divide(images, Dataset(split="hash", val_fraction=0.4), seed=1).doubtful == []
+
+
+def test_the_name_of_a_bdd_image_counts_beside_the_video_that_its_labels_name() -> None:
+    images = [
+        LabelledFile("b1c66a42-6f7d68ca-0000001.jpg", "1", "train", video="drive"),
+        LabelledFile("b1c66a42-6f7d68ca.jpg", "2", "val"),
+        LabelledFile("3.jpg", "3", "val", video="videos/drive.mov"),
+        LabelledFile("4.jpg", "4", "train", video="drive"),
+        LabelledFile("5.jpg", "5", "train", video="b1c66a42-6f7d68ca.mov"),
+        LabelledFile("6.jpg", "6", "train"),
+    ]
+    assert sure_videos(images) == ["b1c66a42-6f7d68ca"] * 5 + [None]
+    division = divide(images, Dataset(split="path"), seed=1)
+    assert named(images, division.members["val"]) == ["3.jpg", "b1c66a42-6f7d68ca.jpg"]
+    assert named(images, division.members["train"]) == ["6.jpg"]
+    many = [LabelledFile(f"{number}.jpg", str(number), None) for number in range(20)]
+    members = divide([*images, *many], Dataset(split="hash", val_fraction=0.5), seed=1).members
+    assert sum(bool(set(members[split]) & set(range(5))) for split in ("train", "val")) == 1
+
+
+def test_a_bdd_name_counts_also_where_the_image_is_called_otherwise_in_the_data_set() -> None:
+    images = [
+        LabelledFile("old__b1c66a42-6f7d68ca-2.jpg", "1", "train", file_name="b1c66a42-6f7d68ca.jpg"),
+        LabelledFile("0123456789abcdef.jpg", "2", "train", file_name="b1c66a42-6f7d68ca-0000001.jpg"),
+        *files("c.jpg", split="train"),
+        *files("b1c66a42-6f7d68ca-0000002.jpg", split="val"),
+    ]
+    assert named(images, divide(images, Dataset(split="path"), seed=1).members["train"]) == ["c.jpg"]
+
+
+def test_an_image_in_both_splits_is_over_no_limit_while_one_of_them_has_it() -> None:
+    images = files(*"abcdef")
+    division = divide(images, Dataset(split="all_in_both", limit={"train": 2}), seed=1)
+    assert (len(division.members["train"]), len(division.members["val"]), division.set_aside) == (2, 6, [])
+    division = divide(images, Dataset(split="all_in_both", limit={"train": 2, "val": 3}), seed=1)
+    out = sorted(position for position, reason in division.set_aside)
+    assert out == sorted({*range(6)} - {*division.members["train"], *division.members["val"]})
 
 
 def test_what_is_over_the_limit_holds_nothing_back() -> None:
