@@ -31,6 +31,10 @@ from pipeline.sources import Container
 from pipeline.summary import Check, Summary
 
 MOST_BYTES = 256 << 20
+TURNED = (
+    "stored turned (Exif orientation), and taken as they are stored; browsers show them upright, so what is drawn in VIA "
+    "doesn't fit: turn their pixels (mogrify -auto-orient) before they are labelled"
+)
 MASK_FOLDERS = {"bitmasks", "colormaps", "masks"}
 
 log = logging.getLogger(__name__)
@@ -78,7 +82,8 @@ def build(recipe: Recipe, out: Path, downloads: Path) -> None:
     write_index(out, images)
     write_rejected(out, rejected)
     write_json(out / "sources.json", {"sources": [_source(container, recipe) for container in containers]})
-    summary.write(out, _summary(images, rejected, len(containers)))
+    turned = sum(image.header.turned for image in kept)
+    summary.write(out, _summary(images, rejected, len(containers), turned))
 
 
 def _examine_all(container: Container) -> tuple[list[Examined], list[Rejected]]:
@@ -235,12 +240,14 @@ def _source(container: Container, recipe: Recipe) -> dict[str, object]:
     return {"source": source.entry, "kind": container.kind, "path": container.recorded, "identity": identity}
 
 
-def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count: int) -> Summary:
+def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count: int, turned: int) -> Summary:
     splits = Counter(image.split or "none" for image in images)
     sizes = Counter(f"{image.width}x{image.height}" for image in images)
     reasons = Counter(item.reason for item in rejected)
     for reason, count in sorted(reasons.items()):
         log.warning("%d images set aside: %s", count, reason)
+    if turned:
+        log.warning("%d images are %s", turned, TURNED)
     return Summary(
         numbers={
             "images": len(images),
@@ -253,8 +260,13 @@ def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count:
             "sizes": [{"size": size, "images": count} for size, count in sizes.most_common(10)],
             "rejected": [{"reason": reason, "images": count} for reason, count in sorted(reasons.items())],
         },
-        checks=[Check("every_image_usable", not rejected, f"{len(rejected)} images were set aside")],
+        checks=[_check(len(rejected), turned)],
     )
+
+
+def _check(rejected: int, turned: int) -> Check:
+    said = [f"{rejected} images were set aside", *([f"{turned} are {TURNED}"] if turned else [])]
+    return Check("every_image_usable", not (rejected or turned), "; ".join(said))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """VIA 3 projects: images under `file` and `view`, regions under `metadata`, what values stand for under `attribute`.
 
-They are turned into the entries of VIA 2 and read as those; segments of time of audio and video are left out.
+Shapes are turned into those of VIA 2 and read as these; segments of time of audio and video are left out.
 """
 
 import html
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import LabelFileError
@@ -16,8 +17,7 @@ from pipeline.readers.json_stream import JsonStream, decode
 from pipeline.readers.options import ReadOptions
 from pipeline.readers.repeated_keys import Pairs, count, with_own_keys
 from pipeline.readers.via_classes import find_rule
-from pipeline.readers.via_files import image
-from pipeline.readers.via_regions import RegionReading
+from pipeline.readers.via_regions import Region, RegionReading
 
 POINT, RECTANGLE, CIRCLE, ELLIPSE, LINE, POLYLINE, POLYGON = 1, 2, 3, 4, 5, 6, 7
 EXTREME_RECTANGLE, EXTREME_CIRCLE = 8, 9
@@ -47,14 +47,25 @@ def read(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
     for key in ("file", "view", "metadata"):
         if not isinstance(project.get(key, {}), dict):
             raise LabelFileError(f"{stream.name}: {key} must be an object, as VIA 3 writes it")
-    entries = _entries(project)
-    attributes = (region["region_attributes"] for entry in entries.values() for region in entry["regions"].values())
+    views = _views(project)
+    attributes = (region.attributes for view in views for region in view.regions)
     rule = find_rule(attributes, options, {}, stream.name)
-    for key, entry in entries.items():
-        reading = RegionReading(stream.name, entry["filename"], rule, options)
-        for number, metadata in entry["segments"].items():
+    for view in views:
+        reading = RegionReading(stream.name, view.name, rule, options)
+        for number, metadata in view.segments.items():
             reading.reject(number, faults.SEGMENT, metadata)
-        yield image(key, entry, reading)
+        reading.add(view.regions)
+        yield reading.image(view.attributes)
+
+
+@dataclass
+class _View:
+    """What is said of one image, by the number of the metadata."""
+
+    name: str
+    regions: list[Region] = field(default_factory=list)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    segments: dict[str, Any] = field(default_factory=dict)
 
 
 def _decoded(text: bytes, stream: JsonStream) -> Any:
@@ -74,27 +85,21 @@ def _with_all_metadata(pairs: Pairs) -> dict[str, Any]:
     return members
 
 
-def _entries(project: Any) -> dict[str, dict[str, Any]]:
-    """Return an entry a view as VIA 2 has it, the regions by the ids of their metadata, and the segments of time."""
-    files, views = _objects(project, "file"), _objects(project, "view")
-    declared = _objects(project, "attribute")
-    entries = {view_id: _entry(_file_name(files, view)) for view_id, view in views.items()}
+def _views(project: Any) -> list[_View]:
+    files, declared = _objects(project, "file"), _objects(project, "attribute")
+    views = {number: _View(_file_name(files, view)) for number, view in _objects(project, "view").items()}
     for number, metadata in _members(project, "metadata").items():
         said = metadata if isinstance(metadata, dict) else {"xy": metadata}
-        entry = entries.setdefault(str(said.get("vid")), _entry(""))
+        view = views.setdefault(str(said.get("vid")), _View(""))
         values = _values(said.get("av"), declared)
         if said.get("xy") != [] or not isinstance(metadata, dict):
-            shape = {"shape_attributes": _shape(said.get("xy")), "region_attributes": values}
-            entry["regions"][number] = shape  # what is no shape is rejected as one
+            # what is no shape is rejected as one
+            view.regions.append(Region(number, _shape(said.get("xy")), values, metadata))
         elif said.get("z"):
-            entry["segments"][number] = metadata
+            view.segments[number] = metadata
         else:
-            entry["file_attributes"].update(values)
-    return entries
-
-
-def _entry(name: str) -> dict[str, Any]:
-    return {"filename": name, "regions": {}, "file_attributes": {}, "segments": {}}
+            view.attributes.update(values)
+    return list(views.values())
 
 
 def _objects(project: Any, key: str) -> dict[str, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """VIA 3 projects: their shapes, attributes and names, read as VIA 2's are (`test_readers_via`)."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from pipeline.geometry import polygon
 from pipeline.instances import Box
 from pipeline.readers import faults
 from tests.pipeline.label_texts import only, options, read
+from tests.pipeline.test_readers_faults import VIA3
 
 
 def test_a_via_3_project_is_read(tmp_path: Path) -> None:
@@ -108,6 +110,13 @@ def test_a_polyline_of_via_3_is_closed_to_a_mask(tmp_path: Path) -> None:
 )
 def test_a_shape_of_via_3_that_can_t_be_used_is_kept_with_its_reason(tmp_path: Path, xy: Any, reason: str) -> None:
     assert of_via_3(tmp_path, *xy).reason == reason
+
+
+def test_a_region_that_is_left_out_is_kept_as_the_project_has_it(tmp_path: Path) -> None:
+    metadata = {"vid": "1", "flg": 0, "z": [], "xy": [1, 5, 5], "av": {"1": "0"}, "note": "a point"}
+    project = {**VIA3, "metadata": {"m": metadata}}
+    (image,) = read(tmp_path, project)
+    assert [json.loads(each.label) for each in image.rejected] == [metadata]
 
 
 @pytest.mark.parametrize("key", ["file", "view", "metadata"])
