@@ -32,8 +32,8 @@ from pipeline.summary import Check, Summary
 
 MOST_BYTES = 256 << 20
 TURNED = (
-    "stored turned (Exif orientation), and taken as they are stored; browsers show them upright, so what is drawn in VIA "
-    "doesn't fit: turn their pixels (mogrify -auto-orient) before they are labelled"
+    "stored turned (Exif orientation), and taken as they are stored; browsers show them upright, so what is drawn in "
+    "VIA doesn't fit: turn their pixels (mogrify -auto-orient) before they are labelled"
 )
 MASK_FOLDERS = {"bitmasks", "colormaps", "masks"}
 
