@@ -88,18 +88,18 @@ def is_strong(etag: str | None) -> bool:
 
 
 def is_part_of(kept: DownloadRecord, response: requests.Response) -> bool | None:
-    """Tell whether a part that a server sends is one of the file that is kept; None where it doesn't say.
+    """Tell whether a part that a server sends is one of the file that is kept; None where it doesn't say, but should.
 
-    It should, since not every server heeds If-Range (RFC 9110, 15.3.7).
+    Not every server heeds If-Range; one that does may leave out Last-Modified, but no ETag (RFC 9110, 15.3.7).
     """
     etag, last_modified = (response.headers.get(name) for name in ("ETag", "Last-Modified"))
     if etag is not None and etag != kept.etag:
         return False
     if etag is not None and is_strong(etag):
         return True
-    if kept.last_modified is None or last_modified is None:
-        return None
-    return last_modified == kept.last_modified
+    if kept.last_modified is not None and last_modified is not None:
+        return last_modified == kept.last_modified
+    return True if etag == kept.etag else None
 
 
 def pieces(response: requests.Response) -> Iterator[bytes]:
@@ -139,6 +139,8 @@ def _refuse_fault(address: str, key: str, response: requests.Response) -> None:
         raise SourceError(
             f"{key}: {address} leads to {response.url}, which is not secured; give that address if it is right"
         )
+    if status == requests.codes.range_not_satisfiable:
+        return  # what it has in its body is about the fault, often a page
     if response.headers.get("Content-Encoding", "").strip().lower() not in ("", "identity"):
         raise SourceError(f"{key}: {address} sends its file re-packed, although asked not to")
     if response.headers.get("Content-Type", "").strip().lower().startswith(WEB_PAGES):

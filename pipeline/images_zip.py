@@ -14,6 +14,7 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Self
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,12 +65,34 @@ class LeftOut:
 
 def split_folders(archive: Path, members: Iterable[str]) -> dict[str, str]:
     """Return the folder of each split that an archive has, wherever it lies; raises ArchiveError where one has two."""
-    found = [path.parent for path in map(PurePosixPath, members) if path.name == LABELS]
-    folders = {split: sorted(str(folder) for folder in found if folder.name == split) for split in SPLITS}
+    found = [folder for folder, _, name in (member.rpartition("/") for member in members) if name == LABELS]
+    folders = {split: sorted(folder for folder in found if folder.rpartition("/")[2] == split) for split in SPLITS}
     for split, its in folders.items():
         if len(its) > 1:
             raise ArchiveError(f"{archive}: has two label files for {split}, in {' and in '.join(its)}")
     return {split: its[0] for split, its in folders.items() if its}
+
+
+class MemberNames:
+    """The members of an archive by path, also where letters with accents are written in another form (NFC, NFD)."""
+
+    def __init__(self, members: Iterable[str]) -> None:
+        self._members = set(members)
+
+    @cached_property
+    def _composed(self) -> dict[str, str | None]:
+        """Members by their names as NFC; None where that is the name of several."""
+        found: dict[str, str | None] = {}
+        for member in self._members:
+            composed = normalize("NFC", member)
+            found[composed] = None if composed in found else member
+        return found
+
+    def find(self, path: str) -> str | None:
+        """Return the one member that `path` means, if there is one."""
+        if path in self._members:
+            return path
+        return None if path.isascii() else self._composed.get(normalize("NFC", path))
 
 
 class ImagesZip:
@@ -91,6 +114,7 @@ class ImagesZip:
             why = error.strerror if isinstance(error, OSError) else error
             raise ArchiveError(f"{self.path}: can't be read as a zip archive: {why}") from None
         self._members = {member.filename: member for member in self._archive.infolist() if not member.is_dir()}
+        self._names = MemberNames(self._members)
         self._folders = split_folders(self.path, self._members)
         if not self._folders:
             raise ArchiveError(f"{self.path}: holds no images/train/{LABELS} or images/val/{LABELS}")
@@ -181,10 +205,11 @@ class ImagesZip:
             image = PurePosixPath(entry.filename.replace("\\", "/")).name
             if image in records:
                 raise LabelFileError(f"{self._where(member)}: labels {image} twice")
-            if f"{self._folders[split]}/{image}" not in self._members:
+            path = self._names.find(f"{self._folders[split]}/{image}")
+            if path is None:
                 left_out.append(LeftOut(split, image, "", "the image is not in the archive"))
                 continue
-            records[image] = self._record(split, image, entry, left_out)
+            records[image] = self._record(split, image, path, entry, left_out)
         if not records:
             raise EmptyDatasetError(f"{self._where(member)}: labels no image that is in the archive")
         for reason, count in sorted(Counter(item.reason for item in left_out).items()):
@@ -192,8 +217,9 @@ class ImagesZip:
         self.left_out += left_out
         return tuple(records[image] for image in sorted(records))
 
-    def _record(self, split: str, image: str, entry: dataset_labels.Entry, left_out: list[LeftOut]) -> ImageRecord:
-        member = f"{self._folders[split]}/{image}"
+    def _record(
+        self, split: str, image: str, member: str, entry: dataset_labels.Entry, left_out: list[LeftOut]
+    ) -> ImageRecord:
         width, height = int(entry.width or 0), int(entry.height or 0)
         if width <= 0 or height <= 0:
             width, height = self._header_size(member, self._read(member, LARGEST_IMAGE))

@@ -61,7 +61,7 @@ class Frame(msgspec.Struct):
     """Position of that source in the recipe."""
     content: Digest
     said: bool
-    """Whether the file has labels of wanted categories for it, be they kept or not."""
+    """Whether the file has usable labels of wanted categories for it, be they kept or left out as the recipe asks."""
 
 
 def started_workers(sources: Sequence[LabelSource]) -> readers.BlockWorkers:
@@ -211,7 +211,7 @@ class FrameCollector:
             self.frames[match.row] = self._frame(offer, file, number, match.row)
             return
         if there.source == number and not there.said and offer.usable:
-            # What has no wanted label of an image doesn't stand in the way of what has: det_20 beside drivable.
+            # What has no usable label of an image doesn't stand in the way of what has: det_20 beside drivable.
             self.frames[match.row] = _after(there, self._frame(offer, file, number, match.row))
             return
         if file.split and (there.split is None or number < there.split_source):
@@ -232,16 +232,18 @@ class FrameCollector:
     def _frame(self, offer: _Offer, file: LabelFile, number: int, row: int) -> Frame:
         for rejected in offer.rejected:
             self._rejections.add(replace(rejected, image=self._images[row]))
+        filtered = self._rejections.filtered
+        stored = offer.keep(row)
         return Frame(
             source=number,
             file=offer.source,
-            stored=offer.keep(row),
+            stored=stored,
             video=offer.video,
             attributes=offer.attributes,
             split=file.split,
             split_source=number,
             content=offer.content,
-            said=offer.usable > 0,
+            said=stored.count > 0 or self._rejections.filtered > filtered,
         )
 
     def _keep(self, image: LabelledImage, row: int) -> Stored:

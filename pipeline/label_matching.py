@@ -131,6 +131,9 @@ class ImageNames:
         if not parts:
             return Match(None, NO_SUCH_IMAGE)
         rows = self._rows(parts[-1])
+        if not rows and "%" in name:  # it comes out of an address
+            parts = tuple(map(unquote, parts))
+            rows = self._rows(parts[-1])
         rows = [row for row in rows if not self._lies_beside_another_split(row, file)]
         if not rows:
             return Match(None, UNREADABLE if _stem(parts[-1]) in self._unreadable else NO_SUCH_IMAGE)
@@ -139,11 +142,8 @@ class ImageNames:
         return Match(rows[0]) if len(rows) == 1 else Match(None, AMBIGUOUS)
 
     def _rows(self, name: str) -> list[int]:
-        """Return the images of this name, else of this stem, else (it comes out of an address) of it decoded."""
-        for each in (name, unquote(name)) if "%" in name else (name,):
-            if rows := self._by_name.get(each) or self._by_stem.get(_stem(each)):
-                return rows
-        return []
+        """Return the images of this name, else of this stem."""
+        return self._by_name.get(name) or self._by_stem.get(_stem(name)) or []
 
     def _narrowed(self, rows: list[int], parts: tuple[str, ...], file: LabelFile) -> list[int]:
         """Return the rows that fit best; one is left of several whose bytes are the same."""

@@ -74,8 +74,7 @@ class Via3Writer:
             "file": {
                 number: {
                     "fid": number,
-                    # VIA 3 shows it decoded, and refuses the project where it can't be.
-                    "fname": entry.filename.replace("%", "%25"),
+                    "fname": shown_by_via3(entry.filename),
                     "type": IMAGE,
                     "loc": FILE_ADDRESS,
                     "src": as_address(entry.filename),
@@ -89,6 +88,11 @@ class Via3Writer:
                 for place, (xy, values) in enumerate(_metadata(entry, region, of_file))
             },
         }
+
+
+def shown_by_via3(name: str) -> str:
+    """Return a name as VIA 3 must have it to show it: it is decoded, and the project is refused where it can't be."""
+    return name.replace("%", "%25")
 
 
 def _about(name: str, views: list[str]) -> dict[str, Any]:

@@ -12,15 +12,15 @@ from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from unicodedata import normalize
 from urllib.parse import unquote
 
 from pipeline import via_source
 from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
 from pipeline.files import whole_file
+from pipeline.images_zip import MemberNames
 from pipeline.tables import SPLITS
 from pipeline.via import PROJECT, REGION_DATA, ProjectWriter, RegionDataWriter
-from pipeline.via3_format import Via3Writer
+from pipeline.via3_format import Via3Writer, shown_by_via3
 from pipeline.via_format import OWN, Declarations, Entry, as_address, closed, unclosed
 from pipeline.via_source import LabelFile
 
@@ -93,16 +93,25 @@ def _folders(split: str | None, files: Mapping[str, LabelFile]) -> list[str]:
 
 def _places(shown: LabelFile, declared: Declarations, archive: zipfile.ZipFile, folders: Sequence[str]) -> Places:
     """Return where the labelled images lie that are in the archive, each once; add what they use to `declared`."""
-    members = {normalize("NFC", name): name for name in archive.namelist()}
+    names = archive.namelist()
+    members, bases = MemberNames(names), {name.rpartition("/")[2] for name in names}
     found: dict[str, int] = {}
-    missing = twice = 0
+    missing = twice = doubtful = 0
     for position, entry in enumerate(shown.entries_into(declared)):
         member = _member(members, entry.filename, folders)
         missing += member is None
         twice += member in found
-        if member is not None:
+        if member is None:
+            continue
+        if _is_another_s_address(member.rpartition("/")[2], bases):
+            doubtful += 1
+        else:
             found.setdefault(member, position)
-    for count, what in ((missing, f"not in {archive.filename}"), (twice, "labelled twice: the first labels count")):
+    for count, what in (
+        (missing, f"not in {archive.filename}"),
+        (twice, "labelled twice: the first labels count"),
+        (doubtful, "left out: VIA would call them as others are called (a%b.jpg beside a%25b.jpg); rename them"),
+    ):
         if count:
             log.warning("%d labelled images are %s", count, what)
     if not found:
@@ -112,16 +121,21 @@ def _places(shown: LabelFile, declared: Declarations, archive: zipfile.ZipFile, 
     return {position: member for member, position in found.items()}
 
 
-def _member(members: Mapping[str, str], image: str, folders: Sequence[str]) -> str | None:
-    """Return where the image lies in the archive; its members go by their names as NFC, which some systems take apart.
+def _member(members: MemberNames, image: str, folders: Sequence[str]) -> str | None:
+    """Return where the image lies in the archive.
 
     In a project of VIA 2 that was written here the name may be a part of an address.
     """
-    name = normalize("NFC", PurePosixPath(image.replace("\\", "/")).name)
+    name = PurePosixPath(image.replace("\\", "/")).name
     if name in ("", "..", PROJECT, REGION_DATA, VIA3_PROJECT):
         return None
     paths = (f"{folder}/{each}" for each in dict.fromkeys((name, unquote(name))) for folder in folders)
-    return next((members[path] for path in paths if path in members), None)
+    return next((member for path in paths if (member := members.find(path))), None)
+
+
+def _is_another_s_address(name: str, names: Collection[str]) -> bool:
+    """Say whether a name, as a project has it, is that of another image."""
+    return any(spelled != name and spelled in names for spelled in (as_address(name), shown_by_via3(name)))
 
 
 def _picked(places: Places, images: int | None) -> Places:

@@ -6,7 +6,7 @@ How the folder is filled is in `pipeline.via_folder`; how VIA spells things, in 
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from pipeline import readers
@@ -37,7 +37,7 @@ class LabelFile:
     @property
     def folder(self) -> str:
         """The folder that it lies in, in its archive."""
-        return str(PurePosixPath(self.member or "").parent)
+        return (self.member or "").rpartition("/")[0]
 
     def entries(self) -> Iterator[Entry]:
         """Yield the images, their sizes in bytes unknown; null and what VIA can't edit are empty.

@@ -16,7 +16,7 @@ _BDD_VIDEO = re.compile(r"(?:.*__)?(?P<video>[0-9a-f]{8}-[0-9a-f]{8})(?:-\d{7})?
 _BDD_FRAME = re.compile(r"(?P<video>[0-9a-f]{8}-[0-9a-f]{8})-(?P<number>\d{7})")
 _NUMBERED_FRAME = re.compile(r"(?P<video>.+?)[-_. ]*(?:[-_. ]frame[-_. ]?\d+|[-_.]\d{5,7})", re.IGNORECASE)
 MOST_OF_ALL = 0.9
-"""Share of the images above which names that make one video of them prove nothing."""
+"""Share of the images above which names that make a single video of them prove nothing."""
 _VIDEO_ENDINGS = frozenset({".mov", ".mp4", ".avi", ".mkv", ".m4v", ".ts", ".webm"})
 
 
@@ -50,13 +50,14 @@ def video_in_name(image: str) -> str | None:
 def videos(images: Sequence[LabelledFile]) -> list[str | None]:
     """Return the video of each image: as its labels say, else as its name says.
 
-    Names prove nothing when they make one video of nearly all images (IMG_00001.jpg, IMG_00002.jpg, …), unless they are
-    of BDD's own form; then each image stands for itself.
+    Names prove nothing when they make a single video, and that of nearly all images (IMG_00001.jpg, IMG_00002.jpg, …),
+    unless they are of BDD's own form; then each image stands for itself.
     """
     found = [image.video or video_in_name(image.image) for image in images]
     sure = any(image.video or _BDD_FRAME.fullmatch(image.image.rpartition(".")[0]) for image in images)
-    largest = max(Counter(video for video in found if video).values(), default=0)
-    return found if sure or largest <= MOST_OF_ALL * len(found) else [None] * len(found)
+    frames = Counter(video for video in found if video).values()
+    single = sum(count > 1 for count in frames) < 2 and max(frames, default=0) > MOST_OF_ALL * len(found)
+    return [None] * len(found) if single and not sure else found
 
 
 def sure_videos(images: Sequence[LabelledFile]) -> list[str | None]:
@@ -87,9 +88,10 @@ def _sure_names(image: LabelledFile) -> tuple[str, ...]:
 
 
 def _plain(video: str) -> str:
-    """Return the name of a video, given as one or as a path."""
+    """Return a video as others may name it, too: without a file's ending, and where it is BDD's without folders."""
     path = PurePosixPath(video.replace("\\", "/"))
-    return (path.stem if path.suffix.lower() in _VIDEO_ENDINGS else path.name) or video
+    plain = path.with_suffix("") if path.suffix.lower() in _VIDEO_ENDINGS else path
+    return plain.name if _BDD_IMAGE.fullmatch(plain.name) else str(plain)
 
 
 def _reached(start: str, linked: Mapping[str, set[str]]) -> set[str]:

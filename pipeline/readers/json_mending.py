@@ -63,7 +63,7 @@ def _none(_: str) -> None:
 
 
 def _integer(digits: str) -> int | float | None:
-    return int(digits) if len(digits) < 19 else _number(digits)
+    return number if len(digits) <= 20 and -(2**63) <= (number := int(digits)) < 2**64 else _number(digits)
 
 
 def _number(digits: str) -> float | None:

@@ -5,7 +5,14 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from pipeline.readers.json_mending import Pairs, as_text, loaded
+
+LONG = 1 << 16
+"""Bytes from which Arrow searches faster than Python, and its call counts for nothing."""
 
 
 def joined(text: bytes, *keys: str) -> bytes:
@@ -56,8 +63,14 @@ def _has_any(value: Any, keys: Collection[str]) -> bool:
 
 
 def count(text: bytes | memoryview, key: str) -> int:
-    """Return how many times a key stands in a JSON text, spelt plainly; a string may look like it."""
-    return bytes(text).count(f'"{key}"'.encode())
+    """Return how many times a key stands in a JSON text, spelt plainly; a string, or a longer key, may look like it."""
+    end = f'{key}"'
+    if len(text) < LONG:
+        return bytes(text).count(end.encode())
+    # RE2 looks for the first and the last letter in many bytes at once, which is several times faster, and copies none.
+    ends = pa.py_buffer(np.array([0, len(text)], np.int64))
+    whole = pa.Array.from_buffers(pa.large_binary(), 1, [None, ends, pa.py_buffer(text)])
+    return int(pc.count_substring_regex(whole, end)[0].as_py())
 
 
 def _elements(value: Any) -> list[Any]:

@@ -96,9 +96,7 @@ def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declar
 
 def _given_rule(values: "_Values", attribute: str, name: str) -> ClassRule:
     """Return the rule that the recipe asks for; it is about other people's files, not about those written here."""
-    said = values.found.get(attribute, Counter()).total()
-    # Where all regions are drawn anew they have a class and nothing else.
-    if values.written_here <= said and set(values.found) != {"name"}:
+    if attribute in values.found or not values.may_be_ours():
         return values.rule_by(attribute)
     log.info("%s: the class is given by 'name', as this project writes it, not by '%s'", name, attribute)
     return values.rule_by("name")
@@ -109,20 +107,28 @@ class _Values:
 
     def __init__(self, declared: Options, options: ReadOptions) -> None:
         self.regions = 0
-        self.written_here = 0
+        self._written_here = 0
         """Regions with the two attributes that this project gives each region."""
         self.found: dict[str, Counter[str]] = {}
         self._declared, self._wanted, self._default = declared, options.wanted, options.default_class
 
     def count(self, attributes: Mapping[str, Any]) -> None:
         self.regions += 1
-        self.written_here += all(chosen(attributes.get(key)) for key in ("name", "instance"))
+        self._written_here += all(chosen(attributes.get(key)) for key in ("name", "instance"))
         for key, value in attributes.items():
             if is_own(key):
                 continue
             names = chosen(value) or (["true"] if value is True else [])
             if names:
                 self.found.setdefault(key, Counter()).update(names[:1])
+
+    def may_be_ours(self) -> bool:
+        """Say whether `name` may be the class since this project wrote the file, or a person drew all of it in VIA."""
+        if not self._written_here and set(self.found) != {"name"}:
+            return False
+        if self._wanted.categories:
+            return "name" in self.found and self._hits("name") > 0
+        return self._written_here > 0 or self._default is None
 
     def rule(self) -> ClassRule:
         """Return the rule that gives most regions a category that is wanted; where all are, the most usual one."""

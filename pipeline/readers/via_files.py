@@ -100,11 +100,20 @@ def _each_with_a_key(pairs: Pairs) -> dict[str, Any]:
 
     Of an image's entries the first will count, as where they stand in different blocks or lists.
     """
-    members = with_own_keys(pairs, ("filename", "shape_attributes"))
+    members = with_own_keys(
+        [(key, _with_its_name(key, value)) for key, value in pairs], ("filename", "shape_attributes")
+    )
     given = [value for key, value in pairs if key == "regions"]
     if len(given) > 1:
         members["regions"] = [region for value in given for region in _values(value, [] if value is None else [value])]
     return members
+
+
+def _with_its_name(key: str, value: Any) -> Any:
+    """Return an entry with the name that its key says, where it has none: it may get another key."""
+    if isinstance(value, dict) and "regions" in value and "filename" not in value:
+        return {"filename": name_of(key, value), **value}
+    return value
 
 
 def _values(regions: Any, others: Collection[Any] = ()) -> Collection[Any]:

@@ -32,6 +32,8 @@ class Behaviour:
     location: str | None = None
     """Where every request is sent on to."""
     headers: dict[str, str] = field(default_factory=dict)
+    refusal_headers: dict[str, str] = field(default_factory=dict)
+    """Of an answer that there is no such rest."""
     on_body: Callable[[], None] | None = None
     """Called before each body is sent."""
     requests: list[dict[str, str]] = field(default_factory=list)
@@ -95,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
         total = len(self.behaviour.content)
         start = self._start()
         if start is not None and start >= total:
-            self._send_status(416, Content_Range=f"bytes */{total}")
+            self._send_status(416, Content_Range=f"bytes */{total}", **self.behaviour.refusal_headers)
             return
         body = self.behaviour.content[start or 0 :]
         self.send_response(200 if start is None else 206)

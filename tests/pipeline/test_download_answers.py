@@ -1,11 +1,13 @@
 """Servers that refuse, redirect or lie: the right bytes or a clear error."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import requests
 
 from pipeline import http_answers
+from pipeline.download_cache import read_record, write_record
 from pipeline.errors import SourceError
 from tests.pipeline.fetching import KEY, get
 from tests.pipeline.small_sources import jpeg, zip_of
@@ -150,7 +152,7 @@ def test_the_rest_of_another_file_is_known_by_its_date_where_its_etag_is_weak(be
     assert get(address, downloads).read_bytes() == first[::-1]
 
 
-@pytest.mark.parametrize("etag", ['"one"', 'W/"one"', None])
+@pytest.mark.parametrize("etag", ['"one"', 'W/"one"'])
 def test_a_rest_of_which_nothing_is_said_is_not_taken_for_that_of_the_same_file(behaviour, address, downloads, etag):
     behaviour.etag, behaviour.last_modified, behaviour.parts_are_of = etag, DATES[0], ()
     behaviour.break_after = [100_000]
@@ -168,8 +170,32 @@ def test_a_rest_of_which_nothing_is_said_is_not_taken_for_that_of_the_same_file(
     assert behaviour.sent <= 2 * sent, "once it is complete, the headers of the whole file say that it is the same"
 
 
-def test_a_part_that_has_only_one_of_two_validators_is_a_rest(behaviour, address, downloads):
-    behaviour.last_modified, behaviour.parts_are_of = DATES[0], ("Last-Modified",)
+@pytest.mark.parametrize("refusal", ["text/html", "text/plain"])
+def test_a_download_killed_after_its_last_byte_is_finished_whatever_the_refusal_of_the_rest_looks_like(
+    behaviour, address, downloads, refusal
+):
+    behaviour.announce = lambda size: None
+    behaviour.break_after = [len(behaviour.content)]
+    file = get(address, downloads)
+    write_record(file.parent, replace(read_record(file.parent), complete=False))
+    file.rename(file.parent / "content.part")
+    behaviour.refusal_headers = {"Content-Type": refusal}
+    assert get(address, downloads).read_bytes() == behaviour.content
+    assert behaviour.sent == len(behaviour.content)
+
+
+@pytest.mark.parametrize(
+    ("etag", "told"),
+    [
+        ('"one"', ("Last-Modified",)),
+        ('"one"', ("ETag",)),
+        ('W/"one"', ("ETag",)),
+        (None, ()),
+        (None, ("Last-Modified",)),
+    ],
+)
+def test_a_part_that_has_what_it_must_have_is_a_rest(behaviour, address, downloads, etag, told):
+    behaviour.etag, behaviour.last_modified, behaviour.parts_are_of = etag, DATES[0], told
     behaviour.break_after = [100_000]
     assert get(address, downloads).read_bytes() == behaviour.content
     assert behaviour.sent == len(behaviour.content)

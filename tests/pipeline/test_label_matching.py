@@ -55,6 +55,12 @@ def test_a_name_of_no_image_is_no_image(name: str) -> None:
     assert ImageNames(known("b1c66a42-6f7d68ca.jpg")).find(name, ELSEWHERE).reason == NO_SUCH_IMAGE
 
 
+def test_folders_and_what_is_unreadable_are_found_by_names_of_addresses() -> None:
+    names = ImageNames(known("a dir/x y.jpg", "b dir/x y.jpg"), ["bad one.jpg"])
+    assert names.find("a%20dir/x%20y.jpg", ELSEWHERE).row == 0
+    assert names.find("bad%20one.jpg", ELSEWHERE).reason == UNREADABLE
+
+
 def test_an_image_that_was_set_aside_is_told_from_one_that_is_absent() -> None:
     assert ImageNames(known("a.jpg"), unreadable=["b.jpg"]).find("b", ELSEWHERE).reason == UNREADABLE
 

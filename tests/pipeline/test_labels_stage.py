@@ -170,7 +170,7 @@ def test_a_file_without_wanted_labels_of_an_image_leaves_it_to_the_next_one(tmp_
             frame("a.jpg", box("person", 1, 1, 9, 9), attributes={"weather": "rainy"}, videoName="v"),
             frame("b.jpg", small),
             frame("c.jpg"),
-            frame("e.jpg", box("car", 9, 9, 9, 9)),
+            frame("e.jpg", box("car", 9, 9, 9, 9), box("car", WIDTH + 5, 9, WIDTH + 20, 19)),
         ],
         "drivable_train.json": [
             frame("a.jpg", CAR, box("rider", 1, 1, 9, 9), attributes={"weather": "clear", "scene": "tunnel"}),
@@ -212,9 +212,10 @@ def test_a_file_without_wanted_labels_of_an_image_leaves_it_to_the_next_one(tmp_
         ("b.jpg", TOO_SMALL),
         ("c.jpg", "image named twice with the same labels"),
         ("e.jpg", BOX_WITHOUT_AREA),
+        ("e.jpg", "outside the image"),
     ]
     check = next(check for check in summary.read(out).checks if check.name == "rejected_share")
-    assert check.numbers["share"] == 3 / 6
+    assert check.numbers["share"] == 4 / 7
     assert check.description.endswith("3 times a source labels an image again, and otherwise: " + WHICH_COUNTS)
 
 

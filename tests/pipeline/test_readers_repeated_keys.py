@@ -87,6 +87,23 @@ def labels_of(found: LabelBlock | LabelledImage) -> int:
     return len(found.instances) + len(found.others) + len(rejected) + sum(len(image.instances) for image in odd)
 
 
+def test_ids_of_as_many_digits_as_64_bits_hold_stay_as_they_are(tmp_path: Path) -> None:
+    ids = [-(2**63), 2**64 - 1, 1234567890123456789]
+    frame = {**FRAME, "labels": [LABEL | {"id": each} for each in ids]}
+    for spoilt in SPOILT:
+        (image,) = read(tmp_path, text_of([frame], spoilt))
+        assert [each.id for each in image.instances] == [*map(str, ids), "3"]
+
+
+def test_entries_without_a_name_that_share_a_key_are_both_read(tmp_path: Path) -> None:
+    first, second = {"size": 5, "regions": [REGION]}, {"size": 5, "regions": [REGION, REGION]}
+    named = {"filename": "a.jpg", **first}
+    for pair in ((first, second), (named, second), (first, named | second)):
+        given = {"b.jpg5": {"filename": "b.jpg", **first}, "a.jpg5": pair[0], AGAIN + "a.jpg5": pair[1]}
+        images = read(tmp_path, text_of(given, ""))
+        assert [(image.name, count_labels([image])) for image in images] == [("b.jpg", 1), ("a.jpg", 1), ("a.jpg", 2)]
+
+
 def test_many_members_of_one_key_take_no_longer_than_others() -> None:
     members = with_own_keys([("0", {"xy": []})] * 50_000 + [("0~7", {"xy": []})], ("xy",))
     assert len(members) == 50_001

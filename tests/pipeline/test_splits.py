@@ -42,6 +42,8 @@ def test_numbered_names_that_make_one_video_of_everything_prove_nothing() -> Non
     numbered = [f"IMG_{number:05}.jpg" for number in range(19)]
     assert videos(files(*numbered, "cover.jpg")) == [None] * 20
     assert videos(files(*numbered, *"abc")) == ["IMG"] * 19 + [None] * 3
+    two = ["IMG"] * 19 + ["DSC"] * 2
+    assert videos(files(*numbered, "DSC_00001.jpg", "DSC_00002.jpg")) == two
     assert videos(files("a_00001.jpg", "b_00001.jpg", "c.jpg")) == ["a", "b", None]
     assert set(videos(files("00091078-875c1f73-0000166.jpg", "00091078-875c1f73-0000167.jpg"))) == {"00091078-875c1f73"}
 
@@ -164,9 +166,9 @@ def test_the_name_of_a_bdd_image_counts_beside_the_video_that_its_labels_name() 
     images = [
         LabelledFile("b1c66a42-6f7d68ca-0000001.jpg", "1", "train", video="drive"),
         LabelledFile("b1c66a42-6f7d68ca.jpg", "2", "val"),
-        LabelledFile("3.jpg", "3", "val", video="videos/drive.mov"),
+        LabelledFile("3.jpg", "3", "val", video="drive.mov"),
         LabelledFile("4.jpg", "4", "train", video="drive"),
-        LabelledFile("5.jpg", "5", "train", video="b1c66a42-6f7d68ca.mov"),
+        LabelledFile("5.jpg", "5", "train", video="videos/b1c66a42-6f7d68ca.mov"),
         LabelledFile("6.jpg", "6", "train"),
     ]
     assert sure_videos(images) == ["b1c66a42-6f7d68ca"] * 5 + [None]
@@ -176,6 +178,14 @@ def test_the_name_of_a_bdd_image_counts_beside_the_video_that_its_labels_name() 
     many = [LabelledFile(f"{number}.jpg", str(number), None) for number in range(20)]
     members = divide([*images, *many], Dataset(split="hash", val_fraction=0.5), seed=1).members
     assert sum(bool(set(members[split]) & set(range(5))) for split in ("train", "val")) == 1
+
+
+def test_videos_of_one_name_in_two_folders_are_two() -> None:
+    images = [
+        *(LabelledFile(f"a{number}.jpg", f"a{number}", "train", video="cityA/0001") for number in range(4)),
+        *(LabelledFile(f"b{number}.jpg", f"b{number}", "val", video="cityB/0001") for number in range(4)),
+    ]
+    assert divide(images, Dataset(split="path"), seed=1).set_aside == []
 
 
 def test_a_bdd_name_counts_also_where_the_image_is_called_otherwise_in_the_data_set() -> None:

@@ -22,12 +22,19 @@ def test_the_recipe_names_the_attribute(tmp_path: Path) -> None:
 
 
 def test_the_recipe_is_heard_in_a_file_that_has_our_attributes_here_and_there(tmp_path: Path) -> None:
-    ours, theirs = via_region(name="7", instance="a"), via_region(kind="crack")
-    (image,) = read(tmp_path, via([ours, theirs]), options(class_attribute="kind"))
-    assert [each.category for each in image.instances] == ["crack"]
-    assert only(tmp_path, via([via_region(name="7", crowd="")]), options(class_attribute="kind")).category == "7"
-    (image,) = read(tmp_path, via([ours, ours, theirs]), options(class_attribute="kind"))
-    assert [each.category for each in image.instances] == ["7"]
+    ours, theirs = via_region(name="John0", instance="a"), via_region(name="John1", kind="car", instance="b")
+    (image,) = read(tmp_path, via([ours, ours, theirs]), options("car", class_attribute="kind"))
+    assert [each.category for each in image.instances] == ["car"]
+    assert [each.reason for each in image.rejected] == [faults.NO_CLASS] * 2
+    chosen = options("car", class_attribute="kind", default_class="car")
+    (image,) = read(tmp_path, via([via_region(name="John0"), ours]), chosen)
+    assert [each.category for each in image.instances] == ["car"] * 2
+
+
+def test_what_was_drawn_anew_has_its_class_under_name_whatever_the_recipe_says(tmp_path: Path) -> None:
+    drawn = via([via_region(name="car", crowd="")])
+    assert only(tmp_path, drawn, options(class_attribute="kind")).category == "car"
+    assert only(tmp_path, drawn, options("car", class_attribute="kind", default_class="bus")).category == "car"
 
 
 def test_the_attribute_whose_values_are_wanted_names_the_class(tmp_path: Path) -> None:
@@ -117,9 +124,7 @@ def test_regions_without_a_class_get_the_one_that_the_recipe_names(
         (image,) = read(tmp_path, via([via_region(), via_region(name="")]), options(default_class="kudzu"))
     assert [each.category for each in image.instances] == ["kudzu", "kudzu"]
     assert "all are taken for kudzu, labels.default_class" in caplog.text
-    mixed = via(
-        [via_region(name="oak", height="9"), via_region(), via_region(type={}), via_region(name={"a": True, "b": True})]
-    )
+    mixed = via([via_region(name="oak"), via_region(), via_region(type={}), via_region(name={"a": True, "b": True})])
     (image,) = read(tmp_path, mixed, options("oak", "kudzu", default_class="kudzu"))
     assert [each.category for each in image.instances] == ["oak", "kudzu", "kudzu"]
     assert [each.reason for each in image.rejected] == [faults.SEVERAL_CLASSES]

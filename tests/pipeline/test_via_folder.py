@@ -12,6 +12,7 @@ import pytest
 from pipeline import dataset, via, via_folder, via_source
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import EmptyDatasetError, LabelFileError
+from pipeline.images_zip import ImagesZip
 from pipeline.label_matching import ImageNames, KnownImage, LabelFile
 from pipeline.stages import STAGES
 from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of
@@ -256,11 +257,38 @@ def test_letters_with_accents_are_the_same_however_they_are_written(tmp_path: Pa
     assert via_folder.make_folder(archive, tmp_path / "out") == 1
     names = ImageNames([KnownImage(apart, "", apart, None, "")])
     assert [names.find(name, CORRECTIONS).row for name in (composed, apart)] == [0, 0]
+    with ImagesZip(archive) as images:
+        assert [record.image for record in images.records("val")] == [composed]
 
 
-def test_an_archive_that_was_packed_with_the_folder_around_it_is_opened(tmp_path: Path) -> None:
+def test_two_images_whose_names_differ_in_the_writing_of_accents_are_two(tmp_path: Path) -> None:
+    names = [normalize(form, "früh.jpg") for form in ("NFC", "NFD")]
+    labels = {name: entry(name, [square(1, 1, side, "car")]) for side, name in enumerate(names, start=4)}
+    images = {f"val/{name}": jpeg(20, 10, seed) for seed, name in enumerate(names)}
+    archive = write(tmp_path / "images.zip", {"val": labels}, images)
+    assert via_folder.make_folder(archive, tmp_path / "out") == 2
+    for name in names:
+        assert (tmp_path / "out" / name).read_bytes() == images[f"val/{name}"]
+        assert regions(tmp_path / "out", name) == labels[name]["regions"]
+
+
+def test_an_image_whose_name_would_be_taken_for_another_s_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = ["a%b.jpg", "a%25b.jpg"]
+    labels = {name: entry(name, [square(1, 1, 5, "car")]) for name in names}
+    archive = write(tmp_path / "images.zip", {"val": labels}, {f"val/{name}": jpeg(20, 10) for name in names})
+    assert via_folder.make_folder(archive, tmp_path / "out") == 1
+    assert (tmp_path / "out" / "a%25b.jpg").is_file()
+    assert "1 labelled images are left out: VIA would call them as others are called" in caplog.text
+
+
+@pytest.mark.parametrize("folder", ["mine/images", "./images"])
+def test_an_archive_that_was_packed_with_the_folder_around_it_is_opened(tmp_path: Path, folder: str) -> None:
     labels = {"val": labelled(square(1, 1, 5, "car"))}
-    archive = write(tmp_path / "images.zip", labels, {"val/a.jpg": jpeg(20, 10)}, folder="mine/images")
+    archive = write(tmp_path / "images.zip", labels, {"val/a.jpg": jpeg(20, 10)}, folder=folder)
+    with ImagesZip(archive) as images:
+        assert len(images.records("val")) == 1
     assert via_folder.make_folder(archive, tmp_path / "out") == 1
     assert len(regions(tmp_path / "out")) == 1
 
