@@ -28,18 +28,19 @@ MOST_REMEMBERED = 10_000
 
 
 class PlainFrame(msgspec.Struct):
-    """A frame of plain labels."""
+    """A frame of plain labels; its attributes stay undecoded, since few different ones come again and again."""
 
     name: Any = None
     url: Any = None
     videoName: Any = None  # noqa: N815 (the file's own key)
-    attributes: Any = None
+    attributes: msgspec.Raw = bdd_label.ABSENT
     labels: list[PlainLabel] | None = None
 
     def whole(self) -> bdd_frames.Frame:
         """Return the frame as `bdd_frames` takes it."""
         labels = None if self.labels is None else [label.whole() for label in self.labels]
-        return bdd_frames.Frame(self.name, self.url, self.videoName, self.attributes, labels)
+        attributes = msgspec.json.decode(self.attributes) if self.attributes else None
+        return bdd_frames.Frame(self.name, self.url, self.videoName, attributes, labels)
 
 
 _plain_frames = msgspec.json.Decoder(list[PlainFrame])
@@ -60,12 +61,15 @@ class BlockReader:
     def __init__(self, source: str, options: ReadOptions) -> None:
         self.source, self.options = source, options
         self._kinds = Kinds(options)
+        self._scenes = Scenes()
 
     def __call__(self, text: bytes | memoryview) -> LabelBlock:
         """Return what a JSON list of frames says; raises what `JsonStream.blocks` wants where it is not JSON."""
         if len(self._kinds) > MOST_REMEMBERED:
             self._kinds = Kinds(self.options)
-        frames = [self._named(frame) for frame in _decoded(text)]
+        if len(self._scenes) > MOST_REMEMBERED:
+            self._scenes = Scenes()
+        frames = self._named(_decoded(text))
         plain = [frame for frame in frames if isinstance(frame, _Named)]
         labels = [label for frame in plain for label in frame.labels]
         numbers = self._numbers(labels)
@@ -80,26 +84,33 @@ class BlockReader:
         )
         ends = np.cumsum([0, *(len(frame.labels) for frame in plain)])
         firsts = np.concatenate([[0], np.cumsum(wanted)])[ends]
-        described = _Description(self.source, rows, rows.columns(self.source, self.options))
+        described = _Description(self.source, rows, rows.columns(self.source, self.options), self._scenes)
         images = described.images(plain, firsts)
         whole = [next(images) if isinstance(frame, _Named) else frame for frame in frames]
         return LabelBlock(self.source, whole, described.columns.batch, others)
 
-    def _named(self, frame: PlainFrame | bytes) -> "_Named | LabelledImage":
-        """Return a frame with the ids of its labels, or read it as `bdd_frames` does where it is not so plain."""
-        if isinstance(frame, bytes):
-            return bdd_frames.image(bdd_frames.frame_of(frame), self.source, self.options)
-        name = bdd_frames.name_of(frame)
-        labels = frame.labels or []
+    def _named(self, frames: Sequence[PlainFrame | bytes]) -> "list[_Named | LabelledImage]":
+        """Return frames with the ids of their labels; one that is not so plain is read as `bdd_frames` does."""
+        labels = [label for frame in frames if isinstance(frame, PlainFrame) for label in frame.labels or ()]
         given = [label.id for label in labels]
-        if set(map(type, given)) <= {int}:
-            ids = [*map(str, given)]
-        else:
-            ids = [bdd_label.text_of_id(each) or f"#{at}" for at, each in enumerate(given)]
-        # A mask's size is judged with its image, and columns have no place for it.
-        if not name or len(set(ids)) < len(ids) or any(_is_traced(label) for label in labels if label.rle):
-            return bdd_frames.image(frame.whole(), self.source, self.options)
-        return _Named(frame, name, labels, ids)
+        numbered = set(map(type, given)) <= {int}
+        texts = [*map(str, given)] if numbered else []
+        masks = any(map(len, [label.rle for label in labels]))
+        named: list[_Named | LabelledImage] = []
+        end = 0
+        for frame in frames:
+            if isinstance(frame, bytes):
+                named.append(bdd_frames.image(bdd_frames.frame_of(frame), self.source, self.options))
+                continue
+            name, its = bdd_frames.name_of(frame), frame.labels or []
+            start, end = end, end + len(its)
+            ids = texts[start:end] if numbered else _ids(given[start:end])
+            # A mask's size is judged with its image, and columns have no place for it.
+            if not name or len(set(ids)) < len(ids) or (masks and any(map(_is_traced, its))):
+                named.append(bdd_frames.image(frame.whole(), self.source, self.options))
+            else:
+                named.append(_Named(frame, name, its, ids))
+        return named
 
     def _numbers(self, labels: Sequence[PlainLabel]) -> NDArray[np.int64]:
         """Return the number of each label's kind."""
@@ -119,6 +130,10 @@ class _Named(NamedTuple):
     name: str
     labels: list[PlainLabel]
     ids: list[str]
+
+
+def _ids(given: Sequence[Any]) -> list[str]:
+    return [bdd_label.text_of_id(each) or f"#{at}" for at, each in enumerate(given)]
 
 
 def _is_traced(label: PlainLabel) -> bool:
@@ -145,12 +160,22 @@ def _one(text: bytes) -> PlainFrame | bytes:
         return text
 
 
+class Scenes(dict[bytes, tuple[str | None, str]]):
+    """What the JSON of an image's attributes says: the video, and the attributes as in images.parquet."""
+
+    def __missing__(self, text: bytes) -> tuple[str | None, str]:
+        given = msgspec.json.decode(text) if text else None
+        said = given if isinstance(given, dict) else {}
+        self[text] = video_of(None, said), json_text(image_attributes(said))
+        return self[text]
+
+
 class _Description:
     """Says of each image of a block what is not in its columns."""
 
-    def __init__(self, source: str, rows: Rows, columns: Columns) -> None:
+    def __init__(self, source: str, rows: Rows, columns: Columns, scenes: Scenes) -> None:
         self.columns = columns
-        self._source, self._rows = source, rows
+        self._source, self._rows, self._scenes = source, rows, scenes
         self._ids = [rows.ids[row] for row in columns.kept.tolist()] if columns.faults else rows.ids
         self._rings, self._each = rings_in(columns.batch["polygons"])
         flags = (columns.batch[name].to_numpy(zero_copy_only=False).astype(bool) for name in ("crowd", "ignored"))
@@ -169,14 +194,14 @@ class _Description:
             frames, places, places[1:], strict=False
         ):
             categories = [self._categories[number] for number in self._numbers[start:end]]
-            said = frame.frame.attributes if isinstance(frame.frame.attributes, dict) else {}
+            named, attributes = self._scenes[bytes(frame.frame.attributes)]
             video = bdd_frames.video_of(frame.frame)
             rejected = self._rejected(frame.name, first, last) if self.columns.faults else ()
             yield ImageRows(
                 name=frame.name,
                 video=video,
-                frame_of=video_of(video, said),
-                attributes=json_text(image_attributes(said)),
+                frame_of=video or named,
+                attributes=attributes,
                 rejected=rejected,
                 first_other=first_other,
                 other_count=(other_count := len(frame.labels) - (last - first)),

@@ -21,14 +21,17 @@ _encoder = msgspec.json.Encoder()
 
 def told(labels: Sequence[PlainLabel], ids: Sequence[str], kinds: Sequence[Kind]) -> pa.RecordBatch:
     """Return a row for each label: its id and its JSON. The labels' attributes are replaced by those of their kinds."""
-    written, ends, last = bytearray(), [0], 0
+    written, ends = bytearray(), [0]
+    encode, most, last = _encoder.encode_into, bdd_label.LONGEST_NUMBER, 0
     for label, kind in zip(labels, kinds, strict=True):
         label.attributes = kind.told
-        _encoder.encode_into(label, written, -1)
-        if len(written) - last > bdd_label.LONGEST_NUMBER:
+        encode(label, written, -1)
+        end = len(written)
+        if end - last > most:
             written[last:] = bdd_label.json_of(label).encode()
-        last = len(written)
-        ends.append(last)
+            end = len(written)
+        ends.append(end)
+        last = end
     return pa.record_batch([texts(list(ids)), _column(written, ends)], schema=OTHERS)
 
 
