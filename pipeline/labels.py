@@ -44,7 +44,7 @@ from pipeline.tables import (
     RowGroupWriter,
     texts,
 )
-from pipeline.videos import LabelledFile, videos
+from pipeline.videos import LabelledFile
 
 UNLABELLED = "no labels for this image"
 NO_INSTANCE = "no wanted instance"
@@ -183,10 +183,9 @@ def _categories(store: InstanceStore, images: list[Stored]) -> list[frozenset[st
 def _kept(
     division: Division, rows: list[int], files: list[LabelledFile], frames: dict[int, Frame]
 ) -> dict[str, list[Kept]]:
-    all_videos = videos(files)
     return {
         split: [
-            Kept(rows[position], files[position].image, frames[rows[position]], all_videos[position])
+            Kept(rows[position], files[position].image, frames[rows[position]], division.videos[position])
             for position in division.members[split]
         ]
         for split in SPLITS

@@ -32,6 +32,8 @@ class Division:
     """`path`, `hash` or `all_in_both`."""
     members: dict[str, list[int]]
     set_aside: list[tuple[int, str]] = field(default_factory=list)
+    videos: list[str | None] = field(default_factory=list)
+    """The video of each image, by its position, as `videos.videos` has it."""
     doubtful: list[str] = field(default_factory=list)
     """Videos that the names of images speak of on several sides, where neither labels nor BDD's names bear them out."""
 
@@ -50,16 +52,23 @@ def divide(images: Sequence[LabelledFile], dataset: Dataset, seed: int) -> Divis
     if not images:
         raise EmptyDatasetError("no image has labels: check that source.images and source.labels belong together")
     order = sorted(range(len(images)), key=lambda position: images[position].image)
-    method = _method(images, dataset)
+    method, of_videos = _method(images, dataset), videos(images)
     if method == "all_in_both":
-        division = Division(method, {"train": order, "val": list(order), "test": []})
+        division = Division(method, {"train": order, "val": list(order), "test": []}, videos=of_videos)
     else:
-        chosen = _by_path(images, order) if method == "path" else _by_hash(images, order, dataset, seed)
+        sure = sure_videos(images)
+        if method == "path":
+            chosen = _by_path(images, order)
+        else:
+            each = zip(sure, of_videos, images, strict=True)
+            groups = [certain or video or image.image for certain, video, image in each]
+            chosen = _by_hash(groups, order, dataset, seed)
         members = {split: [position for position in order if chosen.get(position) == split] for split in SPLITS}
-        division = Division(method, members, [(position, NO_SPLIT) for position in order if position not in chosen])
+        unsplit = [(position, NO_SPLIT) for position in order if position not in chosen]
+        division = Division(method, members, unsplit, of_videos)
         _say_what_is_empty(division)
-        _keep_apart(division, images)
-        division.doubtful = _on_several_sides(division, videos(images))
+        _keep_apart(division, images, sure)
+        division.doubtful = _on_several_sides(division)
     _limit(division, images, dataset, seed)
     _say_what_is_empty(division)
     if method == "hash" and dataset.test_fraction and not division.members["test"]:
@@ -78,11 +87,9 @@ def _by_path(images: Sequence[LabelledFile], order: Iterable[int]) -> dict[int, 
     return {position: split for position in order if (split := images[position].path_split) is not None}
 
 
-def _by_hash(images: Sequence[LabelledFile], order: Iterable[int], dataset: Dataset, seed: int) -> dict[int, str]:
+def _by_hash(groups: Sequence[str], order: Iterable[int], dataset: Dataset, seed: int) -> dict[int, str]:
     """Draw each video's (or lone image's) number from its name and the seed: more images move none of the others."""
-    each = zip(sure_videos(images), videos(images), images, strict=True)
-    group_of = [sure or video or image.image for sure, video, image in each]
-    drawn = {group: draw(seed, "split", group) for group in group_of}
+    drawn = {group: draw(seed, "split", group) for group in groups}
     split = {}
     for group, number in drawn.items():
         in_test = number < dataset.test_fraction
@@ -90,7 +97,7 @@ def _by_hash(images: Sequence[LabelledFile], order: Iterable[int], dataset: Data
         split[group] = "test" if in_test else "val" if in_val else "train"
     wanted = ("val", "train", "test") if dataset.test_fraction else ("val", "train")
     _leave_none_empty(split, drawn, wanted)
-    return {position: split[group_of[position]] for position in order}
+    return {position: split[groups[position]] for position in order}
 
 
 def _leave_none_empty(split: dict[str, str], drawn: dict[str, float], wanted: Sequence[str]) -> None:
@@ -104,11 +111,10 @@ def _leave_none_empty(split: dict[str, str], drawn: dict[str, float], wanted: Se
             split[nearest(movable, key=lambda group: (drawn[group], group))] = empty
 
 
-def _keep_apart(division: Division, images: Sequence[LabelledFile]) -> None:
+def _keep_apart(division: Division, images: Sequence[LabelledFile], videos_of: Sequence[str | None]) -> None:
     """Set aside, from train first, images whose bytes or whose video (`sure_videos`) another split holds."""
     held_bytes: dict[str, str] = {}
     held_videos: dict[str, str] = {}
-    videos_of = sure_videos(images)
     for split in _STRICTEST_FIRST:
         kept = []
         for position in division.members[split]:
@@ -122,12 +128,12 @@ def _keep_apart(division: Division, images: Sequence[LabelledFile]) -> None:
         held_videos.update((video, split) for position in kept if (video := videos_of[position]))
 
 
-def _on_several_sides(division: Division, videos_of: Sequence[str | None]) -> list[str]:
+def _on_several_sides(division: Division) -> list[str]:
     """Return the videos with images in more than one split, sorted."""
     sides: dict[str, set[str]] = {}
     for split, members in division.members.items():
         for position in members:
-            if video := videos_of[position]:
+            if video := division.videos[position]:
                 sides.setdefault(video, set()).add(split)
     return sorted(video for video, its in sides.items() if len(its) > 1)
 

@@ -68,7 +68,7 @@ class RowGroupWriter:
     """Writes one Parquet file in row groups of `ROWS_A_GROUP`, whole or not at all; equal rows give equal bytes."""
 
     def __init__(self, path: Path, schema: pa.Schema, repetitive: Sequence[str] | None = None) -> None:
-        """Columns that are `repetitive` (default: all) get a dictionary of values; for others it saves nothing."""
+        """Columns that are `repetitive` (default: all) get a dictionary of values, and least and largest noted."""
         self.schema = schema
         self._repetitive: Sequence[str] | bool = True if repetitive is None else list(repetitive)
         self.rows = 0
@@ -84,6 +84,7 @@ class RowGroupWriter:
             version="2.6",
             compression="snappy",  # zstd packs a fifth smaller, and takes as long as all else about writing
             use_dictionary=self._repetitive,
+            write_statistics=self._repetitive,  # nobody looks for a coordinate, and finding the least takes time
         )
         self._writer = self._stack.enter_context(writer)
         return self

@@ -83,8 +83,8 @@ def _sure_names(image: LabelledFile) -> tuple[str, ...]:
     """Return the names of the one or no video that an image is certainly of, at most two."""
     name = image.file_name or image.image
     match = _BDD_VIDEO.fullmatch(name.rpartition(".")[0] or name)
-    found = ([_plain(image.video)] if image.video else []) + ([match["video"]] if match else [])
-    return tuple(dict.fromkeys(found))
+    of_name = (match["video"],) if match else ()
+    return tuple(dict.fromkeys((_plain(image.video), *of_name))) if image.video else of_name
 
 
 def _plain(video: str) -> str:

@@ -29,7 +29,7 @@ class Room:
         self._bytes = bytearray(2 * BLOCK)
 
     def text(self, place: Place) -> memoryview:
-        """Return the block, which is here until the next one is asked for; raises OSError without all of it."""
+        """Return a file's block, which is here until the next one is asked for; raises OSError without all of it."""
         if len(self._bytes) < place.length + 2:
             self._bytes = bytearray(place.length + 2)
         view, end = memoryview(self._bytes), 1
@@ -52,16 +52,17 @@ def serve(requests: BinaryIO, answers: BinaryIO, memory: SharedMemory) -> None:
     while (header := receive(requests)) is not None and (order := receive(requests)) is not None:
         if header not in readers:
             readers = {header: BlockReader(*pickle.loads(header))}  # noqa: S301 (the parent process made it)
-        parts = _said(readers[header], room, msgspec.msgpack.decode(order, type=Place))
+        place = msgspec.msgpack.decode(order, type=Place)
+        parts = _said(readers[header], room, place, memory)
         send(answers, msgspec.msgpack.encode(memory.put(parts)))
         answers.flush()
 
 
-def _said(read: BlockReader, room: Room, place: Place) -> list[Part]:
+def _said(read: BlockReader, room: Room, place: Place, memory: SharedMemory) -> list[Part]:
     """Return what a block says, pickled, and the buffers that go with it."""
     buffers: list[Part] = []
     try:
-        block = read(room.text(place))
+        block = read(room.text(place) if place.path else memory.view(place.length))
         pickled = pickle.dumps(block, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OSError):
         return []

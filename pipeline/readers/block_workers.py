@@ -133,8 +133,8 @@ class _Worker:
         if isinstance(block.buffer, mmap):
             return Place(str(path), block.start, block.end - block.start, block.brackets)
         with memoryview(block.buffer) as view:
-            (length,) = self._memory.put([view[block.start : block.end]])
-        return Place(self._memory.path, 0, length, block.brackets)
+            length = self._memory.put_closely(block.brackets[:1], view[block.start : block.end], block.brackets[1:])
+        return Place("", 0, length, b"")
 
     def dismiss(self) -> None:
         """End the process."""
@@ -144,9 +144,10 @@ class _Worker:
 
 
 class Place(msgspec.Struct):
-    """A block in a file, from the byte `start` on, and the brackets to be put round it."""
+    """A block in a file, from the byte `start` on, and the brackets to be put round it; or all in shared memory."""
 
     path: str
+    """Empty where it is in the memory of both, in its brackets."""
     start: int
     length: int
     brackets: bytes

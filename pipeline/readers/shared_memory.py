@@ -6,6 +6,7 @@ Only one of the two may use it at a time; they agree on whose turn it is over a 
 import os
 from collections.abc import Sequence
 from itertools import accumulate
+from mmap import ACCESS_READ, mmap
 from pickle import PickleBuffer
 
 import pyarrow as pa
@@ -21,11 +22,23 @@ class SharedMemory:
 
     def __init__(self, descriptor: int | None = None) -> None:
         self.descriptor = os.memfd_create("labels") if descriptor is None else descriptor
+        self._mapped: mmap | None = None
 
-    @property
-    def path(self) -> str:
-        """Where any process that has the descriptor may open it as a file."""
-        return f"/proc/self/fd/{self.descriptor}"
+    def put_closely(self, *parts: bytes | memoryview) -> int:
+        """Write bytes one after the other, in place of what was there; return how many."""
+        end = 0
+        for part in parts:
+            written = 0
+            while written < len(part):
+                written += os.pwrite(self.descriptor, part[written:], end + written)
+            end += written
+        return end
+
+    def view(self, length: int) -> memoryview:
+        """Return the first bytes as they are, without a copy of them: they hold until something is put there."""
+        if self._mapped is None or len(self._mapped) < length:
+            self._mapped = mmap(self.descriptor, os.fstat(self.descriptor).st_size, access=ACCESS_READ)
+        return memoryview(self._mapped)[:length]
 
     def put(self, parts: Sequence[Part]) -> list[int]:
         """Write bytes, in place of what was there; return how many there are in each part."""
