@@ -22,6 +22,10 @@ UNREADABLE = "its image can't be read"
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 
 
+FEW = 8
+"""Images of one name among which the one that is meant is found by looking at each."""
+
+
 class KnownImage(msgspec.Struct, frozen=True, dict=True):
     """An image of the index, as far as names go."""
 
@@ -134,12 +138,25 @@ class ImageNames:
         if not rows and "%" in name:  # it comes out of an address
             parts = tuple(map(unquote, parts))
             rows = self._rows(parts[-1])
-        rows = [row for row in rows if not self._lies_beside_another_split(row, file)]
+        full = (video, *parts) if video and len(parts) == 1 else parts
+        near = self._by_end.get(full[-2:], ()) if len(rows) > FEW else ()
+        rows = self._allowed(near, file) or self._allowed(rows, file)
         if not rows:
             return Match(None, UNREADABLE if _stem(parts[-1]) in self._unreadable else NO_SUCH_IMAGE)
         if len(rows) > 1:
-            rows = self._narrowed(rows, (video, *parts) if video and len(parts) == 1 else parts, file)
+            rows = self._narrowed(rows, full, file)
         return Match(rows[0]) if len(rows) == 1 else Match(None, AMBIGUOUS)
+
+    @cached_property
+    def _by_end(self) -> dict[tuple[str, ...], list[int]]:
+        """Rows by folder and name: of thousands of videos, each may have a 000001.jpg."""
+        found: dict[tuple[str, ...], list[int]] = {}
+        for row, image in enumerate(self._images):
+            found.setdefault(image.parts[-2:], []).append(row)
+        return found
+
+    def _allowed(self, rows: Sequence[int], file: LabelFile) -> list[int]:
+        return [row for row in rows if not self._lies_beside_another_split(row, file)]
 
     def _rows(self, name: str) -> list[int]:
         """Return the images of this name, else of this stem."""

@@ -50,14 +50,21 @@ def video_in_name(image: str) -> str | None:
 def videos(images: Sequence[LabelledFile]) -> list[str | None]:
     """Return the video of each image: as its labels say, else as its name says.
 
-    Names prove nothing when they make a single video, and that of nearly all images (IMG_00001.jpg, IMG_00002.jpg, …),
-    unless they are of BDD's own form; then each image stands for itself.
+    Names alone prove nothing when they make a single video, and that of nearly all images of which nothing else is known
+    (IMG_00001.jpg, IMG_00002.jpg, …); then each of these images stands for itself.
     """
     found = [image.video or video_in_name(image.image) for image in images]
-    sure = any(image.video or _BDD_FRAME.fullmatch(image.image.rpartition(".")[0]) for image in images)
-    frames = Counter(video for video in found if video).values()
-    single = sum(count > 1 for count in frames) < 2 and max(frames, default=0) > MOST_OF_ALL * len(found)
-    return [None] * len(found) if single and not sure else found
+    given = {image.video for image in images if image.video}
+    unsure = [at for at, video in enumerate(found) if video not in given and not _is_bdd_frame(images[at].image, video)]
+    frames = Counter(video for at in unsure if (video := found[at])).values()
+    if sum(count > 1 for count in frames) < 2 and max(frames, default=0) > MOST_OF_ALL * len(unsure):
+        for at in unsure:
+            found[at] = None
+    return found
+
+
+def _is_bdd_frame(image: str, video: str | None) -> bool:
+    return video is not None and _BDD_FRAME.fullmatch(image.rpartition(".")[0]) is not None
 
 
 def sure_videos(images: Sequence[LabelledFile]) -> list[str | None]:

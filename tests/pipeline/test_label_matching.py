@@ -55,6 +55,16 @@ def test_a_name_of_no_image_is_no_image(name: str) -> None:
     assert ImageNames(known("b1c66a42-6f7d68ca.jpg")).find(name, ELSEWHERE).reason == NO_SUCH_IMAGE
 
 
+def test_each_of_many_videos_may_have_frames_of_the_same_names() -> None:
+    """Looked at one by one, they would take minutes."""
+    paths = [f"{folder}/v{video}/{frame:06}.jpg" for folder in "ab" for video in range(1500) for frame in range(10)]
+    names = ImageNames([KnownImage(path.replace("/", "__"), "s", path, None, path) for path in paths])
+    found = [names.find(path, ELSEWHERE).row for path in paths]
+    assert found == list(range(len(paths)))
+    assert names.find("v7/000001.jpg", ELSEWHERE).reason == AMBIGUOUS
+    assert names.find("000001.jpg", ELSEWHERE, "v7").reason == AMBIGUOUS
+
+
 def test_folders_and_what_is_unreadable_are_found_by_names_of_addresses() -> None:
     names = ImageNames(known("a dir/x y.jpg", "b dir/x y.jpg"), ["bad one.jpg"])
     assert names.find("a%20dir/x%20y.jpg", ELSEWHERE).row == 0

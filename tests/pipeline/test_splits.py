@@ -42,6 +42,9 @@ def test_numbered_names_that_make_one_video_of_everything_prove_nothing() -> Non
     numbered = [f"IMG_{number:05}.jpg" for number in range(19)]
     assert videos(files(*numbered, "cover.jpg")) == [None] * 20
     assert videos(files(*numbered, *"abc")) == ["IMG"] * 19 + [None] * 3
+    assert videos(files(*numbered, "00091078-875c1f73-0000166.jpg")) == [None] * 19 + ["00091078-875c1f73"]
+    named_by_labels = [LabelledFile(name, name, None, video="IMG") for name in numbered[:5]]
+    assert videos([*named_by_labels, *files(*numbered[5:])]) == ["IMG"] * 19
     two = ["IMG"] * 19 + ["DSC"] * 2
     assert videos(files(*numbered, "DSC_00001.jpg", "DSC_00002.jpg")) == two
     assert videos(files("a_00001.jpg", "b_00001.jpg", "c.jpg")) == ["a", "b", None]
