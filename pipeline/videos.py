@@ -50,7 +50,7 @@ def video_in_name(image: str) -> str | None:
 def videos(images: Sequence[LabelledFile]) -> list[str | None]:
     """Return the video of each image: as its labels say, else as its name says.
 
-    Names alone prove nothing when they make a single video, and that of nearly all images of which nothing else is known
+    Names alone prove nothing when they make a single video, and that of nearly all images that have only their names
     (IMG_00001.jpg, IMG_00002.jpg, …); then each of these images stands for itself.
     """
     found = [image.video or video_in_name(image.image) for image in images]
