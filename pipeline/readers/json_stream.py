@@ -233,14 +233,14 @@ class JsonStream:
                     depth -= 1
                     if not depth:
                         return at
-            if not self._more():
+            if not self._more(self._as_much_again()):
                 raise self.cut_short()
 
     def _end_of(self, pattern: re.Pattern[bytes]) -> int:
         while True:
             if found := pattern.match(self._buffer, self._at):
                 return found.end() - self._at
-            if not self._more():
+            if not self._more(self._as_much_again()):
                 raise self.cut_short()
 
     def _end_of_scalar(self) -> int:
@@ -248,8 +248,12 @@ class JsonStream:
             found = _SCALAR.match(self._buffer, self._at)
             if found is None:
                 raise self.fault("expected a value")
-            if found.end() < len(self._buffer) or not self._more():
+            if found.end() < len(self._buffer) or not self._more(self._as_much_again()):
                 return found.end() - self._at
+
+    def _as_much_again(self) -> int:
+        """Return how many bytes lie ahead: read on by as many, a value of any length is copied only a few times."""
+        return max(1, len(self._buffer) - self._at)
 
     def _element(self, opening: bytes) -> bytes:
         if opening == b"[":

@@ -83,6 +83,16 @@ def test_a_large_regular_file_is_decoded_in_few_blocks(monkeypatch: pytest.Monke
 
 
 @pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("value", [[[0, "x"]] * 500_000, "x" * 8_000_000, 10**4000])
+def test_a_large_value_that_comes_in_small_pieces_is_not_copied_with_each(value: Any) -> None:
+    """An archive gives some kilobytes at a time: copied with each of them, 8 MB are 30 GB."""
+    text = json.dumps(value).encode()
+    file = io.BytesIO(text)
+    stream = JsonStream(lambda _: file.read(1000), "x.json")
+    assert stream.value() == text
+    stream.end()
+
+
 def test_members_can_be_passed_over() -> None:
     stream = stream_of(b' { "a" : [1, {"]": "}"}] , "b":-1.5e3,"c":null , "d": "x\\"y" } ')
     assert [(key, decode(stream.value(), stream)) for key in stream.members()] == [
