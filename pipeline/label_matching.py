@@ -165,7 +165,8 @@ class ImageNames:
     def _narrowed(self, rows: list[int], parts: tuple[str, ...], file: LabelFile) -> list[int]:
         """Return the rows that fit best; one is left of several whose bytes are the same."""
         agreement = {row: _common_end(self._images[row].parts, parts) for row in rows}
-        rows = [row for row in rows if agreement[row] == max(agreement.values())]
+        most = max(agreement.values())
+        rows = [row for row in rows if agreement[row] == most]
         folder = file.parts[:-1]
         preferences: tuple[Callable[[KnownImage], bool], ...] = (
             lambda image: image.parts[:-1] == folder,

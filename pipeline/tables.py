@@ -25,6 +25,7 @@ REJECTED_FILE = "rejected.parquet"
 SPLITS = ("train", "val", "test")
 """All splits, in the order in which tables are sorted by them."""
 
+BYTES_A_GROUP = 64 << 20
 ROWS_A_GROUP = 32_768
 """Rows of a row group: what is held in memory while writing, and read at once afterwards."""
 
@@ -65,7 +66,10 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class RowGroupWriter:
-    """Writes one Parquet file in row groups of `ROWS_A_GROUP`, whole or not at all; equal rows give equal bytes."""
+    """Writes one Parquet file in row groups of `ROWS_A_GROUP`, whole or not at all; equal rows give equal bytes.
+
+    Rows of very much text or very many vertices, `BYTES_A_GROUP` of them, are a group by themselves.
+    """
 
     def __init__(self, path: Path, schema: pa.Schema, repetitive: Sequence[str] | None = None) -> None:
         """Columns that are `repetitive` (default: all) get a dictionary of values, and least and largest noted."""
@@ -100,6 +104,8 @@ class RowGroupWriter:
         self.rows += table.num_rows
         if sum(waiting.num_rows for waiting in self._waiting) >= ROWS_A_GROUP:
             self._write(everything=False)
+        if sum(waiting.nbytes for waiting in self._waiting) >= BYTES_A_GROUP:
+            self._write(everything=True)
 
     def _write(self, everything: bool) -> None:
         rows = pa.concat_tables(self._waiting) if self._waiting else self.schema.empty_table()

@@ -6,7 +6,6 @@ Which split a video goes to is decided in `pipeline.splits`.
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 
 import msgspec
 
@@ -96,9 +95,11 @@ def _sure_names(image: LabelledFile) -> tuple[str, ...]:
 
 def _plain(video: str) -> str:
     """Return a video as others may name it, too: without a file's ending, and where it is BDD's without folders."""
-    path = PurePosixPath(video.replace("\\", "/"))
-    plain = path.with_suffix("") if path.suffix.lower() in _VIDEO_ENDINGS else path
-    return plain.name if _BDD_IMAGE.fullmatch(plain.name) else str(plain)
+    path = video.replace("\\", "/")
+    stem, dot, ending = path.rpartition(".")
+    plain = stem if stem and f"{dot}{ending}".lower() in _VIDEO_ENDINGS else path
+    name = plain.rpartition("/")[2]
+    return name if _BDD_IMAGE.fullmatch(name) else plain
 
 
 def _reached(start: str, linked: Mapping[str, set[str]]) -> set[str]:

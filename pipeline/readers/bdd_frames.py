@@ -3,6 +3,7 @@
 What one label becomes is in `bdd_label`; the 2018 files of one image each are read in `bdd_per_image`.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -149,6 +150,8 @@ class LabelReading:
         self._rejected: list[Rejected] = []
         self._unwanted: list[Rejected] = []
         self._ids: set[str] = set()
+        self._times: Counter[str] = Counter()
+        """How often an id came again."""
 
     def add(self, given: Any, position: int) -> None:
         """Read the label at `position` of its frame: a Label, or any JSON value where the frame is not sound."""
@@ -191,10 +194,10 @@ class LabelReading:
 
     def _unique(self, label_id: str) -> str:
         """Return the id, with a number behind it where the image already has it."""
-        unique, times = label_id, 1
+        unique = label_id
         while unique in self._ids:
-            times += 1
-            unique = f"{label_id}~{times}"
+            self._times[label_id] += 1
+            unique = f"{label_id}~{self._times[label_id] + 1}"
         self._ids.add(unique)
         return unique
 

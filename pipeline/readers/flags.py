@@ -9,6 +9,6 @@ def answer(value: Any) -> bool | None:
     """Return what the answer to a yes-or-no attribute is, or None where it is none."""
     if isinstance(value, bool):
         return value
-    if type(value) is int and value in (0, 1):
+    if isinstance(value, int | float) and value in (0, 1):
         return bool(value)
     return ANSWERS.get(value.strip().casefold()) if isinstance(value, str) else None

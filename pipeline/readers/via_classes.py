@@ -6,7 +6,7 @@ The choice is made once a file, from all its regions, and said in the log.
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.readers import faults
@@ -41,6 +41,14 @@ class ClassRule:
     """The class of a region that names none."""
     meant: Mapping[str, str] = field(default_factory=dict)
     """What option ids of the attribute stand for, where that is the class rather than the id itself."""
+    ours: bool = False
+    """Whether a region without the attribute may be one that this project wrote, with its class under `name`."""
+
+    def key_of(self, attributes: Mapping[str, Any]) -> str | None:
+        """Return the attribute that names the class of a region, if one does."""
+        if self.ours and not chosen(attributes.get(self.attribute or "")) and _written_here(attributes):
+            return "name"
+        return self.attribute
 
     def name_of(self, attributes: Mapping[str, Any]) -> str:
         """Return the class of a region; raises LabelError where it has several, or none and there is no default."""
@@ -49,7 +57,7 @@ class ClassRule:
         if self.attribute is None:
             names = [key for key, value in attributes.items() if not is_own(key) and (value is True or chosen(value))]
         else:
-            names = chosen(attributes.get(self.attribute))
+            names = chosen(attributes.get(self.key_of(attributes) or ""))
         if not names and self.default is not None:
             return self.default
         if len(names) != 1:
@@ -70,6 +78,11 @@ def text_of(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def _written_here(attributes: Mapping[str, Any]) -> bool:
+    """Say whether a region has the two attributes that this project gives each region."""
+    return all(chosen(attributes.get(key)) for key in ("name", "instance"))
 
 
 def is_own(key: str) -> bool:
@@ -97,7 +110,7 @@ def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declar
 def _given_rule(values: "_Values", attribute: str, name: str) -> ClassRule:
     """Return the rule that the recipe asks for; it is about other people's files, not about those written here."""
     if attribute in values.found or not values.may_be_ours():
-        return values.rule_by(attribute)
+        return replace(values.rule_by(attribute), ours=True)
     log.info("%s: the class is given by 'name', as this project writes it, not by '%s'", name, attribute)
     return values.rule_by("name")
 
@@ -114,7 +127,7 @@ class _Values:
 
     def count(self, attributes: Mapping[str, Any]) -> None:
         self.regions += 1
-        self._written_here += all(chosen(attributes.get(key)) for key in ("name", "instance"))
+        self._written_here += _written_here(attributes)
         for key, value in attributes.items():
             if is_own(key):
                 continue

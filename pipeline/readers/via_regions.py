@@ -117,7 +117,7 @@ class RegionReading:
             raise LabelError(faults.BOX_LEFT_OUT)
         own_id = text_of(given.get("instance"))
         key = (own_id, meant.category if own_id else region.id)
-        flags, rest = _split(given, self._rule.attribute)
+        flags, rest = _split(given, self._rule.key_of(given))
         parts = self._parts.setdefault(key, _Parts(own_id, region.id, word, meant, geometry, {}, {}))
         # What any region says holds for the instance: a flag where one says yes, an attribute as the first has it.
         parts.flags |= {flag: said or parts.flags.get(flag, False) for flag, said in flags.items()}

@@ -25,6 +25,18 @@ def test_a_box_becomes_a_rectangle_with_corners_in_the_order_of_2019(tmp_path: P
     assert (found.occluded, found.truncated, found.crowd, found.attributes) == (True, None, False, {})
 
 
+def test_an_id_may_come_any_number_of_times(tmp_path: Path) -> None:
+    labels = [polygon_label() | {"id": 0} for _ in range(5000)]
+    (image,) = read(tmp_path, [{"name": "a.jpg", "labels": labels}])
+    assert [each.id for each in image.instances] == ["0", *(f"0~{number}" for number in range(2, 5001))]
+
+
+def test_a_flag_may_be_a_number_with_a_point(tmp_path: Path) -> None:
+    found = read_label(tmp_path, polygon_label(attributes={"crowd": 1.0}))
+    assert isinstance(found, Instance)
+    assert (found.crowd, found.attributes) == (True, {})
+
+
 def test_a_label_that_has_box_and_polygon_is_its_polygon(tmp_path: Path) -> None:
     found = read_label(tmp_path, polygon_label(box2d=BOX))
     assert isinstance(found, Instance)

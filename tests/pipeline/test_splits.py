@@ -183,6 +183,11 @@ def test_the_name_of_a_bdd_image_counts_beside_the_video_that_its_labels_name() 
     assert sum(bool(set(members[split]) & set(range(5))) for split in ("train", "val")) == 1
 
 
+@pytest.mark.parametrize("video", ["..mp4", ".mp4", "a/..mp4", "/", "a/.mov"])
+def test_a_video_may_have_any_name(video: str) -> None:
+    assert sure_videos([LabelledFile("a.jpg", "a", None, video=video)]) != [None]
+
+
 def test_videos_of_one_name_in_two_folders_are_two() -> None:
     images = [
         *(LabelledFile(f"a{number}.jpg", f"a{number}", "train", video="cityA/0001") for number in range(4)),

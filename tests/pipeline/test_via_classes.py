@@ -23,12 +23,21 @@ def test_the_recipe_names_the_attribute(tmp_path: Path) -> None:
 
 def test_the_recipe_is_heard_in_a_file_that_has_our_attributes_here_and_there(tmp_path: Path) -> None:
     ours, theirs = via_region(name="John0", instance="a"), via_region(name="John1", kind="car", instance="b")
-    (image,) = read(tmp_path, via([ours, ours, theirs]), options("car", class_attribute="kind"))
+    (image,) = read(tmp_path, via([ours, ours, theirs, via_region(height="3")]), options("car", class_attribute="kind"))
     assert [each.category for each in image.instances] == ["car"]
-    assert [each.reason for each in image.rejected] == [faults.NO_CLASS] * 2
+    assert (len(image.unwanted), [each.reason for each in image.rejected]) == (2, [faults.NO_CLASS])
     chosen = options("car", class_attribute="kind", default_class="car")
-    (image,) = read(tmp_path, via([via_region(name="John0"), ours]), chosen)
+    (image,) = read(tmp_path, via([via_region(name="John0"), via_region(height="3")]), chosen)
     assert [each.category for each in image.instances] == ["car"] * 2
+
+
+def test_one_region_that_a_person_gave_the_attribute_loses_no_other(tmp_path: Path) -> None:
+    ours = [via_region(name=name, instance=name) for name in ("bus", "car")]
+    (image,) = read(tmp_path, via([*ours, via_region(kind="car")]), options("car", "bus", class_attribute="kind"))
+    assert [(each.category, each.attributes) for each in image.instances] == [("bus", {}), ("car", {}), ("car", {})]
+    chosen = options("car", class_attribute="kind", default_class="car")
+    (image,) = read(tmp_path, via(ours[:1]), chosen)
+    assert (image.instances, [each.reason for each in image.unwanted]) == ((), [faults.OTHER_CATEGORY])
 
 
 def test_what_was_drawn_anew_has_its_class_under_name_whatever_the_recipe_says(tmp_path: Path) -> None:
