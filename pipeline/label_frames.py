@@ -163,15 +163,8 @@ class FrameCollector:
         matches = [self._names.find(image.name, file, image.video) for image in found.images]
         places = self._store_block(found, matches)
         for image, match in zip(found.images, matches, strict=True):
-            if not isinstance(image, ImageRows):
-                self._place(self._offer(image), match, file, number)
-            elif match.row is None or match.row in self.frames or image.rejected:
-                self._place(self._offer_rows(found, image, places), match, file, number)
-            else:  # as nearly all are
-                filtered = self._rejections.filtered
-                stored = self._keep_rows(found, image, places, match.row)
-                said = (found.source, image.frame_of, image.attributes, image.content)
-                self.frames[match.row] = self._stored_frame(stored, filtered, said, file, number)
+            offer = self._offer_rows(found, image, places) if isinstance(image, ImageRows) else self._offer(image)
+            self._place(offer, match, file, number)
         self._rejections.add_others(found.source, places.others, found.others)
         return len(found.images)
 
@@ -241,16 +234,10 @@ class FrameCollector:
             self._rejections.add(replace(rejected, image=self._images[row]))
         filtered = self._rejections.filtered
         stored = offer.keep(row)
-        said = (offer.source, offer.video, offer.attributes, offer.content)
-        return self._stored_frame(stored, filtered, said, file, number)
-
-    def _stored_frame(
-        self, stored: Stored, filtered: int, said: tuple[str, str | None, str, Digest], file: LabelFile, number: int
-    ) -> Frame:
-        """Return what is known of an image; before its labels were fitted, filters had left out `filtered` labels."""
-        source, video, attributes, content = said
-        kept_or_filtered = stored.count > 0 or self._rejections.filtered > filtered
-        return Frame(number, source, stored, video, attributes, file.split, number, content, kept_or_filtered)
+        said = stored.count > 0 or self._rejections.filtered > filtered
+        return Frame(
+            number, offer.source, stored, offer.video, offer.attributes, file.split, number, offer.content, said
+        )
 
     def _keep(self, image: LabelledImage, row: int) -> Stored:
         kept = []

@@ -21,17 +21,14 @@ _encoder = msgspec.json.Encoder()
 
 def told(labels: Sequence[PlainLabel], ids: Sequence[str], kinds: Sequence[Kind]) -> pa.RecordBatch:
     """Return a row for each label: its id and its JSON. The labels' attributes are replaced by those of their kinds."""
-    written, ends = bytearray(), [0]
-    encode, most, last = _encoder.encode_into, bdd_label.LONGEST_NUMBER, 0
+    written, ends, last = bytearray(), [0], 0
     for label, kind in zip(labels, kinds, strict=True):
         label.attributes = kind.told
-        encode(label, written, -1)
-        end = len(written)
-        if end - last > most:
+        _encoder.encode_into(label, written, -1)
+        if len(written) - last > bdd_label.LONGEST_NUMBER:
             written[last:] = bdd_label.json_of(label).encode()
-            end = len(written)
-        ends.append(end)
-        last = end
+        last = len(written)
+        ends.append(last)
     return pa.record_batch([texts(list(ids)), _column(written, ends)], schema=OTHERS)
 
 
