@@ -80,8 +80,6 @@ def without_spikes(ring: Ring, width: float, height: float) -> Ring:
 
     That encloses nothing, but would make the box around it larger.
     """
-    if not border_spikes(ring, np.array([0, len(ring)]), np.array([[width, height]])).any():
-        return ring
     kept: deque[list[float]] = deque()
     for point in ring.tolist():
         while len(kept) > 1 and _turns_back(kept[-2], kept[-1], point, width, height):
@@ -96,25 +94,6 @@ def without_spikes(ring: Ring, width: float, height: float) -> Ring:
         else:
             break
     return np.array(kept, np.float64)
-
-
-def border_spikes(
-    points: NDArray[np.float64], ends: NDArray[np.int64], sizes: NDArray[np.floating]
-) -> NDArray[np.bool_]:
-    """Say at which points ([P] bool) rings run along a border of their image and straight back.
-
-    `ends` ([R + 1]) has where each ring starts, and the end; `sizes` ([R, 2] or [1, 2]) widths and heights.
-    """
-    lengths = np.diff(ends)
-    before, after = np.arange(-1, len(points) - 1), np.arange(1, len(points) + 1)
-    full = lengths > 0
-    before[ends[:-1][full]], after[ends[1:][full] - 1] = ends[1:][full] - 1, ends[:-1][full]
-    borders = np.repeat(np.broadcast_to(sizes, (len(lengths), 2)), lengths, axis=0)
-    on_border = (points == 0) | (points == borders)
-    along = on_border & (points[before] == points) & (points[after] == points)
-    to_it, from_it = points - points[before], points[after] - points
-    back = ((to_it > 0) & (from_it < 0)) | ((to_it < 0) & (from_it > 0))
-    return np.asarray((along & back[:, ::-1]).any(axis=1))
 
 
 def _turns_back(before: list[float], point: list[float], after: list[float], width: float, height: float) -> bool:

@@ -32,6 +32,20 @@ class RingTable:
         """[P] int64: the ring of each point."""
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
+    @cached_property
+    def previous(self) -> NDArray[np.int64]:
+        """[P] int64: the point before each point of its ring, round and round."""
+        previous = np.arange(-1, len(self.points) - 1)
+        previous[self.starts] = self.starts + self.lengths - 1
+        return previous
+
+    @cached_property
+    def following(self) -> NDArray[np.int64]:
+        """[P] int64: the point after each point of its ring, round and round."""
+        following = np.arange(1, len(self.points) + 1)
+        following[self.starts + self.lengths - 1] = self.starts
+        return following
+
     def chosen(self, rings: NDArray[np.int64]) -> "RingTable":
         """Return some of the rings, in the order given."""
         lengths = self.lengths[rings]
@@ -105,9 +119,7 @@ def areas(table: RingTable) -> NDArray[np.float64]:
     """Return the area of each ring ([R], square pixels), to rounding as `polygon.area`."""
     if not len(table.lengths):
         return np.zeros(0)
-    following = np.arange(1, len(table.points) + 1)
-    following[table.starts + table.lengths - 1] = table.starts
-    (x, y), (next_x, next_y) = table.points.T, table.points[following].T
+    (x, y), (next_x, next_y) = table.points.T, table.points[table.following].T
     return np.asarray(np.abs(np.add.reduceat(x * next_y - y * next_x, table.starts)) / 2)
 
 
@@ -132,13 +144,22 @@ def clipped(
 
 def _without_spikes(table: RingTable, sizes: NDArray[np.float64]) -> RingTable:
     """Return the rings as `polygon.without_spikes`, which few of them need."""
-    ends = np.append(table.starts, len(table.points))
-    rings = np.unique(table.owners[polygon.border_spikes(table.points, ends, sizes)])
+    rings = np.unique(table.owners[_border_spikes(table, sizes)])
     if not len(rings):
         return table
     given = zip(table.chosen(rings).separate(), sizes[rings].tolist(), strict=True)
     spared = [polygon.without_spikes(ring, *size) for ring, size in given]
     return table.with_replaced(rings, RingTable(np.concatenate(spared), np.array([len(ring) for ring in spared])))
+
+
+def _border_spikes(table: RingTable, sizes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say at which points ([P] bool) rings run along a border of their image ([R, 2] sizes) and straight back."""
+    points, before, after = table.points, table.points[table.previous], table.points[table.following]
+    on_border = (points == 0) | (points == sizes[table.owners])
+    along = on_border & (points == before) & (points == after)
+    to_it, from_it = points - before, after - points
+    back = ((to_it > 0) & (from_it < 0)) | ((to_it < 0) & (from_it > 0))
+    return np.asarray((along & back[:, ::-1]).any(axis=1))
 
 
 def _clipped_side(
@@ -149,11 +170,9 @@ def _clipped_side(
         return table, np.zeros(0, bool)
     bound = bounds[table.owners]
     depth = sign * (table.points[:, axis] - bound)
-    previous = np.arange(-1, len(depth) - 1)
-    previous[table.starts] = table.starts + table.lengths - 1
-    before, depth_before = table.points[previous], depth[previous]
+    before, depth_before = table.points[table.previous], depth[table.previous]
     inside = depth >= 0
-    crosses = inside != inside[previous]
+    crosses = inside != inside[table.previous]
     share = np.divide(depth_before, depth_before - depth, out=np.zeros_like(depth), where=crosses)
     crossing = before + (table.points - before) * share[:, None]
     crossing[:, axis] = bound
