@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from pipeline.distinct_ids import DistinctIds
 from pipeline.geometry.ring_table import ranges
 from pipeline.instance_columns import INSTANCES, InstanceColumns, instances_at, one_batch
 from pipeline.instances import Instance
@@ -121,14 +122,8 @@ def _rows(batch: pa.RecordBatch, starts: NDArray[np.int64], counts: NDArray[np.i
 
 
 def _distinct(ids: list[str]) -> list[str]:
-    if len(set(ids)) == len(ids) and all(ids):
+    own = set(ids)
+    if len(own) == len(ids) and all(ids):
         return ids
-    taken, distinct = set(ids), []
-    seen: set[str] = set()
-    for position, each in enumerate(ids):
-        name, number = each or str(position), 2
-        while name in seen or (name != each and name in taken):
-            name, number = f"{each}~{number}", number + 1
-        seen.add(name)
-        distinct.append(name)
-    return distinct
+    distinct = DistinctIds(own)
+    return [distinct.give(each or str(position), bool(each)) for position, each in enumerate(ids)]

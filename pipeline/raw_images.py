@@ -175,7 +175,7 @@ def _read_member(descriptor: int, member: Member, archive: Path) -> tuple[int, b
 
 
 def _reject(found: Found, reason: str) -> Rejected:
-    path = found.path.encode(errors="backslashreplace").decode()
+    path = sources.spelled_out(found.path)
     label = json.dumps({"path": path, "bytes": found.length})
     return Rejected(f"{found.container.recorded}/{path}", PurePosixPath(path).name, "", reason, label)
 

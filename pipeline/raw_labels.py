@@ -106,15 +106,10 @@ def _listed(container: Container) -> _Listed:
             f"(.json, or .png below a folder {BITMASK_FOLDER})"
         )
     paths = {entry.path for entry in chosen}
-    skipped = sorted(map(_as_text, {entry.path for entry in json_files + bitmasks} - paths))
+    skipped = sorted(map(sources.spelled_out, {entry.path for entry in json_files + bitmasks} - paths))
     _tell_skipped(container, skipped)
     files = [_label_file(container, entry) for entry in chosen]
     return _Listed(container.source.entry, files, skipped, [entry.path for entry in repeated if entry.path in paths])
-
-
-def _as_text(path: str) -> str:
-    """Return a path with what isn't UTF-8 in it spelled out: file systems take any bytes for a name."""
-    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _tell_skipped(container: Container, skipped: list[str]) -> None:

@@ -122,6 +122,11 @@ def refuse_unwritable(path: str) -> None:
         raise SourceError(f"{path!r}: this path is not UTF-8; rename the file or folder") from None
 
 
+def spelled_out(path: str) -> str:
+    r"""Return a path as text: what isn't UTF-8 in it, since file systems take any bytes for a name, as `\udcff`."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
 def stamp(source: Source, role: Role) -> str | None:
     """Return a digest of how a local source's files look from outside, none of them read; None where it is not here.
 

@@ -3,12 +3,12 @@
 What one label becomes is in `bdd_label`; the 2018 files of one image each are read in `bdd_per_image`.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from pipeline.distinct_ids import DistinctIds
 from pipeline.instances import Instance, LabelledImage, Rejected
 from pipeline.readers import bdd_label, faults
 from pipeline.readers.bdd_label import AnyLabel, KnownLabel, Label, LooseLabel
@@ -149,8 +149,7 @@ class LabelReading:
         self._instances: list[Instance] = []
         self._rejected: list[Rejected] = []
         self._unwanted: list[Rejected] = []
-        self._ids: set[str] = set()
-        self._times: Counter[str] = Counter()
+        self._ids = DistinctIds()
         """How often an id came again."""
 
     def add(self, given: Any, position: int) -> None:
@@ -159,7 +158,7 @@ class LabelReading:
         if label is None:
             self.reject("", faults.NO_OBJECT, given)
             return
-        label_id = self._unique(bdd_label.text_of_id(label.id) or f"#{position}")
+        label_id = self._ids.give(bdd_label.text_of_id(label.id) or f"#{position}")
         try:
             meant = bdd_label.meaning(label, self._options.wanted)
             if meant is None:
@@ -191,15 +190,6 @@ class LabelReading:
             attributes=attributes if isinstance(attributes, dict) else {},
             unwanted=tuple(self._unwanted),
         )
-
-    def _unique(self, label_id: str) -> str:
-        """Return the id, with a number behind it where the image already has it."""
-        unique = label_id
-        while unique in self._ids:
-            self._times[label_id] += 1
-            unique = f"{label_id}~{self._times[label_id] + 1}"
-        self._ids.add(unique)
-        return unique
 
 
 def _any_label(value: Any) -> AnyLabel | None:

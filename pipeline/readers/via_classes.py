@@ -12,6 +12,7 @@ from typing import Any
 from pipeline.readers import faults
 from pipeline.readers.faults import LabelError
 from pipeline.readers.options import ReadOptions
+from pipeline.vocabulary import Wanted
 
 USUAL = ("name", "class", "type", "category", "label", "class_id")
 """Attributes, in any case, that name the class in files in the field; earlier ones win where several would do."""
@@ -41,14 +42,26 @@ class ClassRule:
     """The class of a region that names none."""
     meant: Mapping[str, str] = field(default_factory=dict)
     """What option ids of the attribute stand for, where that is the class rather than the id itself."""
-    ours: bool = False
-    """Whether a region without the attribute may be one that this project wrote, with its class under `name`."""
+    wanted: Wanted | None = None
+    """What the recipe wants, where regions without the attribute may be this project's, with their class under `name`.
+
+    A recipe's `class_attribute` is about other people's files, and what comes back from VIA may lie among them.
+    """
 
     def key_of(self, attributes: Mapping[str, Any]) -> str | None:
         """Return the attribute that names the class of a region, if one does."""
-        if self.ours and not chosen(attributes.get(self.attribute or "")) and _written_here(attributes):
-            return "name"
-        return self.attribute
+        if self.attribute is None or self.wanted is None or chosen(attributes.get(self.attribute)):
+            return self.attribute
+        return "name" if self._may_be_ours(attributes, self.wanted) else self.attribute
+
+    def _may_be_ours(self, attributes: Mapping[str, Any], wanted: Wanted) -> bool:
+        """Say whether this project wrote a region, which then has `instance`, or a person drew it in such a file."""
+        name = chosen(attributes.get("name"))
+        if not name or chosen(attributes.get("instance")):
+            return bool(name)
+        if wanted.categories:
+            return wanted.meaning(name[0]) is not None
+        return self.default is None and all(key == "name" or is_own(key) for key in attributes)
 
     def name_of(self, attributes: Mapping[str, Any]) -> str:
         """Return the class of a region; raises LabelError where it has several, or none and there is no default."""
@@ -80,11 +93,6 @@ def text_of(value: Any) -> str:
     return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
-def _written_here(attributes: Mapping[str, Any]) -> bool:
-    """Say whether a region has the two attributes that this project gives each region."""
-    return all(chosen(attributes.get(key)) for key in ("name", "instance"))
-
-
 def is_own(key: str) -> bool:
     """Say whether an attribute is one of those that this project writes."""
     return key in OWN or key.casefold() in FLAGS
@@ -96,7 +104,7 @@ def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declar
     for attributes in regions:  # to its end, since what a project declares may come last
         values.count(attributes)
     if options.class_attribute is not None:
-        return _given_rule(values, options.class_attribute, name)
+        return replace(values.rule_by(options.class_attribute), wanted=options.wanted)
     rule = values.rule()
     if rule.constant is not None:
         log.info("%s: no region has attributes: all are taken for %s, the one category wanted", name, rule.constant)
@@ -107,41 +115,22 @@ def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declar
     return rule
 
 
-def _given_rule(values: "_Values", attribute: str, name: str) -> ClassRule:
-    """Return the rule that the recipe asks for; it is about other people's files, not about those written here."""
-    if attribute in values.found or not values.may_be_ours():
-        return replace(values.rule_by(attribute), ours=True)
-    log.info("%s: the class is given by 'name', as this project writes it, not by '%s'", name, attribute)
-    return values.rule_by("name")
-
-
 class _Values:
     """Which attributes the regions of a file have, and with which values."""
 
     def __init__(self, declared: Options, options: ReadOptions) -> None:
         self.regions = 0
-        self._written_here = 0
-        """Regions with the two attributes that this project gives each region."""
         self.found: dict[str, Counter[str]] = {}
         self._declared, self._wanted, self._default = declared, options.wanted, options.default_class
 
     def count(self, attributes: Mapping[str, Any]) -> None:
         self.regions += 1
-        self._written_here += _written_here(attributes)
         for key, value in attributes.items():
             if is_own(key):
                 continue
             names = chosen(value) or (["true"] if value is True else [])
             if names:
                 self.found.setdefault(key, Counter()).update(names[:1])
-
-    def may_be_ours(self) -> bool:
-        """Say whether `name` may be the class since this project wrote the file, or a person drew all of it in VIA."""
-        if not self._written_here and set(self.found) != {"name"}:
-            return False
-        if self._wanted.categories:
-            return "name" in self.found and self._hits("name") > 0
-        return self._written_here > 0 or self._default is None
 
     def rule(self) -> ClassRule:
         """Return the rule that gives most regions a category that is wanted; where all are, the most usual one."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pipeline.distinct_ids import DistinctIds
 from pipeline.geometry import polygon
 from pipeline.instances import Geometry, Instance, LabelledImage, Rejected, Ring
 from pipeline.readers import faults
@@ -127,16 +128,8 @@ class RegionReading:
 
     def _ids(self) -> list[str]:
         """Return the ids of the instances: their own, else that of the region, with a number behind one that is had."""
-        own_ids = {parts.own_id for parts in self._parts.values()}
-        ids: dict[str, None] = {}
-        for parts in self._parts.values():
-            wish, times = parts.own_id or parts.region, 1
-            free = wish
-            while free in ids or (free in own_ids and free != parts.own_id):
-                times += 1
-                free = f"{wish}~{times}"
-            ids[free] = None
-        return list(ids)
+        ids = DistinctIds({parts.own_id for parts in self._parts.values()})
+        return [ids.give(parts.own_id or parts.region, bool(parts.own_id)) for parts in self._parts.values()]
 
 
 def _geometry(given: Any, kind: Geometry, ring: Ring) -> Geometry:
