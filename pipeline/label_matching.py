@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from pipeline.image_names import SPLIT_FOLDERS
+from pipeline.namesakes import Namesakes
 
 NO_SUCH_IMAGE = "no such image"
 AMBIGUOUS = "several images of this name"
@@ -120,6 +121,8 @@ class ImageNames:
             for name in {image.name, image.image}:
                 self._by_name.setdefault(name, []).append(row)
         self._folders = {image.folder for image in images}
+        self._namesakes: dict[str, Namesakes] = {}
+        self._known: dict[tuple[tuple[str, ...], tuple[str, ...], str | None], Match] = {}
 
     @cached_property
     def _by_stem(self) -> dict[str, list[int]]:
@@ -139,21 +142,30 @@ class ImageNames:
             parts = tuple(map(unquote, parts))
             rows = self._rows(parts[-1])
         full = (video, *parts) if video and len(parts) == 1 else parts
-        near = self._by_end.get(full[-2:], ()) if len(rows) > FEW else ()
-        rows = self._allowed(near, file) or self._allowed(rows, file)
+        if len(rows) > FEW:
+            return self._one_of_many(rows, full, file)
+        return self._one_of(self._allowed(rows, file), full, file)
+
+    def _one_of_many(self, rows: list[int], parts: tuple[str, ...], file: LabelFile) -> Match:
+        """Return what `_one_of` returns, having looked at few of the rows, or once at all of them."""
+        asked = (parts, file.parts[:-1], file.split)
+        if (known := self._known.get(asked)) is not None:
+            return known
+        namesakes = self._namesakes.get(parts[-1])
+        if namesakes is None:
+            namesakes = self._namesakes[parts[-1]] = Namesakes((self._images[row].folder, row) for row in rows)
+        near = namesakes.nearest(parts[:-1], file.parts[:-1])
+        match = self._one_of(self._allowed(near, file) or self._allowed(rows, file), parts, file)
+        if len(near) > FEW:
+            self._known[asked] = match
+        return match
+
+    def _one_of(self, rows: list[int], parts: tuple[str, ...], file: LabelFile) -> Match:
         if not rows:
             return Match(None, UNREADABLE if _stem(parts[-1]) in self._unreadable else NO_SUCH_IMAGE)
         if len(rows) > 1:
-            rows = self._narrowed(rows, full, file)
+            rows = self._narrowed(rows, parts, file)
         return Match(rows[0]) if len(rows) == 1 else Match(None, AMBIGUOUS)
-
-    @cached_property
-    def _by_end(self) -> dict[tuple[str, ...], list[int]]:
-        """Rows by folder and name: of thousands of videos, each may have a 000001.jpg."""
-        found: dict[tuple[str, ...], list[int]] = {}
-        for row, image in enumerate(self._images):
-            found.setdefault(image.parts[-2:], []).append(row)
-        return found
 
     def _allowed(self, rows: Sequence[int], file: LabelFile) -> list[int]:
         return [row for row in rows if not self._lies_beside_another_split(row, file)]

@@ -1,8 +1,11 @@
 """Which image a label file means by a name."""
 
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.label_matching import (
     AMBIGUOUS,
@@ -13,6 +16,7 @@ from pipeline.label_matching import (
     LabelFile,
     split_in_path,
 )
+from pipeline.namesakes import Namesakes
 
 
 def known(*paths: str, source: str = "/data/images.zip") -> list[KnownImage]:
@@ -55,14 +59,47 @@ def test_a_name_of_no_image_is_no_image(name: str) -> None:
     assert ImageNames(known("b1c66a42-6f7d68ca.jpg")).find(name, ELSEWHERE).reason == NO_SUCH_IMAGE
 
 
-def test_each_of_many_videos_may_have_frames_of_the_same_names() -> None:
+def frames(videos: int, each: int, path: str) -> list[str]:
+    return [path.format(video=video, frame=frame) for video in range(videos) for frame in range(each)]
+
+
+@pytest.mark.parametrize("path", ["a/v{video}/{frame:06}.jpg", "a/v{video}/images/{frame:06}.jpg"])
+@pytest.mark.parametrize("said", ["whole path", "no ending", "own folder", "folder above"])
+def test_each_of_many_videos_may_have_frames_of_the_same_names(path: str, said: str) -> None:
     """Looked at one by one, they would take minutes."""
-    paths = [f"{folder}/v{video}/{frame:06}.jpg" for folder in "ab" for video in range(1500) for frame in range(10)]
-    names = ImageNames([KnownImage(path.replace("/", "__"), "s", path, None, path) for path in paths])
-    found = [names.find(path, ELSEWHERE).row for path in paths]
-    assert found == list(range(len(paths)))
-    assert names.find("v7/000001.jpg", ELSEWHERE).reason == AMBIGUOUS
-    assert names.find("000001.jpg", ELSEWHERE, "v7").reason == AMBIGUOUS
+    paths = frames(1500, 10, path)
+    names = ImageNames([KnownImage(each.replace("/", "__"), "/d", each, None, each) for each in paths])
+    rows = []
+    for each in paths:
+        folder, _, name = each.rpartition("/")
+        file = labels(f"/d/{folder if said == 'own folder' else '/'.join(each.split('/')[:2])}/labels.json")
+        full = each.removesuffix(".jpg") if said == "no ending" else each
+        rows.append(names.find(name, file).row if "folder" in said else names.find(full, ELSEWHERE).row)
+    assert rows == list(range(len(paths)))
+
+
+def test_bare_names_that_each_video_has_are_refused_at_once() -> None:
+    paths = frames(1500, 10, "a/v{video}/images/{frame:06}.jpg")
+    names = ImageNames([KnownImage(each.replace("/", "__"), "/d", each, None, each) for each in paths])
+    reasons = {names.find("/".join(each.split("/")[3:]), labels("/d/a/all.json")).reason for each in paths}
+    reasons |= {names.find("/".join(each.split("/")[2:]), labels("/d/a/all.json")).reason for each in paths}
+    assert reasons == {AMBIGUOUS}
+
+
+components = st.lists(st.sampled_from("ab"), max_size=3)
+
+
+@given(st.lists(components, max_size=20), components, components)
+def test_the_nearest_of_many_are_those_that_looking_at_each_finds(folders: list, end: list, start: list) -> None:
+    def agrees(folder: list) -> int:
+        agreeing = takewhile(lambda pair: pair[0] == pair[1], zip(reversed(folder), reversed(end), strict=False))
+        return len(list(agreeing))
+
+    most = max(map(agrees, folders), default=0)
+    best = [row for row, folder in enumerate(folders) if agrees(folder) == most]
+    inside = [row for row in best if folders[row][: len(start)] == start]
+    namesakes = Namesakes((tuple(folder), row) for row, folder in enumerate(folders))
+    assert namesakes.nearest(tuple(end), tuple(start)) == (inside or best)
 
 
 def test_folders_and_what_is_unreadable_are_found_by_names_of_addresses() -> None:
