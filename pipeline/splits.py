@@ -60,9 +60,7 @@ def divide(images: Sequence[LabelledFile], dataset: Dataset, seed: int) -> Divis
         if method == "path":
             chosen = _by_path(images, order)
         else:
-            each = zip(sure, of_videos, images, strict=True)
-            groups = [certain or video or image.image for certain, video, image in each]
-            chosen = _by_hash(groups, order, dataset, seed)
+            chosen = _by_hash(_groups(images, sure, of_videos), order, dataset, seed)
         members = {split: [position for position in order if chosen.get(position) == split] for split in SPLITS}
         unsplit = [(position, NO_SPLIT) for position in order if position not in chosen]
         division = Division(method, members, unsplit, of_videos)
@@ -85,6 +83,12 @@ def _method(images: Sequence[LabelledFile], dataset: Dataset) -> str:
 
 def _by_path(images: Sequence[LabelledFile], order: Iterable[int]) -> dict[int, str]:
     return {position: split for position in order if (split := images[position].path_split) is not None}
+
+
+def _groups(images: Sequence[LabelledFile], sure: Sequence[str | None], of_videos: Sequence[str | None]) -> list[str]:
+    """Return the video of each image, certain or likely, else the image itself: what is given to a split as one."""
+    each = zip(sure, of_videos, images, strict=True)
+    return [certain or video or image.image for certain, video, image in each]
 
 
 def _by_hash(groups: Sequence[str], order: Iterable[int], dataset: Dataset, seed: int) -> dict[int, str]:

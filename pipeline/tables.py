@@ -78,6 +78,7 @@ class RowGroupWriter:
         self.rows = 0
         self._path = path
         self._waiting: list[pa.Table] = []
+        self._waiting_rows, self._waiting_bytes = 0, 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -100,19 +101,26 @@ class RowGroupWriter:
 
     def write(self, table: pa.Table) -> None:
         """Append rows; their columns must be those of the schema, in any order."""
-        self._waiting.append(table.select(self.schema.names).cast(self.schema))
         self.rows += table.num_rows
-        if sum(waiting.num_rows for waiting in self._waiting) >= ROWS_A_GROUP:
+        self._wait(table.select(self.schema.names).cast(self.schema))
+        if self._waiting_rows >= ROWS_A_GROUP:
             self._write(everything=False)
-        if sum(waiting.nbytes for waiting in self._waiting) >= BYTES_A_GROUP:
+        if self._waiting_bytes >= BYTES_A_GROUP:
             self._write(everything=True)
+
+    def _wait(self, table: pa.Table) -> None:
+        self._waiting.append(table)
+        self._waiting_rows += table.num_rows
+        self._waiting_bytes += table.nbytes
 
     def _write(self, everything: bool) -> None:
         rows = pa.concat_tables(self._waiting) if self._waiting else self.schema.empty_table()
         full = rows.num_rows if everything else rows.num_rows // ROWS_A_GROUP * ROWS_A_GROUP
         if full:
             self._writer.write_table(rows.slice(0, full).combine_chunks(), row_group_size=ROWS_A_GROUP)
-        self._waiting = [rows.slice(full)] if full < rows.num_rows else []
+        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
+        if full < rows.num_rows:
+            self._wait(rows.slice(full))
 
 
 def json_text(value: Mapping[str, Any]) -> str:
