@@ -12,6 +12,9 @@ from pipeline.image_index import Split
 LONGEST_NAME = 200
 """Bytes; file systems stop at 255, and a person's tools may add to a name."""
 
+JOINT = "__"
+"""Between the folders and the base name in a flat name."""
+
 SPLIT_FOLDERS: dict[str, Split] = {
     "train": "train",
     "training": "train",
@@ -55,7 +58,7 @@ def _told_apart(paths: list[Sequence[str]]) -> list[str]:
 
 
 def _joined(parts: Sequence[str]) -> str:
-    name = "__".join(parts)
+    name = JOINT.join(parts)
     if len(name.encode()) <= LONGEST_NAME:
         return name
     stem, dot, suffix = parts[-1].rpartition(".")

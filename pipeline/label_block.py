@@ -112,6 +112,9 @@ def image_attributes(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return an image's attributes, without its video, with those that `via_format.file_attributes` packed as JSON."""
     attributes = {key: value for key, value in given.items() if key != "video"}
     packed = attributes.get("attributes")
+    if packed == "":  # as VIA has it of an image to which nobody gave any
+        del attributes["attributes"]
+        return attributes
     try:
         rest = msgspec.json.decode(packed) if isinstance(packed, str) else None
     except (msgspec.DecodeError, RecursionError):

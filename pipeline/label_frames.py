@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile, ZipFile
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
 from pipeline import block_fitting, readers
 from pipeline.errors import ArchiveError, LabelFileError, NotLabelsError
+from pipeline.frames import Frame, after, merged
 from pipeline.instance_fitting import OTHER_SIZE, Fitting
 from pipeline.instance_store import InstanceStore, Stored
 from pipeline.instances import Instance, LabelledImage, Rejected
@@ -28,6 +28,7 @@ from pipeline.label_sources import LabelSource
 from pipeline.progress import Progress
 from pipeline.recipe_sections import Labels
 from pipeline.rejections import Rejections, told
+from pipeline.stray_labels import StrayLabels
 from pipeline.tables import json_text
 
 REPLACED = "replaced by a later source"
@@ -43,25 +44,6 @@ WORTH_WORKERS = 64 << 20
 """Bytes of JSON from which it takes longer to read them than to start processes that help."""
 
 log = logging.getLogger(__name__)
-
-
-class Frame(msgspec.Struct):
-    """What the labels say of one image of the index."""
-
-    source: int
-    """Position of its label source in the recipe."""
-    file: str
-    stored: Stored
-    video: str | None
-    attributes: str
-    """JSON."""
-    split: str | None
-    """What the path of a label file says, of the first source in which one says anything."""
-    split_source: int
-    """Position of that source in the recipe."""
-    content: Digest
-    said: bool
-    """Whether the file has usable labels of wanted categories for it, be they kept or left out as the recipe asks."""
 
 
 def started_workers(sources: Sequence[LabelSource]) -> readers.BlockWorkers:
@@ -117,6 +99,7 @@ class FrameCollector:
         self._images: list[str] = index["image"].to_pylist()
         self._sizes = list(zip(index["width"].to_pylist(), index["height"].to_pylist(), strict=True))
         self._names, self._store, self._rejections = names, store, rejections
+        self._strays = StrayLabels()
 
     def collect(self, sources: Sequence[LabelSource], workers: readers.BlockWorkers) -> None:
         """Read all files, large ones with the help of `workers`.
@@ -139,6 +122,7 @@ class FrameCollector:
                         progress.advance(self._place_all(found, file, number))
                 except NotLabelsError as error:
                     self._set_aside(file, error)
+        self._strays.tell(sources)
 
     def _set_aside(self, file: LabelFile, error: LabelFileError) -> None:
         """Leave out a file that was only found beside others; one that the recipe names must be a label file."""
@@ -203,6 +187,7 @@ class FrameCollector:
         )
 
     def _place(self, offer: _Offer, match: Match, file: LabelFile, number: int) -> None:
+        self._strays.count(number, offer.name, match.reason)
         if match.row is None:
             self._set_aside_labels(offer, match.reason, lost=True)
             return
@@ -212,15 +197,16 @@ class FrameCollector:
             return
         if there.source == number and not there.said and offer.usable:
             # What has no usable label of an image doesn't stand in the way of what has: det_20 beside drivable.
-            self.frames[match.row] = _after(there, self._frame(offer, file, number, match.row))
+            self.frames[match.row] = after(there, self._frame(offer, file, number, match.row))
             return
-        if file.split and (there.split is None or number < there.split_source):
-            # A later source corrects labels: the image stays on the side that the first one put it on.
+        if number < there.split_source:
+            # A later source corrects labels: the image stays where the first one put it, also where that says nothing.
             there.split, there.split_source = file.split, number
+        there.split = there.split or (file.split if number == there.split_source else None)
         if there.source > number:
             # What a source says of the whole image holds until a later one says something else of it.
             there.video = there.video or offer.video
-            there.attributes = _merged(offer.attributes, there.attributes)
+            there.attributes = merged(offer.attributes, there.attributes)
         reason = TWICE_ALIKE if there.content == offer.content else TWICE
         reason = REPLACED if there.source > number else reason
         self._set_aside_labels(offer, reason, lost=reason == TWICE)
@@ -281,18 +267,3 @@ def _opened(archive: Path) -> ZipFile:
         return ZipFile(archive)
     except (OSError, BadZipFile, NotImplementedError) as error:
         raise ArchiveError(f"{archive}: can't be read as a zip archive: {error}") from None
-
-
-def _after(first: Frame, frame: Frame) -> Frame:
-    """Return `frame` with what `first`, of the same source and without instances, says of the image itself."""
-    frame.video = first.video or frame.video
-    frame.attributes = _merged(frame.attributes, first.attributes)
-    frame.split = first.split or frame.split
-    return frame
-
-
-def _merged(earlier: str, later: str) -> str:
-    """Return attributes (JSON) with what a later source says put over them."""
-    if "{}" in (earlier, later):
-        return later if earlier == "{}" else earlier
-    return json_text(msgspec.json.decode(earlier) | msgspec.json.decode(later))

@@ -13,12 +13,13 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
-from pipeline.image_names import SPLIT_FOLDERS
+from pipeline.image_names import JOINT, SPLIT_FOLDERS
 from pipeline.namesakes import Namesakes
 
 NO_SUCH_IMAGE = "no such image"
 AMBIGUOUS = "several images of this name"
 UNREADABLE = "its image can't be read"
+OTHER_SPLIT = "its image lies in another split than its label file"
 
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 
@@ -141,28 +142,48 @@ class ImageNames:
         if not rows and "%" in name:  # it comes out of an address
             parts = tuple(map(unquote, parts))
             rows = self._rows(parts[-1])
+        if not rows and JOINT in parts[-1]:
+            rows = self._once_called(parts[-1])
         full = (video, *parts) if video and len(parts) == 1 else parts
         if len(rows) > FEW:
             return self._one_of_many(rows, full, file)
-        return self._one_of(self._allowed(rows, file), full, file)
+        return self._one_of(rows, full, file)
 
     def _one_of_many(self, rows: list[int], parts: tuple[str, ...], file: LabelFile) -> Match:
         """Return what `_one_of` returns, having looked at few of the rows, or once at all of them."""
         asked = (parts, file.parts[:-1], file.split)
         if (known := self._known.get(asked)) is not None:
             return known
-        namesakes = self._namesakes.get(parts[-1])
-        if namesakes is None:
-            namesakes = self._namesakes[parts[-1]] = Namesakes((self._images[row].folder, row) for row in rows)
-        near = namesakes.nearest(parts[:-1], file.parts[:-1])
-        match = self._one_of(self._allowed(near, file) or self._allowed(rows, file), parts, file)
+        near = self._nearest(rows, parts, file.parts[:-1])
+        match = self._one_of(self._allowed(near, file) or rows, parts, file)
         if len(near) > FEW:
             self._known[asked] = match
         return match
 
-    def _one_of(self, rows: list[int], parts: tuple[str, ...], file: LabelFile) -> Match:
-        if not rows:
+    def _nearest(self, rows: list[int], parts: tuple[str, ...], folder: tuple[str, ...]) -> list[int]:
+        """Return those of the rows, all images that a name fits, whose folders fit it best, in `folder` if any is."""
+        namesakes = self._namesakes.get(parts[-1])
+        if namesakes is None:
+            namesakes = self._namesakes[parts[-1]] = Namesakes((self._images[row].folder, row) for row in rows)
+        return namesakes.nearest(parts[:-1], folder)
+
+    def _once_called(self, name: str) -> list[int]:
+        """Return the images that `image_names.flat_names` may have called so, which depends on what else there is."""
+        pieces = name.split(JOINT)
+        for count in range(len(pieces) - 1, 0, -1):
+            parts = (*pieces[:count], JOINT.join(pieces[count:]))
+            rows = self._rows(parts[-1])
+            near = self._nearest(rows, parts, ()) if len(rows) > FEW else rows
+            if rows := [row for row in near if _lies_in(self._images[row].folder[-count:], parts[:-1])]:
+                return rows
+        return []
+
+    def _one_of(self, named: list[int], parts: tuple[str, ...], file: LabelFile) -> Match:
+        if not named:
             return Match(None, UNREADABLE if _stem(parts[-1]) in self._unreadable else NO_SUCH_IMAGE)
+        rows = self._allowed(named, file)
+        if not rows:
+            return Match(None, OTHER_SPLIT)
         if len(rows) > 1:
             rows = self._narrowed(rows, parts, file)
         return Match(rows[0]) if len(rows) == 1 else Match(None, AMBIGUOUS)
@@ -200,6 +221,13 @@ class ImageNames:
         if folder not in self._folders or split is None or file.split is None:
             return False
         return self._images[row].parts[:-1] != folder and split != file.split
+
+
+def _lies_in(folder: Sequence[str], said: Sequence[str]) -> bool:
+    """Say whether folders, archives among them, are those of a flat name, in which archives have no ending."""
+    return len(folder) == len(said) and all(
+        part in (word, f"{word}.zip") for part, word in zip(folder, said, strict=True)
+    )
 
 
 def _parts(name: str) -> tuple[str, ...]:

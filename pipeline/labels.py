@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 
 from pipeline import label_summary, summary
 from pipeline.errors import EmptyDatasetError
+from pipeline.frames import Frame
 from pipeline.image_index import REJECTED as RAW_REJECTED
 from pipeline.image_index import read_index_table
 from pipeline.instance_store import InstanceStore, Stored
 from pipeline.label_filters import ImageFilter
-from pipeline.label_frames import Frame, FrameCollector, started_workers
+from pipeline.label_frames import FrameCollector, started_workers
 from pipeline.label_matching import ImageNames, KnownImage
 from pipeline.label_sources import LabelSource, read_sources
 from pipeline.label_summary import Tally

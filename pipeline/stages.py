@@ -65,8 +65,8 @@ STAGES = {
             inputs=("raw_labels", "raw_images"),
             files=("labels.parquet", "images.parquet", "rejected.parquet"),
         ),
-        Stage("via_train", 2, (), inputs=("filtered_labels",), files=("via_region_data.json", "via_project.json")),
-        Stage("via_val", 2, (), inputs=("filtered_labels",), files=("via_region_data.json", "via_project.json")),
+        Stage("via_train", 3, (), inputs=("filtered_labels",), files=("via_region_data.json", "via_project.json")),
+        Stage("via_val", 3, (), inputs=("filtered_labels",), files=("via_region_data.json", "via_project.json")),
         Stage(
             "dataset_zip",
             1,

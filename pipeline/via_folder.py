@@ -42,10 +42,11 @@ def make_folder(
     These are via_region_data.json (VIA 1), via_project.json (VIA 2) and via3_project.json (VIA 3). The classes to
     choose from are the recipe's, where `source` lies in a store, and all those in the labels and in the archive.
 
-    `source` is an images.zip, a folder that holds one, or a folder with a via_region_data.json (of `via_val`, of an
-    evaluation report); the images of the latter come from the images.zip `pictures`, by default the one that it was
-    made from. `split` defaults to val where there is one; `images` are picked evenly over all. Raises ArtifactError,
-    ArchiveError, LabelFileError or EmptyDatasetError, naming what is missing or damaged.
+    `source` is an images.zip, a folder that holds one, a folder with a via_region_data.json (of `via_val`, of an
+    evaluation report), or a file of labels that VIA 1 or 2 has saved; the images of the latter two come from the
+    images.zip `pictures`, of an artifact by default from the one that it was made from. `split` defaults to val where
+    there is one; `images` are picked evenly over all. Raises ArtifactError, ArchiveError, LabelFileError or
+    EmptyDatasetError, naming what is missing or damaged.
     """
     labels, path = via_source.located(source, pictures)
     if out.exists() and not out.is_dir():
@@ -115,9 +116,8 @@ def _places(shown: LabelFile, declared: Declarations, archive: zipfile.ZipFile, 
         if count:
             log.warning("%d labelled images are %s", count, what)
     if not found:
-        raise EmptyDatasetError(
-            f"{archive.filename}: holds none of the labelled images; name the images.zip with them by --pictures"
-        )
+        advice = "" if shown.member else "; name the images.zip with them by --pictures"
+        raise EmptyDatasetError(f"{archive.filename}: holds none of the images that {shown} labels{advice}")
     return {position: member for member, position in found.items()}
 
 
@@ -186,7 +186,7 @@ def _read(archive: zipfile.ZipFile, member: str) -> bytes:
 def main(argv: Sequence[str]) -> int:
     """Run `python -m pipeline.via open …`; return 0, or 2 after printing the sentence of a fault."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.via open", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("source", type=Path, help="images.zip, or the folder of an artifact")
+    parser.add_argument("source", type=Path, help="images.zip, the folder of an artifact, or a VIA file")
     parser.add_argument("--split", choices=SPLITS, help="default: val")
     parser.add_argument("--images", type=int, metavar="N", help="at most so many, picked evenly (default: all)")
     parser.add_argument("--pictures", type=Path, metavar="ZIP", help="images.zip with the images that SOURCE labels")

@@ -14,13 +14,12 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
+from pipeline.geometry.ring_table import RingTable, enclose_area
 from pipeline.tables import json_text
 from pipeline.videos import video_in_name
 
 DECIMALS = 3
 """Of a pixel: vertices come back within 0.0005 px."""
-LEAST_ROUNDED_SIDE = 0.1
-"""Pixels; the vertices of anything smaller are written in full, lest rounding makes a line of it."""
 FLAGS = ("crowd", "ignored")
 ANSWERS = ("occluded", "truncated")
 OWN = ("name", "instance", *FLAGS, *ANSWERS)
@@ -204,7 +203,7 @@ def regions_by_image(instances: pa.Table) -> Iterator[tuple[str, Regions]]:
 
 def _regions(instances: pa.Table) -> Iterator[Regions]:
     """Yield the regions of each instance; they share its attributes, `instance` among them."""
-    shapes = _shapes(instances["polygons"].combine_chunks(), instances["box"].combine_chunks())
+    shapes = _shapes(instances["polygons"].combine_chunks())
     names = ("instance_id", "category", "geometry", *FLAGS, *ANSWERS, "attributes")
     columns = [instances[name].to_pylist() for name in names]
     for shape, (instance, category, geometry, crowd, ignored, occluded, truncated, attributes) in zip(
@@ -221,23 +220,22 @@ def _regions(instances: pa.Table) -> Iterator[Regions]:
         yield [{"shape_attributes": each, "region_attributes": said} for each in shape]
 
 
-def _shapes(polygons: pa.ListArray, boxes: pa.StructArray) -> Iterator[Sequence[dict[str, Any]]]:
+def _shapes(polygons: pa.ListArray) -> Iterator[Sequence[dict[str, Any]]]:
     """Yield the shape_attributes of each instance's rings."""
     rings = polygons.flatten()
     points = rings.flatten()
-    exact = [points.field(axis).to_numpy() for axis in (0, 1)]
-    xs, ys = ((np.round(values, DECIMALS) + 0.0).tolist() for values in exact)
-    ends = np.cumsum([0, *rings.value_lengths().to_pylist()]).tolist()
-    tiny = np.minimum(boxes.field(2).to_numpy(), boxes.field(3).to_numpy()) < LEAST_ROUNDED_SIDE
+    exact = np.stack([points.field(axis).to_numpy() for axis in (0, 1)], axis=1)
+    rounded = np.round(exact, DECIMALS) + 0.0
+    lengths = rings.value_lengths().to_numpy()
+    # Of a thin ring rounding may make a line, which is no area when it is read.
+    is_area = enclose_area(RingTable(rounded, lengths.astype(np.int64)))
+    xs, ys = np.where(np.repeat(is_area, lengths)[:, None], rounded, exact).T.tolist()
+    ends = np.cumsum([0, *lengths]).tolist()
     first = 0
-    for is_tiny, count in zip(tiny.tolist(), polygons.value_lengths().to_pylist(), strict=True):
-        shapes = []
-        for ring in range(first, first + count):
-            part = slice(ends[ring], ends[ring + 1])
-            across, down = (exact[0][part].tolist(), exact[1][part].tolist()) if is_tiny else (xs[part], ys[part])
-            shapes.append({"name": "polygon", "all_points_x": across, "all_points_y": down})
+    for count in polygons.value_lengths().to_pylist():
+        parts = [slice(ends[ring], ends[ring + 1]) for ring in range(first, first + count)]
+        yield [{"name": "polygon", "all_points_x": xs[part], "all_points_y": ys[part]} for part in parts]
         first += count
-        yield shapes
 
 
 def _choice(kind: str, options: Mapping[str, str]) -> dict[str, Any]:

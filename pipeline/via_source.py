@@ -4,18 +4,22 @@ How the folder is filled is in `pipeline.via_folder`; how VIA spells things, in 
 """
 
 import zipfile
+from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline import readers
+from pipeline.archives import is_zip
 from pipeline.artifacts import MANIFEST, Manifest, Store
 from pipeline.errors import ArchiveError, ArtifactError, LabelFileError
 from pipeline.images_zip import split_folders
 from pipeline.readers import Format, via_files
 from pipeline.readers.json_stream import JsonStream
 from pipeline.readers.label_file import display_name, opened
+from pipeline.readers.via_options import Options, spelled_out, texts_to_choose
 from pipeline.recipe_sections import as_text
 from pipeline.stages import STAGES
 from pipeline.via import REGION_DATA
@@ -34,6 +38,9 @@ class LabelFile:
     member: str | None
     archive: zipfile.ZipFile
 
+    def __str__(self) -> str:
+        return display_name(self.path, self.member)
+
     @property
     def folder(self) -> str:
         """The folder that it lies in, in its archive."""
@@ -42,35 +49,49 @@ class LabelFile:
     def entries(self) -> Iterator[Entry]:
         """Yield the images, their sizes in bytes unknown; null and what VIA can't edit are empty.
 
-        Raises LabelFileError where the file is damaged or not VIA's, ArchiveError where it is larger than believable.
+        Where a project numbers its options, regions have their texts: annotations that VIA exports declare none. Raises
+        LabelFileError where the file is damaged or not VIA's, ArchiveError where it is larger than believable.
         """
-        yield from self._entries({})
+        options = self._options()
+        with self._opened() as (stream, is_project):
+            for key, entry in via_files.entries_of(stream, is_project, {}):
+                yield _entry(via_files.name_of(key, entry), entry if isinstance(entry, dict) else {}, options)
 
     def entries_into(self, declared: Declarations) -> Iterator[Entry]:
         """Yield the same, and add to `declared` what they use and what a project declares."""
-        options: via_files.Declared = {}
-        for entry in self._entries(options):
+        for entry in self.entries():
             declared.add(entry)
             yield entry
-        for attribute, texts in options.items():
-            declared.offer(attribute, texts)
+        for attribute, options in self._options().items():
+            declared.offer(attribute, texts_to_choose(options))
 
-    def _entries(self, options: via_files.Declared) -> Iterator[Entry]:
-        name, size = display_name(self.path, self.member), readers.size_of(self.path, self.member, self.archive)
+    def _options(self) -> Options:
+        """Return the options that a project declares, which may stand behind its images."""
+        options: via_files.Declared = {}
+        with self._opened() as (stream, is_project):
+            if is_project:
+                deque(via_files.entries_of(stream, is_project, options), maxlen=0)
+        return options
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[JsonStream, bool]]:
+        """Open the file, and say whether it is a project."""
+        name, size = str(self), readers.size_of(self.path, self.member, self.archive)
         if size > LARGEST_LABELS:
             raise ArchiveError(f"{name}: has {size:,} bytes, which is not believable")
         found = readers.format_of(self.path, self.member, self.archive)
         if found not in (Format.VIA_METADATA, Format.VIA_PROJECT):
             raise LabelFileError(f"{name}: isn't a file of VIA 1 or 2, but {found.value}")
         with opened(self.path, self.member, self.archive) as more:
-            stream = JsonStream(more, name)
-            for key, entry in via_files.entries_of(stream, found is Format.VIA_PROJECT, options):
-                yield _entry(via_files.name_of(key, entry), entry if isinstance(entry, dict) else {})
+            yield JsonStream(more, name), found is Format.VIA_PROJECT
 
 
-def _entry(name: str, entry: Mapping[str, Any]) -> Entry:
+def _entry(name: str, entry: Mapping[str, Any], options: Options) -> Entry:
     regions = [
-        {"shape_attributes": _members(region.shape), "region_attributes": _plain(_members(region.attributes))}
+        {
+            "shape_attributes": _members(region.shape),
+            "region_attributes": _plain(spelled_out(_members(region.attributes), options)),
+        }
         for region in via_files.regions_of(entry) or ()
     ]
     width, height = (side if isinstance(side := entry.get(key), int) else 0 for key in ("width", "height"))
@@ -100,16 +121,22 @@ def located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
 
     Raises ArtifactError where there is neither, or no archive is known.
     """
-    if source.is_file():
-        return None, source
-    if (source / ARCHIVE).is_file():
-        return None, source / ARCHIVE
-    if not (source / REGION_DATA).is_file():
+    if not source.exists():
+        raise ArtifactError(f"{source}: does not exist")
+    own = source / ARCHIVE if source.is_dir() else source
+    if own.is_file() and (is_zip(own) or own.suffix.lower() == ".zip"):
+        if pictures is not None:
+            raise ArtifactError(f"--pictures: {own} has its own images; leave --pictures out, or name a file of labels")
+        return None, own
+    labels = source / REGION_DATA if source.is_dir() else source
+    if not labels.is_file():
         raise ArtifactError(f"{source}: is neither an images.zip nor a folder with one or with a {REGION_DATA}")
+    if pictures is not None and not pictures.exists():
+        raise ArtifactError(f"--pictures: {pictures} does not exist")
     archive = pictures or _made_from(source)
     if archive is None or not archive.exists():
         raise ArtifactError(f"{source}: has no images beside its labels; name their images.zip with --pictures")
-    return source / REGION_DATA, archive / ARCHIVE if archive.is_dir() else archive
+    return labels, archive / ARCHIVE if archive.is_dir() else archive
 
 
 def _made_from(artifact: Path) -> Path | None:

@@ -3,7 +3,6 @@
 Shapes are turned into those of VIA 2 and read as these; segments of time of audio and video are left out.
 """
 
-import html
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pipeline.readers.json_stream import JsonStream, decode
 from pipeline.readers.options import ReadOptions
 from pipeline.readers.repeated_keys import Pairs, count, with_own_keys
 from pipeline.readers.via_classes import find_rule
+from pipeline.readers.via_options import Options, declared_options, spelled_out
 from pipeline.readers.via_regions import Region, RegionReading
 
 POINT, RECTANGLE, CIRCLE, ELLIPSE, LINE, POLYLINE, POLYGON = 1, 2, 3, 4, 5, 6, 7
@@ -49,13 +49,14 @@ def read(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
             raise LabelFileError(f"{stream.name}: {key} must be an object, as VIA 3 writes it")
     views = _views(project)
     attributes = (region.attributes for view in views for region in view.regions)
-    rule = find_rule(attributes, options, {}, stream.name)
+    declared = _declared(project)
+    rule = find_rule(attributes, options, declared, stream.name)
     for view in views:
-        reading = RegionReading(stream.name, view.name, rule, options)
+        reading = RegionReading(stream.name, view.name, rule, options, declared)
         for number, metadata in view.segments.items():
             reading.reject(number, faults.SEGMENT, metadata)
         reading.add(view.regions)
-        yield reading.image(view.attributes)
+        yield reading.image(spelled_out(view.attributes, declared))
 
 
 @dataclass
@@ -102,6 +103,16 @@ def _views(project: Any) -> list[_View]:
     return list(views.values())
 
 
+def _declared(project: Any) -> Options:
+    attributes = _objects(project, "attribute")
+    return declared_options({_name(number, attribute): attribute for number, attribute in attributes.items()})
+
+
+def _name(number: str, attribute: Mapping[str, Any]) -> str:
+    name = attribute.get("aname")
+    return name if isinstance(name, str) and name else number
+
+
 def _objects(project: Any, key: str) -> dict[str, dict[str, Any]]:
     return {name: value for name, value in _members(project, key).items() if isinstance(value, dict)}
 
@@ -119,26 +130,15 @@ def _file_name(files: Mapping[str, dict[str, Any]], view: Mapping[str, Any]) -> 
 
 
 def _values(given: Any, declared: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return attribute names and values; option ids are replaced by what they stand for."""
+    """Return attribute names and values; ids of several boxes ticked, between commas, become those ticked."""
     values = {}
     for number, value in given.items() if isinstance(given, dict) else ():
         attribute = declared.get(str(number), {})
-        options = attribute.get("options")
-        name = attribute.get("aname")
-        meant = _meant(value, options) if isinstance(options, dict) and isinstance(value, str) else value
-        values[name if isinstance(name, str) and name else str(number)] = meant
+        options = _members(attribute, "options")
+        ids = value.split(",") if isinstance(value, str) and value not in options else []
+        several = len(ids) > 1 and all(each in options for each in ids)
+        values[_name(str(number), attribute)] = dict.fromkeys(ids, True) if several else value
     return values
-
-
-def _meant(value: str, options: Mapping[str, Any]) -> Any:
-    """Return what an option id stands for; ids of several boxes ticked, between commas, become those ticked."""
-    if value in options or not value:
-        text = options.get(value, value)
-        return html.unescape(text) if isinstance(text, str) else value
-    ids = value.split(",")
-    if not all(each in options for each in ids):
-        return value
-    return {html.unescape(str(options[each])): True for each in ids}
 
 
 def _shape(xy: Any) -> Any:
@@ -146,9 +146,13 @@ def _shape(xy: Any) -> Any:
     if not isinstance(xy, list) or not xy:
         return xy
     kind, numbers = xy[0], xy[1:]
-    if isinstance(kind, int) and kind in _OF_POINTS:
+    if isinstance(kind, float) and kind.is_integer():  # as scripts write it
+        kind = int(kind)
+    if isinstance(kind, bool) or not isinstance(kind, int):
+        return {"name": f"VIA 3 shape {kind}", "xy": xy}
+    if kind in _OF_POINTS:
         return {"name": _OF_POINTS[kind], "all_points_x": numbers[0::2], "all_points_y": numbers[1::2]}
-    if not isinstance(kind, int) or kind not in _KEYS:
+    if kind not in _KEYS:
         return {"name": f"VIA 3 shape {kind}", "xy": xy}
     name, keys = _KEYS[kind]
     return {"name": name, **dict(zip(keys, numbers, strict=False))}

@@ -5,13 +5,14 @@ The choice is made once a file, from all its regions, and said in the log.
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.readers import faults
 from pipeline.readers.faults import LabelError
 from pipeline.readers.options import ReadOptions
+from pipeline.readers.via_options import Options
 from pipeline.vocabulary import Wanted
 
 USUAL = ("name", "class", "type", "category", "label", "class_id")
@@ -28,54 +29,62 @@ YES = frozenset({"yes", "true", "1", "x", "on"})
 
 log = logging.getLogger(__name__)
 
-Options = Mapping[str, Mapping[str, str]]
-"""For attributes with declared options: what each option id stands for, its description."""
-
 
 @dataclass(frozen=True)
 class ClassRule:
     """How to tell the class of a region: by `attribute`, or all are `constant`, or the one key that is set."""
 
+    wanted: Wanted
     attribute: str | None = None
+    others: tuple[str, ...] = ()
+    """Attributes that may name the class of a region which doesn't have `attribute`, the first one first."""
+    asked_for: bool = False
+    """Whether the recipe names `attribute`; others are then those of regions that this project wrote."""
     constant: str | None = None
     default: str | None = None
     """The class of a region that names none."""
-    meant: Mapping[str, str] = field(default_factory=dict)
-    """What option ids of the attribute stand for, where that is the class rather than the id itself."""
-    wanted: Wanted | None = None
-    """What the recipe wants, where regions without the attribute may be this project's, with their class under `name`.
-
-    A recipe's `class_attribute` is about other people's files, and what comes back from VIA may lie among them.
-    """
+    meant: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By attribute: what its option ids stand for, where that is the class rather than the id itself."""
 
     def key_of(self, attributes: Mapping[str, Any]) -> str | None:
         """Return the attribute that names the class of a region, if one does."""
-        if self.attribute is None or self.wanted is None or chosen(attributes.get(self.attribute)):
+        if self.attribute is None or chosen(attributes.get(self.attribute)):
             return self.attribute
-        return "name" if self._may_be_ours(attributes, self.wanted) else self.attribute
+        return next((key for key in self.others if self._names_class(key, attributes)), self.attribute)
 
-    def _may_be_ours(self, attributes: Mapping[str, Any], wanted: Wanted) -> bool:
-        """Say whether this project wrote a region, which then has `instance`, or a person drew it in such a file."""
-        name = chosen(attributes.get("name"))
-        if not name or chosen(attributes.get("instance")):
-            return bool(name)
-        if wanted.categories:
-            return wanted.meaning(name[0]) is not None
-        return self.default is None and all(key == "name" or is_own(key) for key in attributes)
+    def _names_class(self, key: str, attributes: Mapping[str, Any]) -> bool:
+        """Say whether the class of a region is under `key`, one of the `others`.
+
+        It is under `name` where the region has `instance` as well, be it empty: this project declares both.
+        """
+        names = chosen(attributes.get(key))
+        if not names or (key == "name" and "instance" in attributes):
+            return bool(names)
+        if self.wanted.categories:
+            return self.wanted.meaning(self._meaning(key, names[0])) is not None
+        if self.asked_for:
+            return self.default is None and all(each == key or is_own(each) for each in attributes)
+        return True
+
+    def _meaning(self, key: str, name: str) -> str:
+        return self.meant.get(key, {}).get(name, name)
 
     def name_of(self, attributes: Mapping[str, Any]) -> str:
         """Return the class of a region; raises LabelError where it has several, or none and there is no default."""
         if self.constant is not None:
             return self.constant
-        if self.attribute is None:
-            names = [key for key, value in attributes.items() if not is_own(key) and (value is True or chosen(value))]
+        key = self.key_of(attributes)
+        if key is None:
+            names = [
+                each for each, value in attributes.items() if not is_own(each) and (value is True or chosen(value))
+            ]
         else:
-            names = chosen(attributes.get(self.key_of(attributes) or ""))
+            names = chosen(attributes.get(key))
         if not names and self.default is not None:
             return self.default
         if len(names) != 1:
             raise LabelError(faults.SEVERAL_CLASSES if names else faults.NO_CLASS)
-        return self.meant.get(names[0], names[0])
+        return self._meaning(key, names[0]) if key is not None else names[0]
 
 
 def chosen(value: Any) -> list[str]:
@@ -104,14 +113,15 @@ def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declar
     for attributes in regions:  # to its end, since what a project declares may come last
         values.count(attributes)
     if options.class_attribute is not None:
-        return replace(values.rule_by(options.class_attribute), wanted=options.wanted)
+        return values.rule_by(options.class_attribute, ("name",), asked_for=True)
     rule = values.rule()
     if rule.constant is not None:
         log.info("%s: no region has attributes: all are taken for %s, the one category wanted", name, rule.constant)
     elif not values.found and rule.default is not None:
         log.info("%s: no region has attributes: all are taken for %s, labels.default_class", name, rule.default)
-    elif values.regions:
-        log.info("%s: the class is given by %s", name, f"'{rule.attribute}'" if rule.attribute else "which key is set")
+    elif values.found:
+        keys = " or ".join(f"'{key}'" for key in (rule.attribute, *rule.others) if key)
+        log.info("%s: the class is given by %s", name, keys or "which key is set")
     return rule
 
 
@@ -121,41 +131,55 @@ class _Values:
     def __init__(self, declared: Options, options: ReadOptions) -> None:
         self.regions = 0
         self.found: dict[str, Counter[str]] = {}
+        self._usual_together: set[tuple[str, ...]] = set()
+        """Usual attributes that a region has beside one another."""
         self._declared, self._wanted, self._default = declared, options.wanted, options.default_class
 
     def count(self, attributes: Mapping[str, Any]) -> None:
         self.regions += 1
+        usual: list[str] = []
         for key, value in attributes.items():
             if is_own(key):
                 continue
             names = chosen(value) or (["true"] if value is True else [])
             if names:
                 self.found.setdefault(key, Counter()).update(names[:1])
+                usual += [key] if key.casefold() in USUAL else []
+        self._usual_together.add(tuple(usual))
 
     def rule(self) -> ClassRule:
         """Return the rule that gives most regions a category that is wanted; where all are, the most usual one."""
         wanted = self._wanted.categories
         if not self.found:
             constant = wanted[0] if self.regions and len(wanted) == 1 and self._default is None else None
-            return ClassRule(constant=constant, default=self._default)
+            return ClassRule(self._wanted, constant=constant, default=self._default)
         usual = [key for name in USUAL for key in self.found if key.casefold() == name]
         if wanted:
             hits = {key: self._hits(key) for key in [*usual, *sorted(self.found)]}
             best = max(hits, key=lambda key: hits[key])
             by_key = sum(values.total() for key, values in self.found.items() if self._wanted.meaning(key) is not None)
             if hits[best] or by_key:
-                return self.rule_by(best if hits[best] >= by_key else None)
+                return self._with_others(best, usual) if hits[best] >= by_key else self.rule_by(None)
         if usual:
-            return self.rule_by(usual[0])
+            return self._with_others(usual[0], usual)
         only = next(iter(self.found)) if len(self.found) == 1 else None
         if only is not None and {value.casefold() for value in self.found[only]} <= YES:
             only = None
         return self.rule_by(only)
 
-    def rule_by(self, attribute: str | None) -> ClassRule:
-        """Return the rule that `attribute` names the class, or (None) that the key that is set does."""
-        meant = self._meant(attribute) if attribute is not None else {}
-        return ClassRule(attribute, default=self._default, meant=meant)
+    def _with_others(self, attribute: str, usual: Sequence[str]) -> ClassRule:
+        """Return the rule that `attribute` names the class, else a usual one that no region has beside it.
+
+        VIA offers `name` for regions that are drawn in a file whose classes are under `type`.
+        """
+        beside = {key for keys in self._usual_together if attribute in keys for key in keys}
+        alone = attribute in usual
+        return self.rule_by(attribute, tuple(key for key in usual if alone and key not in beside))
+
+    def rule_by(self, attribute: str | None, others: tuple[str, ...] = (), asked_for: bool = False) -> ClassRule:
+        """Return the rule that `attribute`, else one of `others`, names the class, or (None) that the key set does."""
+        meant = {key: self._meant(key) for key in (attribute, *others) if key is not None}
+        return ClassRule(self._wanted, attribute, others, asked_for, default=self._default, meant=meant)
 
     def _meant(self, attribute: str) -> dict[str, str]:
         """Return what option ids stand for: their description, where the id is a mere number or alone isn't wanted.

@@ -3,7 +3,6 @@
 What becomes of the regions of an image is in `via_regions`, of their class in `via_classes`.
 """
 
-import html
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -17,7 +16,8 @@ from pipeline.readers import faults
 from pipeline.readers.json_stream import JsonStream, decode
 from pipeline.readers.options import ReadOptions
 from pipeline.readers.repeated_keys import Pairs, count, with_own_keys
-from pipeline.readers.via_classes import Options, find_rule
+from pipeline.readers.via_classes import find_rule
+from pipeline.readers.via_options import declared_options
 from pipeline.readers.via_regions import Region, RegionReading
 
 Opened = Callable[[], AbstractContextManager[JsonStream]]
@@ -42,7 +42,7 @@ def read(opened: Opened, options: ReadOptions, project: bool) -> Iterator[Labell
         rule = find_rule(attributes, options, declared, stream.name)
     with opened() as stream:
         for key, entry in entries_of(stream, project, {}):
-            yield image(key, entry, RegionReading(stream.name, name_of(key, entry), rule, options))
+            yield image(key, entry, RegionReading(stream.name, name_of(key, entry), rule, options, declared))
 
 
 def entries_of(stream: JsonStream, project: bool, declared: Declared) -> Iterator[tuple[str, Any]]:
@@ -64,18 +64,6 @@ def image(key: str, entry: Any, reading: RegionReading) -> LabelledImage:
         reading.reject("", faults.LABELS_NOT_LIST, entry.get("regions"))
     reading.add(regions or ())
     return reading.image(entry.get("file_attributes"))
-
-
-def declared_options(attributes: Any) -> Options:
-    """Return what the options of a project's region attributes stand for; without a description, for themselves."""
-    region = attributes.get("region") if isinstance(attributes, dict) else None
-    found = {}
-    for name, attribute in region.items() if isinstance(region, dict) else ():
-        options = attribute.get("options") if isinstance(attribute, dict) else None
-        if isinstance(options, dict):
-            texts = {key: text for key, text in options.items() if isinstance(text, str)}
-            found[name] = {key: html.unescape(text).strip() or key for key, text in texts.items()}
-    return found
 
 
 def _metadata(stream: JsonStream) -> Iterator[tuple[str, Any]]:
@@ -130,7 +118,8 @@ def _project_metadata(stream: JsonStream, declared: Declared) -> Iterator[tuple[
                 raise LabelFileError(f"{stream.name}: _via_img_metadata must be an object, an entry an image")
             yield from _metadata(stream)
         elif key == "_via_attributes":
-            declared.update(declared_options(decode(stream.value(), stream)))
+            attributes = decode(stream.value(), stream)
+            declared.update(declared_options(attributes.get("region") if isinstance(attributes, dict) else None))
         else:
             stream.value()
     if not annotated:

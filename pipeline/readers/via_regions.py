@@ -5,6 +5,7 @@ Files and their layouts are read in `via_files` and `via3`.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from pipeline.readers.faults import LabelError
 from pipeline.readers.flags import answer
 from pipeline.readers.options import ReadOptions
 from pipeline.readers.via_classes import FLAGS, ClassRule, is_own, text_of
+from pipeline.readers.via_options import Options, spelled_out
 from pipeline.readers.via_shape import outline
 from pipeline.vocabulary import Meaning
 
@@ -69,8 +71,11 @@ class _Parts:
 class RegionReading:
     """Gathers the regions of one image: kept, rejected with a reason, or not wanted."""
 
-    def __init__(self, source: str, name: str, rule: ClassRule, options: ReadOptions) -> None:
-        self._source, self._name, self._rule, self._options = source, name, rule, options
+    def __init__(
+        self, source: str, name: str, rule: ClassRule, options: ReadOptions, declared: Options = MappingProxyType({})
+    ) -> None:
+        """`declared` are the options of a project's attributes."""
+        self._source, self._name, self._rule, self._options, self._declared = source, name, rule, options, declared
         self._parts: dict[tuple[str, str], _Parts] = {}
         self._rejected: list[Rejected] = []
         self._unwanted: list[Rejected] = []
@@ -104,7 +109,7 @@ class RegionReading:
         )
 
     def _add(self, region: Region) -> None:
-        given = region.attributes if isinstance(region.attributes, dict) else {}
+        given = spelled_out(region.attributes if isinstance(region.attributes, dict) else {}, self._declared)
         word = self._rule.name_of(given)
         meant = self._options.wanted.meaning(word)
         if meant is None:

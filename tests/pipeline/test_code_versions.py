@@ -33,8 +33,8 @@ HELD = {
     "raw_images": (1, "97a8d4f08687a4cc"),
     "raw_labels": (4, "e5f55ae77af85605"),
     "filtered_labels": (12, "a161c5cb19c63300"),
-    "via_train": (2, "c12133a8594fe335"),
-    "via_val": (2, "6aebcd3557d4cdd3"),
+    "via_train": (3, "c12133a8594fe335"),
+    "via_val": (3, "6aebcd3557d4cdd3"),
     "dataset_zip": (1, "f28e91f41fbbfb26"),
 }
 """Code version and the start of the output's SHA-256."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline.label_matching import (
     AMBIGUOUS,
     NO_SUCH_IMAGE,
+    OTHER_SPLIT,
     UNREADABLE,
     ImageNames,
     KnownImage,
@@ -137,7 +138,7 @@ def test_an_image_below_the_label_file_s_folder_is_meant() -> None:
 
 def test_labels_beside_train_images_never_mean_a_val_image() -> None:
     names = ImageNames(known("train/2.jpg", "val/1.jpg", source="/via"))
-    assert names.find("1.jpg", labels("/via/train/via_region_data.json")).reason == NO_SUCH_IMAGE
+    assert names.find("1.jpg", labels("/via/train/via_region_data.json")).reason == OTHER_SPLIT
 
 
 def test_members_of_one_archive_lie_in_folders_too() -> None:
@@ -179,3 +180,15 @@ def test_the_flat_name_under_which_via_was_given_an_image_leads_back_to_it() -> 
 )
 def test_a_path_speaks_of_a_split_by_whole_words(path: str, split: str | None) -> None:
     assert split_in_path(path.split("/")) == split
+
+
+def test_a_flat_name_leads_back_also_when_other_images_have_changed_the_names() -> None:
+    others = known("", "train/0001.jpg", "val/0001.jpg", "val/0002.jpg")[1:]
+    names = ImageNames([*known("train/0001.jpg", source="/a/more.zip"), *others])
+    rows = [names.find(name, ELSEWHERE) for name in ("val__0001.jpg", "more__train__0001.jpg", "val__0002.jpg")]
+    assert [match.row for match in rows] == [2, 0, 3]
+    assert (
+        ImageNames(known("1.jpg", "a/train/1.jpg", "b/train/1.jpg")).find("train__1.jpg", ELSEWHERE).reason == AMBIGUOUS
+    )
+    for name in ("test__0001.jpg", "__0001.jpg", "l__0001.jpg", "__"):
+        assert names.find(name, ELSEWHERE).reason == NO_SUCH_IMAGE

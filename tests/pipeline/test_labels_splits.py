@@ -35,6 +35,23 @@ def test_a_correction_leaves_an_image_on_its_side(tmp_path: Path) -> None:
     assert [row["box"]["width"] for row in table(out, "labels")] == [10, 9]
 
 
+def test_corrections_named_after_a_split_give_images_none(tmp_path: Path) -> None:
+    """The labels speak of no split, so that a hash decides; corrections from `via open --split …` don't change that."""
+    images = [f"{number}.jpg" for number in range(20)]
+    files = {
+        "l.json": [frame(name, CAR) for name in images],
+        **{
+            f"{split}.json": {"x": entry(f"{at}.jpg", [square(1, 1, 9, "car")])}
+            for at, split in enumerate(("train", "val"))
+        },
+    }
+    before = stage(tmp_path / "before", images, files, "l.json")
+    after = stage(tmp_path / "after", images, files, "l.json", "train.json", "val.json")
+    sides = [[(row["image"], row["split"]) for row in table(out, "images")] for out in (before, after)]
+    assert sides[0] == sides[1]
+    assert len(sides[0]) == 20
+
+
 def test_folders_above_a_source_say_nothing_of_splits(tmp_path: Path) -> None:
     files = {"l/det_val.json": [frame("b.jpg", CAR)], "l/labels.json": [frame("a.jpg", CAR)]}
     out = stage(tmp_path / "train", ["a.jpg", "b.jpg"], files, "l", dataset={"split": "all_in_both"})

@@ -43,6 +43,28 @@ def test_a_via_3_project_is_read(tmp_path: Path) -> None:
     assert [each.label_id for each in nowhere.rejected] == ["m7"]
 
 
+def test_option_ids_that_are_words_are_classes_as_in_via_2(tmp_path: Path) -> None:
+    kinds = {"scratch": "A scratch longer than 5 cm", "d": "dent", "1": "hole"}
+    options_of = {"aname": "kind", "type": 4, "options": kinds}
+    xy = [7, 0, 0, 8, 0, 8, 6]
+    content = {
+        "project": {"pid": "x", "data_format_version": "3.1.1", "vid_list": ["1"]},
+        "attribute": {"1": options_of, "2": {"aname": "side", "type": 4, "options": {"0": "left", "r": "right"}}},
+        "file": {"1": {"fid": "1", "fname": "a.jpg"}},
+        "metadata": {key: {"vid": "1", "z": [], "xy": xy, "av": {"1": key, "2": "0"}} for key in kinds},
+        "view": {"1": {"fid_list": ["1"]}},
+    }
+    region = {"shape_attributes": {"name": "polygon", "all_points_x": [0, 8, 8], "all_points_y": [0, 0, 6]}}
+    regions = [{**region, "region_attributes": {"kind": key, "side": "left"}} for key in kinds]
+    via_2 = {"_via_settings": {}, "_via_img_metadata": {"a": {"filename": "a.jpg", "size": 1, "regions": regions}}}
+    via_2["_via_attributes"] = {"region": {"kind": {"type": "dropdown", "options": kinds}}, "file": {}}
+    for wanted in ((), ("scratch", "dent", "hole")):
+        (of_3,), (of_2,) = (read(tmp_path, each, options(*wanted, class_attribute="kind")) for each in (content, via_2))
+        assert [each.category for each in of_3.instances] == ["scratch", "dent" if wanted else "d", "hole"]
+        assert [each.category for each in of_3.instances] == [each.category for each in of_2.instances]
+        assert [each.attributes for each in of_3.instances] == [{"side": "left"}] * 3
+
+
 def of_via_3(tmp_path: Path, *xy: Any) -> Any:
     """What is read of a VIA 3 project of one region."""
     content = {
@@ -59,6 +81,7 @@ def of_via_3(tmp_path: Path, *xy: Any) -> Any:
     ("xy", "box"),
     [
         ((2, 2, 3, 4, 5), (2, 3, 4, 5)),
+        ((2.0, 2, 3, 4, 5), (2, 3, 4, 5)),
         ((2, 6, 3, -4, 5), (2, 3, 4, 5)),  # its right side was dragged beyond the left one
         ((2, 2, 8, 4, -5), (2, 3, 4, 5)),
         ((8, 4, 3, 6, 5, 3, 8, 2, 7), (2, 3, 4, 5)),
@@ -105,6 +128,8 @@ def test_a_polyline_of_via_3_is_closed_to_a_mask(tmp_path: Path) -> None:
         ((9, 1, 1, 5, 5, 9, None), faults.SHAPE_MALFORMED),
         ((9, 0, 0, 1000, 0.0001, 2000, 0), faults.TOO_FAR),
         ((10, 1, 1), faults.SHAPE_UNKNOWN),
+        ((True, 1, 1), faults.SHAPE_UNKNOWN),
+        ((7.5, 1, 1), faults.SHAPE_UNKNOWN),
         (([9], 1, 1), faults.SHAPE_UNKNOWN),
     ],
 )

@@ -173,3 +173,33 @@ def test_the_second_build_goes_to_via_with_the_corrections(tmp_path: Path) -> No
     first = image["regions"]["0"]["shape_attributes"]
     assert list(zip(first["all_points_x"], first["all_points_y"], strict=True)) == MOVED
     assert image["file_attributes"] == {"timeofday": "night", "video": "clip", "attributes": '{"lanes":3}'}
+
+
+def test_what_a_correction_leaves_empty_stays_known_of_the_image(tmp_path: Path) -> None:
+    """VIA gives images that are added by hand all declared attributes, with nothing in them."""
+    data = folder_with(tmp_path / "data", IMAGES, {"labels.json": frames()})
+    empty = {"timeofday": "", "video": "", "attributes": "", "scene": "city"}
+    corrections = {"c": {**entry("a.jpg", [polygon(SQUARE, name="car")]), "file_attributes": empty}}
+    (data / "june.json").write_text(json.dumps(corrections))
+    out = filtered(recipe_of([data], [data / "labels.json", data / "june.json"], **SECTIONS), tmp_path / "out")
+    (row,) = (row for row in table(out, "images") if row["image"] == "a.jpg")
+    assert json.loads(row["attributes"]) == {"lanes": 3, "scene": "city", "timeofday": "night"}
+    assert row["video"] == "clip"
+
+
+@pytest.mark.parametrize(("named", "level"), [(["a.jpg", "shot_a.jpg"], "WARNING"), (["a.jpg"], "")])
+def test_a_correction_of_an_image_that_there_is_not_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, named: list[str], level: str
+) -> None:
+    data = folder_with(
+        tmp_path / "data", IMAGES, {"labels.json": [*frames(), frame("elsewhere.jpg", area("car", SQUARE))]}
+    )
+    corrections = {name: entry(name, [polygon(SQUARE, name="car")]) for name in named}
+    (data / "june.json").write_text(json.dumps(corrections))
+    with caplog.at_level("INFO"):
+        filtered(recipe_of([data], [data / "labels.json", data / "june.json"], **SECTIONS), tmp_path / "out")
+    told = {record.levelname: record.message for record in caplog.records if "source.images" in record.message}
+    assert "labels.json: 1 of the 5 images that it labels" in told.pop("INFO")
+    assert list(told) == ([level] if level else [])
+    assert all("june.json: 1 of the 2 images that it labels" in text for text in told.values())
+    assert all("(shot_a.jpg: no such image)" in text for text in told.values())

@@ -46,6 +46,40 @@ def test_what_was_drawn_anew_has_its_class_under_name_whatever_the_recipe_says(t
     assert only(tmp_path, drawn, options("car", class_attribute="kind", default_class="bus")).category == "car"
 
 
+@pytest.mark.parametrize(
+    ("drawn", "sections"),
+    [
+        ({"name": "car", "note": "x", "instance": ""}, {"wanted": ["car"]}),
+        ({"name": "car", "note": "x"}, {"wanted": ["car"]}),
+        ({"name": "car", "instance": ""}, {"default_class": "dent"}),
+        ({"name": "car", "instance": "", "note": "x"}, {}),
+    ],
+)
+@pytest.mark.parametrize("beside", [[], [via_region(damage="car")]])
+def test_a_new_region_in_our_file_keeps_its_class_beside_those_of_other_hands(
+    tmp_path: Path, drawn: dict[str, str], sections: dict[str, Any], beside: list
+) -> None:
+    more = {key: value for key, value in sections.items() if key != "wanted"}
+    chosen = options(*sections.get("wanted", ()), class_attribute="damage", **more)
+    (image,) = read(tmp_path, via([via_region(**drawn), *beside]), chosen)
+    assert [each.category for each in image.instances] == ["car"] * (1 + len(beside))
+
+
+@pytest.mark.parametrize("wanted", [(), ("car", "bus")])
+@pytest.mark.parametrize("default", [{}, {"default_class": "tree"}])
+def test_a_region_drawn_under_another_usual_attribute_takes_no_class_from_the_others(
+    tmp_path: Path, wanted: tuple[str, ...], default: dict[str, str]
+) -> None:
+    """VIA offers `name` beside the attribute that a file of other hands has."""
+    drawn = [via_region(type="car", name="")] * 3 + [via_region(name="bus", type="")]
+    (image,) = read(tmp_path, via(drawn), options(*wanted, **default))
+    assert [each.category for each in image.instances] == ["car"] * 3 + ["bus"]
+    both = [via_region(name="Plato", type="car"), via_region(name="Swan")]
+    (image,) = read(tmp_path, via(both), options("car", **default))
+    assert [each.category for each in image.instances] == ["car"]
+    assert len(image.rejected) + len(image.unwanted) == 1
+
+
 def test_the_attribute_whose_values_are_wanted_names_the_class(tmp_path: Path) -> None:
     content = via([via_region(name="Plato", type="human"), via_region(name="Swan", type="bird")])
     (image,) = read(tmp_path, content, options("human"))

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline import dataset, via, via_folder, via_source
 from pipeline.artifacts import Artifact, Store
-from pipeline.errors import EmptyDatasetError, LabelFileError
+from pipeline.errors import EmptyDatasetError, LabelFileError, PipelineError
 from pipeline.images_zip import ImagesZip
 from pipeline.label_matching import ImageNames, KnownImage, LabelFile
 from pipeline.stages import STAGES
@@ -127,7 +127,7 @@ def test_an_older_artifact_is_opened_with_the_images_that_belong_to_it(chain: Ch
 def test_labels_whose_images_are_gone_say_how_to_name_them(chain: Chain, tmp_path: Path) -> None:
     Chain(tmp_path / "second", ["train/t.jpg", "val/other.jpg"])
     shutil.rmtree(chain["dataset_zip"])
-    with pytest.raises(EmptyDatasetError, match=r"holds none of the labelled images; .* --pictures"):
+    with pytest.raises(EmptyDatasetError, match=r"holds none of the images that .* labels; .* --pictures"):
         via_folder.make_folder(chain["via_val"], tmp_path / "look")
     assert not (tmp_path / "look").exists()
 
@@ -192,8 +192,11 @@ def test_a_via_2_project_is_opened_with_the_options_that_it_declares(tmp_path: P
     path = archive_of(tmp_path, val=project)
     assert via_folder.make_folder(path, tmp_path / "look") == 1
     declared = opened(tmp_path / "look")["_via_attributes"]["region"]["kind"]
-    assert (declared["type"], declared["options"]) == ("dropdown", {"1": "a &lt; b", "2": "dent", "4": "4", "3": "3"})
-    assert [each["region_attributes"] for each in regions(tmp_path / "look")] == [{"kind": "2"}, {"kind": "3"}]
+    texts = {"a < b": "a &lt; b", "dent": "dent", "4": "4", "3": "3"}
+    assert (declared["type"], declared["options"]) == ("dropdown", texts)
+    assert [each["region_attributes"] for each in regions(tmp_path / "look")] == [{"kind": "dent"}, {"kind": "3"}]
+    (annotations,) = json.loads((tmp_path / "look/via_region_data.json").read_bytes()).values()
+    assert [each["region_attributes"]["kind"] for each in annotations["regions"].values()] == ["dent", "3"]
 
 
 @pytest.mark.parametrize("as_dict", [True, False])
@@ -308,6 +311,33 @@ def test_a_folder_that_can_t_be_made_is_named(tmp_path: Path, place: str, capsys
     said = capsys.readouterr().err
     assert said.startswith(f"{tmp_path}/{place[:4]}")
     assert "Traceback" not in said
+
+
+def test_what_was_corrected_can_be_opened_again(tmp_path: Path) -> None:
+    archive, june = archive_of(tmp_path, val=labelled(name="b.jpg")), tmp_path / "june.json"
+    june.write_text(json.dumps(labelled(square(1, 1, 4, "car"))))
+    assert via_folder.make_folder(june, tmp_path / "look", pictures=archive) == 1
+    assert regions(tmp_path / "look") == [square(1, 1, 4, "car")]
+
+
+@pytest.mark.parametrize(
+    ("source", "pictures", "complaint"),
+    [
+        ("june.json", None, r"june\.json: has no images beside its labels; .* --pictures"),
+        ("june.json", "may.zip", r"--pictures: .*may\.zip does not exist"),
+        ("may.json", None, r"may\.json: does not exist"),
+        ("images.zip", "images.zip", r"--pictures: .*images\.zip has its own images"),
+        ("cut.zip", None, r"cut\.zip: can't be read as a zip archive"),
+    ],
+)
+def test_what_can_t_be_opened_is_said_by_name(
+    tmp_path: Path, source: str, pictures: str | None, complaint: str
+) -> None:
+    archive_of(tmp_path, val=labelled())
+    (tmp_path / "june.json").write_text(json.dumps(labelled()))
+    (tmp_path / "cut.zip").write_bytes((tmp_path / "images.zip").read_bytes()[:100])
+    with pytest.raises(PipelineError, match=complaint):
+        via_folder.make_folder(tmp_path / source, tmp_path / "look", pictures=pictures and tmp_path / pictures)
 
 
 def test_an_artifact_outside_of_its_store_knows_neither_classes_nor_images(chain: Chain, tmp_path: Path) -> None:

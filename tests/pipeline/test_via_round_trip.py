@@ -31,6 +31,8 @@ ids = st.sampled_from(["7", " 7", "7 ", " ", "\u3000", "0", "1", "7~2", "#0", "a
 names = st.sampled_from(["car", "swan", "traffic sign", "Bär", 'a "quoted" <b>'])
 scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.text(st.characters(codec="utf-8"), max_size=8)
 coordinates = st.floats(0, 4000, allow_subnormal=False)
+sides = st.floats(0.5, 99) | st.floats(1e-4, 0.01)
+"""Pixels; what is thin may become a line when it is rounded."""
 
 
 @st.composite
@@ -39,7 +41,7 @@ def instances(draw: st.DrawFn) -> Instance:
     rings = []
     for _ in range(draw(st.integers(1, 3))):
         left, top = draw(coordinates), draw(coordinates)
-        corners = [(left, top), (left + draw(st.floats(0.5, 99)), top), (left, top + draw(st.floats(0.5, 99)))]
+        corners = [(left, top), (left + draw(sides), top), (left, top + draw(sides))]
         rings.append(np.array(corners + draw(st.lists(st.tuples(coordinates, coordinates), max_size=5))))
     category = draw(names)
     keys = st.text(st.characters(codec="utf-8", categories=["L"]), min_size=1, max_size=6)
