@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import dataset_labels
-from pipeline.errors import ArchiveError, EmptyDatasetError, LabelFileError
+from pipeline.errors import ArchiveError, EmptyDatasetError
 from pipeline.instances import Instance
 
 LABELS = "via_region_data.json"
@@ -99,15 +99,14 @@ class ImagesZip:
     """`images/<split>/<image>` and `images/<split>/via_region_data.json` in one archive, as since 2019.
 
     Reads what this pipeline writes and what the 2019 script wrote: regions as a dict or a list, no `instance`, the
-    class under `class_attribute`, `name`, `class`, …, image sizes missing (then taken from the image's header).
+    class under `class_attribute`, else found, image sizes missing (then taken from the image's header).
     Threads may share it. Raises ArchiveError (damaged, not an archive, a bomb) and LabelFileError; each names the file
     and the member.
     """
 
     def __init__(self, path: Path | str, class_attribute: str | None = None) -> None:
         self.path = Path(path)
-        own = (class_attribute,) if class_attribute else ()
-        self._class_attributes = (*own, *dataset_labels.CLASS_ATTRIBUTES)
+        self._class_attribute = class_attribute
         try:
             self._archive = zipfile.ZipFile(self.path)
         except (OSError, EOFError, struct.error, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -201,10 +200,12 @@ class ImagesZip:
         member = f"{self._folders[split]}/{LABELS}"
         left_out: list[LeftOut] = []
         records: dict[str, ImageRecord] = {}
-        for entry in dataset_labels.entries(self._read(member, LARGEST_LABELS), self._where(member)):
+        content = self._read(member, LARGEST_LABELS)
+        for entry in dataset_labels.read(content, self._where(member), self._class_attribute):
             image = PurePosixPath(entry.filename.replace("\\", "/")).name
             if image in records:
-                raise LabelFileError(f"{self._where(member)}: labels {image} twice")
+                left_out.append(LeftOut(split, image, "", "labelled twice: the first labels count"))
+                continue
             path = self._names.find(f"{self._folders[split]}/{image}")
             if path is None:
                 left_out.append(LeftOut(split, image, "", "the image is not in the archive"))
@@ -218,14 +219,13 @@ class ImagesZip:
         return tuple(records[image] for image in sorted(records))
 
     def _record(
-        self, split: str, image: str, member: str, entry: dataset_labels.Entry, left_out: list[LeftOut]
+        self, split: str, image: str, member: str, entry: dataset_labels.LabelledEntry, left_out: list[LeftOut]
     ) -> ImageRecord:
-        width, height = int(entry.width or 0), int(entry.height or 0)
-        if width <= 0 or height <= 0:
+        width, height = entry.width, entry.height
+        if not (width and height):
             width, height = self._header_size(member, self._read(member, LARGEST_IMAGE))
         if width * height > MOST_PIXELS:
             raise ArchiveError(f"{self._where(member)}: {width}x{height} pixels are too many")
-        instances, unusable = dataset_labels.instances(entry, self._class_attributes)
-        left_out += [LeftOut(split, image, region, reason) for region, reason in unusable]
+        left_out += [LeftOut(split, image, region, reason) for region, reason in entry.left_out]
         info = self._members[member]
-        return ImageRecord(image, split, width, height, instances, member, info.file_size, info.CRC)
+        return ImageRecord(image, split, width, height, entry.instances, member, info.file_size, info.CRC)

@@ -1,7 +1,7 @@
 """What every label format is read into: images with their instances, and what was left out, with the reason."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ Ring = NDArray[np.float64]
 """[K, 2] float64, (x, y) in pixels, K >= 3, curves flattened, closing vertex not repeated."""
 
 Geometry = Literal["polygon", "box", "rle", "bitmask"]
+GEOMETRIES: tuple[Geometry, ...] = get_args(Geometry)
 
 
 @dataclass(frozen=True)

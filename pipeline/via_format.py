@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.geometry.ring_table import RingTable, enclose_area
+from pipeline.instances import GEOMETRIES
 from pipeline.tables import json_text
 from pipeline.videos import video_in_name
 
@@ -24,7 +25,6 @@ FLAGS = ("crowd", "ignored")
 ANSWERS = ("occluded", "truncated")
 OWN = ("name", "instance", *FLAGS, *ANSWERS)
 """Attributes that a person can give a region, whether any has them or not."""
-GEOMETRIES = ("polygon", "box", "rle", "bitmask")
 CORNERS = ("all_points_x", "all_points_y")
 DATA_FORMAT = "2.0.10"
 

@@ -39,8 +39,9 @@ def encloses_area(ring: Ring) -> bool:
 
 def area(ring: Ring) -> float:
     """Return the area of a ring that doesn't cross itself, in square pixels (shoelace formula)."""
-    x, y = ring[:, 0], ring[:, 1]
-    return float(abs((x * np.roll(y, -1) - y * np.roll(x, -1)).sum()) / 2)
+    x, y = ring.T
+    next_x, next_y = np.concatenate([ring[1:], ring[:1]]).T
+    return float(abs((x * next_y - y * next_x).sum()) / 2)
 
 
 def bounds(rings: Sequence[Ring]) -> Box:

@@ -12,7 +12,7 @@ import msgspec
 
 from pipeline.distinct_ids import DistinctIds
 from pipeline.geometry import polygon
-from pipeline.instances import Geometry, Instance, LabelledImage, Rejected, Ring
+from pipeline.instances import GEOMETRIES, Geometry, Instance, LabelledImage, Rejected, Ring
 from pipeline.readers import faults
 from pipeline.readers.faults import LabelError
 from pipeline.readers.flags import answer
@@ -24,7 +24,6 @@ from pipeline.vocabulary import Meaning
 
 ROUNDING = 0.01
 """Pixels by which a vertex may be off since it was written to a VIA file."""
-GEOMETRIES: tuple[Geometry, ...] = ("polygon", "box", "rle", "bitmask")
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ class RegionReading:
         if not self._name:
             raise LabelError(faults.NO_IMAGE_NAME)
         ring, kind = outline(region.shape, self._options.curve_tolerance)
-        geometry = _geometry(given.get("geometry"), kind, ring)
+        geometry = geometry_of(given.get("geometry"), kind, ring)
         if geometry == "box" and self._options.boxes == "leave_out":
             raise LabelError(faults.BOX_LEFT_OUT)
         own_id = text_of(given.get("instance"))
@@ -137,7 +136,7 @@ class RegionReading:
         return [ids.give(parts.own_id or parts.region, bool(parts.own_id)) for parts in self._parts.values()]
 
 
-def _geometry(given: Any, kind: Geometry, ring: Ring) -> Geometry:
+def geometry_of(given: Any, kind: Geometry, ring: Ring) -> Geometry:
     """Return what the region was made from; a box that a person has given another outline since is one no more."""
     geometry = next((geometry for geometry in GEOMETRIES if geometry == given), kind)
     return "polygon" if geometry == "box" and not _fills_its_box(ring) else geometry

@@ -15,6 +15,7 @@ from pipeline.instances import Geometry, Ring
 from pipeline.readers import faults
 from pipeline.readers.faults import LabelError
 
+NUMBERS = frozenset({int, float})
 EXTREME_RECTANGLE, EXTREME_CIRCLE = "extreme rectangle", "extreme circle"
 """Shapes of VIA 3, which VIA 2 has no name for: through points on each side of it, through three points."""
 
@@ -117,8 +118,10 @@ def numbers(shape: Mapping[str, Any], *keys: str) -> list[float]:
 
 
 def _check(values: list[Any]) -> None:
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise LabelError(faults.SHAPE_MALFORMED)
-        if not abs(value) <= faults.FARTHEST:  # not a number is not either
-            raise LabelError(faults.TOO_FAR)
+    """Raise LabelError where a value is no number, or lies too far away, as what is not a number does."""
+    if not NUMBERS.issuperset(map(type, values)):
+        raise LabelError(faults.SHAPE_MALFORMED)
+    if values and not (
+        min(values) >= -faults.FARTHEST and max(values) <= faults.FARTHEST and not math.isnan(sum(values))
+    ):
+        raise LabelError(faults.TOO_FAR)

@@ -12,6 +12,7 @@ from pipeline import dataset
 from pipeline.errors import ArchiveError, EmptyDatasetError, LabelFileError
 from pipeline.geometry.raster import mask
 from pipeline.images_zip import ImagesZip
+from pipeline.readers import faults
 from pipeline.training_data import ZipDataset
 from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of, via_of
 from tests.pipeline.small_datasets import entry, jpeg, numbered, polygon, square, squares, write
@@ -87,7 +88,7 @@ def test_a_file_of_2019_with_list_regions_no_sizes_and_the_class_under_another_n
 
 
 def test_the_class_attribute_can_be_given(tmp_path: Path) -> None:
-    labels = {"a": entry("a.jpg", [square(0, 0, 9, "x", kind="bus")], width=32, height=16)}
+    labels = {"a": entry("a.jpg", [square(0, 0, 9, "x", kind="bus", instance="1")], width=32, height=16)}
     path = write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(32, 16)})
     assert ImagesZip(path, class_attribute="kind").class_names() == ("bus",)
     assert ImagesZip(path, class_attribute="colour").class_names() == ("x",), "what this pipeline wrote says it as name"
@@ -104,7 +105,7 @@ def test_round_shapes_are_areas(tmp_path: Path) -> None:
     archive = ImagesZip(write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(32, 16)}))
     boxes = [astuple(each.box) for each in archive.records("val")[0].instances]
     assert boxes == [pytest.approx((10, 2, 12, 12), abs=0.5), pytest.approx((13, 2, 6, 12), abs=0.5)]
-    assert [item.reason for item in archive.left_out] == ["not an area: circle"]
+    assert [item.reason for item in archive.left_out] == [faults.SHAPE_WITHOUT_AREA]
 
 
 def test_a_rectangle_is_a_ring_and_a_point_is_left_out_with_its_reason(tmp_path: Path) -> None:
@@ -119,8 +120,8 @@ def test_a_rectangle_is_a_ring_and_a_point_is_left_out_with_its_reason(tmp_path:
     (instance,) = archive.records("val")[0].instances
     assert instance.rings[0].tolist() == [[2, 3], [6, 3], [6, 8], [2, 8]]
     assert [(item.image, item.region, item.reason) for item in archive.left_out] == [
-        ("a.jpg", "1", "not an area: point"),
-        ("a.jpg", "2", "no class is named"),
+        ("a.jpg", "1", faults.SHAPE_WITHOUT_AREA),
+        ("a.jpg", "2", faults.NO_CLASS),
         ("gone.jpg", "", "the image is not in the archive"),
     ]
 
@@ -145,13 +146,7 @@ def test_a_name_with_a_path_means_the_image_beside_the_label_file(tmp_path: Path
         (b'{"a": {"filename": "a.jp', "isn't VIA JSON"),
         (b"[]", "isn't VIA JSON"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "isn't VIA"),
-        (b'{"a": {"regions": []}}', "the entry 'a' isn't VIA's"),
-        (
-            b'{"a": {"filename": "a.jpg", "regions": [{"shape_attributes": {"all_points_x": ["1"]}}]}}',
-            "'a' isn't VIA's",
-        ),
         (b'{"images": [], "annotations": [], "categories": []}', "is a COCO file"),
-        (b'{"a": {"filename": "a.jpg"}, "b": {"filename": "a.jpg"}}', "labels a.jpg twice"),
     ],
 )
 def test_a_label_file_that_is_not_vias_is_refused_by_name(tmp_path: Path, labels: bytes, sentence: str) -> None:
@@ -233,3 +228,51 @@ def test_a_real_via_1_folder_zipped_up_is_read_whole(tmp_path: Path) -> None:
     regions = sum(len(image["regions"]) for image in labels.values())
     records = archive.records("val")
     assert sum(len(record.instances) for record in records) + len(archive.left_out) == regions
+
+
+def test_what_can_t_be_used_hinders_nothing_else(tmp_path: Path) -> None:
+    sound = square(0, 0, 9, "car")
+    rectangle = {"name": "rect", "x": "1", "y": 1, "width": 4, "height": 4}
+    unusable = [None, {"shape_attributes": rectangle, "region_attributes": {"name": "car"}}, "x", square(1, 1, 9, "")]
+    labels = {
+        "a": entry("a.jpg", [*unusable, sound]),
+        "b": {"filename": "b.jpg", "regions": None},
+        "again": entry("a.jpg", [sound]),
+        "c.jpg": None,
+        "d": {"filename": "d.jpg", "regions": 5},
+    }
+    images = {f"val/{name}.jpg": jpeg(32, 16) for name in "abcd"}
+    archive = ImagesZip(write(tmp_path / "images.zip", {"val": labels}, images))
+    assert [(each.image, len(each.instances)) for each in archive.records("val")] == [
+        ("a.jpg", 1),
+        ("b.jpg", 0),
+        ("c.jpg", 0),
+        ("d.jpg", 0),
+    ]
+    assert [(each.image, each.region, each.reason) for each in archive.left_out] == [
+        ("a.jpg", "0", faults.NO_CLASS),
+        ("a.jpg", "1", faults.SHAPE_MALFORMED),
+        ("a.jpg", "2", faults.NO_CLASS),
+        ("a.jpg", "3", faults.NO_CLASS),
+        ("a.jpg", "", "labelled twice: the first labels count"),
+        ("d.jpg", "", faults.LABELS_NOT_LIST),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("regions", "classes"),
+    [
+        ([{"Class": "car"}], ["car"]),
+        ([{"car": "yes"}, {"bus": "yes"}], ["bus", "car"]),
+        ([{"name": "not_defined"}, {"name": "bike"}], ["bike"]),
+        ([{"kind": "1"}, {"kind": "2"}], ["dent", "scratch"]),
+    ],
+)
+def test_classes_are_found_as_in_labels_of_other_hands(
+    tmp_path: Path, regions: list[dict[str, str]], classes: list[str]
+) -> None:
+    outlined = [{**square(0, 0, 9, ""), "region_attributes": each} for each in regions]
+    kinds = {"kind": {"type": "radio", "options": {"1": "dent", "2": "scratch"}}}
+    labels = {"_via_img_metadata": {"a": entry("a.jpg", outlined)}, "_via_attributes": {"region": kinds}}
+    path = write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(32, 16)})
+    assert list(ImagesZip(path).class_names()) == classes
