@@ -121,7 +121,7 @@ def _check(values: list[Any]) -> None:
     """Raise LabelError where a value is no number, or lies too far away, as what is not a number does."""
     if not NUMBERS.issuperset(map(type, values)):
         raise LabelError(faults.SHAPE_MALFORMED)
-    if values and not (
-        min(values) >= -faults.FARTHEST and max(values) <= faults.FARTHEST and not math.isnan(sum(values))
-    ):
+    if not values:
+        return
+    if not (min(values) >= -faults.FARTHEST and max(values) <= faults.FARTHEST) or math.isnan(sum(values)):
         raise LabelError(faults.TOO_FAR)

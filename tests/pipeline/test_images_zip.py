@@ -118,7 +118,7 @@ def test_a_rectangle_is_a_ring_and_a_point_is_left_out_with_its_reason(tmp_path:
     labels = {"a": entry("a.jpg", regions), "gone": entry("gone.jpg", [])}
     archive = ImagesZip(write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(32, 16)}))
     (instance,) = archive.records("val")[0].instances
-    assert instance.rings[0].tolist() == [[2, 3], [6, 3], [6, 8], [2, 8]]
+    assert instance.rings[0].tolist() == [[2, 3], [2, 8], [6, 8], [6, 3]]
     assert [(item.image, item.region, item.reason) for item in archive.left_out] == [
         ("a.jpg", "1", faults.SHAPE_WITHOUT_AREA),
         ("a.jpg", "2", faults.NO_CLASS),
