@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.archives import is_zip, read_archive
+from pipeline.archives import is_zip, read_archive, refuse_truncated
 from pipeline.errors import ArchiveError, SourceError
 from pipeline.image_header import JPEG_START, PNG_START, BadImageError, read_header
 
@@ -36,18 +36,29 @@ def refuse_cut_off(file: Path, name: str, what: str) -> None:
         raise SourceError(f"{gave} are not a whole file")
 
 
+def usable(file: Path, what: str) -> Path:
+    """Return a file that came whole; raises SourceError where it is an archive that can't be read, and stays."""
+    if is_zip(file):
+        try:
+            read_archive(file)
+        except ArchiveError as error:
+            advice = "name what you make of it in place of the address"
+            raise SourceError(f"{what} can't be used, though it came whole: {error}; {advice}") from error
+    return file
+
+
 def is_whole(file: Path, name: str) -> bool:
     """Say whether a file has the end that its beginning asks for: a zip, JSON, a JPEG, a PNG or HDF5.
 
     Its content tells which of them it is, since an address need not; a `name` that ends in .zip or .json binds it to
     be that. Any other content can't be judged by its own bytes: it is whole as the server announced it, if not empty.
-    Raises ArchiveError for a zip, and BadImageError for an image, that is cut off or can't be read at all.
+    Raises ArchiveError for a zip that is cut off, and BadImageError for an image that is or can't be read at all.
     """
     size = file.stat().st_size
     with file.open("rb") as content:
         start = content.read(LONGEST_START)
     if name.lower().endswith(".zip") or (start and is_zip(file)):
-        read_archive(file)
+        refuse_truncated(file)
     elif start.startswith((JPEG_START, PNG_START)) and size <= MOST_IMAGE_BYTES:
         read_header(file.read_bytes())
     elif start.startswith(HDF5_START):

@@ -3,30 +3,33 @@
 What the server's answers mean is `pipeline.http_answers`'; Google Drive is `pipeline.drive`'s.
 """
 
+import dataclasses
 import hashlib
 import logging
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
+from msgspec.structs import replace
 
 from pipeline import locks
-from pipeline.cut_off import refuse_cut_off
+from pipeline.cut_off import refuse_cut_off, usable
 from pipeline.download_cache import (
     LOCK,
     PART,
     DownloadRecord,
     downloads_folder,
-    drop_record,
+    drop_part,
+    keep_file,
+    read_part_record,
     read_record,
     write_record,
 )
 from pipeline.errors import SourceError
-from pipeline.files import sync
 from pipeline.http_answers import (
     InterruptedTransferError,
     is_part_of,
@@ -60,7 +63,11 @@ class Patience:
 
 
 PATIENCE = Patience()
-BRIEF = replace(PATIENCE, tries=3)
+BRIEF = dataclasses.replace(PATIENCE, tries=3)
+
+
+_told: dict[str, dict[str, Any]] = {}
+"""By address: the identity that this process was told last, which what it fetches is then stored under."""
 
 
 def remote_identity(address: str, key: str, patience: Patience = BRIEF) -> dict[str, Any]:
@@ -72,7 +79,7 @@ def remote_identity(address: str, key: str, patience: Patience = BRIEF) -> dict[
         offered = _tried(lambda: _look(address, key, patience), address, key, patience)
     except SourceError as error:
         kept = read_record(_folder(address, downloads_folder()))
-        if kept is None or not kept.complete:
+        if kept is None:
             raise
         log.warning("%s; the copy downloaded before is used", error)
         offered = kept
@@ -84,7 +91,17 @@ def remote_identity(address: str, key: str, patience: Patience = BRIEF) -> dict[
             address,
             f"{address}{'&' if '?' in address else '?'}v=2",
         )
-    return {"address": address, "etag": offered.etag, "last_modified": offered.last_modified, "size": offered.size}
+    _told[address] = _identity(offered)
+    return _identity(offered)
+
+
+def _identity(record: DownloadRecord) -> dict[str, Any]:
+    return {
+        "address": record.address,
+        "etag": record.etag,
+        "last_modified": record.last_modified,
+        "size": record.size,
+    }
 
 
 def fetch(
@@ -93,21 +110,23 @@ def fetch(
     """Return the file at `address`, downloaded at most once, into a folder of its own under `downloads`.
 
     What a killed download left is continued where the server can, if the file there is still the same (If-Range); a
-    copy is used as long as the server says that it is what it has, and as long, or can't be reached. Raises SourceError
-    for what trying again won't mend (404, a web page in place of a file), when `patience` ends, or when `stop` is set,
-    and for a file whose own bytes say that its end is missing. A full disk is an OSError, and leaves nothing.
+    copy is used as long as the server says that it is what it has, and as long, or can't be reached and had nothing
+    else when its identity was asked for. Raises SourceError for what trying again won't mend (404, a web page in place
+    of a file), when `patience` ends, or when `stop` is set, for a file whose own bytes say that its end is missing, and
+    for an archive that can't be used, which stays. A full disk is an OSError, and leaves nothing.
     """
     folder = _folder(address, downloads)
     with locks.held(folder / LOCK, f"the download of {address}"):
         transfer = _Transfer(address, key, folder, stop or threading.Event(), patience)
         try:
-            return _tried(transfer.go_on, address, key, patience, transfer)
+            file = _tried(transfer.go_on, address, key, patience, transfer)
         except SourceError as error:
             kept = read_record(folder)
-            if kept is None or not kept.complete or transfer.stop.is_set():
+            if kept is None or not transfer.may_use(kept):
                 raise
             log.warning("%s; the copy downloaded before is used", error)
-            return folder / kept.name
+            file = folder / kept.name
+        return usable(file, f"{key}: {address}")
 
 
 class _Transfer:
@@ -116,74 +135,83 @@ class _Transfer:
     def __init__(self, address: str, key: str, folder: Path, stop: threading.Event, patience: Patience) -> None:
         self.address, self.key, self.folder, self.stop, self.patience = address, key, folder, stop, patience
         self.part = folder / PART
-        self.asks_for_rest = True
+        self.asks_by_range = True
+        """Whether the last byte of the complete file is asked for, to learn whether it is still the same."""
+        self.has_another = False
+        """Whether the server has offered a file that is not the complete one."""
 
     @property
     def received(self) -> int:
         """How many bytes are here of a file that is not complete."""
         return self.part.stat().st_size if self.part.exists() else 0
 
+    def may_use(self, kept: DownloadRecord) -> bool:
+        """Say whether the complete file is what the server has, as far as it said, and what its identity was of."""
+        told = _told.get(self.address)
+        return not (self.stop.is_set() or self.has_another) and told in (None, _identity(kept))
+
     def go_on(self) -> Path:
         """Fetch what is missing and return the finished file; raises InterruptedTransferError to be called again."""
-        record = read_record(self.folder)
+        kept, part = read_record(self.folder), read_part_record(self.folder) if self.received else None
+        asked = part or (kept if self.asks_by_range else None)
         timeout = (self.patience.connect, self.patience.read)
-        conditions = _conditions(record, self.received) if self.asks_for_rest else {}
-        with open_address(self.address, self.key, conditions, timeout) as response:
+        with open_address(self.address, self.key, _conditions(asked, self.received), timeout) as response:
             if response.status_code == requests.codes.range_not_satisfiable:
-                record = self._judge_refused_rest(record, response)
+                record = self._judge_refused_rest(asked, response)
             elif response.status_code == requests.codes.partial_content:
-                record = self._judge_rest(record, response)
-                if record.complete:
+                record = self._judge_rest(asked, response)
+                if record.length is not None:
                     return self.folder / record.name
                 self._receive(record, response)
             else:
-                offered = offered_file(self.address, response)
-                if record is not None and record.complete and is_same_file(record, offered):
-                    return self.folder / record.name
-                record = offered
+                record = offered_file(self.address, response)
+                if kept is not None and is_same_file(kept, record):
+                    drop_part(self.folder)
+                    return self.folder / kept.name
                 self._begin(record)
                 self._receive(record, response)
         return self._finish(record)
 
-    def _judge_rest(self, record: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
+    def _judge_rest(self, asked: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
         """Return the record that the offered rest belongs to; starts anew when it is not the rest of what is here."""
         start, total = sent_range(response)
-        is_of_it = record and is_part_of(record, response)
-        if (
-            record is None
-            or is_of_it is False
-            or start != _rest(record, self.received)
-            or total not in (None, record.size)
-        ):
-            raise self._anew("sent another part than the rest that was asked for")
-        if is_of_it:
-            return record
-        if not record.complete:
-            raise self._anew("doesn't say which file its part is of")
-        self.asks_for_rest = False
-        raise InterruptedTransferError("doesn't say whether its file is still the same when it is asked for a part")
+        if asked is None or start != _rest(asked, self.received):
+            raise self._anew(asked, "sent another part than the rest that was asked for")
+        is_of_it = is_part_of(asked, response)
+        if is_of_it is False or total not in (None, asked.size if asked.length is None else asked.length):
+            self.has_another = asked.length is not None
+            raise self._anew(asked, "sent a part of another file than the one that was asked for")
+        if not is_of_it:
+            raise self._anew(asked, "doesn't say which file its part is of")
+        return asked
 
-    def _judge_refused_rest(self, record: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
+    def _judge_refused_rest(self, asked: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
         """Return the record when there is no rest since everything is here, whatever size was announced before."""
         _, total = sent_range(response)
-        if record is None or record.complete or total is None or total != self.received:
-            raise self._anew("refused the rest after what is here")
-        return replace(record, size=total)
+        if asked is None or asked.length is not None or total is None or total != self.received:
+            self.has_another = True
+            raise self._anew(asked, "refused the rest after what is here")
+        return replace(asked, size=total)
 
-    def _anew(self, why: str) -> InterruptedTransferError:
-        """Drop what is here, so that it is fetched from its start, and return the reason to be called again."""
-        self.part.unlink(missing_ok=True)
-        drop_record(self.folder)
+    def _anew(self, asked: DownloadRecord | None, why: str) -> InterruptedTransferError:
+        """Drop the part that is here, so that it is fetched from its start, and return the reason to be called again.
+
+        The complete file stays: what the server says of the whole one tells whether that is still the same.
+        """
+        drop_part(self.folder)
+        if asked is None or asked.length is not None:
+            self.asks_by_range = False
         return InterruptedTransferError(why)
 
     def _begin(self, record: DownloadRecord) -> None:
+        self.has_another = True
+        drop_part(self.folder)
         free = shutil.disk_usage(self.folder).free
         if record.size is not None and record.size > free:
             raise SourceError(
                 f"{self.key}: {self.address} has {record.size:,} bytes, as its server says, "
                 f"and there is room for {free:,} in {self.folder}"
             )
-        self.part.unlink(missing_ok=True)
         write_record(self.folder, record)
 
     def _receive(self, record: DownloadRecord, response: requests.Response) -> None:
@@ -205,14 +233,9 @@ class _Transfer:
         try:
             refuse_cut_off(self.part, record.name, f"{self.key}: {self.address}")
         except SourceError:
-            self.part.unlink()
+            drop_part(self.folder)
             raise
-        target = self.folder / record.name
-        size = self.received
-        sync(self.part)
-        self.part.replace(target)
-        write_record(self.folder, replace(record, size=size, complete=True))
-        return target
+        return keep_file(self.folder, self.part, record)
 
 
 def _conditions(record: DownloadRecord | None, received: int) -> dict[str, str]:
@@ -229,7 +252,7 @@ def _rest(record: DownloadRecord, received: int) -> int:
 
     Whether it changed could be asked for less (If-None-Match), but a 304 does not say how long the file is now.
     """
-    return record.size - 1 if record.complete and record.size else received
+    return received if record.length is None else record.length - 1
 
 
 def _look(address: str, key: str, patience: Patience) -> DownloadRecord:

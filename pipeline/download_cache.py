@@ -4,31 +4,31 @@ How things are fetched is `pipeline.download`'s and `pipeline.drive`'s, how the 
 """
 
 import errno
-import json
 import logging
 import os
-import re
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from unicodedata import category
+
+import msgspec
 
 from pipeline import hashes, locks
 from pipeline.files import sync, write_json
 
 CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
 
-RECORD = "download.json"
+RECORD, PART_RECORD = "download.json", "content.json"
 LOCK, PART, INCOMING = "lock", "content.part", "incoming"
-OWN = frozenset({RECORD, LOCK, PART, INCOMING})
+OWN = frozenset({RECORD, PART_RECORD, LOCK, PART, INCOMING})
 """Names in a download's folder that are no file's."""
-LONGEST_NAME = 150
+LONGEST_NAME = 200
+"""Bytes; file systems stop at 255, and the name gets a number where it is taken."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class DownloadRecord:
+class DownloadRecord(msgspec.Struct, frozen=True):
     """What is known of a download, kept beside it; `name` is the file's, and there once it is complete."""
 
     address: str
@@ -36,35 +36,62 @@ class DownloadRecord:
     etag: str | None
     last_modified: str | None
     size: int | None
-    complete: bool
+    """Bytes as the server announced them, if it did."""
+    length: int | None = None
+    """Bytes of the complete file; None of a part."""
 
 
 def read_record(folder: Path) -> DownloadRecord | None:
-    """Return the record in a download's folder; None where there is none, or its complete file is gone."""
+    """Return the record of the complete file in a download's folder; None where there is none."""
+    record = _read(folder / RECORD)
+    file = folder / record.name if record else folder
+    return record if record and file.is_file() and file.stat().st_size == record.length else None
+
+
+def read_part_record(folder: Path) -> DownloadRecord | None:
+    """Return the record of the part in a download's folder; None where there is none."""
+    return _read(folder / PART_RECORD) if (folder / PART).exists() else None
+
+
+def _read(path: Path) -> DownloadRecord | None:
+    """Return a record; None also for one that a power cut or a person has damaged: its file is then fetched anew."""
     try:
-        record = DownloadRecord(**json.loads((folder / RECORD).read_text("utf-8")))
-    except FileNotFoundError:
+        return msgspec.json.decode(path.read_bytes(), type=DownloadRecord)
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
         return None
-    file = folder / record.name
-    if record.complete and not (file.is_file() and file.stat().st_size == record.size):
-        return None
-    return record
 
 
 def write_record(folder: Path, record: DownloadRecord) -> None:
-    """Write the record into a download's folder."""
-    write_json(folder / RECORD, asdict(record))
+    """Write the record of a complete file, or of a part, into a download's folder."""
+    write_json(folder / (PART_RECORD if record.length is None else RECORD), msgspec.structs.asdict(record))
 
 
-def drop_record(folder: Path) -> None:
-    """Forget what is known of a download, so that it is fetched anew."""
+def drop_part(folder: Path) -> None:
+    """Forget the part in a download's folder."""
+    for name in (PART, PART_RECORD):
+        (folder / name).unlink(missing_ok=True)
+
+
+def keep_file(folder: Path, file: Path, record: DownloadRecord) -> Path:
+    """Make `file`, which lies in a download's folder or below it, the complete one; return where it is."""
+    earlier = read_record(folder)
+    length = file.stat().st_size
+    sync(file)
     (folder / RECORD).unlink(missing_ok=True)
+    target = folder / record.name
+    file.replace(target)
+    write_record(folder, msgspec.structs.replace(record, length=length))
+    drop_part(folder)
+    if earlier and earlier.name != record.name:
+        (folder / earlier.name).unlink(missing_ok=True)
+    return target
 
 
 def safe_name(name: str) -> str:
     """Return the last part of a name or path that a server gave, without what could mean more than a name."""
-    last = re.sub(r"[^\w.+ -]", "_", name.replace("\\", "/").rstrip("/").rpartition("/")[2], flags=re.ASCII)
-    safe = last.strip(". ")[-LONGEST_NAME:] or "download"
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    printable = "".join(letter if letter.isprintable() or category(letter) == "Zs" else "_" for letter in last)
+    safe = printable.strip(". ").encode()[-LONGEST_NAME:].decode(errors="ignore") or "download"
     return f"file-{safe}" if safe.lower() in OWN else safe
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import requests
 
 from pipeline import locks
-from pipeline.cut_off import refuse_cut_off
-from pipeline.download_cache import INCOMING, LOCK, DownloadRecord, read_record, safe_name, write_record
+from pipeline.cut_off import refuse_cut_off, usable
+from pipeline.download_cache import INCOMING, LOCK, DownloadRecord, keep_file, read_record, safe_name
 from pipeline.errors import SourceError
-from pipeline.files import sync
 from pipeline.progress import Progress
 
 TRIES_AGAIN = 5
@@ -34,9 +33,8 @@ def fetch(file_id: str, key: str, downloads: Path, stop: threading.Event | None 
     """
     folder = downloads / f"gdrive-{file_id}"
     with locks.held(folder / LOCK, f"the download of gdrive:{file_id}"):
-        record = read_record(folder)
-        if record is not None and record.complete:
-            return folder / record.name
+        if record := read_record(folder):
+            return usable(folder / record.name, f"{key}: gdrive:{file_id}")
         incoming = folder / INCOMING
         incoming.mkdir(exist_ok=True)
         file = _download(file_id, key, incoming, stop or threading.Event())
@@ -46,11 +44,8 @@ def fetch(file_id: str, key: str, downloads: Path, stop: threading.Event | None 
         except SourceError:
             file.unlink()
             raise
-        size = file.stat().st_size
-        sync(file)
-        file.replace(folder / name)
-        write_record(folder, DownloadRecord(f"gdrive:{file_id}", name, None, None, size, complete=True))
-        return folder / name
+        kept = keep_file(folder, file, DownloadRecord(f"gdrive:{file_id}", name, None, None, None))
+        return usable(kept, f"{key}: gdrive:{file_id}")
 
 
 def _download(file_id: str, key: str, incoming: Path, stop: threading.Event) -> Path:

@@ -15,7 +15,8 @@ import urllib3
 from pipeline.download_cache import DownloadRecord, safe_name
 from pipeline.errors import SourceError
 
-TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504}
+TRY_AGAIN = {408, 425, 429, 500, 502, 503, 504, *range(520, 525)}
+"""Those from 520 on are Cloudflare's, of a server behind it."""
 CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)")
 ANSWERS = {200, 203, 206, 416}
 WEB_PAGES = ("text/html", "application/xhtml+xml")
@@ -66,7 +67,6 @@ def offered_file(address: str, response: requests.Response) -> DownloadRecord:
         etag=response.headers.get("ETag"),
         last_modified=response.headers.get("Last-Modified"),
         size=_number(length),
-        complete=False,
     )
 
 
@@ -75,7 +75,7 @@ def is_same_file(kept: DownloadRecord, offered: DownloadRecord) -> bool:
 
     Another size is another file whatever the ETag: the one that is kept may have been announced too short.
     """
-    if offered.size not in (None, kept.size):
+    if offered.size not in (None, kept.length):
         return False
     if offered.etag or kept.etag:
         return offered.etag == kept.etag

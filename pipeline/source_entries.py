@@ -17,7 +17,7 @@ Kind = Literal["sample", "path", "https", "gdrive"]
 SAMPLE = "sample"
 """The source that is drawn, not had."""
 
-DRIVE_HOSTS = ("drive.google.com", "docs.google.com")
+DRIVE_HOSTS = ("drive.google.com", "docs.google.com", "drive.usercontent.google.com")
 DRIVE_ID = re.compile(r"[\w-]{10,200}")
 
 

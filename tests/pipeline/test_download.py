@@ -1,7 +1,5 @@
-"""Downloads that are broken off, resumed, repeated, killed, stopped: the right bytes, and nothing fetched twice."""
+"""Downloads that are broken off, resumed, killed, stopped, made at once: the right bytes, and nothing fetched twice."""
 
-import os
-import random
 import signal
 import subprocess
 import sys
@@ -11,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.download import Patience, fetch, remote_identity
-from pipeline.download_cache import link_or_copy
+from pipeline.download import Patience, fetch
 from pipeline.errors import SourceError
-from tests.pipeline.fetching import KEY, QUICK, get
+from tests.pipeline.fetching import KEY, LARGE, ONE_BYTE, QUICK, get
 from tests.pipeline.file_server import serving
 
 FETCH = """
@@ -23,92 +20,12 @@ from pipeline.download import fetch
 logging.basicConfig(level=logging.INFO)
 print(fetch(sys.argv[1], 'key', pathlib.Path(sys.argv[2])).read_bytes().hex())
 """
-LARGE = random.Random(2019).randbytes(3_000_000)
-"""Not of any chance: one in 128 files of chance begins with a bracket, is taken for JSON, and refused as cut off."""
-ONE_BYTE = 1
-"""What may be sent of a file that is here: its last byte, so that its length is known."""
 
 
 def test_a_file_comes_whole_under_its_own_name(behaviour, address, downloads):
     file = get(address, downloads)
     assert file.name == "images.bin"
     assert file.read_bytes() == behaviour.content
-
-
-def test_nothing_is_fetched_twice(behaviour, address, downloads):
-    first = get(address, downloads)
-    sent = behaviour.sent
-    assert get(address, downloads) == first
-    assert behaviour.sent <= sent + ONE_BYTE
-    assert behaviour.requests[-1]["If-Range"] == '"one"'
-
-
-def test_a_server_without_etags_is_believed_by_time_and_size(behaviour, address, downloads):
-    behaviour.etag, behaviour.last_modified = None, "Mon, 23 Nov 2026 10:00:00 GMT"
-    behaviour.content = bytes(20_000_000)
-    first = get(address, downloads)
-    changed = os.stat(first).st_mtime_ns
-    assert os.stat(get(address, downloads)).st_mtime_ns == changed
-
-
-def test_without_an_etag_another_date_is_another_file(behaviour, address, downloads):
-    behaviour.etag, behaviour.last_modified = None, "Wed, 01 Jan 2025 00:00:00 GMT"
-    behaviour.heeds_if_range = False
-    first = get(address, downloads).read_bytes()
-    behaviour.content, behaviour.last_modified = first[::-1], "Thu, 02 Jan 2025 00:00:00 GMT"
-    assert get(address, downloads).read_bytes() == first[::-1] != first
-
-
-def test_a_server_that_says_nothing_of_its_file_is_warned_of(behaviour, address, downloads, caplog):
-    behaviour.etag, behaviour.announce = None, lambda size: None
-    identity = remote_identity(address, KEY, QUICK)
-    assert (identity["etag"], identity["last_modified"], identity["size"]) == (None, None, None)
-    assert f"another file there goes unnoticed: give it another address then ({address}?v=2)" in caplog.text
-    caplog.clear()
-    behaviour.etag = '"one"'
-    remote_identity(address, KEY, QUICK)
-    assert "unnoticed" not in caplog.text
-
-
-def test_a_changed_file_is_fetched_anew_and_the_link_to_the_old_one_stays_old(behaviour, address, downloads, tmp_path):
-    old = behaviour.content
-    link_or_copy(get(address, downloads), tmp_path / "artifact" / "images.bin")
-    behaviour.content, behaviour.etag = b"new bytes", '"two"'
-    assert get(address, downloads).read_bytes() == b"new bytes"
-    assert (tmp_path / "artifact" / "images.bin").read_bytes() == old
-
-
-def told_too_short(behaviour, address, downloads):
-    """Download a file whose server announces, and sends, 50 bytes too few."""
-    behaviour.announce = lambda size: size - 50
-    assert get(address, downloads).read_bytes() == behaviour.content[:-50]
-    behaviour.announce = lambda size: size
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-@pytest.mark.parametrize("etag", ['"one"', 'W/"one"', None])
-@pytest.mark.parametrize("last_modified", ["Mon, 23 Nov 2026 10:00:00 GMT", None])
-def test_a_file_that_was_announced_too_short_is_fetched_anew_once_it_is_announced_in_full(
-    behaviour, address, downloads, ranges, etag, last_modified
-):
-    behaviour.ranges, behaviour.etag, behaviour.last_modified = ranges, etag, last_modified
-    told_too_short(behaviour, address, downloads)
-    assert get(address, downloads).read_bytes() == behaviour.content
-    assert remote_identity(address, KEY, QUICK)["size"] == len(behaviour.content)
-
-
-def test_a_file_that_shrank_under_its_etag_is_fetched_anew(behaviour, address, downloads):
-    get(address, downloads)
-    behaviour.content = b"shorter"
-    assert get(address, downloads).read_bytes() == b"shorter"
-
-
-def test_a_file_known_to_be_too_short_is_not_used_when_the_rest_can_t_be_had(behaviour, address, downloads):
-    told_too_short(behaviour, address, downloads)
-    behaviour.statuses = [200, 503, 503, 503]
-    with pytest.raises(SourceError, match="answered 503"):
-        get(address, downloads)
-    assert get(address, downloads).read_bytes() == behaviour.content
 
 
 def test_a_dropped_connection_is_taken_up_where_it_broke(behaviour, address, downloads):
@@ -165,15 +82,6 @@ def test_a_server_that_stays_away_is_named_after_the_tries(behaviour, address, d
 def test_nobody_there_is_an_error_that_names_the_address(downloads):
     with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/x\.zip can't be reached"):
         get("http://127.0.0.1:9/x.zip", downloads)
-
-
-def test_without_the_network_the_copy_from_before_is_used(behaviour, downloads):
-    with serving(behaviour) as server:
-        file = get(f"{server}/a.bin", downloads)
-        identity = remote_identity(f"{server}/a.bin", KEY, QUICK)
-    assert get(f"{server}/a.bin", downloads) == file
-    assert remote_identity(f"{server}/a.bin", KEY, QUICK) == identity
-    assert (identity["etag"], identity["size"]) == ('"one"', len(behaviour.content))
 
 
 def test_a_full_disk_is_not_swallowed_and_leaves_no_part(address, downloads, monkeypatch):

@@ -1,10 +1,10 @@
 """Servers that refuse, redirect or lie: the right bytes or a clear error."""
 
 import json
-from dataclasses import replace
 
 import pytest
 import requests
+from msgspec.structs import replace
 
 from pipeline import http_answers
 from pipeline.download_cache import read_record, write_record
@@ -177,7 +177,8 @@ def test_a_download_killed_after_its_last_byte_is_finished_whatever_the_refusal_
     behaviour.announce = lambda size: None
     behaviour.break_after = [len(behaviour.content)]
     file = get(address, downloads)
-    write_record(file.parent, replace(read_record(file.parent), complete=False))
+    write_record(file.parent, replace(read_record(file.parent), length=None))
+    (file.parent / "download.json").unlink()
     file.rename(file.parent / "content.part")
     behaviour.refusal_headers = {"Content-Type": refusal}
     assert get(address, downloads).read_bytes() == behaviour.content

@@ -9,7 +9,7 @@ import gdown
 import pytest
 
 from pipeline import drive
-from pipeline.download_cache import link_or_copy, safe_name, whole_folder
+from pipeline.download_cache import link_or_copy, read_record, safe_name, whole_folder
 from pipeline.errors import SourceError
 
 
@@ -23,7 +23,10 @@ from pipeline.errors import SourceError
         ("", "download"),
         (".hidden", "hidden"),
         ("a\nb.zip", "a_b.zip"),
-        ("ü" * 3 + ".zip", "___.zip"),
+        ("üüü (1).zip", "üüü (1).zip"),
+        ("Bild\u202f1\x00\u200b\ud800.jpg", "Bild\u202f1___.jpg"),
+        ("ü" * 300 + ".zip", "ü" * 98 + ".zip"),
+        ("content.json", "file-content.json"),
         ("/labels/download.json", "file-download.json"),
         ("Lock", "file-Lock"),
         ("content.part", "file-content.part"),
@@ -73,6 +76,12 @@ def test_a_folder_is_filled_whole_or_not_at_all(tmp_path):
     whole_folder(tmp_path / "sample", "the sample", lambda folder: (folder / "whole").write_bytes(b""))
     whole_folder(tmp_path / "sample", "the sample", fail)
     assert [path.name for path in (tmp_path / "sample").iterdir()] == ["whole"]
+
+
+@pytest.mark.parametrize("record", [b"", b"{", b'{"name": 5}', b"[1]", b"\xff"])
+def test_a_damaged_record_is_none(tmp_path, record):
+    (tmp_path / "download.json").write_bytes(record)
+    assert read_record(tmp_path) is None
 
 
 DRIVE_ID = "1aB-cD_eF0123456789"
