@@ -9,12 +9,11 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from unicodedata import category
 
 import msgspec
 
 from pipeline import hashes, locks
-from pipeline.files import sync, write_json
+from pipeline.files import is_clean, sync, write_json
 
 CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
 
@@ -90,8 +89,8 @@ def keep_file(folder: Path, file: Path, record: DownloadRecord) -> Path:
 def safe_name(name: str) -> str:
     """Return the last part of a name or path that a server gave, without what could mean more than a name."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
-    printable = "".join(letter if letter.isprintable() or category(letter) == "Zs" else "_" for letter in last)
-    safe = printable.strip(". ").encode()[-LONGEST_NAME:].decode(errors="ignore") or "download"
+    clean = "".join(letter if is_clean(letter) else "_" for letter in last)
+    safe = clean.strip(". ").encode()[-LONGEST_NAME:].decode(errors="ignore") or "download"
     return f"file-{safe}" if safe.lower() in OWN else safe
 
 

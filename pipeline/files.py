@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Self
+from unicodedata import category
 
 LONGEST_NAME = 200
 SYNCED_AT_ONCE = 256 << 20
@@ -68,6 +69,11 @@ class EarlySync:
         self._thread.shutdown()
         if kind is None and self._running:
             self._running.result()
+
+
+def is_clean(text: str) -> bool:
+    """Say whether a name holds only letters, signs and spaces of any width: nothing that steers a terminal or hides."""
+    return text.isprintable() or all(letter.isprintable() or category(letter) == "Zs" for letter in text)
 
 
 def sync(path: Path) -> None:

@@ -1,10 +1,11 @@
-"""Digests of files, remembered by path, size and time of change; what they are used for lives elsewhere.
+"""Digests of files, remembered by path, inode, size and time of change; what they are used for lives elsewhere.
 
 The memory is a small SQLite file, so that processes share it and a killed one leaves it whole.
 """
 
 import errno
 import hashlib
+import logging
 import os
 import sqlite3
 import time
@@ -20,6 +21,8 @@ CHUNK = 1 << 20
 FRESH_NANOSECONDS = 2_000_000_000
 NOTED_EVERY = 1.0
 """Seconds: what a killed process loses of its work."""
+
+log = logging.getLogger(__name__)
 
 
 def data_folder() -> Path:
@@ -47,9 +50,10 @@ def digests(paths: list[Path], algorithm: str = "sha256") -> list[str]:
     return [value for value in known if value is not None]
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> tuple[int, int, int]:
+    """Return what tells that a file has changed: unpacked from an archive, two have the time that it was packed at."""
     status = path.stat()
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _read(path: Path, algorithm: str, bar: Progress) -> str:
@@ -67,11 +71,7 @@ def _memory() -> Iterator[sqlite3.Connection]:
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "digests.sqlite"
     try:
-        with closing(sqlite3.connect(file, timeout=60)) as memory, memory:
-            memory.execute(
-                "CREATE TABLE IF NOT EXISTS digests (path TEXT, algorithm TEXT, size INTEGER, mtime_ns INTEGER, "
-                "digest TEXT, PRIMARY KEY (path, algorithm))"
-            )
+        with closing(_connected(file)) as memory, memory:
             yield memory
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
@@ -79,9 +79,34 @@ def _memory() -> Iterator[sqlite3.Connection]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
 
 
-def _recall(memory: sqlite3.Connection, path: Path, stamp: tuple[int, int], algorithm: str) -> str | None:
+def _connected(file: Path) -> sqlite3.Connection:
+    """Open the memory, a new one where the file is none: what was remembered can be found out again."""
+    try:
+        return _opened(file)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise
+        log.warning("%s: can't be read (%s): files are hashed anew", file, error)
+        file.unlink(missing_ok=True)
+        return _opened(file)
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    memory = sqlite3.connect(file, timeout=60)
+    try:
+        memory.execute(
+            "CREATE TABLE IF NOT EXISTS seen (path TEXT, algorithm TEXT, size INTEGER, mtime_ns INTEGER, "
+            "inode INTEGER, digest TEXT, PRIMARY KEY (path, algorithm))"
+        )
+    except BaseException:
+        memory.close()
+        raise
+    return memory
+
+
+def _recall(memory: sqlite3.Connection, path: Path, stamp: tuple[int, int, int], algorithm: str) -> str | None:
     row = memory.execute(
-        "SELECT digest FROM digests WHERE path = ? AND algorithm = ? AND size = ? AND mtime_ns = ?",
+        "SELECT digest FROM seen WHERE path = ? AND algorithm = ? AND size = ? AND mtime_ns = ? AND inode = ?",
         (_name(path), algorithm, *stamp),
     ).fetchone()
     return row[0] if row else None
@@ -92,10 +117,10 @@ class _Notes:
 
     def __init__(self, memory: sqlite3.Connection, algorithm: str) -> None:
         self._memory, self._algorithm = memory, algorithm
-        self._rows: list[tuple[bytes, str, int, int, str]] = []
+        self._rows: list[tuple[bytes, str, int, int, int, str]] = []
         self._written = time.monotonic()
 
-    def add(self, path: Path, stamp: tuple[int, int], value: str) -> None:
+    def add(self, path: Path, stamp: tuple[int, int, int], value: str) -> None:
         """Keep a digest, unless it can't be trusted later: a file may change twice within the clock's resolution."""
         if time.time_ns() - stamp[1] > FRESH_NANOSECONDS:
             self._rows.append((_name(path), self._algorithm, *stamp, value))
@@ -103,7 +128,7 @@ class _Notes:
             self._write()
 
     def _write(self) -> None:
-        self._memory.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?, ?)", self._rows)
+        self._memory.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?, ?)", self._rows)
         self._memory.commit()
         self._rows, self._written = [], time.monotonic()
 

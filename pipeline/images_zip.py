@@ -112,7 +112,8 @@ class ImagesZip:
         except (OSError, EOFError, struct.error, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise ArchiveError(f"{self.path}: can't be read as a zip archive: {why}") from None
-        self._members = {member.filename: member for member in self._archive.infolist() if not member.is_dir()}
+        members = {member.filename.replace("\\", "/"): member for member in self._archive.infolist()}
+        self._members = {name: member for name, member in members.items() if name and not name.endswith("/")}
         self._names = MemberNames(self._members)
         self._folders = split_folders(self.path, self._members)
         if not self._folders:

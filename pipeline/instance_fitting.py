@@ -9,7 +9,7 @@ from pipeline.instances import Instance, Ring
 from pipeline.label_filters import TOO_SMALL, InstanceFilter
 
 OUTSIDE = "outside the image"
-OTHER_SIZE = "mask of another size than its image"
+OTHER_SIZE = "made for an image of another size"
 
 MASKS = ("rle", "bitmask")
 

@@ -71,6 +71,6 @@ class LabelledImage:
     attributes: dict[str, Any] = field(default_factory=dict)
     """Attributes of the whole image (weather, scene, timeofday; VIA file_attributes)."""
     size: tuple[int, int] | None = None
-    """Width and height of a bitmask in pixels, which must be the image's; other formats don't depend on it."""
+    """Width and height in pixels that the labels are for, which must be the image's; None where that isn't said."""
     unwanted: tuple[Rejected, ...] = ()
     """Labels of categories that the recipe does not want."""

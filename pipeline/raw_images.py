@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from pipeline import sources, summary
 from pipeline.archives import Member, data_offset, inflate, read_archive
 from pipeline.errors import SourceError
-from pipeline.files import write_json
+from pipeline.files import is_clean, write_json
 from pipeline.image_header import BadImageError, ImageHeader, read_header
 from pipeline.image_index import IndexedImage, Split, write_index, write_rejected
 from pipeline.image_names import flat_names, split_of
@@ -89,7 +89,8 @@ def build(recipe: Recipe, out: Path, downloads: Path) -> None:
 def _examine_all(container: Container) -> tuple[list[Examined], list[Rejected]]:
     found, rejected = _find(container)
     if not found:
-        raise SourceError(f"{container.source.key}: {container.path} holds no image (.jpg, .jpeg or .png)")
+        advice = sources.advice_on_archives(container)
+        raise SourceError(f"{container.source.key}: {container.path} holds no image (.jpg, .jpeg or .png){advice}")
     usable: list[Examined] = []
     descriptor = os.open(container.path, os.O_RDONLY | os.O_CLOEXEC) if container.kind == "zip" else None
     try:
@@ -140,7 +141,7 @@ def _is_image(path: PurePosixPath | Path) -> bool:
 def _examine(found: Found, descriptor: int | None) -> Examined | Rejected:
     """Read an image once: its bytes, whether they are whole, their digest, and what their header says."""
     member = found.member
-    if not found.path.isprintable():
+    if not is_clean(found.path):
         return _reject(found, "a name that is not clean text")
     if max(found.length, member.size if member else 0) > MOST_BYTES:
         return _reject(found, f"a file over {MOST_BYTES >> 20} MB")

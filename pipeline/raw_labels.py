@@ -103,7 +103,7 @@ def _listed(container: Container) -> _Listed:
     if not chosen:
         raise SourceError(
             f"{container.source.key}: {container.path} holds no label file "
-            f"(.json, or .png below a folder {BITMASK_FOLDER})"
+            f"(.json, or .png below a folder {BITMASK_FOLDER}){sources.advice_on_archives(container)}"
         )
     paths = {entry.path for entry in chosen}
     skipped = sorted(map(sources.spelled_out, {entry.path for entry in json_files + bitmasks} - paths))

@@ -25,6 +25,8 @@ from pipeline.source_entries import Source, parse
 Role = Literal["images", "labels"]
 
 SUFFIXES: dict[Role, tuple[str, ...]] = {"images": (".jpg", ".jpeg", ".png"), "labels": (".json", ".png")}
+PACKED = (".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar")
+"""Endings of what is not unpacked here."""
 FETCHED_AT_ONCE = 4
 OF_SYSTEMS = {"__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN"}
 """Folders that no person made."""
@@ -114,6 +116,18 @@ def walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
     yield from (Path(entry.path) for entry in _scan(folder, suffixes))
 
 
+def advice_on_archives(container: Container) -> str:
+    """Return what to do about a source that holds nothing to be read, but archives; empty where it holds none."""
+    if container.kind == "file":
+        is_packed = container.path.name.lower().endswith(PACKED)
+        return ": unpack it and name the folder, or give a zip" if is_packed else ""
+    if container.kind == "zip":
+        return ""
+    found = [path.relative_to(container.path).as_posix() for path in walk(container.path, (".zip", *PACKED))]
+    shown = f"{', '.join(found[:3])}{' …' if len(found) > 3 else ''}"
+    return f", but {shown}: name each zip in {container.source.key}, and unpack other archives" if found else ""
+
+
 def refuse_unwritable(path: str) -> None:
     """Raise SourceError for a path that no table or JSON file can hold: file systems take any bytes for a name."""
     try:
@@ -190,8 +204,14 @@ def _is(kind: Callable[[], bool]) -> bool:
 
 def _refuse_to_leave(link: os.DirEntry[str], folder: Path, inside: Path) -> None:
     target = Path(os.path.realpath(link.path))
-    if not target.is_relative_to(inside):
-        raise SourceError(f"{link.path} is a link that leads out of {folder}; name {target} as a source")
+    if target.is_relative_to(inside):
+        return
+    if not target.exists():
+        raise SourceError(f"{link.path} is a link to {target}, where there is nothing; mend it, or take it away")
+    where = target if target.is_dir() else target.parent
+    raise SourceError(
+        f"{link.path} is a link that leads out of {folder}: copy what links lead to, or name {where} as a source"
+    )
 
 
 def is_hidden(name: str) -> bool:

@@ -18,6 +18,9 @@ from pipeline.readers.flags import answer
 from pipeline.readers.options import ReadOptions
 from pipeline.vocabulary import Meaning
 
+Id = int | str
+"""What COCO files call images and categories by; two are the same only when equal in type too."""
+
 FLAGS = ("occluded", "truncated", "crowd", "ignored")
 
 
@@ -38,7 +41,7 @@ class Annotation(msgspec.Struct):
 class AnnotationReading:
     """Gathers the annotations of one image: kept, rejected with a reason, or not wanted."""
 
-    def __init__(self, source: str, name: str, words: Mapping[int | str, str], options: ReadOptions) -> None:
+    def __init__(self, source: str, name: str, words: Mapping[Id, str], options: ReadOptions) -> None:
         self._source, self._name, self._words, self._options = source, name, words, options
         self._instances: list[Instance] = []
         self._rejected: list[Rejected] = []
@@ -60,15 +63,27 @@ class AnnotationReading:
     def _left_out(self, label_id: str, reason: str, text: bytes) -> Rejected:
         return Rejected(self._source, self._name, label_id, reason, text.decode("utf-8", "replace"))
 
-    def image(self) -> LabelledImage:
-        """Return the image with what was gathered."""
+    def image(self, size: tuple[int, int] | None) -> LabelledImage:
+        """Return the image with what was gathered; `size` (width, height) is what the file says of it.
+
+        It must be the image's where polygons and boxes are labels: they fit no image that was scaled since.
+        """
         found = (tuple(self._instances), tuple(self._rejected))
-        return LabelledImage(self._name, self._source, *found, unwanted=tuple(self._unwanted))
+        size = size if any(each.mask_size is None for each in self._instances) else None
+        return LabelledImage(self._name, self._source, *found, size=size, unwanted=tuple(self._unwanted))
 
     def _word(self, category_id: Any) -> str:
-        if isinstance(category_id, bool) or not isinstance(category_id, int | str) or category_id not in self._words:
+        known = id_of(category_id)
+        if known is None or known not in self._words:
             raise LabelError(faults.NO_CATEGORY)
-        return self._words[category_id]
+        return self._words[known]
+
+
+def id_of(value: Any) -> Id | None:
+    """Return an id as files may write it, 7.0 for 7 as tables have it that have gaps; None for what is no id."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
 def instance(annotation: Annotation, label_id: str, word: str, meant: Meaning, options: ReadOptions) -> Instance:

@@ -16,12 +16,9 @@ from pipeline.errors import NotLabelsError
 from pipeline.instances import LabelledImage, Rejected
 from pipeline.readers import faults
 from pipeline.readers.bdd_label import text_of_id
-from pipeline.readers.coco_annotation import Annotation, AnnotationReading
+from pipeline.readers.coco_annotation import Annotation, AnnotationReading, Id, id_of
 from pipeline.readers.json_stream import JsonStream
 from pipeline.readers.options import ReadOptions
-
-Id = int | str
-"""What COCO files call images and categories by; two are the same only when equal in type too."""
 
 
 class Category(msgspec.Struct):
@@ -36,6 +33,8 @@ class Image(msgspec.Struct):
 
     id: Any = None
     file_name: Any = None
+    width: Any = None
+    height: Any = None
 
 
 Element = TypeVar("Element", Category, Image, Annotation)
@@ -68,6 +67,8 @@ class _Content:
         self._lists: set[str] = set()
         self._words: dict[Id, str] = {}
         self._images: dict[Id, str] = {}
+        self._sizes: dict[Id, tuple[int, int]] = {}
+        """Width and height of images of which the file says both."""
         self._where: dict[Id, array[int]] = defaultdict(lambda: array("q"))
         """By image id: start and length of each annotation in the temporary file."""
         self._set_aside: list[Rejected] = []
@@ -100,7 +101,7 @@ class _Content:
             reading = AnnotationReading(self._stream.name, name, self._words, options)
             for position, text in enumerate(self._texts(image_id)):
                 reading.add(_annotation.decode(text), text, position)
-            yield reading.image()
+            yield reading.image(self._sizes.get(image_id))
 
     def astray(self) -> Iterator[LabelledImage]:
         """Yield what belongs to no image, each label with its reason."""
@@ -113,22 +114,24 @@ class _Content:
 
     def _take_images(self) -> None:
         for found, text in _elements(self._stream, _image):
-            image_id, name = (_id(found.id), found.file_name) if found else (None, None)
+            image_id, name = (id_of(found.id), found.file_name) if found else (None, None)
             if image_id is None or not isinstance(name, str) or not name.strip():
                 self._set_aside.append(self._rejected(faults.NO_IMAGE_NAME if found else faults.FRAME_NOT_OBJECT, text))
             elif self._images.setdefault(image_id, name) != name:
                 self._set_aside.append(self._rejected(faults.ID_TWICE, text))
+            elif found and (size := _size(found)):
+                self._sizes.setdefault(image_id, size)
 
     def _take_categories(self) -> None:
         # A category that can't be read matters only where an annotation means it: that one is rejected then.
         for found, _ in _elements(self._stream, _category):
-            category_id = _id(found.id) if found else None
+            category_id = id_of(found.id) if found else None
             if found and category_id is not None and isinstance(found.name, str) and found.name.strip():
                 self._words.setdefault(category_id, found.name)
 
     def _take_annotations(self) -> None:
         for found, text in _elements(self._stream, _annotation):
-            image_id = _id(found.image_id) if found else None
+            image_id = id_of(found.image_id) if found else None
             if image_id is None:
                 self._set_aside.append(self._rejected(faults.NO_IMAGE_OF_ID if found else faults.NO_OBJECT, text))
                 continue
@@ -163,5 +166,9 @@ def _decoded(decoder: "msgspec.json.Decoder[Element]", text: msgspec.Raw) -> Ele
         return None
 
 
-def _id(value: Any) -> Id | None:
-    return value if isinstance(value, int | str) and not isinstance(value, bool) else None
+def _size(image: Image) -> tuple[int, int] | None:
+    """Return width and height of an image; None where one isn't said, as many leave them 0."""
+    width, height = image.width, image.height
+    if not (isinstance(width, int | float) and isinstance(height, int | float) and width > 0 and height > 0):
+        return None
+    return int(min(width, faults.FARTHEST)), int(min(height, faults.FARTHEST))

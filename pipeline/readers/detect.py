@@ -6,7 +6,7 @@ Reading them is done by the module of each format.
 from enum import Enum
 from typing import Any
 
-from pipeline.errors import NotLabelsError
+from pipeline.errors import LabelFileError, NotLabelsError
 from pipeline.image_header import PNG_START
 from pipeline.readers.json_stream import JsonStream, decode
 
@@ -15,6 +15,7 @@ NAMING_KEYS = frozenset({"name", "url"})
 """Keys under which a frame says of which image it is."""
 CSV_STARTS = (b"filename", b"#filename")
 """The first words of the CSV files of VIA 2 and 1; that of VIA 3 begins with `# Exported using VGG Image Annotator`."""
+GZIP_START = b"\x1f"
 LOOKED_AT = 20
 """Elements of a list that are looked at before it is called no label file."""
 
@@ -54,6 +55,8 @@ def detect(stream: JsonStream) -> Format:
         raise stream.cut_short()
     if first == PNG_START[:1]:
         return Format.BITMASK
+    if first == GZIP_START:
+        raise LabelFileError(f"{stream.name}: is packed by gzip; unpack it, or give a zip")
     if first in b"f#" and _is_csv(stream):
         raise NotLabelsError(
             f"{stream.name}: holds no labels that are read: it is VIA's CSV; export the annotations as JSON, or save "

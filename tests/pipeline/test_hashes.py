@@ -73,9 +73,30 @@ def test_another_process_can_write_while_files_are_read(files: list[Path], monke
 
     def read(path: Path, *more: object) -> str:
         with closing(sqlite3.connect(memory, timeout=0)) as other, other:
-            other.execute("DELETE FROM digests WHERE path = 'none'")
+            other.execute("DELETE FROM seen WHERE path = 'none'")
         return real(path, *more)
 
     monkeypatch.setattr(hashes, "_read", read)
     monkeypatch.setattr(hashes, "ordered_map", map)
     assert len(hashes.digests(files)) == len(files)
+
+
+def test_another_file_of_the_same_size_and_time_is_read(files: list[Path]) -> None:
+    """As two that were unpacked from archives in which all files are of 1980."""
+    before = hashes.digest(files[0])
+    other = files[0].with_suffix(".new")
+    other.write_bytes(b"x" * 1000)
+    os.utime(other, (DAY, DAY))
+    other.replace(files[0])
+    assert hashes.digest(files[0]) == hashlib.sha256(b"x" * 1000).hexdigest() != before
+
+
+@pytest.mark.parametrize("content", [b"no database at all", b"SQLite format 3\0" + bytes(100)])
+def test_a_memory_that_can_t_be_read_is_begun_anew(
+    files: list[Path], content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = hashes.data_folder() / ".hashes" / "digests.sqlite"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    assert hashes.digest(files[1]) == hashlib.sha256(bytes([1]) * 1000).hexdigest()
+    assert "files are hashed anew" in caplog.text

@@ -276,3 +276,17 @@ def test_classes_are_found_as_in_labels_of_other_hands(
     labels = {"_via_img_metadata": {"a": entry("a.jpg", outlined)}, "_via_attributes": {"region": kinds}}
     path = write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(32, 16)})
     assert list(ImagesZip(path).class_names()) == classes
+
+
+def test_names_with_backslashes_or_none_at_all_are_no_hindrance(tmp_path: Path) -> None:
+    path = tmp_path / "images.zip"
+    labels = json.dumps({"a": entry("a.jpg", [square(0, 0, 9, "car")])})
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images\\val\\a.jpg", jpeg(32, 16))
+        archive.writestr("images\\val\\via_region_data.json", labels)
+        nameless = zipfile.ZipInfo("x")
+        nameless.filename = ""
+        archive.writestr(nameless, b"")
+    with ImagesZip(path) as images:
+        (record,) = images.records("val")
+        assert images.pixels(record).shape == (16, 32, 3)

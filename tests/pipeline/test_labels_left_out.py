@@ -51,7 +51,7 @@ def test_a_run_length_mask_of_another_size_is_left_out(tmp_path: Path) -> None:
     out = stage(tmp_path, TWO, {"l.json": frames})
     assert [row["instance_id"] for row in table(out, "labels")] == ["fits", "0"]
     rejected = {row["label_id"]: row["reason"] for row in table(out, "rejected")}
-    assert rejected == dict.fromkeys(("turned", "half"), "mask of another size than its image")
+    assert rejected == dict.fromkeys(("turned", "half"), "made for an image of another size")
     sizes = [json.loads(row["label"])["mask_size"] for row in table(out, "rejected")]
     assert sizes == [[48, 64], [32, 24]]
 

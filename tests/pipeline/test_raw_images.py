@@ -1,21 +1,15 @@
 """The index of raw images: which images are found, how they are named, and what is set aside."""
 
 import hashlib
-import io
 import logging
 import os
 import zipfile
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from PIL import Image
 
 from pipeline import summary
 from pipeline.errors import ArchiveError, ArtifactError, SourceError
-from pipeline.image_header import BadImageError, read_header
 from pipeline.image_index import read_index
-from pipeline.image_names import LONGEST_NAME, flat_names, split_of
 from pipeline.image_store import ImageStore
 from tests.pipeline.small_sources import REAL, folder_of, index, jpeg, png, png_claiming, rows, zip_of
 
@@ -114,55 +108,6 @@ def test_an_image_that_rotted_in_its_archive_is_set_aside(tmp_path):
     assert [row["reason"] for row in rows(raw / "rejected.parquet")] == ["damaged in its archive"]
 
 
-def test_bytes_after_the_end_marker_do_no_harm_and_a_thumbnail_s_end_is_not_the_image_s():
-    picture = jpeg(40, 30)
-    assert read_header(picture + bytes(10)).width == 40
-    thumbnail = b"\xff\xe1" + (2 + len(picture)).to_bytes(2, "big") + picture
-    with_thumbnail = picture[:2] + thumbnail + picture[2:]
-    assert read_header(with_thumbnail).height == 30
-    with pytest.raises(BadImageError, match="truncated"):
-        read_header(with_thumbnail[:-2])
-
-
-@pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize(
-    ("orientation", "turned"), [(None, False), (1, False), (3, True), (6, True), (8, True), (9, False)]
-)
-def test_images_that_exif_turns_are_told_of(tmp_path, order, orientation, turned, caplog):
-    exif = Image.Exif()
-    exif.endian = order
-    exif[0x010F] = "a camera"
-    if orientation:
-        exif[0x0112] = orientation
-    content = io.BytesIO()
-    Image.new("RGB", (40, 30)).save(content, "JPEG", exif=exif)
-    header = read_header(content.getvalue())
-    assert (header.turned, header.width, header.height) == (turned, 40, 30)
-    check = summary.read(index(tmp_path / "raw", folder_of(tmp_path / "a", {"1.jpg": content.getvalue()}))).checks[0]
-    assert check.passed is not turned
-    assert ("1 are stored turned" in check.description) is ("1 images are stored turned" in caplog.text) is turned
-
-
-def test_damaged_exif_data_turn_nothing():
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    content = io.BytesIO()
-    Image.new("RGB", (40, 30)).save(content, "JPEG", exif=exif)
-    whole = content.getvalue()
-    start = whole.index(b"Exif")
-    for at in range(start, start + 30):
-        for byte in (0, 255):
-            header = read_header(whole[:at] + bytes([byte]) + whole[at + 1 :])
-            assert (header.width, header.height) == (40, 30)
-
-
-def test_every_prefix_of_an_image_is_refused_and_never_breaks_the_reader():
-    for whole in (jpeg(), png()):
-        for length in range(len(whole)):
-            with pytest.raises(BadImageError):
-                read_header(whole[:length])
-
-
 def test_images_that_share_a_name_are_told_apart_by_their_folders(tmp_path):
     folder = folder_of(tmp_path / "set", {"train/1.jpg": jpeg(grey=1), "val/1.JPG": jpeg(grey=2), "val/2.jpg": jpeg()})
     assert list(read_index(index(tmp_path / "raw", folder))) == ["2.jpg", "train__1.jpg", "val__1.JPG"]
@@ -172,20 +117,6 @@ def test_two_sources_with_the_same_paths_are_told_apart_by_the_names_of_the_sour
     first = zip_of(tmp_path / "x" / "one.zip", {"train/1.jpg": jpeg(grey=1)})
     second = zip_of(tmp_path / "x" / "two.zip", {"train/1.jpg": jpeg(grey=2)})
     assert list(read_index(index(tmp_path / "raw", first, second))) == ["one__train__1.jpg", "two__train__1.jpg"]
-
-
-def test_flat_names_never_meet_not_even_where_case_does_not_count():
-    paths = [
-        ("s", "a", "1.jpg"),
-        ("s", "b", "1.jpg"),
-        ("s", "a__1.jpg"),
-        ("s", "A__1.jpg"),
-        ("s", "c", "x" * 300 + ".jpg"),
-    ]
-    names = flat_names(paths)
-    assert names == ["a__1.jpg", "b__1.jpg", "s__a__1.jpg", "s__A__1-2.jpg", names[4]]
-    assert len(names[4]) <= LONGEST_NAME
-    assert names[4].endswith(".jpg")
 
 
 def test_the_same_picture_in_two_sources_counts_once(tmp_path):
@@ -204,35 +135,6 @@ def test_the_same_picture_in_train_and_val_stays_in_both(tmp_path):
     assert {name: image.split for name, image in images.items()} == {"train__1.jpg": "train", "val__1.jpg": "val"}
 
 
-def test_a_joined_name_gives_way_to_a_file_that_bears_it():
-    assert flat_names([("s", "a", "1.jpg"), ("s", "b", "1.jpg"), ("s", "a__1.jpg")]) == [
-        "a__1-2.jpg",
-        "b__1.jpg",
-        "a__1.jpg",
-    ]
-
-
-@given(st.lists(st.lists(st.sampled_from(["a", "A", "b", "a__b", "a-2"]), min_size=1, max_size=4), max_size=12))
-def test_no_two_flat_names_are_alike(folders):
-    names = flat_names([(*path[:-1], f"{path[-1]}.jpg") for path in folders])
-    assert len({name.casefold() for name in names}) == len(folders)
-
-
-@pytest.mark.parametrize(
-    ("folders", "split"),
-    [
-        (["bdd100k", "images", "10k", "Train"], "train"),
-        (["train", "validation"], "val"),
-        (["testing"], "test"),
-        (["valid"], "val"),
-        (["training_data"], None),
-        ([], None),
-    ],
-)
-def test_the_nearest_folder_named_like_a_split_decides(folders, split):
-    assert split_of(folders) == split
-
-
 def test_the_source_s_own_name_may_say_the_split(tmp_path):
     folder = folder_of(tmp_path / "val", {"1.jpg": jpeg()})
     archive = zip_of(tmp_path / "train.zip", {"2.jpg": jpeg(grey=1)})
@@ -248,8 +150,15 @@ def test_a_link_that_leads_out_of_a_folder_is_refused(tmp_path):
         index(tmp_path / "raw", folder)
     (folder / "2.jpg").unlink()
     (folder / "more").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(SourceError, match="more is a link that leads out"):
+    with pytest.raises(SourceError, match=r"more is a link that leads out .*, or name .*/elsewhere as a source"):
         index(tmp_path / "raw2", folder)
+
+
+def test_a_link_to_nothing_says_so(tmp_path):
+    folder = folder_of(tmp_path / "photos", {"1.jpg": jpeg()})
+    (folder / "2.jpg").symlink_to(tmp_path / "gone.jpg")
+    with pytest.raises(SourceError, match=r"2\.jpg is a link to .*gone\.jpg, where there is nothing"):
+        index(tmp_path / "raw", folder)
 
 
 def test_a_link_inside_a_folder_is_followed(tmp_path):
@@ -267,6 +176,19 @@ def test_sources_without_images_are_named_with_their_key(tmp_path):
         index(tmp_path / "raw2", folder)
 
 
+@pytest.mark.parametrize(
+    ("files", "source", "advice"),
+    [
+        ({"a.zip": b"", "b.tar": b""}, "", r"holds no image .*, but a\.zip, b\.tar: name each zip in source\.images"),
+        ({"a.tar.gz": b""}, "a.tar.gz", r"a\.tar\.gz holds no image .*: unpack it and name the folder, or give a zip"),
+    ],
+)
+def test_what_to_do_with_archives_is_said(tmp_path, files, source, advice):
+    folder = folder_of(tmp_path / "packed", files)
+    with pytest.raises(SourceError, match=advice):
+        index(tmp_path / "raw", folder / source)
+
+
 def test_a_truncated_archive_is_named(tmp_path):
     archive = zip_of(tmp_path / "cut.zip", {"1.jpg": jpeg(), "2.jpg": jpeg(grey=3)})
     archive.write_bytes(archive.read_bytes()[:-40])
@@ -275,11 +197,13 @@ def test_a_truncated_archive_is_named(tmp_path):
 
 
 def test_names_that_are_no_clean_text_are_set_aside(tmp_path):
-    folder = folder_of(tmp_path / "photos", {"good.jpg": jpeg(), "line\nbreak.jpg": jpeg()})
+    folder = folder_of(
+        tmp_path / "photos", {"good.jpg": jpeg(), "at 1.00\u202fPM.jpg": jpeg(), "line\nbreak.jpg": jpeg()}
+    )
     with open(os.fsencode(folder) + b"/caf\xe9.jpg", "wb") as file:
         file.write(jpeg())
     raw = index(tmp_path / "raw", folder)
-    assert list(read_index(raw)) == ["good.jpg"]
+    assert list(read_index(raw)) == ["at 1.00\u202fPM.jpg", "good.jpg"]
     assert {row["reason"] for row in rows(raw / "rejected.parquet")} == {"a name that is not clean text"}
 
 

@@ -259,7 +259,7 @@ def test_a_bitmask_of_another_size_than_its_image_is_set_aside(tmp_path: Path) -
     given_labels = folder_with(tmp_path / "ins_seg", [], bitmasks(**{"bitmasks/train/c.png": small}))
     out = filtered(recipe_of([images], [given_labels], labels={"categories": ["car"]}), tmp_path / "work")
     assert rows_of(out) == EXPECTED
-    assert ("c.png", "mask of another size than its image") in reasons(out)
+    assert ("c.png", "made for an image of another size") in reasons(out)
     (row,) = [row for row in table(out, "rejected") if row["image"] == "c.png"]
     (label,) = json.loads(row["label"])["labels"]
     assert (label["id"], label["category"], label["geometry"]) == ("5", "car", "bitmask")

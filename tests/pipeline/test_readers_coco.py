@@ -134,6 +134,37 @@ def test_an_annotation_that_can_t_be_used_is_kept_with_its_reason(
     assert json.loads(found.label).items() >= annotation.items()
 
 
+def test_ids_may_be_whole_numbers_written_as_floats(tmp_path: Path) -> None:
+    content = coco({"segmentation": [TRIANGLE], "image_id": 7.0, "category_id": 3.0})
+    (image,) = read(tmp_path, content)
+    assert [(each.category, image.name) for each in image.instances] == [("car", "a.jpg")]
+    content["images"][0]["id"], content["categories"] = 7.0, [{"id": 3.0, "name": "car"}]
+    content["annotations"] += [{"id": 1, "image_id": 7, "category_id": 3, "segmentation": [TRIANGLE]}]
+    (image,) = read(tmp_path, content)
+    assert [each.category for each in image.instances] == ["car", "car"]
+    (image, astray) = read(tmp_path, coco({"segmentation": [TRIANGLE], "image_id": 7.5}))
+    assert [each.reason for each in astray.rejected] == [faults.NO_IMAGE_OF_ID]
+
+
+@pytest.mark.parametrize(
+    ("sides", "size"), [((64, 48), True), ((64.0, 48), True), ((0, 48), True), ((640, 480), False)]
+)
+def test_polygons_made_for_an_image_of_another_size_are_left_out(
+    tmp_path: Path, sides: tuple[float, float], fits: bool
+) -> None:
+    images = [{"id": at, "file_name": f"{name}.jpg"} for at, name in ((7, "a"), (8, "b"))]
+    images[0] |= dict(zip(("width", "height"), sides, strict=True))
+    given = coco({"segmentation": [TRIANGLE]}, {"segmentation": [TRIANGLE], "image_id": 8}, images=images)
+    data = folder_with(tmp_path / "data", ["a.jpg", "b.jpg", "c.jpg"], {"l.json": given})
+    (data / "more.json").write_text(json.dumps([frame("c.jpg", area("car", SQUARE))]))
+    sections = {"labels": {"coco": True}, "dataset": {"split": "all_in_both"}}
+    out = filtered(recipe_of([data], [data / "l.json", data / "more.json"], **sections), tmp_path / "out")
+    kept = {row["image"] for row in table(out, "labels")}
+    assert kept == {"b.jpg", "c.jpg"} | ({"a.jpg"} if fits else set())
+    reasons = [row["reason"] for row in table(out, "rejected")]
+    assert reasons.count("made for an image of another size") == (0 if fits else 1)
+
+
 def test_an_image_id_given_twice_means_the_first_image(tmp_path: Path) -> None:
     images = [{"id": 7, "file_name": "a.jpg"}, {"id": 7, "file_name": "b.jpg"}, {"id": 7, "file_name": "a.jpg"}]
     first, astray = read(tmp_path, coco({"segmentation": [TRIANGLE]}, images=images))

@@ -1,6 +1,7 @@
 """Hostile and broken label files: refused in one sentence or read with nothing lost; never an unhandled exception."""
 
 import copy
+import gzip
 import json
 import zipfile
 from pathlib import Path
@@ -265,6 +266,11 @@ def test_json_without_labels_is_told_from_broken_label_files(tmp_path: Path, con
 def test_via_s_csv_is_called_so(tmp_path: Path, start: str) -> None:
     with pytest.raises(NotLabelsError, match="it is VIA's CSV; export the annotations as JSON"):
         read(tmp_path, f'{start}\na.jpg,99,"{{}}",1,0,"{{}}","{{}}"\n'.encode())
+
+
+def test_what_is_packed_is_called_so(tmp_path: Path) -> None:
+    with pytest.raises(LabelFileError, match=r"^labels\.json: is packed by gzip; unpack it, or give a zip"):
+        read(tmp_path, gzip.compress(b"[]"))
 
 
 @pytest.mark.parametrize("text", [b"# a: 1\n", b"#", b"# Exporting", b"# ,", b"#:"])

@@ -28,6 +28,7 @@ DRIVE_ID = "1aB-cD_eF0123456789"
         (f"gdrive:{DRIVE_ID}", "gdrive", DRIVE_ID),
         (f"https://drive.google.com/file/d/{DRIVE_ID}/view?usp=sharing", "gdrive", DRIVE_ID),
         (f"https://drive.google.com/open?id={DRIVE_ID}", "gdrive", DRIVE_ID),
+        (f"https://drive.usercontent.google.com/download?id={DRIVE_ID}&confirm=t", "gdrive", DRIVE_ID),
         (f"https://drive.google.com/uc?export=download&id={DRIVE_ID}", "gdrive", DRIVE_ID),
     ],
 )
