@@ -56,7 +56,7 @@ class Stage:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("raw_images", 1, ("source.images",), files=("images.parquet", "sources.json")),
+        Stage("raw_images", 2, ("source.images",), files=("images.parquet", "sources.json")),
         Stage("raw_labels", 4, ("source.labels",), files=("sources.json",)),
         Stage(
             "filtered_labels",

@@ -30,7 +30,7 @@ OUTPUTS = {
     "dataset_zip": "images.zip",
 }
 HELD = {
-    "raw_images": (1, "97a8d4f08687a4cc"),
+    "raw_images": (2, "97a8d4f08687a4cc"),
     "raw_labels": (4, "e5f55ae77af85605"),
     "filtered_labels": (12, "a161c5cb19c63300"),
     "via_train": (3, "c12133a8594fe335"),

@@ -147,7 +147,7 @@ def test_ids_may_be_whole_numbers_written_as_floats(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sides", "size"), [((64, 48), True), ((64.0, 48), True), ((0, 48), True), ((640, 480), False)]
+    ("sides", "fits"), [((64, 48), True), ((64.0, 48), True), ((0, 48), True), ((640, 480), False)]
 )
 def test_polygons_made_for_an_image_of_another_size_are_left_out(
     tmp_path: Path, sides: tuple[float, float], fits: bool
