@@ -37,6 +37,7 @@ class InstanceColumns:
     flags: list[tuple[bool, bool, bool | None, bool | None]] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
+    vertices: int = 0
 
     def add(self, instance: Instance, instance_id: str, source: str) -> None:
         """Append one row; `source` is the label file and the id that the label has there."""
@@ -45,6 +46,7 @@ class InstanceColumns:
         self.source_categories.append(instance.source_category)
         self.rings.extend(instance.rings)
         self.rings_each.append(len(instance.rings))
+        self.vertices += sum(map(len, instance.rings))
         self.boxes.append(instance.box)
         self.geometries.append(instance.geometry)
         self.flags.append((instance.crowd, instance.ignored, instance.occluded, instance.truncated))
@@ -109,6 +111,12 @@ def rings_in(column: pa.Array) -> tuple[RingTable, NDArray[np.int64]]:
     points = np.stack([corners.field(axis).to_numpy(zero_copy_only=False) for axis in (0, 1)], axis=1)
     lengths, each = (np.diff(lists.offsets.to_numpy()).astype(np.int64) for lists in (rings, column))
     return RingTable(points, lengths), each
+
+
+def vertices_before(column: pa.Array) -> NDArray[np.int64]:
+    """Return how many vertices stand before each row of a column `polygons`, and before its end ([N + 1])."""
+    before = column.values.offsets.to_numpy()[column.offsets.to_numpy()].astype(np.int64)
+    return np.asarray(before - before[0])
 
 
 def instances_at(batch: pa.RecordBatch, rows: NDArray[np.int64]) -> Iterator[Instance]:

@@ -3,11 +3,11 @@
 Which instances are kept, and where they end up, is decided in `pipeline.labels`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -19,15 +19,19 @@ from pipeline.geometry.ring_table import ranges
 from pipeline.instance_columns import INSTANCES, InstanceColumns, instances_at, one_batch
 from pipeline.instances import Instance
 
-ROWS_A_BATCH = 16_384
+ROWS_AT_ONCE, VERTICES_AT_ONCE = 16_384, 1_000_000
+"""Of instances that are held in memory: those that were traced have thousands of vertices."""
+
+Item = TypeVar("Item")
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """Where the instances of one image lie: a batch, the first row in it, how many rows."""
+    """Where the instances of one image lie: a batch, the first row in it, how many rows, and their vertices."""
 
     batch: int
     start: int
     count: int
+    vertices: int
 
 
 class InstanceStore:
@@ -54,12 +58,12 @@ class InstanceStore:
 
     def add(self, instances: Sequence[Instance], source: str) -> Stored:
         """Store what `source` says of one image; ids that occur twice in it are told apart by a number behind them."""
-        if len(self._columns.ids) >= ROWS_A_BATCH:
+        if len(self._columns.ids) >= ROWS_AT_ONCE or self._columns.vertices >= VERTICES_AT_ONCE:
             self._write_columns()
-        start = len(self._columns.ids)
+        start, before = len(self._columns.ids), self._columns.vertices
         for instance, instance_id in zip(instances, _distinct([each.id for each in instances]), strict=True):
             self._columns.add(instance, instance_id, f"{source}#{instance.id}")
-        return Stored(self._number, start, len(instances))
+        return Stored(self._number, start, len(instances), self._columns.vertices - before)
 
     def add_batch(self, batch: pa.RecordBatch) -> int:
         """Store the instances of many images at once (ids are distinct within each); return the batch's number."""
@@ -112,6 +116,21 @@ class InstanceStore:
     def _write(self, batch: pa.RecordBatch, number: int) -> None:
         self._writer.write_batch(batch)
         self._written.append(number)
+
+
+def portions(items: Iterable[Item], stored: Callable[[Item], Stored]) -> Iterator[list[Item]]:
+    """Yield items in lists of which the instances, where `stored` says, may be taken at once."""
+    portion: list[Item] = []
+    rows = vertices = 0
+    for item in items:
+        its = stored(item)
+        portion.append(item)
+        rows, vertices = rows + its.count, vertices + its.vertices
+        if rows >= ROWS_AT_ONCE or vertices >= VERTICES_AT_ONCE or len(portion) >= ROWS_AT_ONCE:
+            yield portion
+            portion, rows, vertices = [], 0, 0
+    if portion:
+        yield portion
 
 
 def _rows(batch: pa.RecordBatch, starts: NDArray[np.int64], counts: NDArray[np.int64]) -> pa.RecordBatch:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from pipeline import block_fitting, readers
 from pipeline.errors import ArchiveError, LabelFileError, NotLabelsError
 from pipeline.frames import Frame, after, merged
+from pipeline.instance_columns import vertices_before
 from pipeline.instance_fitting import OTHER_SIZE, Fitting
 from pipeline.instance_store import InstanceStore, Stored
 from pipeline.instances import Instance, LabelledImage, Rejected
@@ -79,6 +80,8 @@ class _Places(NamedTuple):
     batch: int
     before: list[int]
     """For each row, and for the end, how many rows before it were stored."""
+    vertices: list[int]
+    """For each row that was stored, and for the end, how many vertices stand before it."""
     left_out: dict[int, tuple[Instance, str]]
     others: list[tuple[str, int, int]]
     """The images that were kept: name in the index, first label of another category, and how many of them."""
@@ -243,8 +246,8 @@ class FrameCollector:
             if place in places.left_out:
                 self._leave_out(*places.left_out[place], block.source, row)
         places.others.append((self._images[row], image.first_other, image.other_count))
-        start = places.before[image.start]
-        return Stored(places.batch, start, places.before[image.start + image.count] - start)
+        start, end = places.before[image.start], places.before[image.start + image.count]
+        return Stored(places.batch, start, end - start, places.vertices[end] - places.vertices[start])
 
     def _leave_out(self, instance: Instance, reason: str, source: str, row: int) -> None:
         self._rejections.add(Rejected(source, self._images[row], instance.id, reason, json_text(told(instance))))
@@ -258,8 +261,10 @@ class FrameCollector:
         judged = self._filter.left_out(block.instances)
         fitted = block_fitting.fit(block.instances, of_rows, self._labels.least_area, self._fit, judged)
         before = np.searchsorted(fitted.kept, np.arange(len(of_rows) + 1)).tolist()
+        vertices = vertices_before(fitted.batch["polygons"]).tolist()
         # marked last: a label that is left out is told as its source gives it
-        return _Places(self._store.add_batch(self._filter.marked_rows(fitted.batch)), before, fitted.left_out, [])
+        number = self._store.add_batch(self._filter.marked_rows(fitted.batch))
+        return _Places(number, before, vertices, fitted.left_out, [])
 
 
 def _opened(archive: Path) -> ZipFile:

@@ -22,7 +22,7 @@ from pipeline.errors import EmptyDatasetError
 from pipeline.frames import Frame
 from pipeline.image_index import REJECTED as RAW_REJECTED
 from pipeline.image_index import read_index_table
-from pipeline.instance_store import InstanceStore, Stored
+from pipeline.instance_store import InstanceStore, Stored, portions
 from pipeline.label_filters import ImageFilter
 from pipeline.label_frames import FrameCollector, started_workers
 from pipeline.label_matching import ImageNames, KnownImage
@@ -53,9 +53,6 @@ CLASS_HINT = (
     "labels.class_attribute names the attribute of VIA regions that says their class, labels.default_class is that of "
     "regions that say none"
 )
-
-INSTANCES_AT_ONCE = 16_384
-IMAGES_AT_ONCE = 1_024
 
 log = logging.getLogger(__name__)
 
@@ -161,8 +158,7 @@ def _wanted_rows(
 
 def _set_aside(left_out: Sequence[tuple[Frame, str, str]], store: InstanceStore, rejections: Rejections) -> None:
     """Count and keep images, with their names and the reasons, that go with all their labels."""
-    for start in range(0, len(left_out), IMAGES_AT_ONCE):
-        portion = left_out[start : start + IMAGES_AT_ONCE]
+    for portion in portions(left_out, lambda each: each[0].stored):
         instances = store.instances([frame.stored for frame, _, _ in portion])
         for (frame, image, reason), its in zip(portion, instances, strict=True):
             rejections.add_image(frame.file, image, reason, its)
@@ -171,8 +167,7 @@ def _set_aside(left_out: Sequence[tuple[Frame, str, str]], store: InstanceStore,
 def _categories(store: InstanceStore, images: list[Stored]) -> list[frozenset[str]]:
     """Return the classes of each image's instances, without crowds and ignored ones, which nothing is learnt from."""
     found: list[frozenset[str]] = []
-    for start in range(0, len(images), IMAGES_AT_ONCE):
-        portion = images[start : start + IMAGES_AT_ONCE]
+    for portion in portions(images, lambda image: image):
         instances = store.take(portion)
         counted = pc.invert(pc.or_(instances["crowd"], instances["ignored"])).to_pylist()
         rows = iter(zip(instances["category"].to_pylist(), counted, strict=True))
@@ -201,7 +196,12 @@ def _write_labels(kept: dict[str, list[Kept]], store: InstanceStore, out: Path, 
     ):
         for split in SPLITS:
             # While one thread packs a portion, another one fetches the next.
-            fetched = ordered_map(partial(_rows, store, split), _portions(kept[split]), batch_size=1, threads=1)
+            fetched = ordered_map(
+                partial(_rows, store, split),
+                portions(kept[split], lambda each: each.frame.stored),
+                batch_size=1,
+                threads=1,
+            )
             for images, instances in ordered_map(partial(_written, writer), fetched, batch_size=1, threads=1):
                 tally.add(split, images=images, instances=instances)
                 progress.advance(images)
@@ -221,17 +221,7 @@ def _rows(store: InstanceStore, split: str, images: list[Kept]) -> tuple[int, pa
 
 
 def _portions(images: list[Kept]) -> Iterator[list[Kept]]:
-    """Yield the images in portions of about `INSTANCES_AT_ONCE` instances."""
-    portion: list[Kept] = []
-    instances = 0
-    for image in images:
-        portion.append(image)
-        instances += image.frame.stored.count
-        if instances >= INSTANCES_AT_ONCE:
-            yield portion
-            portion, instances = [], 0
-    if portion:
-        yield portion
+    return portions(images, lambda image: image.frame.stored)
 
 
 def _write_images(kept: dict[str, list[Kept]], index: pa.Table, out: Path) -> None:

@@ -203,10 +203,10 @@ def test_the_same_input_gives_the_same_bytes_elsewhere(tmp_path: Path) -> None:
     assert not list(one.glob(".*"))
 
 
-def test_many_instances_fill_several_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("limit", ["ROWS_AT_ONCE", "VERTICES_AT_ONCE"])
+def test_many_instances_fill_several_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     monkeypatch.setattr("pipeline.tables.ROWS_A_GROUP", 7)
-    monkeypatch.setattr("pipeline.instance_store.ROWS_A_BATCH", 5)
-    monkeypatch.setattr("pipeline.labels.INSTANCES_AT_ONCE", 11)
+    monkeypatch.setattr(f"pipeline.instance_store.{limit}", 5)
     images = [f"{number}.jpg" for number in range(20)]
     frames = [frame(f"{number}.jpg", *[CAR] * (number % 4)) for number in (*range(19, 9, -1), *range(10))]
     out = stage(tmp_path, images, {"l.json": frames}, dataset={"split": "all_in_both"})
