@@ -132,7 +132,7 @@ class FrameCollector:
         if file.named:
             raise error
         log.warning("set aside: %s", error)
-        self._rejections.add_file(str(file), NOT_LABELS, str(error))
+        self._rejections.add_file(file.name, NOT_LABELS, str(error))
 
     def _read(
         self, file: LabelFile, archive: ZipFile | None, workers: readers.BlockWorkers

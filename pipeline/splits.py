@@ -4,6 +4,7 @@ Which images are labelled at all is decided before, in `pipeline.labels`.
 """
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -67,6 +68,8 @@ def divide(images: Sequence[LabelledFile], dataset: Dataset, seed: int) -> Divis
         _say_what_is_empty(division)
         _keep_apart(division, images, sure)
         division.doubtful = _on_several_sides(division)
+    if method == "hash":
+        _tell_uneven(division, dataset)
     _limit(division, images, dataset, seed)
     _say_what_is_empty(division)
     if method == "hash" and dataset.test_fraction and not division.members["test"]:
@@ -140,6 +143,30 @@ def _on_several_sides(division: Division) -> list[str]:
             if video := division.videos[position]:
                 sides.setdefault(video, set()).add(split)
     return sorted(video for video, its in sides.items() if len(its) > 1)
+
+
+def _tell_uneven(division: Division, dataset: Dataset) -> None:
+    """Warn where val got far more or fewer images than asked for, since few videos have most of them.
+
+    Three standard deviations of chance, with each image by itself, are not told of.
+    """
+    images, asked = sum(map(len, division.members.values())), dataset.val_fraction
+    share = len(division.members["val"]) / images
+    if abs(share - asked) <= asked / 2 + 3 * math.sqrt(asked * (1 - asked) / images):
+        return
+    counted = Counter(
+        video for members in division.members.values() for at in members if (video := division.videos[at])
+    )
+    largest, frames = max(counted.items(), key=lambda each: (each[1], each[0]), default=("", 0))
+    log.warning(
+        "val has %.0f %% of the images where dataset.val_fraction asks for %.0f %%: a video stays on one side, and %s "
+        "has %d of the %d images",
+        100 * share,
+        100 * asked,
+        largest or "none",
+        frames,
+        images,
+    )
 
 
 def _leak(split_of_bytes: str | None, split_of_video: str | None) -> str | None:

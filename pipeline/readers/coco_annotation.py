@@ -112,6 +112,8 @@ def instance(annotation: Annotation, label_id: str, word: str, meant: Meaning, o
 
 def _outline(annotation: Annotation, options: ReadOptions) -> tuple[tuple[Ring, ...], Geometry, tuple[int, int] | None]:
     given = annotation.segmentation
+    if isinstance(given, list):
+        given = [each for each in given if each != []]  # some write [[]] beside a box
     if isinstance(given, dict) and given:
         rings, mask_size = _traced(given)
         return rings, "rle", mask_size
@@ -162,7 +164,7 @@ def _rectangle(bbox: Any) -> Ring:
 
 
 def _said(annotation: Annotation) -> tuple[dict[str, bool], dict[str, Any]]:
-    """Return the flags among the attributes (as CVAT writes them), and the other attributes with the score."""
+    """Return the flags among the attributes (as CVAT writes them); and the others, the score, and what is no answer."""
     given = annotation.attributes
     if given is None:
         attributes: dict[str, Any] = {}
@@ -173,6 +175,8 @@ def _said(annotation: Annotation) -> tuple[dict[str, bool], dict[str, Any]]:
     attributes = {name: value for name, value in attributes.items() if name not in flags}
     if annotation.score is not None:
         attributes["score"] = annotation.score
+    unclear = {"iscrowd": annotation.iscrowd, "ignore": annotation.ignore}
+    attributes |= {key: value for key, value in unclear.items() if value is not None and answer(value) is None}
     return flags, attributes
 
 

@@ -102,6 +102,16 @@ def test_flags_come_from_coco_s_keys_and_from_attributes(tmp_path: Path) -> None
     assert isinstance(found, Instance)
     assert (found.ignored, found.crowd, found.occluded, found.truncated) == (True, False, True, False)
     assert found.attributes == {"color": "red", "score": 0.5}
+    unclear = read_one(tmp_path, {"segmentation": [TRIANGLE], "iscrowd": "maybe", "ignore": None})
+    assert isinstance(unclear, Instance)
+    assert (unclear.crowd, unclear.ignored, unclear.attributes) == (False, False, {"iscrowd": "maybe"})
+
+
+@pytest.mark.parametrize("nothing", [None, [], {}, [[]], [[], []]])
+def test_a_box_is_used_where_there_are_no_polygons(tmp_path: Path, nothing: Any) -> None:
+    found = read_one(tmp_path, {"segmentation": nothing, "bbox": [1, 2, 3, 4]})
+    assert isinstance(found, Instance)
+    assert (found.geometry, found.box.width) == ("box", 3)
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,25 @@ def test_auto_draws_where_only_one_split_has_a_folder() -> None:
     assert division.members["val"]
 
 
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        ([f"v_{n:05}.jpg" for n in range(900)] + [f"w_{n:05}.jpg" for n in range(40)], True),
+        ([f"{n}.jpg" for n in range(900)], False),
+        ([f"v{n}_00001.jpg" for n in range(900)], False),
+        (["v_00001.jpg", "w_00001.jpg", "w_00002.jpg"], False),
+    ],
+)
+def test_a_val_that_is_far_from_what_was_asked_for_is_warned_of(
+    names: list[str], told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    division = divide(files(*names), Dataset(val_fraction=0.2), seed=1)
+    share = len(division.members["val"]) / len(names)
+    assert (abs(share - 0.2) > 0.14 and len(names) > 3) is told
+    assert ("dataset.val_fraction asks for 20 %" in caplog.text) is told
+    assert ("v has 900 of the 940 images" in caplog.text) is told
+
+
 def test_path_says_which_folder_is_missing() -> None:
     with pytest.raises(EmptyDatasetError, match="no labelled image in a folder called val; use hash"):
         divide(files("a.jpg", "b.jpg", split="train"), Dataset(split="path"), seed=1)
