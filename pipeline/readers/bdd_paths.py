@@ -47,6 +47,8 @@ def draw(labels: Sequence[msgspec.Raw], tolerance: float) -> Drawn:
     flat, lengths = bezier_table.flatten_all(polygon.rounded(points), counts, letters, tolerance)
     rings = ring_table.cleaned(RingTable(flat, lengths))
     whole = np.logical_and.reduceat(ring_table.enclose_area(rings), np.cumsum(each) - each)
+    if whole.all():
+        return Drawn(rings, each, sound)
     sound[sound] = whole
     return Drawn(rings.chosen(np.flatnonzero(np.repeat(whole, each))), each[whole], sound)
 
@@ -54,7 +56,7 @@ def draw(labels: Sequence[msgspec.Raw], tolerance: float) -> Drawn:
 def _points(paths: Sequence[Paths]) -> NDArray[np.float64]:
     """Return the vertices of all paths ([P, 2])."""
     vertices = chain.from_iterable(its for path in paths for its, _ in path)
-    return np.array(list(vertices), np.float64).reshape(-1, 2)
+    return np.fromiter(chain.from_iterable(vertices), np.float64).reshape(-1, 2)
 
 
 def _near(paths: Paths) -> bool:
