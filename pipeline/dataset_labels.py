@@ -46,6 +46,8 @@ def read(content: bytes, where: str, class_attribute: str | None = None) -> Iter
     Raises LabelFileError, naming the file as `where`, for JSON that is cut in half, COCO, or not VIA's.
     """
     raw, declared = _members(content, where)
+    if raw and not any(_is_entry(_decoded(value, where)) for value in raw.values()):
+        raise LabelFileError(f"{where}: isn't VIA 1 or 2 JSON: no entry has a filename or regions")
     entries = ((key, _decoded(value, where)) for key, value in raw.items())
     attributes = (region.attributes for _, entry in entries for region in regions_of(entry) or ())
     of_regions = (each for each in attributes if isinstance(each, dict))
@@ -76,6 +78,10 @@ def _decoded(raw: msgspec.Raw, where: str) -> Any:
         raise LabelFileError(f"{where}: isn't VIA JSON: {error}") from None
 
 
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, dict) and ("filename" in value or "regions" in value)
+
+
 def _entry(key: str, entry: Any, rule: ClassRule, declared: Options) -> LabelledEntry:
     regions = regions_of(entry)
     left_out = [("", faults.LABELS_NOT_LIST)] if regions is None else []
@@ -96,7 +102,9 @@ def _entry(key: str, entry: Any, rule: ClassRule, declared: Options) -> Labelled
 
 def _side(entry: Any, key: str) -> int:
     side = entry.get(key) if isinstance(entry, dict) else None
-    return int(side) if isinstance(side, int | float) and 0 < side < faults.FARTHEST else 0
+    if isinstance(side, bool) or not isinstance(side, int | float):
+        return 0
+    return int(side) if 0 < side < faults.FARTHEST else 0
 
 
 def _instance(key: str, category: str, parts: list[tuple[Ring, Geometry, Mapping[str, Any]]]) -> Instance:

@@ -67,7 +67,7 @@ BRIEF = dataclasses.replace(PATIENCE, tries=3)
 
 
 _told: dict[str, dict[str, Any]] = {}
-"""By address: the identity that this process was told last, which what it fetches is then stored under."""
+"""By address: the identity that this process was told last, under which a copy of something else must not be stored."""
 
 
 def remote_identity(address: str, key: str, patience: Patience = BRIEF) -> dict[str, Any]:

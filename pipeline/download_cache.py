@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import asdict, replace
 
 from pipeline import hashes, locks
 from pipeline.files import is_clean, sync, write_json
@@ -43,8 +44,11 @@ class DownloadRecord(msgspec.Struct, frozen=True):
 def read_record(folder: Path) -> DownloadRecord | None:
     """Return the record of the complete file in a download's folder; None where there is none."""
     record = _read(folder / RECORD)
-    file = folder / record.name if record else folder
-    return record if record and file.is_file() and file.stat().st_size == record.length else None
+    if record is None or not (folder / record.name).is_file():
+        return None
+    length = (folder / record.name).stat().st_size
+    # Before there was a length, the size was that of the file.
+    return replace(record, length=length) if length == (record.length or record.size) else None
 
 
 def read_part_record(folder: Path) -> DownloadRecord | None:
@@ -62,7 +66,7 @@ def _read(path: Path) -> DownloadRecord | None:
 
 def write_record(folder: Path, record: DownloadRecord) -> None:
     """Write the record of a complete file, or of a part, into a download's folder."""
-    write_json(folder / (PART_RECORD if record.length is None else RECORD), msgspec.structs.asdict(record))
+    write_json(folder / (PART_RECORD if record.length is None else RECORD), asdict(record))
 
 
 def drop_part(folder: Path) -> None:
@@ -79,7 +83,7 @@ def keep_file(folder: Path, file: Path, record: DownloadRecord) -> Path:
     (folder / RECORD).unlink(missing_ok=True)
     target = folder / record.name
     file.replace(target)
-    write_record(folder, msgspec.structs.replace(record, length=length))
+    write_record(folder, replace(record, length=length))
     drop_part(folder)
     if earlier and earlier.name != record.name:
         (folder / earlier.name).unlink(missing_ok=True)

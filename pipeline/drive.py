@@ -28,8 +28,8 @@ def fetch(file_id: str, key: str, downloads: Path, stop: threading.Event | None 
     """Return the Drive file of that id, downloaded at most once, into a folder of its own under `downloads`.
 
     What a killed download left is continued where Drive gives its rest. Raises SourceError, naming the id and its
-    recipe `key`, when Drive does not give the file (not shared, quota used up, no network), when `stop` is set, or for
-    a file whose own bytes say that its end is missing.
+    recipe `key`, when Drive does not give the file (not shared, quota used up, no network), when `stop` is set, for a
+    file whose own bytes say that its end is missing, or for an archive that can't be used, which stays.
     """
     folder = downloads / f"gdrive-{file_id}"
     with locks.held(folder / LOCK, f"the download of gdrive:{file_id}"):

@@ -37,6 +37,18 @@ def digest(path: Path, algorithm: str = "sha256") -> str:
 
 def digests(paths: list[Path], algorithm: str = "sha256") -> list[str]:
     """Return the digest of each file, in order; the ones not remembered are read on several threads, with progress."""
+    try:
+        return _digests(paths, algorithm)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise
+        # What was remembered can be found out again.
+        log.warning("%s: can't be read (%s): files are hashed anew", _file(), error)
+        _file().unlink(missing_ok=True)
+        return _digests(paths, algorithm)
+
+
+def _digests(paths: list[Path], algorithm: str) -> list[str]:
     stamps = [_stamp(path) for path in paths]
     with _memory() as memory:
         known = [_recall(memory, path, stamp, algorithm) for path, stamp in zip(paths, stamps, strict=True)]
@@ -67,11 +79,14 @@ def _read(path: Path, algorithm: str, bar: Progress) -> str:
 
 @contextmanager
 def _memory() -> Iterator[sqlite3.Connection]:
-    folder = data_folder() / ".hashes"
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / "digests.sqlite"
+    file = _file()
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with closing(_connected(file)) as memory, memory:
+        with closing(sqlite3.connect(file, timeout=60)) as memory, memory:
+            memory.execute(
+                "CREATE TABLE IF NOT EXISTS seen (path TEXT, algorithm TEXT, size INTEGER, mtime_ns INTEGER, "
+                "inode INTEGER, digest TEXT, PRIMARY KEY (path, algorithm))"
+            )
             yield memory
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
@@ -79,29 +94,8 @@ def _memory() -> Iterator[sqlite3.Connection]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
 
 
-def _connected(file: Path) -> sqlite3.Connection:
-    """Open the memory, a new one where the file is none: what was remembered can be found out again."""
-    try:
-        return _opened(file)
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode not in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise
-        log.warning("%s: can't be read (%s): files are hashed anew", file, error)
-        file.unlink(missing_ok=True)
-        return _opened(file)
-
-
-def _opened(file: Path) -> sqlite3.Connection:
-    memory = sqlite3.connect(file, timeout=60)
-    try:
-        memory.execute(
-            "CREATE TABLE IF NOT EXISTS seen (path TEXT, algorithm TEXT, size INTEGER, mtime_ns INTEGER, "
-            "inode INTEGER, digest TEXT, PRIMARY KEY (path, algorithm))"
-        )
-    except BaseException:
-        memory.close()
-        raise
-    return memory
+def _file() -> Path:
+    return data_folder() / ".hashes" / "digests.sqlite"
 
 
 def _recall(memory: sqlite3.Connection, path: Path, stamp: tuple[int, int, int], algorithm: str) -> str | None:

@@ -63,6 +63,12 @@ class LeftOut:
     reason: str
 
 
+def members_of(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    """Return the files of an archive by path, which some tools write with backslashes."""
+    members = {member.filename.replace("\\", "/"): member for member in archive.infolist()}
+    return {path: member for path, member in members.items() if path and not path.endswith("/")}
+
+
 def split_folders(archive: Path, members: Iterable[str]) -> dict[str, str]:
     """Return the folder of each split that an archive has, wherever it lies; raises ArchiveError where one has two."""
     found = [folder for folder, _, name in (member.rpartition("/") for member in members) if name == LABELS]
@@ -112,8 +118,7 @@ class ImagesZip:
         except (OSError, EOFError, struct.error, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise ArchiveError(f"{self.path}: can't be read as a zip archive: {why}") from None
-        members = {member.filename.replace("\\", "/"): member for member in self._archive.infolist()}
-        self._members = {name: member for name, member in members.items() if name and not name.endswith("/")}
+        self._members = members_of(self._archive)
         self._names = MemberNames(self._members)
         self._folders = split_folders(self.path, self._members)
         if not self._folders:

@@ -226,7 +226,8 @@ class ImageNames:
 def _lies_in(folder: Sequence[str], said: Sequence[str]) -> bool:
     """Say whether folders, archives among them, are those of a flat name, in which archives have no ending."""
     return len(folder) == len(said) and all(
-        part in (word, f"{word}.zip") for part, word in zip(folder, said, strict=True)
+        word in (part, part[:-4] if part.lower().endswith(".zip") else part)
+        for part, word in zip(folder, said, strict=True)
     )
 
 

@@ -196,12 +196,7 @@ def _write_labels(kept: dict[str, list[Kept]], store: InstanceStore, out: Path, 
     ):
         for split in SPLITS:
             # While one thread packs a portion, another one fetches the next.
-            fetched = ordered_map(
-                partial(_rows, store, split),
-                portions(kept[split], lambda each: each.frame.stored),
-                batch_size=1,
-                threads=1,
-            )
+            fetched = ordered_map(partial(_rows, store, split), _portions(kept[split]), batch_size=1, threads=1)
             for images, instances in ordered_map(partial(_written, writer), fetched, batch_size=1, threads=1):
                 tally.add(split, images=images, instances=instances)
                 progress.advance(images)

@@ -66,10 +66,10 @@ def divide(images: Sequence[LabelledFile], dataset: Dataset, seed: int) -> Divis
         unsplit = [(position, NO_SPLIT) for position in order if position not in chosen]
         division = Division(method, members, unsplit, of_videos)
         _say_what_is_empty(division)
+        if method == "hash":
+            _tell_uneven(division, dataset)
         _keep_apart(division, images, sure)
         division.doubtful = _on_several_sides(division)
-    if method == "hash":
-        _tell_uneven(division, dataset)
     _limit(division, images, dataset, seed)
     _say_what_is_empty(division)
     if method == "hash" and dataset.test_fraction and not division.members["test"]:
@@ -157,16 +157,16 @@ def _tell_uneven(division: Division, dataset: Dataset) -> None:
     counted = Counter(
         video for members in division.members.values() for at in members if (video := division.videos[at])
     )
-    largest, frames = max(counted.items(), key=lambda each: (each[1], each[0]), default=("", 0))
-    log.warning(
-        "val has %.0f %% of the images where dataset.val_fraction asks for %.0f %%: a video stays on one side, and %s "
-        "has %d of the %d images",
-        100 * share,
-        100 * asked,
-        largest or "none",
-        frames,
-        images,
-    )
+    for largest, frames in counted.most_common(1):
+        log.warning(
+            "val has %.1f %% of the images where dataset.val_fraction asks for %.1f %%: a video stays on one side, and "
+            "%s has %d of the %d images",
+            100 * share,
+            100 * asked,
+            largest,
+            frames,
+            images,
+        )
 
 
 def _leak(split_of_bytes: str | None, split_of_video: str | None) -> str | None:
@@ -201,7 +201,8 @@ def _say_what_is_empty(division: Division) -> None:
             raise EmptyDatasetError(f"each image of {split} is also in another split, by its bytes or its video")
         if division.method == "path":
             raise EmptyDatasetError(
-                f"dataset.split: path finds no labelled image in a folder called {split}; use hash, or all_in_both"
+                f"dataset.split: path finds no labelled image in a folder called {split}, nor first labelled by a file "
+                "of that name; use hash, or all_in_both"
             )
         raise EmptyDatasetError(
             f"dataset.split: {division.method} leaves {split} without images, since there are too few images or "

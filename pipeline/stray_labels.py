@@ -1,4 +1,4 @@
-"""Labels of images that `source.images` lacks: usual where labels are of more images than one has, else a mistake."""
+"""Labels of images that aren't found: usual where labels are of more images than one has, else a mistake."""
 
 import logging
 from collections import Counter
@@ -10,7 +10,7 @@ log = logging.getLogger(__name__)
 
 
 class StrayLabels:
-    """Counts, by the position of their source, the images that label files name, and those that there is none for."""
+    """Counts, by the position of their source, the images that label files name, and those that are not found."""
 
     def __init__(self) -> None:
         self._named: Counter[int] = Counter()
@@ -25,14 +25,16 @@ class StrayLabels:
             self._examples.setdefault(source, f"{image or 'one without a name'}: {reason}")
 
     def tell(self, sources: Sequence[LabelSource]) -> None:
-        """Say which sources name images that were not found; a warning where all were not, and of corrections."""
+        """Say of how many images each source's labels are left out.
+
+        A warning where all are, or few are of a source that isn't the first one, as of corrections.
+        """
         for number, strays in sorted(self._strays.items()):
             named = self._named[number]
-            level = logging.WARNING if number or strays == named else logging.INFO
+            level = logging.WARNING if strays == named or (number and 2 * strays < named) else logging.INFO
             log.log(
                 level,
-                "%s: %d of the %d images that it labels are not in source.images (%s); their labels are in "
-                "rejected.parquet",
+                "%s: labels of %d of its %d images are left out (%s); they are in rejected.parquet",
                 sources[number].entry,
                 strays,
                 named,

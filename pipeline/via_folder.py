@@ -17,7 +17,7 @@ from urllib.parse import unquote
 from pipeline import via_source
 from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
 from pipeline.files import whole_file
-from pipeline.images_zip import MemberNames
+from pipeline.images_zip import MemberNames, members_of
 from pipeline.tables import SPLITS
 from pipeline.via import PROJECT, REGION_DATA, ProjectWriter, RegionDataWriter
 from pipeline.via3_format import Via3Writer, shown_by_via3
@@ -94,7 +94,7 @@ def _folders(split: str | None, files: Mapping[str, LabelFile]) -> list[str]:
 
 def _places(shown: LabelFile, declared: Declarations, archive: zipfile.ZipFile, folders: Sequence[str]) -> Places:
     """Return where the labelled images lie that are in the archive, each once; add what they use to `declared`."""
-    names = archive.namelist()
+    names = members_of(archive)
     members, bases = MemberNames(names), {name.rpartition("/")[2] for name in names}
     found: dict[str, int] = {}
     missing = twice = doubtful = 0
@@ -166,20 +166,22 @@ def _fill(out: Path, archive: zipfile.ZipFile, shown: LabelFile, places: Places,
 
 def _copied(out: Path, archive: zipfile.ZipFile, shown: LabelFile, places: Places) -> Iterator[Entry]:
     """Copy each image, and yield what VIA is told of it, with the size in bytes that it really has."""
+    members = members_of(archive)
     for position, entry in enumerate(shown.entries()):
         if position not in places:
             continue
-        name, data = PurePosixPath(places[position]).name, _read(archive, places[position])
+        name, data = PurePosixPath(places[position]).name, _read(archive, members[places[position]])
         with whole_file(out / name) as file:
             file.write(data)
         yield replace(entry, filename=name, size=len(data))
 
 
-def _read(archive: zipfile.ZipFile, member: str) -> bytes:
+def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     """Return an image's bytes; raises ArchiveError when it is larger than believable."""
-    info = archive.getinfo(member)
     if info.file_size > LARGEST_IMAGE:
-        raise ArchiveError(f"{archive.filename}: {member} unpacks to {info.file_size:,} bytes, which is not believable")
+        raise ArchiveError(
+            f"{archive.filename}: {info.filename} unpacks to {info.file_size:,} bytes, which is not believable"
+        )
     return archive.read(info)
 
 

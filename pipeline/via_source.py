@@ -15,7 +15,7 @@ from pipeline import readers
 from pipeline.archives import is_zip
 from pipeline.artifacts import MANIFEST, Manifest, Store
 from pipeline.errors import ArchiveError, ArtifactError, LabelFileError
-from pipeline.images_zip import split_folders
+from pipeline.images_zip import members_of, split_folders
 from pipeline.readers import Format, via_files
 from pipeline.readers.json_stream import JsonStream
 from pipeline.readers.label_file import display_name, opened
@@ -44,7 +44,7 @@ class LabelFile:
     @property
     def folder(self) -> str:
         """The folder that it lies in, in its archive."""
-        return (self.member or "").rpartition("/")[0]
+        return (self.member or "").replace("\\", "/").rpartition("/")[0]
 
     def entries(self) -> Iterator[Entry]:
         """Yield the images, their sizes in bytes unknown; null and what VIA can't edit are empty.
@@ -112,8 +112,10 @@ def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def label_files(path: Path, archive: zipfile.ZipFile) -> dict[str, LabelFile]:
     """Return the label file of each split that the images.zip `path` has; raises ArchiveError where one has two."""
-    folders = split_folders(path, archive.namelist())
-    return {split: LabelFile(path, f"{folder}/{REGION_DATA}", archive) for split, folder in folders.items()}
+    members = members_of(archive)
+    folders = split_folders(path, members)
+    names = {split: members[f"{folder}/{REGION_DATA}"].filename for split, folder in folders.items()}
+    return {split: LabelFile(path, name, archive) for split, name in names.items()}
 
 
 def located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:

@@ -14,14 +14,12 @@ from pipeline.instances import Geometry, Instance, LabelledImage, Rejected, Ring
 from pipeline.readers import faults
 from pipeline.readers.bdd_label import RunLengths, run_length_outlines, text_of_id
 from pipeline.readers.faults import LabelError
-from pipeline.readers.flags import answer
+from pipeline.readers.flags import FLAGS, answer
 from pipeline.readers.options import ReadOptions
 from pipeline.vocabulary import Meaning
 
 Id = int | str
 """What COCO files call images and categories by; two are the same only when equal in type too."""
-
-FLAGS = ("occluded", "truncated", "crowd", "ignored")
 
 
 class Annotation(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+FLAGS = frozenset({"crowd", "ignored", "occluded", "truncated"})
 ANSWERS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 

@@ -49,14 +49,13 @@ def read(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
             raise LabelFileError(f"{stream.name}: {key} must be an object, as VIA 3 writes it")
     views = _views(project)
     attributes = (region.attributes for view in views for region in view.regions)
-    declared = _declared(project)
-    rule = find_rule(attributes, options, declared, stream.name)
+    rule = find_rule(attributes, options, _declared(_objects(project, "attribute")), stream.name)
     for view in views:
-        reading = RegionReading(stream.name, view.name, rule, options, declared)
+        reading = RegionReading(stream.name, view.name, rule, options)
         for number, metadata in view.segments.items():
             reading.reject(number, faults.SEGMENT, metadata)
         reading.add(view.regions)
-        yield reading.image(spelled_out(view.attributes, declared))
+        yield reading.image(view.attributes)
 
 
 @dataclass
@@ -88,11 +87,12 @@ def _with_all_metadata(pairs: Pairs) -> dict[str, Any]:
 
 def _views(project: Any) -> list[_View]:
     files, declared = _objects(project, "file"), _objects(project, "attribute")
+    options = declared_options(declared)
     views = {number: _View(_file_name(files, view)) for number, view in _objects(project, "view").items()}
     for number, metadata in _members(project, "metadata").items():
         said = metadata if isinstance(metadata, dict) else {"xy": metadata}
         view = views.setdefault(str(said.get("vid")), _View(""))
-        values = _values(said.get("av"), declared)
+        values = _values(said.get("av"), declared, options)
         if said.get("xy") != [] or not isinstance(metadata, dict):
             # what is no shape is rejected as one
             view.regions.append(Region(number, _shape(said.get("xy")), values, metadata))
@@ -103,9 +103,13 @@ def _views(project: Any) -> list[_View]:
     return list(views.values())
 
 
-def _declared(project: Any) -> Options:
-    attributes = _objects(project, "attribute")
-    return declared_options({_name(number, attribute): attribute for number, attribute in attributes.items()})
+def _declared(attributes: Mapping[str, Mapping[str, Any]]) -> Options:
+    """Return what option ids that are words stand for, by the attribute's name, which several may have."""
+    declared: dict[str, dict[str, str]] = {}
+    for number, options in declared_options(attributes).items():
+        words = {option: text for option, text in options.items() if not option.isdigit()}
+        declared.setdefault(_name(number, attributes[number]), {}).update(words)
+    return declared
 
 
 def _name(number: str, attribute: Mapping[str, Any]) -> str:
@@ -129,16 +133,19 @@ def _file_name(files: Mapping[str, dict[str, Any]], view: Mapping[str, Any]) -> 
     return name if isinstance(name, str) else ""
 
 
-def _values(given: Any, declared: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return attribute names and values; ids of several boxes ticked, between commas, become those ticked."""
-    values = {}
-    for number, value in given.items() if isinstance(given, dict) else ():
-        attribute = declared.get(str(number), {})
-        options = _members(attribute, "options")
-        ids = value.split(",") if isinstance(value, str) and value not in options else []
-        several = len(ids) > 1 and all(each in options for each in ids)
-        values[_name(str(number), attribute)] = dict.fromkeys(ids, True) if several else value
-    return values
+def _values(given: Any, declared: Mapping[str, dict[str, Any]], options: Options) -> dict[str, Any]:
+    """Return attribute names and values; `declared` and `options` go by the number of the attribute.
+
+    Option ids that are mere numbers are spelled out, those of several boxes ticked, between commas, become the ticked.
+    """
+    av = {str(number): value for number, value in given.items()} if isinstance(given, dict) else {}
+    ticked = {number: _ticked(value, options.get(number, {})) for number, value in av.items()}
+    return {_name(number, declared.get(number, {})): value for number, value in spelled_out(ticked, options).items()}
+
+
+def _ticked(value: Any, options: Mapping[str, str]) -> Any:
+    ids = value.split(",") if isinstance(value, str) and value not in options else []
+    return dict.fromkeys(ids, True) if len(ids) > 1 and all(each in options for each in ids) else value
 
 
 def _shape(xy: Any) -> Any:

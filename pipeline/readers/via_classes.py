@@ -11,15 +11,13 @@ from typing import Any
 
 from pipeline.readers import faults
 from pipeline.readers.faults import LabelError
+from pipeline.readers.flags import FLAGS
 from pipeline.readers.options import ReadOptions
-from pipeline.readers.via_options import Options
+from pipeline.readers.via_options import Options, text_of_option
 from pipeline.vocabulary import Wanted
 
 USUAL = ("name", "class", "type", "category", "label", "class_id")
 """Attributes, in any case, that name the class in files in the field; earlier ones win where several would do."""
-
-FLAGS = frozenset({"crowd", "ignored", "occluded", "truncated"})
-"""Attributes, in any case, that answer yes or no."""
 
 OWN = FLAGS | {"instance", "geometry", "attributes"}
 """Attributes of the VIA files that this project writes, which never name the class."""
@@ -44,7 +42,7 @@ class ClassRule:
     default: str | None = None
     """The class of a region that names none."""
     meant: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By attribute: what its option ids stand for, where that is the class rather than the id itself."""
+    """By attribute: what options stand for, where that is the class rather than what `via_options.spelled_out` has."""
 
     def key_of(self, attributes: Mapping[str, Any]) -> str | None:
         """Return the attribute that names the class of a region, if one does."""
@@ -182,22 +180,21 @@ class _Values:
         return ClassRule(self._wanted, attribute, others, asked_for, default=self._default, meant=meant)
 
     def _meant(self, attribute: str) -> dict[str, str]:
-        """Return what option ids stand for: their description, where the id is a mere number or alone isn't wanted.
+        """Return what option ids that are words stand for: their description, where that is wanted and they are not.
 
-        Ids that are words are classes themselves, since people write `scratch` for "a scratch longer than 5 cm".
+        Else they are classes themselves, since people write `scratch` for "a scratch longer than 5 cm".
         """
         meaning = self._wanted.meaning
         return {
             key: text
             for key, text in self._declared.get(attribute, {}).items()
-            if key.isdigit() or (self._wanted.categories and meaning(key) is None and meaning(text) is not None)
+            if self._wanted.categories and not key.isdigit() and meaning(key) is None and meaning(text) is not None
         }
 
     def _hits(self, attribute: str) -> int:
         """Count the regions whose value of this attribute is a category that the recipe wants."""
         meant = self._meant(attribute)
-        return sum(
-            times
-            for value, times in self.found[attribute].items()
-            if self._wanted.meaning(meant.get(value, value)) is not None
+        texts = (
+            (text_of_option(value, self._declared.get(attribute, {})), n) for value, n in self.found[attribute].items()
         )
+        return sum(times for text, times in texts if self._wanted.meaning(meant.get(text, text)) is not None)

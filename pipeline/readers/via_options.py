@@ -4,6 +4,8 @@ import html
 from collections.abc import Mapping
 from typing import Any
 
+from pipeline.readers.flags import FLAGS, answer
+
 Options = Mapping[str, Mapping[str, str]]
 """By attribute: what each option id stands for."""
 
@@ -21,20 +23,27 @@ def declared_options(region_attributes: Any) -> dict[str, Mapping[str, str]]:
 
 def texts_to_choose(options: Mapping[str, str]) -> dict[str, str]:
     """Return options as `spelled_out` has them: those whose ids are mere numbers by their texts."""
-    return {_text(option, options): text for option, text in options.items()}
+    return {text_of_option(option, options): text for option, text in options.items()}
+
+
+def text_of_option(option: str, options: Mapping[str, str]) -> str:
+    """Return what an option id stands for where it is a mere number; ids that are words say something themselves."""
+    return options.get(option, option) if option.isdigit() else option
 
 
 def spelled_out(attributes: Mapping[str, Any], declared: Options) -> Mapping[str, Any]:
-    """Return attributes in which option ids that are mere numbers are replaced by what they stand for.
-
-    Ids that are words say something themselves, and stay.
-    """
+    """Return attributes with `text_of_option` in the place of option ids; an answer that 1 or 0 gives stays one."""
     if not declared:
         return attributes
-    return {key: _text(value, declared[key]) if key in declared else value for key, value in attributes.items()}
+    return {key: _spelled(key, value, declared[key]) if key in declared else value for key, value in attributes.items()}
 
 
-def _text(value: Any, options: Mapping[str, str]) -> Any:
+def _spelled(key: str, value: Any, options: Mapping[str, str]) -> Any:
     if isinstance(value, dict):  # boxes to tick
-        return {_text(option, options): ticked for option, ticked in value.items()}
-    return options.get(value, value) if isinstance(value, str) and value.isdigit() else value
+        ticked: dict[str, Any] = {}
+        for option, said in value.items():
+            text = text_of_option(option, options)
+            ticked[text] = ticked.get(text) or said
+        return ticked
+    text = text_of_option(value, options) if isinstance(value, str) else value
+    return value if key.casefold() in FLAGS and answer(text) is None else text

@@ -15,9 +15,9 @@ from pipeline.geometry import polygon
 from pipeline.instances import GEOMETRIES, Geometry, Instance, LabelledImage, Rejected, Ring
 from pipeline.readers import faults
 from pipeline.readers.faults import LabelError
-from pipeline.readers.flags import answer
+from pipeline.readers.flags import FLAGS, answer
 from pipeline.readers.options import ReadOptions
-from pipeline.readers.via_classes import FLAGS, ClassRule, is_own, text_of
+from pipeline.readers.via_classes import ClassRule, is_own, text_of
 from pipeline.readers.via_options import Options, spelled_out
 from pipeline.readers.via_shape import outline
 from pipeline.vocabulary import Meaning

@@ -1,6 +1,7 @@
 """What is kept of downloads, how it gets into artifacts, and what is asked of Google Drive."""
 
 import inspect
+import json
 import os
 import shutil
 from pathlib import Path
@@ -81,6 +82,17 @@ def test_a_folder_is_filled_whole_or_not_at_all(tmp_path):
 @pytest.mark.parametrize("record", [b"", b"{", b'{"name": 5}', b"[1]", b"\xff"])
 def test_a_damaged_record_is_none(tmp_path, record):
     (tmp_path / "download.json").write_bytes(record)
+    assert read_record(tmp_path) is None
+
+
+def test_a_record_without_a_length_is_of_a_file_of_its_size(tmp_path):
+    """As they were written before November 2026."""
+    record = {"address": "x", "name": "a.bin", "etag": None, "last_modified": None, "size": 3, "complete": True}
+    (tmp_path / "download.json").write_text(json.dumps(record))
+    assert read_record(tmp_path) is None
+    (tmp_path / "a.bin").write_bytes(b"abc")
+    assert read_record(tmp_path).length == 3
+    (tmp_path / "a.bin").write_bytes(b"abcd")
     assert read_record(tmp_path) is None
 
 

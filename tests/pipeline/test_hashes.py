@@ -100,3 +100,17 @@ def test_a_memory_that_can_t_be_read_is_begun_anew(
     file.write_bytes(content)
     assert hashes.digest(files[1]) == hashlib.sha256(bytes([1]) * 1000).hexdigest()
     assert "files are hashed anew" in caplog.text
+
+
+def test_a_memory_that_is_damaged_in_its_middle_is_begun_anew(tmp_path: Path, files: list[Path]) -> None:
+    many = [tmp_path / f"{number}.txt" for number in range(300)]
+    for path in many:
+        path.write_text(path.name)
+        os.utime(path, (DAY, DAY))
+    expected = hashes.digests(many)
+    file = hashes.data_folder() / ".hashes" / "digests.sqlite"
+    content = file.read_bytes()
+    assert len(content) > 10 * 4096
+    file.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
+    assert hashes.digests(many) == expected
+    assert hashes.digests(files) == [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]

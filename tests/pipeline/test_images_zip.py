@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import dataset
+from pipeline import dataset, via_folder
 from pipeline.errors import ArchiveError, EmptyDatasetError, LabelFileError
 from pipeline.geometry.raster import mask
 from pipeline.images_zip import ImagesZip
@@ -146,6 +146,7 @@ def test_a_name_with_a_path_means_the_image_beside_the_label_file(tmp_path: Path
         (b'{"a": {"filename": "a.jp', "isn't VIA JSON"),
         (b"[]", "isn't VIA JSON"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "isn't VIA"),
+        (b'{"project": {"pid": "x"}, "file": {}, "metadata": {}}', "isn't VIA 1 or 2 JSON: no entry has"),
         (b'{"images": [], "annotations": [], "categories": []}', "is a COCO file"),
     ],
 )
@@ -290,3 +291,5 @@ def test_names_with_backslashes_or_none_at_all_are_no_hindrance(tmp_path: Path) 
     with ImagesZip(path) as images:
         (record,) = images.records("val")
         assert images.pixels(record).shape == (16, 32, 3)
+    assert via_folder.make_folder(path, tmp_path / "look") == 1
+    assert (tmp_path / "look/a.jpg").read_bytes() == jpeg(32, 16)

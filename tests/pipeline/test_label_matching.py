@@ -184,7 +184,7 @@ def test_a_path_speaks_of_a_split_by_whole_words(path: str, split: str | None) -
 
 def test_a_flat_name_leads_back_also_when_other_images_have_changed_the_names() -> None:
     others = known("", "train/0001.jpg", "val/0001.jpg", "val/0002.jpg")[1:]
-    names = ImageNames([*known("train/0001.jpg", source="/a/more.zip"), *others])
+    names = ImageNames([*known("train/0001.jpg", source="/a/more.ZIP"), *others])
     rows = [names.find(name, ELSEWHERE) for name in ("val__0001.jpg", "more__train__0001.jpg", "val__0002.jpg")]
     assert [match.row for match in rows] == [2, 0, 3]
     assert (

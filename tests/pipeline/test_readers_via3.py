@@ -65,6 +65,24 @@ def test_option_ids_that_are_words_are_classes_as_in_via_2(tmp_path: Path) -> No
         assert [each.attributes for each in of_3.instances] == [{"side": "left"}] * 3
 
 
+def test_options_go_by_the_attribute_s_number_where_two_have_one_name(tmp_path: Path) -> None:
+    content = {
+        "project": {"pid": "x", "data_format_version": "3.1.1", "vid_list": ["1"]},
+        "attribute": {
+            "1": {"aname": "type", "type": 4, "options": {"0": "car", "1": "bus"}},
+            "2": {"aname": "type", "type": 4, "options": {"0": "day", "1": "night"}},
+        },
+        "file": {"1": {"fid": "1", "fname": "a.jpg"}},
+        "metadata": {
+            "m": {"vid": "1", "z": [], "xy": [7, 0, 0, 8, 0, 8, 6], "av": {"1": "0"}},
+            "f": {"vid": "1", "z": [], "xy": [], "av": {"2": "1"}},
+        },
+        "view": {"1": {"fid_list": ["1"]}},
+    }
+    (image,) = read(tmp_path, content)
+    assert ([each.category for each in image.instances], image.attributes) == (["car"], {"type": "night"})
+
+
 def of_via_3(tmp_path: Path, *xy: Any) -> Any:
     """What is read of a VIA 3 project of one region."""
     content = {

@@ -187,7 +187,15 @@ def test_what_a_correction_leaves_empty_stays_known_of_the_image(tmp_path: Path)
     assert row["video"] == "clip"
 
 
-@pytest.mark.parametrize(("named", "level"), [(["a.jpg", "shot_a.jpg"], "WARNING"), (["a.jpg"], "")])
+@pytest.mark.parametrize(
+    ("named", "level"),
+    [
+        (["a.jpg", "b.jpg", "shot_a.jpg"], "WARNING"),
+        (["shot_a.jpg"], "WARNING"),
+        (["a.jpg"], ""),
+        (["a.jpg", "shot_a.jpg", "shot_b.jpg"], "INFO"),
+    ],
+)
 def test_a_correction_of_an_image_that_there_is_not_is_told_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, named: list[str], level: str
 ) -> None:
@@ -198,8 +206,10 @@ def test_a_correction_of_an_image_that_there_is_not_is_told_of(
     (data / "june.json").write_text(json.dumps(corrections))
     with caplog.at_level("INFO"):
         filtered(recipe_of([data], [data / "labels.json", data / "june.json"], **SECTIONS), tmp_path / "out")
-    told = {record.levelname: record.message for record in caplog.records if "source.images" in record.message}
-    assert "labels.json: 1 of the 5 images that it labels" in told.pop("INFO")
-    assert list(told) == ([level] if level else [])
-    assert all("june.json: 1 of the 2 images that it labels" in text for text in told.values())
-    assert all("(shot_a.jpg: no such image)" in text for text in told.values())
+    told = [(record.levelname, record.message) for record in caplog.records if "are left out (" in record.message]
+    level_of_first, of_first = told.pop(0)
+    assert level_of_first == "INFO"
+    assert "labels.json: labels of 1 of its 5 images are left out (elsewhere.jpg: no such image)" in of_first
+    assert [levelname for levelname, _ in told] == ([level] if level else [])
+    lost = f"labels of {sum(name.startswith('shot') for name in named)} of its {len(named)} images"
+    assert all(f"june.json: {lost} are left out (shot_a" in text for _, text in told)

@@ -146,6 +146,33 @@ def test_the_options_of_the_attribute_that_the_recipe_names_are_understood(tmp_p
     assert [each.category for each in image.instances] == ["dent", "a < b", "dent"]
 
 
+def test_options_whose_texts_are_numbers_are_spelled_out_once(tmp_path: Path) -> None:
+    digits = {"type": "radio", "options": {"0": "1", "1": "2", "2": "3"}, "default_options": {}}
+    regions = [via_region(digit=str(number)) for number in range(3)]
+    for wanted in ((), ("1", "2", "3")):
+        (image,) = read(tmp_path, project(regions, digit=digits), options(*wanted, class_attribute="digit"))
+        assert [each.category for each in image.instances] == ["1", "2", "3"]
+        (image,) = read(tmp_path, project(regions, digit=digits), options(*wanted))
+        assert [each.category for each in image.instances] == ["1", "2", "3"]
+
+
+def test_flags_may_be_numbered_options_that_say_yes_or_no_or_are_it(tmp_path: Path) -> None:
+    declared = {
+        "occluded": {"type": "radio", "options": {"0": "visible", "1": "hidden"}},
+        "crowd": {"type": "radio", "options": {"0": "yes", "1": "no"}},
+    }
+    regions = [via_region(name="car", occluded=said, crowd=said) for said in "01"]
+    (image,) = read(tmp_path, project(regions, **declared))
+    assert [(each.occluded, each.crowd) for each in image.instances] == [(False, True), (True, False)]
+
+
+def test_boxes_of_one_text_are_ticked_where_one_of_them_is(tmp_path: Path) -> None:
+    kinds = {"type": "checkbox", "options": {"1": "dent", "2": "dent"}}
+    regions = [via_region(kind={"1": True, "2": False}), via_region(kind={"1": False, "2": True})]
+    (image,) = read(tmp_path, project(regions, kind=kinds), options(class_attribute="kind"))
+    assert [each.category for each in image.instances] == ["dent", "dent"]
+
+
 def test_an_option_is_called_as_the_recipe_calls_it(tmp_path: Path) -> None:
     kinds = {"type": "checkbox", "options": {"d": "dent", "scratch": "Car Scratch"}, "default_options": {}}
     content = project([via_region(kind={"d": True}), via_region(kind={"scratch": True, "d": False})], kind=kinds)
