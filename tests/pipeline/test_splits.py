@@ -88,7 +88,7 @@ def test_a_val_that_is_far_from_what_was_asked_for_is_warned_of(
 
 
 def test_path_says_which_folder_is_missing() -> None:
-    with pytest.raises(EmptyDatasetError, match="no labelled image in a folder called val, nor .*; use hash"):
+    with pytest.raises(EmptyDatasetError, match=r"no labelled image in a folder called val, nor .*; use hash"):
         divide(files("a.jpg", "b.jpg", split="train"), Dataset(split="path"), seed=1)
 
 
