@@ -42,7 +42,9 @@ CASES = {
 """Name of a recipe: the count of instances by class, and in how many splits each image stands."""
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", ["seg_track_20", *(pytest.param(name, marks=pytest.mark.soak) for name in ("rice", "car_damage"))]
+)
 def test_a_real_folder_goes_through_the_chain_with_every_region_counted(name, tmp_path):
     environment = {
         **os.environ,

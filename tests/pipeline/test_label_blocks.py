@@ -168,7 +168,7 @@ any_recipe = st.builds(
 OUTSIDE = {"category": "car", "attributes": {"occluded": True}, "box2d": {"x1": 1300, "y1": 1, "x2": 1400, "y2": 9}}
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(frames, any_recipe)
 @example([{"name": "a.jpg", "labels": [OUTSIDE]}], Labels(categories=["car"], occluded="ignore"))
 def test_blocks_of_any_frames_say_what_single_labels_say(tmp_path: Path, content: Any, recipe: Labels) -> None:
@@ -176,7 +176,7 @@ def test_blocks_of_any_frames_say_what_single_labels_say(tmp_path: Path, content
     assert collected(tmp_path, text, recipe) == collected(tmp_path, text, recipe, one_by_one=True)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(frames.filter(bool), st.data())
 def test_blocks_of_mutated_frames_say_what_single_labels_say(tmp_path: Path, content: Any, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(places(content)))
