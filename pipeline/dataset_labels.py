@@ -51,7 +51,7 @@ def read(content: bytes, where: str, class_attribute: str | None = None) -> Iter
     entries = ((key, _decoded(value, where)) for key, value in raw.items())
     attributes = (region.attributes for _, entry in entries for region in regions_of(entry) or ())
     of_regions = (each for each in attributes if isinstance(each, dict))
-    rule = find_rule(of_regions, ReadOptions(class_attribute=class_attribute), declared, where)
+    rule = find_rule(of_regions, ReadOptions(class_attribute=class_attribute), declared, None)
     for key, value in raw.items():
         yield _entry(key, _decoded(value, where), rule, declared)
 

@@ -105,14 +105,22 @@ def is_own(key: str) -> bool:
     return key in OWN or key.casefold() in FLAGS
 
 
-def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declared: Options, name: str) -> ClassRule:
-    """Return how the file `name` gives the class, from the attributes of all its regions and the recipe."""
+def find_rule(
+    regions: Iterable[Mapping[str, Any]], options: ReadOptions, declared: Options, name: str | None
+) -> ClassRule:
+    """Return how a file gives the class, from the attributes of all its regions and the recipe; logged by its `name`."""
     values = _Values(declared, options)
     for attributes in regions:  # to its end, since what a project declares may come last
         values.count(attributes)
     if options.class_attribute is not None:
         return values.rule_by(options.class_attribute, ("name",), asked_for=True)
     rule = values.rule()
+    if name is not None:
+        _say(rule, values, name)
+    return rule
+
+
+def _say(rule: ClassRule, values: "_Values", name: str) -> None:
     if rule.constant is not None:
         log.info("%s: no region has attributes: all are taken for %s, the one category wanted", name, rule.constant)
     elif not values.found and rule.default is not None:
@@ -120,7 +128,6 @@ def find_rule(regions: Iterable[Mapping[str, Any]], options: ReadOptions, declar
     elif values.found:
         keys = " or ".join(f"'{key}'" for key in (rule.attribute, *rule.others) if key)
         log.info("%s: the class is given by %s", name, keys or "which key is set")
-    return rule
 
 
 class _Values:
