@@ -108,7 +108,7 @@ def is_own(key: str) -> bool:
 def find_rule(
     regions: Iterable[Mapping[str, Any]], options: ReadOptions, declared: Options, name: str | None
 ) -> ClassRule:
-    """Return how a file gives the class, from the attributes of all its regions and the recipe; logged by its `name`."""
+    """Return how a file gives the class: by the attributes of all its regions and the recipe; logged under `name`."""
     values = _Values(declared, options)
     for attributes in regions:  # to its end, since what a project declares may come last
         values.count(attributes)
