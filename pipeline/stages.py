@@ -60,7 +60,7 @@ STAGES = {
         Stage("raw_labels", 4, ("source.labels",), files=("sources.json",)),
         Stage(
             "filtered_labels",
-            12,
+            13,
             ("labels", "dataset", "seed"),
             inputs=("raw_labels", "raw_images"),
             files=("labels.parquet", "images.parquet", "rejected.parquet"),

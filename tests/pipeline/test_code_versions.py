@@ -32,7 +32,7 @@ OUTPUTS = {
 HELD = {
     "raw_images": (2, "97a8d4f08687a4cc"),
     "raw_labels": (4, "e5f55ae77af85605"),
-    "filtered_labels": (12, "a161c5cb19c63300"),
+    "filtered_labels": (13, "a161c5cb19c63300"),
     "via_train": (3, "c12133a8594fe335"),
     "via_val": (3, "6aebcd3557d4cdd3"),
     "dataset_zip": (1, "f28e91f41fbbfb26"),
