@@ -16,6 +16,8 @@ from pipeline.artifacts import LATEST, Store
 from pipeline.errors import PipelineError
 from pipeline.program import key_and_value
 
+REPORT = "evaluation_report"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Materialise the selected assets; return 0, or 2 after printing the failure's sentence last."""
@@ -23,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         changes = dict(key_and_value(change) for change in arguments.set)
         recipe.load(arguments.recipe, changes)
-        failure = _materialise(arguments.recipe, changes, arguments.select)
+        failure, last = _materialise(arguments.recipe, changes, arguments.select)
     except PipelineError as fault:
         failure = str(fault)
     except Exception as error:
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if failure:
         print(failure, file=sys.stderr, flush=True)
         return 2
-    print(_headline(Store()))
+    print(_headline(Store()) if last == REPORT else f"{last}: {Store().root / last / LATEST}")
     return 0
 
 
@@ -49,8 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _materialise(file: Path | None, changes: dict[str, str], select: str) -> str:
-    """Run the assets in this process; return the first failure's sentence, or nothing."""
+def _materialise(file: Path | None, changes: dict[str, str], select: str) -> tuple[str, str]:
+    """Run the assets in this process; return the first failure's sentence, or nothing, and the last asset made."""
     os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
     import dagster as dg
 
@@ -74,13 +76,14 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> str
         if event.is_step_failure:
             data = event.step_failure_data
             said = data.user_failure_data and data.user_failure_data.description
-            return said or (data.error.message if data.error else "the run failed")
-    return "" if result.success else "the run failed"
+            return said or (data.error.message if data.error else "the run failed"), ""
+    made = [event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key]
+    return "" if result.success else "the run failed", REPORT if REPORT in made or not made else made[-1]
 
 
 def _headline(store: Store) -> str:
     """Return where the last report is, and its mask AP, or why there is none."""
-    folder = store.root / "evaluation_report" / LATEST
+    folder = store.root / REPORT / LATEST
     if not folder.exists():
         return f"no report yet under {store.root}"
     metrics = json.loads((folder / "metrics.json").read_text("utf-8"))

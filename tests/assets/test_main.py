@@ -36,6 +36,14 @@ def test_an_ap_that_can_t_be_measured_is_said_to_be_so(tmp_path):
     assert headline(tmp_path, None) == "mask AP not measurable: the val images hold no instance to find"
 
 
+def test_where_no_report_was_asked_for_the_last_line_is_where_the_last_asset_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
+    headline(tmp_path / "data", 0.25)
+    assert program.main(["--recipe", str(ROOT / "recipes/sample.yaml"), "--select", "raw_labels"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == f"raw_labels: {tmp_path}/data/raw_labels/latest"
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch) -> Path:
     """Return a DAGSTER_HOME whose history is in the folder `full` of it."""
