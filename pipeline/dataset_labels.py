@@ -4,26 +4,22 @@ Unlike theirs, a class keeps its word: an archive's classes are those of the mod
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
 from pipeline.errors import LabelFileError
-from pipeline.geometry import polygon
-from pipeline.instances import Geometry, Instance, Ring
-from pipeline.readers import faults
-from pipeline.readers.faults import LabelError
-from pipeline.readers.flags import answer
+from pipeline.instances import Instance
+from pipeline.readers import faults, via_files
 from pipeline.readers.options import ReadOptions
-from pipeline.readers.via_classes import ClassRule, find_rule, text_of
-from pipeline.readers.via_files import name_of, regions_of
-from pipeline.readers.via_options import Options, declared_options, spelled_out
-from pipeline.readers.via_regions import geometry_of
-from pipeline.readers.via_shape import outline
+from pipeline.readers.via_classes import find_rule
+from pipeline.readers.via_files import regions_of
+from pipeline.readers.via_options import Options, declared_options
+from pipeline.readers.via_regions import RegionReading
+from pipeline.vocabulary import AnyWord
 
-CURVE_TOLERANCE = 0.5
-"""Pixels by which the ring of a round shape may be off."""
+NO_ATTRIBUTES: dict[str, Any] = {}
 
 _Raw = Mapping[str, msgspec.Raw]
 
@@ -51,9 +47,12 @@ def read(content: bytes, where: str, class_attribute: str | None = None) -> Iter
     entries = ((key, _decoded(value, where)) for key, value in raw.items())
     attributes = (region.attributes for _, entry in entries for region in regions_of(entry) or ())
     of_regions = (each for each in attributes if isinstance(each, dict))
-    rule = find_rule(of_regions, ReadOptions(class_attribute=class_attribute), declared, None)
+    options = ReadOptions(wanted=AnyWord(), class_attribute=class_attribute)
+    rule = find_rule(of_regions, options, declared, None)
     for key, value in raw.items():
-        yield _entry(key, _decoded(value, where), rule, declared)
+        entry = _decoded(value, where)
+        name = via_files.name_of(key, entry)
+        yield _entry(RegionReading(where, name, rule, options, declared), key, entry)
 
 
 def _members(content: bytes, where: str) -> tuple[_Raw, Options]:
@@ -82,22 +81,13 @@ def _is_entry(value: Any) -> bool:
     return isinstance(value, dict) and ("filename" in value or "regions" in value)
 
 
-def _entry(key: str, entry: Any, rule: ClassRule, declared: Options) -> LabelledEntry:
-    regions = regions_of(entry)
-    left_out = [("", faults.LABELS_NOT_LIST)] if regions is None else []
-    parts: dict[tuple[str, str], list[tuple[Ring, Geometry, Mapping[str, Any]]]] = {}
-    for region in regions or ():
-        attributes = spelled_out(region.attributes if isinstance(region.attributes, dict) else {}, declared)
-        try:
-            category, (ring, kind) = rule.name_of(attributes), outline(region.shape, CURVE_TOLERANCE)
-        except LabelError as fault:
-            left_out.append((region.id, fault.reason))
-            continue
-        instance = text_of(attributes.get("instance")) or f"region {region.id}"
-        parts.setdefault((instance, category), []).append((ring, kind, attributes))
+def _entry(reading: RegionReading, key: str, entry: Any) -> LabelledEntry:
+    said = via_files.image(key, entry, reading)
+    left_out = [(each.label_id, each.reason) for each in said.rejected]
+    # Of millions of instances, which are all held at once, nobody asks for attributes.
+    instances = tuple(replace(each, attributes=NO_ATTRIBUTES) for each in said.instances)
     width, height = (_side(entry, key) for key in ("width", "height"))
-    instances = tuple(_instance(*which, its) for which, its in parts.items())
-    return LabelledEntry(name_of(key, entry), width, height, instances, left_out)
+    return LabelledEntry(said.name, width, height, instances, left_out)
 
 
 def _side(entry: Any, key: str) -> int:
@@ -105,26 +95,3 @@ def _side(entry: Any, key: str) -> int:
     if isinstance(side, bool) or not isinstance(side, int | float):
         return 0
     return int(side) if 0 < side < faults.FARTHEST else 0
-
-
-def _instance(key: str, category: str, parts: list[tuple[Ring, Geometry, Mapping[str, Any]]]) -> Instance:
-    """Return the instance whose mask is the union of `parts`; its flags are true where any of its regions says so."""
-    rings, kinds, attributes = zip(*parts, strict=True)
-    return Instance(
-        id=key,
-        category=category,
-        source_category=category,
-        rings=rings,
-        box=polygon.bounds(rings),
-        geometry=geometry_of(attributes[0].get("geometry"), kinds[0], rings[0]),
-        crowd=bool(_any(attributes, "crowd")),
-        ignored=bool(_any(attributes, "ignored")),
-        occluded=_any(attributes, "occluded"),
-        truncated=_any(attributes, "truncated"),
-    )
-
-
-def _any(attributes: tuple[Mapping[str, Any], ...], flag: str) -> bool | None:
-    """Return whether the flag is true for any region; None where no region answers."""
-    given = [said for each in attributes if (said := answer(each.get(flag))) is not None]
-    return any(given) if given else None

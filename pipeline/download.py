@@ -96,12 +96,7 @@ def remote_identity(address: str, key: str, patience: Patience = BRIEF) -> dict[
 
 
 def _identity(record: DownloadRecord) -> dict[str, Any]:
-    return {
-        "address": record.address,
-        "etag": record.etag,
-        "last_modified": record.last_modified,
-        "size": record.size,
-    }
+    return {name: getattr(record, name) for name in ("address", "etag", "last_modified", "size")}
 
 
 def fetch(

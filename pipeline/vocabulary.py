@@ -177,3 +177,14 @@ class Wanted:
             return counted if counted.category in self.categories else None
         wider = KINDS.get(category)
         return Meaning(wider) if wider in self.categories else None
+
+
+class AnyWord(Wanted):
+    """Wants all categories, each under the very word that a label has."""
+
+    def __init__(self) -> None:
+        super().__init__([])
+
+    def meaning(self, word: str, kind: str | None = None) -> Meaning:
+        """Return the word itself."""
+        return Meaning(word)

@@ -117,7 +117,7 @@ class RegionReading:
         if not self._name:
             raise LabelError(faults.NO_IMAGE_NAME)
         ring, kind = outline(region.shape, self._options.curve_tolerance)
-        geometry = geometry_of(given.get("geometry"), kind, ring)
+        geometry = _geometry(given.get("geometry"), kind, ring)
         if geometry == "box" and self._options.boxes == "leave_out":
             raise LabelError(faults.BOX_LEFT_OUT)
         own_id = text_of(given.get("instance"))
@@ -136,7 +136,7 @@ class RegionReading:
         return [ids.give(parts.own_id or parts.region, bool(parts.own_id)) for parts in self._parts.values()]
 
 
-def geometry_of(given: Any, kind: Geometry, ring: Ring) -> Geometry:
+def _geometry(given: Any, kind: Geometry, ring: Ring) -> Geometry:
     """Return what the region was made from; a box that a person has given another outline since is one no more."""
     geometry = next((geometry for geometry in GEOMETRIES if geometry == given), kind)
     return "polygon" if geometry == "box" and not _fills_its_box(ring) else geometry

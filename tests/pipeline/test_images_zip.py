@@ -256,6 +256,7 @@ def test_what_can_t_be_used_hinders_nothing_else(tmp_path: Path) -> None:
         ("a.jpg", "2", faults.NO_CLASS),
         ("a.jpg", "3", faults.NO_CLASS),
         ("a.jpg", "", "labelled twice: the first labels count"),
+        ("c.jpg", "", faults.FRAME_NOT_OBJECT),
         ("d.jpg", "", faults.LABELS_NOT_LIST),
     ]
 
@@ -293,3 +294,11 @@ def test_names_with_backslashes_or_none_at_all_are_no_hindrance(tmp_path: Path) 
         assert images.pixels(record).shape == (16, 32, 3)
     assert via_folder.make_folder(path, tmp_path / "look") == 1
     assert (tmp_path / "look/a.jpg").read_bytes() == jpeg(32, 16)
+
+
+def test_flags_are_those_that_labels_of_other_hands_have(tmp_path: Path) -> None:
+    said = {"name": "bike", "Crowd": "yes", "OCCLUDED": "0"}
+    labels = {"a": entry("a.jpg", [{**square(0, 0, 9, ""), "region_attributes": said}])}
+    path = write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(32, 16)})
+    (instance,) = ImagesZip(path).records("val")[0].instances
+    assert (instance.category, instance.crowd, instance.occluded, instance.truncated) == ("bike", True, False, None)
