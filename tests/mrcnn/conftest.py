@@ -1,4 +1,6 @@
-"""Fixtures of the mrcnn tests: the smallest network that learns, and a batch for it."""
+"""Fixtures of the mrcnn tests: the smallest network that learns, a batch for it, and what the original computed."""
+
+import runpy
 
 import numpy as np
 import pytest
@@ -6,6 +8,7 @@ import pytest
 import mrcnn  # noqa: F401  (sets TensorFlow's environment before it is imported)
 from mrcnn import anchors, layers
 from mrcnn.config import Config, NarrowConfig
+from tests.mrcnn.golden import FOLDER
 
 
 class TinyConfig(NarrowConfig):
@@ -66,3 +69,16 @@ def tiny_config() -> TinyConfig:
 def sixteen_bits(monkeypatch):
     """Networks compute in the 16 bits that they are asked for on this machine too, where float32 may be faster."""
     monkeypatch.setattr(layers, "is_faster_in", lambda precision: True)
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(FOLDER / "golden_resnet50_128.npz") as stored:
+        return {key.removeprefix("golden:"): stored[key] for key in stored if key.startswith("golden:")}
+
+
+@pytest.fixture(scope="module")
+def golden_weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("golden") / "weights.h5"
+    runpy.run_path(str(FOLDER / "weights.py"))["write"](path)
+    return path
