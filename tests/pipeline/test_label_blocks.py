@@ -30,7 +30,7 @@ from pipeline.recipe_sections import Labels
 from pipeline.rejections import Rejections
 from tests.pipeline.label_texts import REAL
 from tests.pipeline.small_sources import zip_of
-from tests.pipeline.test_readers_faults import NOT_NUMBERS, ODD, changed, places
+from tests.pipeline.sound_labels import NOT_NUMBERS, ODD, changed, places
 
 SIZES = {"a.jpg": (1280, 720), "b.jpg": (64, 48), "v-0000001.jpg": (1280, 720), "unlabelled.jpg": (9, 9)}
 INDEX = pa.table(

@@ -1,9 +1,7 @@
 """Hostile and broken label files: refused in one sentence or read with nothing lost; never an unhandled exception."""
 
 import copy
-import gzip
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -11,129 +9,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import readers
-from pipeline.errors import ArchiveError, LabelFileError, NotLabelsError, PipelineError
-from pipeline.instances import LabelledImage
 from tests.pipeline.label_texts import REAL, options, polygon_label, read, via, via_region
-
-FRAMES = [
-    {
-        "name": "a.jpg",
-        "attributes": {"scene": "city"},
-        "timestamp": 10000,
-        "labels": [
-            polygon_label([[0, 0], [40, 0], [40, 40], [0, 40]], "LLCC", attributes={"occluded": True}),
-            {"id": 8, "category": "bike", "box2d": {"x1": 1, "y1": 2, "x2": 3.5, "y2": 4}},
-            {"id": 9, "category": "car", "rle": {"counts": "04", "size": [2, 2]}},
-            polygon_label([[0, 0], [40, 0]], category="lane"),
-        ],
-    },
-    {"name": "b.jpg", "labels": None},
-]
-PER_IMAGE = {
-    "name": "a",
-    "frames": [
-        {"timestamp": 1, "objects": [{"category": "car", "id": 1, "poly2d": [[0, 0, "L"], [9, 0, "L"], [9, 9, "L"]]}]}
-    ],
-}
-VIA = via(
-    [
-        via_region(name="car", instance="1", attributes="{}"),
-        via_region({"name": "circle", "cx": 9, "cy": 9, "r": 3}, name="x"),
-    ]
+from tests.pipeline.sound_labels import (
+    COCO,
+    FRAMES,
+    NOT_NUMBERS,
+    ODD,
+    SOUND,
+    changed,
+    count_labels,
+    places,
+    read_or_refused,
 )
-PROJECT = {
-    "_via_settings": {},
-    "_via_img_metadata": VIA,
-    "_via_attributes": {"region": {"name": {"options": {"1": "x"}}}},
-}
-VIA3 = {
-    "project": {"pid": "x", "data_format_version": "3.1.1"},
-    "attribute": {"1": {"aname": "kind", "options": {"0": "dent"}}},
-    "file": {"1": {"fname": "a.jpg"}},
-    "metadata": {"m": {"vid": "1", "z": [], "xy": [7, 0, 0, 8, 0, 8, 6], "av": {"1": "0"}}},
-    "view": {"1": {"fid_list": ["1"]}},
-}
-COCO = {
-    "info": {"year": 2026},
-    "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
-    "annotations": [
-        {"id": 1, "image_id": 2, "category_id": 3, "segmentation": [[0, 0, 8, 0, 8, 6]], "bbox": [0, 0, 8, 6]},
-        {"id": 2, "image_id": 1, "category_id": 3, "segmentation": {"counts": [0, 4], "size": [2, 2]}, "iscrowd": 1},
-        {"id": 3, "image_id": 1, "category_id": 3, "bbox": [1, 1, 4, 4], "attributes": {"occluded": True}},
-    ],
-    "categories": [{"id": 3, "name": "car", "supercategory": "vehicle"}],
-}
-SOUND: list[Any] = [FRAMES, {"frames": FRAMES, "config": {}}, FRAMES[0], PER_IMAGE, VIA, PROJECT, VIA3, COCO]
-
-ODD = st.sampled_from(
-    [
-        None,
-        True,
-        -1,
-        0,
-        1e308,
-        10**30,
-        "",
-        "x",
-        "é\u0000\ud7ff",
-        [],
-        {},
-        [[]],
-        [None],
-        {"": None},
-        [[1, 2, 3]],
-        "true",
-        [0, "NA"],
-    ]
-)
-NOT_NUMBERS = [
-    b"NaN",
-    b"-Infinity",
-    b"1e999",
-    b"1" + b"0" * 5000,
-    b'"\\ud800"',
-    b'"\xff"',
-    b"nan",
-    b"{",
-    b"]",
-    b"\xef\xbb\xbf",
-]
-
-
-def places(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """The paths to everything inside a JSON value."""
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    return [path for key, each in inner for path in [(*at, key), *places(each, (*at, key))]]
-
-
-def changed(value: Any, path: tuple[Any, ...], change: str, odd: Any) -> Any:
-    """A copy of `value` in which what lies at `path` is replaced, gone, or there twice."""
-    value = copy.deepcopy(value)
-    holder = value
-    for key in path[:-1]:
-        holder = holder[key]
-    if change == "replaced":
-        holder[path[-1]] = odd
-    elif change == "gone":
-        del holder[path[-1]]
-    elif isinstance(holder, list):
-        holder.insert(0, holder[path[-1]])
-    return value
-
-
-def read_or_refused(folder: Path, content: Any, chosen: readers.ReadOptions) -> list[LabelledImage]:
-    """The images of a file; none where it is refused, which its error must say by the file's name."""
-    try:
-        return read(folder, content, chosen)
-    except LabelFileError as error:
-        if not str(error).startswith("labels.json: "):
-            raise
-        return []
-
-
-def count_labels(images: list[Any]) -> int:
-    return sum(len(image.instances) + len(image.rejected) + len(image.unwanted) for image in images)
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -233,85 +120,6 @@ def test_names_are_read_in_any_encoding(tmp_path: Path, encoding: str) -> None:
     text = json.dumps(via([via_region(name="é")], filename="straße.jpg"), ensure_ascii=False)
     (image,) = read(tmp_path, mark + text.encode(encoding))
     assert (image.name, image.instances[0].category) == ("straße.jpg", "é")
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ({"images": [], "annotations": []}, "a COCO file without categories"),
-        ({"info": {}, "images": [], "categories": []}, "a COCO file without annotations"),
-        ({"annotations": [{"image_id": 1}]}, "a COCO file without images and categories"),
-        ([{"image_id": 1, "category_id": 2, "score": 1}], "a list of COCO results"),
-    ],
-)
-def test_half_a_coco_file_is_refused_and_says_what_is_missing(tmp_path: Path, content: Any, complaint: str) -> None:
-    with pytest.raises(
-        NotLabelsError, match=rf"^labels\.json: holds no labels: it is {complaint}.*give COCO's instances"
-    ):
-        read(tmp_path, content)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [{"region": {"name": {}}, "file": {}}, {"a": 1}, {}, 5, "x", None, [1, 2], [{"vertices": []}], {"shapes": []}],
-)
-def test_json_without_labels_is_told_from_broken_label_files(tmp_path: Path, content: Any) -> None:
-    with pytest.raises(NotLabelsError, match=r"^labels\.json: holds no labels"):
-        read(tmp_path, content)
-
-
-@pytest.mark.parametrize(
-    "start", ["filename,file_size,file_attributes", "#filename,file_size", "# Exported using VGG Image Annotator"]
-)
-def test_via_s_csv_is_called_so(tmp_path: Path, start: str) -> None:
-    with pytest.raises(NotLabelsError, match="it is VIA's CSV; export the annotations as JSON"):
-        read(tmp_path, f'{start}\na.jpg,99,"{{}}",1,0,"{{}}","{{}}"\n'.encode())
-
-
-def test_what_is_packed_is_called_so(tmp_path: Path) -> None:
-    with pytest.raises(LabelFileError, match=r"^labels\.json: is packed by gzip; unpack it, or give a zip"):
-        read(tmp_path, gzip.compress(b"[]"))
-
-
-@pytest.mark.parametrize("text", [b"# a: 1\n", b"#", b"# Exporting", b"# ,", b"#:"])
-def test_what_begins_with_a_hash_is_no_json(tmp_path: Path, text: bytes) -> None:
-    with pytest.raises(LabelFileError, match=r"^labels\.json: not JSON"):
-        read(tmp_path, text)
-
-
-@pytest.mark.parametrize("value", SOUND)
-@pytest.mark.parametrize("part", [0.3, 0.5, 0.9, 0.999])
-def test_a_file_cut_short_is_refused(tmp_path: Path, value: Any, part: float) -> None:
-    text = json.dumps(value, indent=1).encode()
-    with pytest.raises(LabelFileError, match=r"labels\.json: (the label file is cut short.*byte \d+|not JSON)"):
-        read(tmp_path, text[: int(len(text) * part)])
-
-
-def test_an_empty_file_and_an_image_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(LabelFileError, match="is empty"):
-        read(tmp_path, b"")
-    with pytest.raises(LabelFileError, match="not JSON"):
-        read(tmp_path, b"\xff\xd8\xff\xe0JFIF")
-
-
-def test_a_missing_file_and_a_missing_member_are_named(tmp_path: Path) -> None:
-    with pytest.raises(LabelFileError, match=r"absent\.json"):
-        list(readers.read(tmp_path / "absent.json", None, options()))
-    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
-        archive.writestr("b.json", "[]")
-    with pytest.raises(ArchiveError, match=r"no c\.json"):
-        list(readers.read(tmp_path / "a.zip", "c.json", options()))
-
-
-def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
-    archive = tmp_path / "a.zip"
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        file.writestr("a.json", json.dumps(FRAMES * 50, indent=4))
-    content = archive.read_bytes()
-    for broken in (content[: len(content) // 2], content[:60] + b"\0" * 20 + content[80:], b"PK\3\4"):
-        archive.write_bytes(broken)
-        with pytest.raises(PipelineError, match=r"a\.zip"):
-            list(readers.read(archive, "a.json", options()))
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is absent")

@@ -12,7 +12,7 @@ from pipeline.label_block import LabelBlock
 from pipeline.readers import faults
 from pipeline.readers.repeated_keys import joined, with_own_keys
 from tests.pipeline.label_texts import options, polygon_label, read, via, via_region
-from tests.pipeline.test_readers_faults import PER_IMAGE, VIA3, count_labels
+from tests.pipeline.sound_labels import PER_IMAGE, VIA3, count_labels
 
 AGAIN = "again "
 """Before a key that stands in the file without it, and so once more."""

@@ -12,7 +12,7 @@ from pipeline.geometry import polygon
 from pipeline.instances import Box
 from pipeline.readers import faults
 from tests.pipeline.label_texts import only, options, read
-from tests.pipeline.test_readers_faults import VIA3
+from tests.pipeline.sound_labels import VIA3
 
 
 def test_a_via_3_project_is_read(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from pipeline.errors import EmptyDatasetError, LabelFileError
 from pipeline.instances import LabelledImage
 from tests.pipeline.label_texts import REAL
 from tests.pipeline.labelled_folders import recipe_of, table
-from tests.pipeline.test_readers_faults import ODD, places
+from tests.pipeline.sound_labels import ODD, places
 from tests.pipeline.test_real_files import holds_labels, label_files
 
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is absent")

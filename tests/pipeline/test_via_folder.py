@@ -4,8 +4,6 @@ import json
 import shutil
 from pathlib import Path
 from typing import Any
-from unicodedata import normalize
-from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -13,48 +11,13 @@ from pipeline import dataset, via, via_folder, via_source
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import EmptyDatasetError, LabelFileError, PipelineError
 from pipeline.images_zip import ImagesZip
-from pipeline.label_matching import ImageNames, KnownImage, LabelFile
 from pipeline.stages import STAGES
 from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of
 from tests.pipeline.small_datasets import entry, jpeg, numbered, polygon, square, write
-from tests.pipeline.via_rules import assert_via_1_imports, assert_via_opens
+from tests.pipeline.via_folders import archive_of, labelled, opened, options, regions
 
-ODD_NAMES = ["shot #1.jpg", "100%.jpg", "what?.jpg", "a%41.jpg", "50%25.jpg", "früh.jpg", "a b&c.jpg"]
-CORRECTIONS = LabelFile(Path("corrections.json"), None, named=True)
 WANTED = ["car", "bike", "person"]
 CLOSED = polygon([(1, 1), (9, 1), (9, 5), (1, 1)], name="car")
-
-
-def opened(folder: Path) -> dict[str, Any]:
-    """Return the VIA 2 project of a folder; hold each of its files against what the releases of VIA need."""
-    project = json.loads((folder / "via_project.json").read_bytes())
-    assert_via_opens(project, folder)
-    assert_via_1_imports(json.loads((folder / "via_region_data.json").read_bytes()), folder)
-    return project
-
-
-def options(folder: Path, attribute: str = "name") -> list[str]:
-    """Return what may be chosen for an attribute of regions, the same in VIA 2 and 3."""
-    of_via3 = json.loads((folder / "via3_project.json").read_bytes())["attribute"].values()
-    (found,) = (each["options"] for each in of_via3 if each["aname"] == attribute)
-    assert opened(folder)["_via_attributes"]["region"][attribute]["options"] == found
-    return list(found)
-
-
-def regions(folder: Path, name: str = "a.jpg") -> list[dict[str, Any]]:
-    """Return the regions of an image in a folder's VIA 2 project."""
-    (image,) = (each for each in opened(folder)["_via_img_metadata"].values() if each["filename"] == name)
-    return list(image["regions"])
-
-
-def archive_of(path: Path, **labels: Any) -> Path:
-    """Write an images.zip whose splits have these label files, and the images a.jpg and b.jpg in each."""
-    images = {f"{split}/{name}.jpg": jpeg(20, 10, seed) for split in labels for seed, name in enumerate("ab")}
-    return write(path / "images.zip", labels, images)
-
-
-def labelled(*its_regions: Any, name: str = "a.jpg") -> dict[str, Any]:
-    return {name: entry(name, list(its_regions))}
 
 
 class Chain:
@@ -232,60 +195,6 @@ def test_labels_that_are_not_vias_are_refused_by_name(tmp_path: Path, content: A
         via_folder.make_folder(archive_of(tmp_path, val=content), tmp_path / "look")
 
 
-def test_names_that_mean_something_in_an_address_are_written_as_one(tmp_path: Path) -> None:
-    labels = {name: entry(name, [square(1, 1, 5, "car")]) for name in ODD_NAMES}
-    images = {f"val/{name}": jpeg(20, 10) for name in ODD_NAMES}
-    out = tmp_path / "100% #1"
-    via.main(["open", str(write(tmp_path / "images.zip", {"val": labels}, images)), "--out", str(out)])
-    assert sorted(file.name for file in out.glob("*.jpg")) == sorted(ODD_NAMES)
-    project = json.loads((out / "via_project.json").read_bytes())
-    prefix = project["_via_settings"]["core"]["default_filepath"]
-    addresses = [urlsplit("file://" + prefix + each["filename"]) for each in project["_via_img_metadata"].values()]
-    assert [(unquote(each.path), each.query, each.fragment) for each in addresses] == [
-        (str(out / name), "", "") for name in ODD_NAMES
-    ]
-    files = list(json.loads((out / "via3_project.json").read_bytes())["file"].values())
-    assert [unquote(each["fname"]) for each in files] == ODD_NAMES
-    assert [unquote(each["src"]) for each in files] == ODD_NAMES
-    names = ImageNames([KnownImage(name, "", name, None, name) for name in ODD_NAMES])
-    for written in (*project["_via_img_metadata"].values(), *({"filename": each["fname"]} for each in files)):
-        row = names.find(written["filename"], CORRECTIONS).row
-        assert row is not None
-        assert ODD_NAMES[row] == unquote(written["filename"])
-
-
-def test_letters_with_accents_are_the_same_however_they_are_written(tmp_path: Path) -> None:
-    composed, apart = (normalize(form, "früh.jpg") for form in ("NFC", "NFD"))
-    archive = write(tmp_path / "images.zip", {"val": labelled(name=composed)}, {f"val/{apart}": jpeg(20, 10)})
-    assert via_folder.make_folder(archive, tmp_path / "out") == 1
-    names = ImageNames([KnownImage(apart, "", apart, None, "")])
-    assert [names.find(name, CORRECTIONS).row for name in (composed, apart)] == [0, 0]
-    with ImagesZip(archive) as images:
-        assert [record.image for record in images.records("val")] == [composed]
-
-
-def test_two_images_whose_names_differ_in_the_writing_of_accents_are_two(tmp_path: Path) -> None:
-    names = [normalize(form, "früh.jpg") for form in ("NFC", "NFD")]
-    labels = {name: entry(name, [square(1, 1, side, "car")]) for side, name in enumerate(names, start=4)}
-    images = {f"val/{name}": jpeg(20, 10, seed) for seed, name in enumerate(names)}
-    archive = write(tmp_path / "images.zip", {"val": labels}, images)
-    assert via_folder.make_folder(archive, tmp_path / "out") == 2
-    for name in names:
-        assert (tmp_path / "out" / name).read_bytes() == images[f"val/{name}"]
-        assert regions(tmp_path / "out", name) == labels[name]["regions"]
-
-
-def test_an_image_whose_name_would_be_taken_for_another_s_is_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    names = ["a%b.jpg", "a%25b.jpg"]
-    labels = {name: entry(name, [square(1, 1, 5, "car")]) for name in names}
-    archive = write(tmp_path / "images.zip", {"val": labels}, {f"val/{name}": jpeg(20, 10) for name in names})
-    assert via_folder.make_folder(archive, tmp_path / "out") == 1
-    assert (tmp_path / "out" / "a%25b.jpg").is_file()
-    assert "1 labelled images are left out: VIA would call them as others are called" in caplog.text
-
-
 @pytest.mark.parametrize("folder", ["mine/images", "./images"])
 def test_an_archive_that_was_packed_with_the_folder_around_it_is_opened(tmp_path: Path, folder: str) -> None:
     labels = {"val": labelled(square(1, 1, 5, "car"))}
@@ -294,13 +203,6 @@ def test_an_archive_that_was_packed_with_the_folder_around_it_is_opened(tmp_path
         assert len(images.records("val")) == 1
     assert via_folder.make_folder(archive, tmp_path / "out") == 1
     assert len(regions(tmp_path / "out")) == 1
-
-
-def test_an_image_may_have_the_longest_of_names(tmp_path: Path) -> None:
-    name = "n" * 251 + ".jpg"
-    archive = write(tmp_path / "images.zip", {"val": labelled(name=name)}, {f"val/{name}": jpeg(20, 10)})
-    assert via_folder.make_folder(archive, tmp_path / "out") == 1
-    assert (tmp_path / "out" / name).is_file()
 
 
 @pytest.mark.parametrize("place", ["n" * 256, "file/out"])
