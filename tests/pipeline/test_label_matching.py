@@ -1,5 +1,7 @@
 """Which image a label file means by a name."""
 
+from collections import Counter
+from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 
@@ -60,15 +62,31 @@ def test_a_name_of_no_image_is_no_image(name: str) -> None:
     assert ImageNames(known("b1c66a42-6f7d68ca.jpg")).find(name, ELSEWHERE).reason == NO_SUCH_IMAGE
 
 
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Return what says how often an image was weighed for a name."""
+    weighed: Counter[str] = Counter()
+    judge = ImageNames._lies_beside_another_split
+
+    def counting(self: ImageNames, row: int, file: LabelFile) -> bool:
+        weighed["times"] += 1
+        return judge(self, row, file)
+
+    monkeypatch.setattr(ImageNames, "_lies_beside_another_split", counting)
+    return lambda: weighed["times"]
+
+
 def frames(videos: int, each: int, path: str) -> list[str]:
     return [path.format(video=video, frame=frame) for video in range(videos) for frame in range(each)]
 
 
 @pytest.mark.parametrize("path", ["a/v{video}/{frame:06}.jpg", "a/v{video}/images/{frame:06}.jpg"])
 @pytest.mark.parametrize("said", ["whole path", "no ending", "own folder", "folder above"])
-def test_each_of_many_videos_may_have_frames_of_the_same_names(path: str, said: str) -> None:
-    """Looked at one by one, they would take minutes."""
-    paths = frames(1500, 10, path)
+def test_each_of_many_videos_may_have_frames_of_the_same_names(
+    path: str, said: str, looked_at: Callable[[], int]
+) -> None:
+    """Of 300 images of a name, few are looked at to find the one that is meant."""
+    paths = frames(300, 10, path)
     names = ImageNames([KnownImage(each.replace("/", "__"), "/d", each, None, each) for each in paths])
     rows = []
     for each in paths:
@@ -77,14 +95,16 @@ def test_each_of_many_videos_may_have_frames_of_the_same_names(path: str, said: 
         full = each.removesuffix(".jpg") if said == "no ending" else each
         rows.append(names.find(name, file).row if "folder" in said else names.find(full, ELSEWHERE).row)
     assert rows == list(range(len(paths)))
+    assert looked_at() <= 4 * len(paths)
 
 
-def test_bare_names_that_each_video_has_are_refused_at_once() -> None:
-    paths = frames(1500, 10, "a/v{video}/images/{frame:06}.jpg")
+def test_bare_names_that_each_video_has_are_refused_at_once(looked_at: Callable[[], int]) -> None:
+    paths = frames(300, 10, "a/v{video}/images/{frame:06}.jpg")
     names = ImageNames([KnownImage(each.replace("/", "__"), "/d", each, None, each) for each in paths])
     reasons = {names.find("/".join(each.split("/")[3:]), labels("/d/a/all.json")).reason for each in paths}
     reasons |= {names.find("/".join(each.split("/")[2:]), labels("/d/a/all.json")).reason for each in paths}
     assert reasons == {AMBIGUOUS}
+    assert looked_at() <= 4 * len(paths)
 
 
 components = st.lists(st.sampled_from("ab"), max_size=3)
