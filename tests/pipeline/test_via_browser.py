@@ -19,7 +19,7 @@ from tests.browser import browser_page, needs_chromium
 from tests.pipeline.labelled_folders import WIDTH, table
 from tests.pipeline.small_datasets import entry, jpeg, square, write
 from tests.pipeline.test_relabelling import MOVED, TRIANGLE, again, opened, rings, rows_of
-from tests.pipeline.test_via_folder import ODD_NAMES
+from tests.pipeline.via_folders import ODD_NAMES
 
 WHEEL = "annomate-mcp==0.1.0 --hash=sha256:0c6e8556c07663ba927e18c03f14a9663e51114ebd048f2471c1370927803486\n"
 PAGE = "annomate/via_image_annotator.html"

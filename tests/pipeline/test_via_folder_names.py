@@ -11,9 +11,8 @@ from pipeline import via, via_folder
 from pipeline.images_zip import ImagesZip
 from pipeline.label_matching import ImageNames, KnownImage, LabelFile
 from tests.pipeline.small_datasets import entry, jpeg, square, write
-from tests.pipeline.via_folders import labelled, regions
+from tests.pipeline.via_folders import ODD_NAMES, labelled, regions
 
-ODD_NAMES = ["shot #1.jpg", "100%.jpg", "what?.jpg", "a%41.jpg", "50%25.jpg", "früh.jpg", "a b&c.jpg"]
 CORRECTIONS = LabelFile(Path("corrections.json"), None, named=True)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from tests.pipeline.small_datasets import entry, jpeg, write
 from tests.pipeline.via_rules import assert_via_1_imports, assert_via_opens
 
+ODD_NAMES = ["shot #1.jpg", "100%.jpg", "what?.jpg", "a%41.jpg", "50%25.jpg", "früh.jpg", "a b&c.jpg"]
+
 
 def opened(folder: Path) -> dict[str, Any]:
     """Return the VIA 2 project of a folder; hold each of its files against what the releases of VIA need."""
