@@ -9,9 +9,9 @@ import os
 import dagster as dg
 
 from assets.recipe_resource import RecipeResource
-from pipeline import sources
 from pipeline.errors import SourceError
-from pipeline.source_entries import Source, parse
+from pipeline.recipe.source_entry import Source, parse
+from pipeline.sources import walking
 
 whole_chain = dg.define_asset_job(
     "whole_chain", selection=dg.AssetSelection.all(), description="Everything, from the raw archives to the report."
@@ -40,11 +40,11 @@ def sources_changed(context: dg.SensorEvaluationContext, recipe: RecipeResource)
 def _stamps(resource: RecipeResource) -> dict[str, str | None]:
     """Return how the recipe file and every local source look now, by what they are; absent ones are None."""
     recipe = resource.load()
-    given: dict[sources.Role, list[str]] = {"images": recipe.source.images, "labels": recipe.source.labels}
-    stamps = {"recipe": sources.stamp(Source(resource.path(), "recipe", "path", resource.path()), "labels")}
+    given: dict[walking.Role, list[str]] = {"images": recipe.source.images, "labels": recipe.source.labels}
+    stamps = {"recipe": walking.stamp(Source(resource.path(), "recipe", "path", resource.path()), "labels")}
     try:
         for role, entries in given.items():
-            stamps |= {f"{role}: {entry}": sources.stamp(parse(entry, f"source.{role}"), role) for entry in entries}
+            stamps |= {f"{role}: {entry}": walking.stamp(parse(entry, f"source.{role}"), role) for entry in entries}
     except SourceError as fault:
         raise dg.Failure(description=str(fault), allow_retries=False) from None
     return stamps

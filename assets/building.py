@@ -17,7 +17,7 @@ from assets import metadata
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import PipelineError
-from pipeline.program import EXIT_NO_SPACE, FAILURE, INPUTS, PARENT_VARIABLE, no_space
+from pipeline.program import EXIT_NO_SPACE, FAILURE, PARENT_VARIABLE, no_space
 from pipeline.recipe import Recipe
 from pipeline.stages import STAGES, Stage
 
@@ -58,7 +58,7 @@ def _run_program(
     recipe_file.write_text(json.dumps(recipe.model_dump(mode="json")), "utf-8")
     command = [sys.executable, "-m", "pipeline.program", stage.name, "--recipe", str(recipe_file)]
     for name in stage.inputs:
-        command += [INPUTS[name].option, str(inputs[name].folder)]
+        command += [STAGES[name].argument, str(inputs[name].folder)]
     environment = {PARENT_VARIABLE: str(os.getpid())}
     client = dg.PipesSubprocessClient(environment, termination_timeout_seconds=SECONDS_FOR_A_CHECKPOINT)
     try:

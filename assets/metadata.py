@@ -6,24 +6,16 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline import summary
-from pipeline.artifacts import Artifact, Built
+from pipeline.artifacts import Artifact, Built, summary
 from pipeline.stages import Stage
 
 LARGEST_PICTURE = 50_000
 """Bytes; pictures live in the event log."""
 
-CHECKS = {
-    "raw_images": ("every_image_usable",),
-    "filtered_labels": ("masks_not_boxes", "rejected_share", "classes_in_every_split", "splits_apart"),
-    "evaluation_report": ("judged_on_unseen_images", "judged_on_masks"),
-}
-"""Checks that a stage always reports."""
 
-
-def check_specs(asset: str) -> list[dg.AssetCheckSpec]:
+def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
     """Return the specifications of an asset's checks."""
-    return [dg.AssetCheckSpec(name, asset=asset) for name in CHECKS.get(asset, ())]
+    return [dg.AssetCheckSpec(name, asset=stage.name) for name in stage.checks]
 
 
 def result(stage: Stage, built: Built) -> dg.MaterializeResult[Artifact]:
@@ -42,7 +34,7 @@ def result(stage: Stage, built: Built) -> dg.MaterializeResult[Artifact]:
                 metadata={name: float(value) for name, value in check.numbers.items()},
             )
             for check in said.checks
-            if check.name in CHECKS.get(stage.name, ())
+            if check.name in stage.checks
         ],
     )
 

@@ -5,11 +5,11 @@ import os
 import dagster as dg
 from pydantic import Field
 
-from pipeline import recipe as recipes
+from pipeline import recipe
 from pipeline.errors import RecipeError
 
 
-class RecipeResource(dg.ConfigurableResource[recipes.Recipe]):
+class RecipeResource(dg.ConfigurableResource[recipe.Recipe]):
     """Which recipe the chain follows."""
 
     file: str = Field(
@@ -19,13 +19,13 @@ class RecipeResource(dg.ConfigurableResource[recipes.Recipe]):
         default={}, description='Changes by dotted key, values as YAML, e.g. {"training.learning_rate": "0.002"}.'
     )
 
-    def load(self) -> recipes.Recipe:
+    def load(self) -> recipe.Recipe:
         """Return the recipe; raises dagster.Failure with one sentence a fault."""
         try:
-            return recipes.load(self.path(), self.set)
+            return recipe.load(self.path(), self.set)
         except RecipeError as error:
             raise dg.Failure(description=str(error), allow_retries=False) from None
 
     def path(self) -> str:
         """Return the recipe file in use."""
-        return self.file or os.environ.get("BDD_RECIPE") or str(recipes.RECIPES / "sample.yaml")
+        return self.file or os.environ.get("BDD_RECIPE") or str(recipe.RECIPES / "sample.yaml")

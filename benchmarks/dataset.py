@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import machine
 from benchmarks.measured import Measured, measured
-from pipeline.image_index import IndexedImage, write_index
+from pipeline.sources.image_index import IndexedImage, write_index
 
 BYTES_AN_IMAGE = (40_000, 80_000)
 REGION = {

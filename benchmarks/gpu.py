@@ -79,8 +79,8 @@ def _measure(archive: Path, settings: dict[str, Any], steps: int) -> dict[str, f
     import tensorflow as tf
 
     from mrcnn.config import Config
-    from pipeline.images_zip import ImagesZip
-    from pipeline.training_data import ZipDataset
+    from pipeline.dataset.images_zip import ImagesZip
+    from pipeline.training.data import ZipDataset
 
     gpu = tf.config.list_physical_devices("GPU")[0]
     tf.config.experimental.set_memory_growth(gpu, True)
@@ -98,8 +98,8 @@ def _training(config: Any, train: Any, steps: int, folder: str) -> dict[str, flo
     """Return images a second of steps on one batch that is there, and of steps on batches as training takes them."""
     import tensorflow as tf
 
-    from mrcnn.augmentation import Augmentation
-    from mrcnn.input_pipeline import BatchLoader
+    from mrcnn.data.augmentation import Augmentation
+    from mrcnn.data.batches import BatchLoader
     from mrcnn.model import MaskRCNN
 
     model = MaskRCNN("training", config, folder)

@@ -11,7 +11,8 @@ from random import Random
 import pyarrow as pa
 from PIL import Image
 
-from pipeline.image_index import INDEX, SCHEMA, write_table
+from pipeline.instances.tables import SCHEMA, write_table
+from pipeline.sources.image_index import INDEX
 
 MEMBER = "bdd100k/labels/bdd100k_labels_images_train.json"
 

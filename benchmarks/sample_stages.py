@@ -9,7 +9,8 @@ def up_to_via(folder: Path, train: int, val: int) -> tuple[Any, dict[str, Path]]
 
     The folder of dataset_zip is there too, and empty.
     """
-    from pipeline import labels, raw_images, raw_labels, recipe, via
+    from pipeline import labels, recipe, via
+    from pipeline.sources import raw_images, raw_labels
 
     chosen = recipe.parse({"source": {"sample": {"train": train, "val": val}}, "dataset": {"split": "path"}})
     names = ("raw_images", "raw_labels", "filtered_labels", "via_train", "via_val", "dataset_zip")

@@ -91,7 +91,7 @@ class Config:
     TRAIN_BN: bool | None = False
     GRADIENT_CLIP_NORM: float | None = 5.0  # of all gradients together
 
-    # New: input (mrcnn.resizing, mrcnn.input_pipeline)
+    # New: input (mrcnn.data.resizing, mrcnn.data.batches)
     IMAGE_PAD_BOUNDED = True  # pad64, pad32: scale down to IMAGE_MAX_DIM too; False, as the original: never smaller
     FAST_DECODE = False  # images that shrink to half or less are averaged first, JPEG files while they are decoded
     LOADER_THREADS: int | None = None  # threads of the input pipeline; None: one a core

@@ -89,7 +89,7 @@ def _in_float32(mask_rcnn: Any) -> Any:
 @contextmanager
 def _portable_pooling(network: Any) -> Iterator[None]:
     """Let the network's pooling layers sample by `crops_by_gathering` while it is traced."""
-    from mrcnn.roi import PyramidPooling
+    from mrcnn.network.roi_pooling import PyramidPooling
 
     layers = [layer for layer in network.layers if isinstance(layer, PyramidPooling)]
     before = [layer.sample for layer in layers]
@@ -153,7 +153,7 @@ def _detection_function(mask_rcnn: Any, image_shape: Sequence[int] | None) -> An
     """Return a tf.function from images and their meta rows to detections and masks, anchors included."""
     import tensorflow as tf
 
-    from mrcnn.arithmetic import plain_operations
+    from mrcnn.ops.convolution import plain_operations
 
     if mask_rcnn.mode != "inference":
         raise ValueError(f"a model of mode {mask_rcnn.mode!r} can't be exported: create it with mode='inference'")
@@ -194,7 +194,7 @@ def _anchors_of(mask_rcnn: Any, size: tuple[int | None, int | None]) -> Callable
     """Return a function from images [B, H, W, C] to anchors [A, 4] float32 in fractions: a constant, if `size` is."""
     import tensorflow as tf
 
-    from mrcnn.anchors import Anchors
+    from mrcnn.network.anchors import Anchors
 
     if None not in size:
         known = np.asarray(mask_rcnn.get_anchors((*size, 3)), np.float32)

@@ -11,23 +11,58 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import NDArray
 
-from mrcnn import anchors, imagenet, network, old_names, strategy, weights
-from mrcnn.anchors import compute_backbone_shapes
+from mrcnn import network, weights
 from mrcnn.config import Config
-from mrcnn.data_generator import build_detection_targets, data_generator, generate_random_rois
-from mrcnn.detecting import batches_of_one_shape, detection_function, result
-from mrcnn.detections import ImageDetections, unmold, unmold_in_window
-from mrcnn.determinism import enable_determinism
-from mrcnn.fused_updates import FusedSGD
-from mrcnn.image_meta import compose_image_meta, mold_image, parse_image_meta, unmold_image
-from mrcnn.inspection import Inspection, log
-from mrcnn.masks import unmold_masks
-from mrcnn.resizing import resize_for
-from mrcnn.rpn_targets import build_rpn_targets
-from mrcnn.run_folders import checkpoint_of, last_checkpoint, new_run_folder, reserved_run_folder
-from mrcnn.samples import load_image_gt
+from mrcnn.data.image_meta import compose_image_meta, mold_image, parse_image_meta, unmold_image
+from mrcnn.data.resizing import resize_for
+from mrcnn.data.rpn_targets import build_rpn_targets
+from mrcnn.data.samples import load_image_gt
+from mrcnn.network.detections import ImageDetections, unmold, unmold_in_window
+from mrcnn.ops.gradient_order import enable_determinism
+from mrcnn.original import names
+from mrcnn.original.data_generator import build_detection_targets, data_generator, generate_random_rois
+from mrcnn.original.inspection import Inspection, log
+from mrcnn.shapes.anchors import compute_backbone_shapes, image_anchors, normalised_anchors
+from mrcnn.shapes.masks import unmold_masks
+from mrcnn.shapes.rle import encode_masks
+from mrcnn.training import devices
+from mrcnn.training.optimizers import FusedSGD
+from mrcnn.training.run_folders import checkpoint_of, last_checkpoint, new_run_folder, reserved_run_folder
+from mrcnn.weights import imagenet
+
+
+def detection_function(model: keras.Model) -> Any:
+    """The network's detections and masks alone, as one function for all shapes, so that none is traced twice."""
+
+    @tf.function(reduce_retracing=True, jit_compile=False)
+    def run(images, metas, boxes):
+        outputs = model([images, metas, boxes], training=False)
+        return outputs[0], outputs[3]
+
+    def of_arrays(images, metas, boxes):
+        return run(tf.convert_to_tensor(images), tf.convert_to_tensor(metas), tf.convert_to_tensor(boxes))
+
+    return of_arrays
+
+
+def batches_of_one_shape(shapes: list[tuple[int, ...]], size: int) -> list[list[int]]:
+    """Indices in groups of at most `size`, each of one shape."""
+    by_shape: dict[tuple[int, ...], list[int]] = {}
+    for index, shape in enumerate(shapes):
+        by_shape.setdefault(shape, []).append(index)
+    return [group[i : i + size] for group in by_shape.values() for i in range(0, len(group), size)]
+
+
+def result(found: ImageDetections, shape: tuple[int, ...], masks: str) -> dict[str, Any]:
+    """What `detect` returns of an image of `shape`, with masks as arrays or as rle."""
+    result: dict[str, Any] = {"rois": found.rois, "class_ids": found.class_ids, "scores": found.scores}
+    if masks == "rle":
+        return result | {"rles": encode_masks(found.masks, found.rois, shape)}
+    return result | {"masks": unmold_masks(found.masks, found.rois, shape)}
+
 
 __all__ = [
     "MaskRCNN", "build_detection_targets", "build_rpn_targets", "compose_image_meta", "compute_backbone_shapes",
@@ -41,7 +76,7 @@ MASK_FORMS = ("arrays", "rle")
 
 
 def __getattr__(name: str) -> Any:
-    return old_names.found(__name__, name)
+    return names.found(__name__, name)
 
 
 class MaskRCNN(Inspection):
@@ -72,7 +107,7 @@ class MaskRCNN(Inspection):
         """The network for a mode, with fresh weights; one for training is built for GPU_COUNT devices."""
         if mode == "inference":
             return network.inference_network(config)
-        with strategy.scope(config):
+        with devices.scope(config):
             return network.training_network(config)
 
     # Weights
@@ -263,8 +298,8 @@ class MaskRCNN(Inspection):
 
         `anchors` is then the same in pixels, float64.
         """
-        self.anchors = anchors.image_anchors(self.config, image_shape)
-        return anchors.normalised_anchors(self.config, image_shape)
+        self.anchors = image_anchors(self.config, image_shape)
+        return normalised_anchors(self.config, image_shape)
 
     def _meta(self, image, resized, frame) -> NDArray[np.float64]:
         active = np.zeros(self.config.NUM_CLASSES, np.int32)

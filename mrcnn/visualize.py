@@ -15,9 +15,9 @@ from matplotlib import patches
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from mrcnn.masks import unmold_mask
-from mrcnn.metrics import compute_matches
-from mrcnn.plots import display_table, display_weight_stats, plot_overlaps, plot_precision_recall
+from mrcnn.original.plots import display_table, display_weight_stats, plot_overlaps, plot_precision_recall
+from mrcnn.shapes.masks import unmold_mask
+from mrcnn.shapes.metrics import compute_matches
 
 __all__ = [
     "apply_mask", "display_differences", "display_images", "display_instances", "display_table", "display_top_masks",

@@ -6,22 +6,18 @@ What the stages do is not here: only arguments, messages, faults and exit codes.
 import argparse
 import ctypes
 import errno
-import importlib
 import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from pipeline import progress, recipe
-from pipeline.artifacts import MANIFEST, Manifest
-from pipeline.download_cache import downloads_folder
+from pipeline import recipe
 from pipeline.errors import PipelineError
-from pipeline.stages import STAGES, sha256_of
+from pipeline.running import progress
+from pipeline.stages import STAGES, Stage
 
 FAILURE = ".failure"
 """File in `--out` that holds the one sentence of a failure, for whoever started the program."""
@@ -37,37 +33,6 @@ EXIT_NO_SPACE = 28
 EXIT_INTERRUPTED = 130
 
 log = logging.getLogger("pipeline")
-
-
-@dataclass(frozen=True)
-class Input:
-    """An input of a stage's program: its option, and the file inside the artifact that stands for it."""
-
-    option: str
-    help: str
-    file: str | None = None
-
-
-INPUTS = {
-    "raw_images": Input("--raw-images", "folder made by raw_images"),
-    "raw_labels": Input("--raw-labels", "folder made by raw_labels"),
-    "filtered_labels": Input("--filtered-labels", "folder made by filtered_labels"),
-    "via_train": Input("--via-train", "folder made by via_train"),
-    "via_val": Input("--via-val", "folder made by via_val"),
-    "dataset_zip": Input("--dataset", "images.zip, or the folder that holds it", "images.zip"),
-    "trained_model": Input("--model", "folder made by trained_model"),
-}
-
-MODULES = {
-    "raw_images": "pipeline.raw_images",
-    "raw_labels": "pipeline.raw_labels",
-    "filtered_labels": "pipeline.labels",
-    "via_train": "pipeline.via",
-    "via_val": "pipeline.via",
-    "dataset_zip": "pipeline.dataset",
-    "trained_model": "pipeline.training",
-    "evaluation_report": "pipeline.evaluation",
-}
 
 
 def main(stage: str, argv: Sequence[str] | None = None) -> int:
@@ -100,52 +65,34 @@ def _run(stage: str, arguments: argparse.Namespace, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / FAILURE).unlink(missing_ok=True)
     inputs = {name: _input(name, getattr(arguments, name)) for name in STAGES[stage].inputs}
-    build = importlib.import_module(MODULES[stage]).build
-    build(chosen, **_arguments(stage, inputs), out=out)
-
-
-def _arguments(stage: str, inputs: dict[str, Path]) -> dict[str, Any]:
-    """Return the keyword arguments with which `stage`'s build function wants its inputs."""
-    if stage in {"raw_images", "raw_labels"}:
-        return {"downloads": downloads_folder()}
-    if stage in {"via_train", "via_val"}:
-        return {**inputs, "split": stage.removeprefix("via_")}
-    if stage == "trained_model":
-        return {"images_zip": inputs["dataset_zip"]}
-    if stage == "evaluation_report":
-        prints = {name: fingerprint_of(path) for name, path in inputs.items()}
-        return {"model": inputs["trained_model"], "images_zip": inputs["dataset_zip"], "fingerprints": prints}
-    return dict(inputs)
-
-
-def fingerprint_of(path: Path) -> str:
-    """Return an artifact's fingerprint, or of a file from elsewhere the start of its SHA-256."""
-    folder = path if path.is_dir() else path.parent
-    if (folder / MANIFEST).exists():
-        return Manifest.read(folder).fingerprint
-    files = [path] if path.is_file() else sorted(path.glob("*.h5"))
-    return sha256_of(files[0])[:16] if files else "unknown"
+    STAGES[stage].build(chosen, **inputs, out=out)
 
 
 def _input(name: str, path: Path) -> Path:
     """Return the input as the stage wants it: an artifact's folder, or the one file of it that counts."""
-    file = INPUTS[name].file
-    if file and path.is_dir():
-        path = path / file
+    made_by = STAGES[name]
+    if made_by.handed_on and path.is_dir():
+        path = path / made_by.handed_on
     if not path.exists():
-        raise PipelineError(f"{path}: {INPUTS[name].option} does not exist ({INPUTS[name].help})")
+        raise PipelineError(f"{path}: {made_by.argument} does not exist ({_what_is_given(made_by)})")
     return path.absolute()
 
 
+def _what_is_given(made_by: Stage) -> str:
+    folder = f"folder made by {made_by.name}"
+    return f"{made_by.handed_on}, or the {folder}" if made_by.handed_on else folder
+
+
 def _parser(stage: str) -> argparse.ArgumentParser:
-    module = MODULES[stage]
+    module = STAGES[stage].module
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}", description=f"Make {stage} without Dagster: {', '.join(STAGES[stage].files)}."
     )
     parser.add_argument("--recipe", type=Path, help="recipe file (default: $BDD_RECIPE, else the sample's)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
     for name in STAGES[stage].inputs:
-        parser.add_argument(INPUTS[name].option, dest=name, type=Path, required=True, help=INPUTS[name].help)
+        made_by = STAGES[name]
+        parser.add_argument(made_by.argument, dest=name, type=Path, required=True, help=_what_is_given(made_by))
     parser.add_argument("--out", type=Path, required=True, help="folder for the result")
     return parser
 

@@ -1,15 +1,17 @@
-"""The stages of the chain: what each reads of the recipe, what it is made from, and which files it leaves.
+"""The stages of the chain, each described once: what it reads, is made from and leaves, and how it is shown.
 
-A stage's code version is raised by hand when its output would change; `tests/pipeline/test_code_versions.py` holds
-a digest of each output and fails when only one of the two changed.
+To add a stage, add an entry to `STAGES` and a module with the function `build(recipe, out, **inputs)`: `out` is the
+folder to fill, and each input the folder of its artifact (or the file that its stage calls `handed_on`), by keyword.
+A stage's code version is raised by hand when its output would change; a test holds the digest of each output.
 """
 
 import hashlib
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from pipeline.files import canonical_json
+from pipeline.files.atomic import canonical_json
 from pipeline.recipe import Recipe
 
 
@@ -19,16 +21,32 @@ class Stage:
 
     name: str
     code_version: int
-    reads: tuple[str, ...]
+    module: str
+    """Where its `build` stands; `python -m` of it runs the stage alone."""
+    group: str
+    kinds: frozenset[str]
+    """Labels in the Dagster UI."""
+    description: str
+    files: tuple[str, ...]
+    """Files that the finished artifact must hold."""
+    reads: tuple[str, ...] = ()
     """Recipe keys (dotted) that decide the output; a section stands for all of its keys."""
     ignores: tuple[str, ...] = ()
     """Keys inside `reads` that change no result."""
     inputs: tuple[str, ...] = ()
-    files: tuple[str, ...] = field(default=())
-    """Files that the finished artifact must hold."""
+    """Stages whose artifacts it is made from."""
+    checks: tuple[str, ...] = ()
+    """Checks that its summary always holds."""
+    function: str = "build"
+    outside: bool = False
+    """Whether it is made from things outside the store; its module's `identities(recipe)` says what they are now."""
     resumes_from: str = ""
     """What an interrupted build leaves in its partial folder to go on from (a glob pattern); else it begins anew."""
     uses_gpu: bool = False
+    option: str = ""
+    """How programs of later stages are given its artifact; by default its name."""
+    handed_on: str = ""
+    """The one file of its artifact that later stages need; by default the folder."""
 
     def recipe_part(self, recipe: Recipe) -> dict[str, Any]:
         """Return the recipe keys that decide the output, flattened to dotted names, sorted."""
@@ -40,56 +58,112 @@ class Stage:
 
     def identities(self, recipe: Recipe) -> dict[str, Any]:
         """Return what the sources outside the store are now; raises SourceError where one is absent."""
-        if self.name in {"raw_images", "raw_labels"}:
-            from pipeline import sources
+        return importlib.import_module(self.module).identities(recipe) if self.outside else {}
 
-            entries = recipe.source.images if self.name == "raw_images" else recipe.source.labels
-            role: Literal["images", "labels"] = "images" if self.name == "raw_images" else "labels"
-            return {f"{number}: {entry}": sources.identify(entry, recipe, role) for number, entry in enumerate(entries)}
-        if self.name == "trained_model":
-            from pipeline.weights import identify
+    @property
+    def build(self) -> Callable[..., None]:
+        """The function that makes the artifact."""
+        return getattr(importlib.import_module(self.module), self.function)
 
-            return {"weights": identify(recipe.training.weights)}
-        return {}
+    @property
+    def argument(self) -> str:
+        """The option of a program that is given its artifact."""
+        return f"--{self.option or self.name.replace('_', '-')}"
 
 
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage("raw_images", 2, ("source.images",), files=("images.parquet", "sources.json")),
-        Stage("raw_labels", 4, ("source.labels",), files=("sources.json",)),
+        Stage(
+            "raw_images",
+            2,
+            "pipeline.sources.raw_images",
+            group="raw",
+            kinds=frozenset({"python", "parquet"}),
+            description="Where every image lies: an index of the sources' images (archive, offset, size, checksum). "
+            "Images are never unpacked; what was downloaded or generated lies under `files/`.",
+            files=("images.parquet", "sources.json"),
+            reads=("source.images",),
+            outside=True,
+            checks=("every_image_usable",),
+        ),
+        Stage(
+            "raw_labels",
+            4,
+            "pipeline.sources.raw_labels",
+            group="raw",
+            kinds=frozenset({"python", "json"}),
+            description="The label files of every source, as they were given: BDD100K of any release, or VIA.",
+            files=("sources.json",),
+            reads=("source.labels",),
+            outside=True,
+        ),
         Stage(
             "filtered_labels",
             13,
-            ("labels", "dataset", "seed"),
-            inputs=("raw_labels", "raw_images"),
+            "pipeline.labels",
+            group="dataset",
+            kinds=frozenset({"python", "parquet"}),
+            description="A row an instance of a wanted category, each image in its split, and what was left out with "
+            "the reason.",
             files=("labels.parquet", "images.parquet", "rejected.parquet"),
+            reads=("labels", "dataset", "seed"),
+            inputs=("raw_labels", "raw_images"),
+            checks=("masks_not_boxes", "rejected_share", "classes_in_every_split", "splits_apart"),
         ),
-        Stage("via_train", 3, (), inputs=("filtered_labels",), files=("via_region_data.json", "via_project.json")),
-        Stage("via_val", 3, (), inputs=("filtered_labels",), files=("via_region_data.json", "via_project.json")),
+        *(
+            Stage(
+                f"via_{split}",
+                3,
+                "pipeline.via",
+                group="dataset",
+                kinds=frozenset({"python", "json"}),
+                description=f"The {images} images' labels for VIA (VGG Image Annotator): `via_region_data.json` (what "
+                "the 2019 notebooks read) and `via_project.json` (what VIA 2 and 3 open).",
+                files=("via_region_data.json", "via_project.json"),
+                inputs=("filtered_labels",),
+                function=f"build_{split}",
+            )
+            for split, images in (("train", "training"), ("val", "validation"))
+        ),
         Stage(
             "dataset_zip",
             1,
-            (),
-            inputs=("filtered_labels", "via_train", "via_val", "raw_images"),
+            "pipeline.dataset",
+            group="dataset",
+            kinds=frozenset({"python", "file"}),
+            description="The dataset as one file, as the 2019 notebooks expect it: `images/{train,val}/` with images "
+            "and VIA labels. JPEG bytes are copied, not compressed again.",
             files=("images.zip",),
+            inputs=("filtered_labels", "via_train", "via_val", "raw_images"),
+            option="dataset",
+            handed_on="images.zip",
         ),
         Stage(
             "trained_model",
             2,
-            ("name", "seed", "training"),
+            "pipeline.training",
+            group="model",
+            kinds=frozenset({"tensorflow", "keras"}),
+            description="A Mask R-CNN trained on the dataset: weights, settings, history. An interrupted training goes "
+            "on from its last checkpoint.",
+            files=("model.json", "history.csv"),
+            reads=("name", "seed", "training"),
             ignores=("training.threads", "training.strategy"),
             inputs=("dataset_zip",),
-            files=("model.json", "history.csv"),
+            outside=True,
             resumes_from="**/training_state.h5",
             uses_gpu=True,
+            option="model",
         ),
         Stage(
             "evaluation_report",
             3,
-            ("evaluation",),
-            ignores=("evaluation.batch_size",),
-            inputs=("trained_model", "dataset_zip"),
+            "pipeline.evaluation",
+            group="report",
+            kinds=frozenset({"tensorflow", "html"}),
+            description="How good the model is: COCO mask and box AP, curves, confusion, pictures of ground truth "
+            "beside detections, and the detections ready to be corrected in VIA.",
             files=(
                 "index.html",
                 "metrics.json",
@@ -99,6 +173,10 @@ STAGES = {
                 "coco_detections.json",
                 "via_region_data.json",
             ),
+            reads=("evaluation",),
+            ignores=("evaluation.batch_size",),
+            inputs=("trained_model", "dataset_zip"),
+            checks=("judged_on_unseen_images", "judged_on_masks"),
             uses_gpu=True,
         ),
     )
@@ -115,12 +193,6 @@ def fingerprint(stage: Stage, recipe: Recipe, identities: dict[str, Any], inputs
         "inputs": inputs,
     }
     return hashlib.sha256(canonical_json(made_from).encode()).hexdigest()[:16]
-
-
-def sha256_of(path: Path) -> str:
-    """Return the hex SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _at(content: dict[str, Any], key: str) -> Any:

@@ -11,10 +11,10 @@ import numpy as np
 
 from benchmarks.networks.turns import serve
 from mrcnn.config import Config
-from mrcnn.dataset import Dataset
-from mrcnn.input_pipeline import BatchLoader
+from mrcnn.data.batches import BatchLoader
+from mrcnn.data.dataset import Dataset
 from mrcnn.model import MaskRCNN
-from mrcnn.polygons import Ring
+from mrcnn.shapes.polygons import Ring
 from mrcnn.training import LAYERS
 
 IMAGES_A_REPETITION = 24

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry.bezier import MOST_SEGMENTS, check
+from pipeline.geometry.curves import MOST_SEGMENTS, check
 
 
 def flatten_all(

@@ -5,11 +5,23 @@ Curves are flattened before (`bezier`), pixels come after (`raster`).
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.instances import Box, Ring
+Ring = NDArray[np.float64]
+"""[K, 2] float64, (x, y) in pixels, K >= 3, curves flattened, closing vertex not repeated."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """An axis-aligned box in pixels: left, top, width, height."""
+
+    x: float
+    y: float
+    width: float
+    height: float
 
 
 def rounded(vertices: ArrayLike) -> NDArray[np.float64]:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from pipeline.sample.arrays import Bytes, Floats
-from pipeline.sample.canvas import Canvas, Instance
-from pipeline.sample.road import Road, edge_curves
+from pipeline.sample.camera.canvas import Canvas, Instance
+from pipeline.sample.camera.view import HEIGHT, WIDTH, View
 from pipeline.sample.scene import Area, Scene
-from pipeline.sample.view import HEIGHT, WIDTH, View
+from pipeline.sample.street.road import Road, edge_curves
 
 TIMESTAMP = 10000
 LEAST_SIDE = 11

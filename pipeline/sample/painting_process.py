@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import BinaryIO
 
-from pipeline.sample.painters import Order, draw
+from pipeline.sample.drawing import Order, draw
 
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:

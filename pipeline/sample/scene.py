@@ -8,16 +8,16 @@ from typing import TypeAlias
 
 import numpy as np
 
-from pipeline.sample import surroundings, traffic
-from pipeline.sample.bikes import Bike
-from pipeline.sample.lens import dashboard_row
-from pipeline.sample.light import Conditions, Light, sample_conditions, sample_light
-from pipeline.sample.people import Person
-from pipeline.sample.road import Road, sample_road
-from pipeline.sample.roadside import Barrier, Building, Gantry, Lamp, Tree
-from pipeline.sample.signs import Sign, TrafficLight
-from pipeline.sample.vehicles import Vehicle
-from pipeline.sample.view import View
+from pipeline.sample.camera.lens import dashboard_row
+from pipeline.sample.camera.light import Conditions, Light, sample_conditions, sample_light
+from pipeline.sample.camera.view import View
+from pipeline.sample.street import surroundings, traffic
+from pipeline.sample.street.road import Road, sample_road
+from pipeline.sample.street.roadside import Barrier, Building, Gantry, Lamp, Tree
+from pipeline.sample.things.bikes import Bike
+from pipeline.sample.things.people import Person
+from pipeline.sample.things.signs import Sign, TrafficLight
+from pipeline.sample.things.vehicles import Vehicle
 
 Thing: TypeAlias = Building | Tree | Lamp | Barrier | Gantry | Sign | TrafficLight | Vehicle | Bike | Person
 SIGHT = 55.0

@@ -16,7 +16,7 @@ from assets.definitions import build_definitions
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import LATEST, Manifest
 from pipeline.stages import STAGES
-from pipeline.weights import CLASS_LAYERS
+from pipeline.training.weights import CLASS_LAYERS
 from tests.assets import tiny
 from tests.assets.killed_runs import ROOT, SECONDS, Chain, has_a_state, has_begun
 from tests.pipeline.weights_files import differing, with_81_classes

@@ -6,8 +6,7 @@ import dagster as dg
 import pytest
 
 from assets.metadata import check_specs, result
-from pipeline import summary
-from pipeline.artifacts import Artifact, Built
+from pipeline.artifacts import Artifact, Built, summary
 from pipeline.stages import STAGES
 from tests.pipeline.small_datasets import jpeg
 
@@ -41,7 +40,7 @@ def test_a_check_that_failed_is_a_warning_with_its_numbers(shown: dg.Materialize
     assert lost.severity == dg.AssetCheckSeverity.WARN
     assert lost.description == "a tenth of the labels was lost"
     assert lost.metadata["share"].value == 0.1
-    assert set(checks) <= {spec.name for spec in check_specs("filtered_labels")}
+    assert set(checks) <= {spec.name for spec in check_specs(STAGES["filtered_labels"])}
 
 
 def test_numbers_tables_pictures_and_reasons_are_metadata(shown: dg.MaterializeResult) -> None:

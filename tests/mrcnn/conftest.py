@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import mrcnn  # noqa: F401  (sets TensorFlow's environment before it is imported)
-from mrcnn import anchors, layers
 from mrcnn.config import Config, NarrowConfig
-from tests.mrcnn.golden import FOLDER
+from mrcnn.ops import layers
+from mrcnn.shapes.anchors import image_anchors
+from tests.mrcnn.original.golden import FOLDER
 
 
 class TinyConfig(NarrowConfig):
@@ -41,7 +42,7 @@ def make_batch(config: Config, height: int, width: int, objects: int = 3, seed: 
     """A training batch in the order of the network's inputs, with random contents of the right shapes."""
     rng = np.random.default_rng(seed)
     batch, count = config.IMAGES_PER_GPU, config.RPN_TRAIN_ANCHORS_PER_IMAGE
-    total = len(anchors.image_anchors(config, (height, width, 3)))
+    total = len(image_anchors(config, (height, width, 3)))
     meta = np.zeros((batch, config.IMAGE_META_SIZE), np.float32)
     meta[:, 4:7], meta[:, 7:11], meta[:, 12:] = (height, width, 3), (0, 0, height, width), 1
     match, deltas = np.zeros((batch, total, 1), np.int32), np.zeros((batch, count, 4), np.float32)

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 import mrcnn  # noqa: F401
-from mrcnn.augmentation import Augmentation
+from mrcnn.data.augmentation import Augmentation
 from tests.mrcnn.memory import ConfigurationB, Large
 
 

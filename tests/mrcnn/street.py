@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn.config import NarrowConfig
-from mrcnn.dataset import Dataset
+from mrcnn.data.dataset import Dataset
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "golden" / "golden_resnet50_128.npz"
 

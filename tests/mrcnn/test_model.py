@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from mrcnn import masks as mrcnn_masks
 from mrcnn import model as modellib
 from mrcnn import weights
+from mrcnn.shapes import masks as mrcnn_masks
 from tests.mrcnn.conftest import TinyConfig
 
 
@@ -41,7 +41,7 @@ def test_any_number_of_images_of_any_size_is_detected_in(detector, images):
 
 
 def test_run_lengths_hold_the_same_masks(detector, images):
-    from mrcnn.rle import decode
+    from mrcnn.shapes.rle import decode
 
     for arrays, runs in zip(detector.detect(images), detector.detect(images, masks="rle"), strict=True):
         assert len(runs["rles"]) == arrays["masks"].shape[2]

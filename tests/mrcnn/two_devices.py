@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import mrcnn  # noqa: F401
-from mrcnn import strategy as own
+from mrcnn.training import devices as own
 from tests.mrcnn.conftest import TinyConfig, make_batch
 
 

@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from pipeline.download import Patience, fetch
+from pipeline.sources.download import Patience, fetch
 
 QUICK = Patience(tries=3, first_wait=0.01, longest_wait=0.05, connect=2, read=2)
 KEY = "source.images"

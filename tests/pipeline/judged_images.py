@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pipeline.detections import Detection, JudgedImage, Rle, Truth
-from pipeline.images_zip import ImageRecord
-from pipeline.instances import Box
+from pipeline.dataset.images_zip import ImageRecord
+from pipeline.evaluation.detections import Detection, JudgedImage, Rle, Truth
+from pipeline.geometry.polygon import Box
 
 SIDE = 200
 """Width and height of every image here, in pixels."""

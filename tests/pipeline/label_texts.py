@@ -4,28 +4,28 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline import readers
-from pipeline.instances import Instance, LabelledImage, Rejected
-from pipeline.vocabulary import Wanted
+from pipeline import formats
+from pipeline.instances.records import Instance, LabelledImage, Rejected
+from pipeline.recipe.categories import Wanted
 
 REAL = Path(__file__).parents[3] / "shared" / "real"
 
 SQUARE = [[0, 0], [8, 0], [8, 6], [0, 6]]
 
 
-def options(*categories: str, **others: Any) -> readers.ReadOptions:
+def options(*categories: str, **others: Any) -> formats.ReadOptions:
     """Read options that want `categories`; COCO files are read, too."""
-    return readers.ReadOptions(Wanted(categories), **{"coco": True, **others})
+    return formats.ReadOptions(Wanted(categories), **{"coco": True, **others})
 
 
-def read(folder: Path, content: Any, chosen: readers.ReadOptions | None = None) -> list[LabelledImage]:
+def read(folder: Path, content: Any, chosen: formats.ReadOptions | None = None) -> list[LabelledImage]:
     """Write `content` (bytes, or what JSON can say) as a label file, and read it."""
     file = folder / "labels.json"
     file.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-    return list(readers.read(file, None, chosen or options()))
+    return list(formats.read(file, None, chosen or options()))
 
 
-def read_label(folder: Path, label: Any, chosen: readers.ReadOptions | None = None) -> Instance | Rejected | None:
+def read_label(folder: Path, label: Any, chosen: formats.ReadOptions | None = None) -> Instance | Rejected | None:
     """Read a file of one frame with one label: the instance, or why not; None where it isn't wanted."""
     (image,) = read(folder, [{"name": "a.jpg", "labels": [label]}], chosen)
     found = [*image.instances, *image.rejected]
@@ -55,7 +55,7 @@ def via_region(shape: Any = None, **attributes: Any) -> dict[str, Any]:
     return {"shape_attributes": square if shape is None else shape, "region_attributes": attributes}
 
 
-def only(folder: Path, content: Any, chosen: readers.ReadOptions | None = None) -> Any:
+def only(folder: Path, content: Any, chosen: formats.ReadOptions | None = None) -> Any:
     """The one instance or rejected region of a file of one region."""
     (image,) = read(folder, content, chosen)
     (found,) = [*image.instances, *image.rejected]

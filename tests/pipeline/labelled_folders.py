@@ -7,7 +7,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline import labels, raw_images, raw_labels, recipe, via
+from pipeline import labels, recipe, via
+from pipeline.sources import raw_images, raw_labels
 from tests.pipeline.small_datasets import jpeg
 
 WIDTH, HEIGHT = 64, 48

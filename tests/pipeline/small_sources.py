@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 from PIL import Image
 
-from pipeline import raw_images, raw_labels
 from pipeline.recipe import Recipe, parse
+from pipeline.sources import raw_images, raw_labels
 
 REAL = Path(__file__).resolve().parents[3] / "shared" / "real"
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pipeline import readers
+from pipeline import formats
 from pipeline.errors import LabelFileError
-from pipeline.instances import LabelledImage
+from pipeline.instances.records import LabelledImage
 from tests.pipeline.label_texts import polygon_label, read, via, via_region
 
 FRAMES = [
@@ -117,7 +117,7 @@ def changed(value: Any, path: tuple[Any, ...], change: str, odd: Any) -> Any:
     return value
 
 
-def read_or_refused(folder: Path, content: Any, chosen: readers.ReadOptions) -> list[LabelledImage]:
+def read_or_refused(folder: Path, content: Any, chosen: formats.ReadOptions) -> list[LabelledImage]:
     """The images of a file; none where it is refused, which its error must say by the file's name."""
     try:
         return read(folder, content, chosen)

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import dataset, label_frames, labels, raw_images, raw_labels, readers, recipe, via
-from pipeline.readers import json_stream
-from pipeline.readers.block_workers import BlockWorkers
+from pipeline import dataset, formats, labels, recipe, via
+from pipeline.formats import json_stream
+from pipeline.formats.block_workers import BlockWorkers
+from pipeline.labels import collector
+from pipeline.sources import raw_images, raw_labels
 from pipeline.stages import STAGES
 from tests.assets.tiny import TINY
 
@@ -95,8 +97,8 @@ def test_a_second_build_elsewhere_gives_the_same_bytes(built, folders):
 @pytest.mark.usefixtures("built")
 @pytest.mark.parametrize("processes", [1, 3])
 def test_any_number_of_processes_and_threads_gives_the_same_bytes(folders, tmp_path, monkeypatch, processes):
-    monkeypatch.setattr(readers, "BlockWorkers", partial(BlockWorkers, processes))
-    monkeypatch.setattr(label_frames, "WORTH_WORKERS", 0)
+    monkeypatch.setattr(formats, "BlockWorkers", partial(BlockWorkers, processes))
+    monkeypatch.setattr(collector, "WORTH_WORKERS", 0)
     monkeypatch.setattr(json_stream, "BLOCK", 1 << 10)
     monkeypatch.setattr(dataset, "IMAGES_AT_ONCE", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: processes)

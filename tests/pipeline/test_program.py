@@ -23,7 +23,9 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("module", ["labels", "dataset", "training", "evaluation", "raw_images", "raw_labels"])
+@pytest.mark.parametrize(
+    "module", ["labels", "dataset", "training", "evaluation", "sources.raw_images", "sources.raw_labels"]
+)
 def test_help_names_the_options_without_importing_anything_heavy(module):
     script = (
         "import sys, runpy; sys.argv = ['x', '--help']\n"
@@ -42,12 +44,12 @@ def last_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_fault_of_the_recipe_is_the_last_line(tmp_path):
-    done = run("pipeline.raw_images", "--set", "training.sped=1", "--out", str(tmp_path / "out"))
+    done = run("pipeline.sources.raw_images", "--set", "training.sped=1", "--out", str(tmp_path / "out"))
     assert last_line(done).endswith("training.sped: unknown key")
 
 
 def test_a_change_without_an_equals_sign_is_explained(tmp_path):
-    done = run("pipeline.raw_images", "--set", "seed", "--out", str(tmp_path / "out"))
+    done = run("pipeline.sources.raw_images", "--set", "seed", "--out", str(tmp_path / "out"))
     assert "write it as KEY=VALUE" in last_line(done)
 
 
@@ -102,8 +104,8 @@ def test_the_program_that_meets_a_fault_says_it_last_and_leaves_nothing(tmp_path
     tiny.write_bad_files(tmp_path)
     common = ("--recipe", str(tiny.write(tmp_path)), "--set", change.replace("{folder}", str(tmp_path)))
     given = ("--raw-images", str(tmp_path / "raw_images"), "--raw-labels", str(tmp_path / "raw_labels"))
-    for module, options in (("raw_images", ()), ("raw_labels", ()), ("labels", given)):
-        out = tmp_path / module
+    for module, options in (("sources.raw_images", ()), ("sources.raw_labels", ()), ("labels", given)):
+        out = tmp_path / module.rpartition(".")[2]
         done = run(f"pipeline.{module}", *common, *options, "--out", str(out), BDD_DATA_DIR=str(tmp_path / "data"))
         if done.returncode:
             break
@@ -157,8 +159,8 @@ def test_the_programs_run_the_chain_without_dagster(tmp_path):
     def made(name: str) -> str:
         return str(tmp_path / name)
 
-    stage("pipeline.raw_images", "images")
-    stage("pipeline.raw_labels", "labels")
+    stage("pipeline.sources.raw_images", "images")
+    stage("pipeline.sources.raw_labels", "labels")
     both = ("--raw-images", made("images"), "--raw-labels", made("labels"))
     stage("pipeline.labels", "filtered", *both)
     for split in ("train", "val"):

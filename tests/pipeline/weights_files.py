@@ -17,7 +17,7 @@ def tiny(weights: str = "none", **more: Any) -> Recipe:
 def with_81_classes(path: Path) -> None:
     """Write fresh weights of the tiny network, made for the classes of COCO."""
     from mrcnn.model import MaskRCNN
-    from pipeline import model_file
+    from pipeline.training import model_file
 
     names = tuple(f"class {number}" for number in range(80))
     config = model_file.config_for_training(tiny("none"), names, 1, 1)

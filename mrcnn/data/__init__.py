@@ -1,0 +1,1 @@
+"""From images and labels to training batches: datasets, resizing, augmentation, targets."""

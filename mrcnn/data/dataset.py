@@ -1,0 +1,188 @@
+"""Dataset: the images, classes and instances that a network is trained on, as matterport's `utils.Dataset`.
+
+Reads single images and masks when asked; what becomes of them on the way to the network is `samples`' subject.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn.data import decoding, resizing
+from mrcnn.data.decoding import read_image
+from mrcnn.shapes import polygons
+from mrcnn.shapes.polygons import Ring
+
+
+class Dataset:
+    """Base class of datasets: subclass it, call `add_class` and `add_image`, then `prepare`.
+
+    A subclass overrides `load_mask`, and `load_image` where images aren't files. Two more methods make the input
+    pipeline several times faster where a subclass offers them: `encoded_image` and `polygons`.
+    Class 0 is the background, "BG".
+    """
+
+    def __init__(self, class_map: Mapping[str, int] | None = None) -> None:
+        self._image_ids: NDArray[np.int64] = np.zeros(0, np.int64)
+        self.image_info: list[dict[str, Any]] = []
+        self.class_info: list[dict[str, Any]] = [{"source": "", "id": 0, "name": "BG"}]
+        self.source_class_ids: dict[str, list[int]] = {}
+
+    def add_class(self, source: str, class_id: int, class_name: str) -> None:
+        """Declare the class that `source` calls `class_id`; a class declared before is left as it is.
+
+        Raises:
+            ValueError: `source` contains a dot, which separates source and id in `map_source_class_id`.
+        """
+        if "." in source:
+            raise ValueError(f"the source name {source!r} of class {class_name!r} must not contain a dot")
+        if any(info["source"] == source and info["id"] == class_id for info in self.class_info):
+            return
+        self.class_info.append({"source": source, "id": class_id, "name": class_name})
+
+    def add_image(self, source: str, image_id: Any, path: str | Path | None, **kwargs: Any) -> None:
+        """Append an image; `kwargs` are kept with it in `image_info`."""
+        self.image_info.append({"id": image_id, "source": source, "path": path, **kwargs})
+
+    def image_reference(self, image_id: int) -> str:
+        """Return a link or a name for people who look into this image; override it for your dataset."""
+        return ""
+
+    def prepare(self, class_map: Mapping[str, int] | None = None) -> None:
+        """Number classes and images; call it once, after the last `add_image`."""
+        self.num_classes = len(self.class_info)
+        self.class_ids = np.arange(self.num_classes)
+        self.class_names = [str(info["name"]).split(",")[0] for info in self.class_info]
+        self.num_images = len(self.image_info)
+        self._image_ids = np.arange(self.num_images)
+        self.class_from_source_map = {
+            f"{info['source']}.{info['id']}": number for number, info in enumerate(self.class_info)
+        }
+        self.image_from_source_map = {
+            f"{info['source']}.{info['id']}": number for number, info in enumerate(self.image_info)
+        }
+        self.sources = sorted({info["source"] for info in self.class_info})
+        self.source_class_ids = {
+            source: [number for number, info in enumerate(self.class_info) if number == 0 or info["source"] == source]
+            for source in self.sources
+        }
+
+    def map_source_class_id(self, source_class_id: str) -> int:
+        """Return the class number of `"<source>.<id>"`, e.g. `"coco.12"`; KeyError where there is none."""
+        return self.class_from_source_map[source_class_id]
+
+    def get_source_class_id(self, class_id: int, source: str) -> Any:
+        """Return the id that `source` uses for class number `class_id`; ValueError where it isn't that source's."""
+        info = self.class_info[class_id]
+        if info["source"] != source:
+            raise ValueError(f"class {class_id} ({info['name']}) is from source {info['source']!r}, not {source!r}")
+        return info["id"]
+
+    @property
+    def image_ids(self) -> NDArray[np.int64]:
+        """Numbers of all images, [N] int64: 0 … N-1, once `prepare` was called."""
+        return self._image_ids
+
+    def source_image_link(self, image_id: int) -> Any:
+        """Return the path or address of the image."""
+        return self.image_info[image_id]["path"]
+
+    def load_image(self, image_id: int) -> NDArray[np.uint8]:
+        """Return the image, [H, W, 3] uint8 RGB; OSError or ValueError where its file can't be read."""
+        return read_image(self.image_info[image_id]["path"])
+
+    def load_mask(self, image_id: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+        """Return masks [H, W, N] bool and class ids [N] int32 (negative: a crowd); override it for your dataset.
+
+        Here, without an override: the polygons filled, or no instance where there are none.
+        """
+        return masks_of_polygons(self, image_id)
+
+    def encoded_image(self, image_id: int) -> bytes | None:
+        """Return the image's JPEG or PNG file as bytes, or None: then `load_image` is asked.
+
+        Override it where images lie in an archive; it is only believed where `load_image` isn't overridden without it.
+        """
+        path = self.image_info[image_id]["path"]
+        if path is None or type(self).load_image is not Dataset.load_image:
+            return None
+        return Path(path).read_bytes()
+
+    def polygons(self, image_id: int) -> tuple[list[list[Ring]], NDArray[np.int32]] | None:
+        """Return each instance's rings and the class ids [N] int32 (negative: a crowd), or None: then `load_mask`.
+
+        A ring is [K, 2] float, (x, y) in pixels of the image; an instance is the union of its rings.
+        """
+        return None
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image of a dataset before it is resized: its bytes, or its pixels where the dataset has no bytes."""
+
+    dataset: Dataset
+    image_id: int
+
+    @cached_property
+    def encoded(self) -> bytes | None:
+        """The file's bytes, or None."""
+        return self.dataset.encoded_image(self.image_id)
+
+    @cached_property
+    def name(self) -> str:
+        """What errors call it."""
+        info = self.dataset.image_info[self.image_id]
+        return f"image {info['id']!r} of {info['source']!r}"
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        if self.encoded is not None:
+            return decoding.image_size(self.encoded, self.name)
+        pixels = self.pixels_at(None)
+        return pixels.shape[0], pixels.shape[1]
+
+    def pixels_at(self, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+        """Return [h, w, 3] uint8: the stored pixels, or, given `size` (h, w), a fraction of them that is no smaller."""
+        if self.encoded is not None:
+            return decoding.decode(self.encoded, self.name, decoding.reduction(self.size, size) if size else 1)
+        return resizing.shrink(self._loaded, size) if size else self._loaded
+
+    @cached_property
+    def _loaded(self) -> NDArray[np.uint8]:
+        return np.asarray(self.dataset.load_image(self.image_id))
+
+
+def full_masks(
+    instances: list[list[polygons.Ring]], boxes: NDArray[np.int32], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Return the masks [H, W, N] bool of N lists of rings within their boxes [N, 4], in an image of `shape` (H, W)."""
+    full = np.zeros((len(instances), *shape), bool)
+    for out, rings, (y1, x1, y2, x2) in zip(full, instances, boxes, strict=True):
+        out[y1:y2, x1:x2] = polygons.fill([rings], np.array([[y1, x1, y2, x2]]), (y2 - y1, x2 - x1))[0]
+    return np.moveaxis(full, 0, -1)
+
+
+def masks_of_polygons(dataset: Dataset, image_id: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Return masks [H, W, N] bool and class ids [N] int32 of an image from its dataset's polygons, in stored pixels.
+
+    No instance where the dataset has no polygons for it; an instance outside the image has an empty mask.
+    """
+    info = dataset.image_info[image_id]
+    height, width = info.get("height"), info.get("width")
+    if height is None or width is None:
+        height, width = StoredImage(dataset, image_id).size
+    outlines = dataset.polygons(image_id)
+    if outlines is None:
+        return np.zeros((height, width, 0), bool), np.zeros(0, np.int32)
+    full = np.zeros((len(outlines[0]), height, width), bool)
+    for out, rings in zip(full, outlines[0], strict=True):
+        inside = [ring for ring in (polygons.clip_ring(r, (0, 0, height, width)) for r in rings) if len(ring)]
+        if inside:
+            box = np.array([polygons.pixel_box(inside, (0, 0, height, width))], np.int32)
+            out[:] = full_masks([inside], box, (height, width))[:, :, 0]
+    return np.moveaxis(full, 0, -1), np.asarray(outlines[1], np.int32)

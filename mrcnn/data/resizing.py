@@ -1,0 +1,265 @@
+"""Resizing: where an image lies in the network's input, and the pixels and masks that go there.
+
+A `Frame` says it all: scale, mirror image, place, padding or crop; reading files is `decoding`'s subject.
+"""
+
+import random
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Padding = list[tuple[int, int]]
+
+PAD_MULTIPLE = {"pad64": 64, "pad32": 32}
+"""Resize modes that pad each side to a multiple of so many pixels."""
+
+_UNTRUNCATED = 1e-3
+"""What float32 interpolation may fall short of a whole number by."""
+
+
+class ResizeSettings(Protocol):
+    """The attributes of `mrcnn.config.Config` that decide how an image is resized."""
+
+    IMAGE_RESIZE_MODE: str
+    IMAGE_MIN_DIM: int
+    IMAGE_MAX_DIM: int
+    IMAGE_MIN_SCALE: float
+    IMAGE_PAD_BOUNDED: bool
+    FAST_DECODE: bool
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where an image lies in the network's input; all sizes are (height, width) in pixels."""
+
+    source: tuple[int, int]
+    """Size of the image as stored."""
+    size: tuple[int, int]
+    """Size of the whole image after scaling."""
+    offset: tuple[int, int]
+    """(top, left) of the scaled image in the input; negative where it is cropped."""
+    shape: tuple[int, int]
+    """Size of the input."""
+    scale: float
+    """Nominal scale; `size` is `source` times it, rounded."""
+    mirrored: bool = False
+    """Left and right are exchanged."""
+
+    @property
+    def window(self) -> tuple[int, int, int, int]:
+        """(y1, x1, y2, x2) of the part of the input that shows the image."""
+        (top, left), (height, width) = self.offset, self.size
+        return max(top, 0), max(left, 0), min(top + height, self.shape[0]), min(left + width, self.shape[1])
+
+    def widened(self, shape: tuple[int, int]) -> "Frame":
+        """Return the frame centred in an input of `shape`, which is at least as high and wide."""
+        top, left = ((large - small) // 2 for large, small in zip(shape, self.shape, strict=True))
+        return replace(self, offset=(self.offset[0] + top, self.offset[1] + left), shape=shape)
+
+    def rescaled(self, factor: float, rng: np.random.Generator) -> "Frame":
+        """Return the frame with the image `factor` times as large, moved at random, in an input of the same shape."""
+        size = tuple(max(1, round(side * factor)) for side in self.size)
+        slack = [side - new for side, new in zip(self.shape, size, strict=True)]
+        offset = tuple(int(rng.integers(min(0, room), max(0, room) + 1)) for room in slack)
+        return replace(self, size=size, offset=offset, scale=self.scale * factor)  # type: ignore[arg-type]
+
+    def move(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return `points` [K, 2] (x, y) in pixels of the stored image as [K, 2] float64 in pixels of the input."""
+        scale = np.array([self.size[1] / self.source[1], self.size[0] / self.source[0]])
+        moved = np.asarray(points, np.float64) * scale
+        if self.mirrored:
+            moved[:, 0] = self.size[1] - moved[:, 0]
+        return moved + np.array([self.offset[1], self.offset[0]])
+
+    def place(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the input [*shape, C] uint8: `pixels` [h, w, C] of the image, scaled bilinearly, zeros around it.
+
+        `pixels` may be smaller than the stored image (decoded at a fraction of its size).
+        """
+        import cv2
+
+        height, width = self.size
+        scaled = pixels
+        if pixels.shape[:2] != self.size:
+            scaled = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR).reshape(height, width, -1)
+        if self.mirrored:
+            scaled = cv2.flip(scaled, 1).reshape(scaled.shape)
+        y1, x1, y2, x2 = self.window
+        top, left = self.offset
+        visible = scaled[y1 - top : y2 - top, x1 - left : x2 - left]
+        if visible.shape[:2] == self.shape:
+            return np.ascontiguousarray(visible)
+        placed = np.zeros((*self.shape, pixels.shape[2]), pixels.dtype)
+        placed[y1:y2, x1:x2] = visible
+        return placed
+
+
+def scale_for(
+    source: tuple[int, int],
+    min_dim: int | None = None,
+    max_dim: int | None = None,
+    min_scale: float | None = None,
+) -> float:
+    """Return how much an image of `source` (h, w) grows: to `min_dim` at least, never past `max_dim` on its long side.
+
+    An image is not made smaller for `min_dim`; only `max_dim` does that.
+    """
+    scale: float = 1
+    if min_dim:
+        scale = max(1, min_dim / min(source))
+    if min_scale and scale < min_scale:
+        scale = min_scale
+    if max_dim and round(max(source) * scale) > max_dim:
+        scale = max_dim / max(source)
+    return scale
+
+
+def frame_for(source: tuple[int, int], config: ResizeSettings, rng: np.random.Generator | None = None) -> Frame:
+    """Return where an image of `source` (h, w) lies in the network's input by the settings of `config`.
+
+    Unlike `resize_image`, pad64 and pad32 also scale down to IMAGE_MAX_DIM where IMAGE_PAD_BOUNDED is set. `rng`
+    chooses the place of a crop; without it the crop is central.
+    """
+    mode = config.IMAGE_RESIZE_MODE
+    bounded = mode == "square" or (mode in PAD_MULTIPLE and config.IMAGE_PAD_BOUNDED)
+    max_dim = config.IMAGE_MAX_DIM if bounded else None
+    scale = 1.0 if mode == "none" else scale_for(source, config.IMAGE_MIN_DIM, max_dim, config.IMAGE_MIN_SCALE)
+    frame = Frame(source, (round(source[0] * scale), round(source[1] * scale)), (0, 0), (0, 0), scale)
+    return _in_its_input(frame, mode, config.IMAGE_MIN_DIM, config.IMAGE_MAX_DIM, rng)
+
+
+def _in_its_input(
+    frame: Frame, mode: str, min_dim: int | None, max_dim: int | None, rng: np.random.Generator | None
+) -> Frame:
+    """Return `frame` with the offset and shape that `mode` gives to an image of its size."""
+    if mode == "none":
+        return replace(frame, shape=frame.size)
+    if mode == "crop":
+        if not min_dim:
+            raise ValueError("resize mode 'crop' needs a min_dim: the side of the square that is cut out")
+        room = [side - min_dim for side in frame.size]
+        top, left = (int(rng.integers(0, r + 1)) if rng is not None else r // 2 for r in room)
+        return replace(frame, offset=(-top, -left), shape=(min_dim, min_dim))
+    if mode == "square":
+        if not max_dim:
+            raise ValueError("resize mode 'square' needs a max_dim: the side of the square")
+        shape = (max_dim, max_dim)
+    elif mode in PAD_MULTIPLE:
+        multiple = PAD_MULTIPLE[mode]
+        shape = (-(-frame.size[0] // multiple) * multiple, -(-frame.size[1] // multiple) * multiple)
+    else:
+        raise ValueError(f"resize mode {mode!r} is not one of none, square, pad64, pad32, crop")
+    offset = ((shape[0] - frame.size[0]) // 2, (shape[1] - frame.size[1]) // 2)
+    return replace(frame, offset=offset, shape=shape)
+
+
+def resize_image(
+    image: NDArray[Any],
+    min_dim: int | None = None,
+    max_dim: int | None = None,
+    min_scale: float | None = None,
+    mode: str = "square",
+) -> tuple[NDArray[Any], tuple[int, int, int, int], float, Padding, tuple[int, int, int, int] | None]:
+    """Resize an image as the original's function of this name does.
+
+    Args:
+        image: [H, W, C], any dtype; the result keeps it.
+        min_dim: the shorter side becomes at least this long, in pixels (`crop`: the side of the square cut out).
+        max_dim: the longer side becomes at most this long; `square` only.
+        min_scale: the image grows by at least this factor.
+        mode: none; square (zeros around it up to max_dim × max_dim); pad64, pad32 (zeros up to multiples of 64 or 32);
+            crop (a square at a place that Python's `random` chooses).
+
+    Returns:
+        image; window (y1, x1, y2, x2) of the picture in it; scale; padding [(top, bottom), (left, right), (0, 0)];
+        crop (y, x, height, width) in the scaled image, or None.
+    """
+    source = (image.shape[0], image.shape[1])
+    scale = 1 if mode == "none" else scale_for(source, min_dim, max_dim if mode == "square" else None, min_scale)
+    size = (round(source[0] * scale), round(source[1] * scale))
+    rng = np.random.default_rng(random.getrandbits(64)) if mode == "crop" else None
+    frame = _in_its_input(Frame(source, size, (0, 0), (0, 0), scale), mode, min_dim, max_dim, rng)
+    scaled = image if scale == 1 else resize(image, size)
+    if mode == "crop":
+        side = frame.shape[0]
+        y, x = -frame.offset[0], -frame.offset[1]
+        return scaled[y : y + side, x : x + side], (0, 0, side, side), scale, [(0, 0)] * 3, (y, x, side, side)
+    padding = frame_padding(frame)
+    placed = scaled if frame.shape == frame.size else np.pad(scaled, padding)
+    return placed, frame.window, scale, padding, None
+
+
+def frame_padding(frame: Frame) -> Padding:
+    """Return [(top, bottom), (left, right), (0, 0)]: the zeros around the image, in pixels, as `np.pad` takes them."""
+    y1, x1, y2, x2 = frame.window
+    return [(y1, frame.shape[0] - y2), (x1, frame.shape[1] - x2), (0, 0)]
+
+
+def resize(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Return `image` [H, W, C] scaled bilinearly to `size` (h, w), without smoothing, cut to its own dtype.
+
+    Computed in float32 with half-pixel centres, as scikit-image does (order 1, no anti-aliasing), except that the
+    border pixels of a larger image are repeated rather than mixed with black.
+    """
+    import cv2
+
+    scaled = cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+    scaled = scaled.reshape(*size, -1)
+    return scaled.astype(image.dtype) if image.dtype.kind == "f" else (scaled + _UNTRUNCATED).astype(image.dtype)
+
+
+def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return `pixels` [H, W, …] averaged over blocks of 2, 4 or 8, as long as no side falls below `size` (h, w).
+
+    What FAST_DECODE does to JPEG files while they are decoded, for images that are already decoded.
+    """
+    import cv2
+
+    from mrcnn.data.decoding import reduction
+
+    by = reduction((pixels.shape[0], pixels.shape[1]), size)
+    if by == 1:
+        return pixels
+    smaller = (-(-pixels.shape[1] // by), -(-pixels.shape[0] // by))
+    return cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA).reshape(smaller[1], smaller[0], -1)
+
+
+def resize_for(image: NDArray[Any], config: ResizeSettings) -> tuple[NDArray[Any], Frame]:
+    """Return the network's input [H, W, C] (the image's dtype) for one image to detect in, and where it lies there."""
+    frame = frame_for((image.shape[0], image.shape[1]), config)
+    return placed_exactly(image, frame, config.FAST_DECODE), frame
+
+
+def placed_exactly(image: NDArray[Any], frame: Frame, shrink_first: bool = False) -> NDArray[Any]:
+    """Return what `frame.place(image)` returns, [h, w, …], interpolated by `resize`, `shrink`ed before on request.
+
+    `Frame.place` is several times faster; it rounds where the original cuts off.
+    """
+    smaller = shrink(image, frame.size) if shrink_first else image
+    scaled = smaller if smaller.shape[:2] == frame.size else resize(smaller, frame.size)
+    return frame.place(scaled)
+
+
+def resize_mask(
+    mask: NDArray[Any], scale: float, padding: Padding, crop: tuple[int, int, int, int] | None = None
+) -> NDArray[Any]:
+    """Return masks [H, W, N] scaled by the nearest pixel, then cropped or padded as `resize_image` said.
+
+    Samples are taken from corner to corner, as `scipy.ndimage.zoom(mask, order=0)` takes them.
+    """
+    rows, columns = (nearest(side, round(side * scale)) for side in mask.shape[:2])
+    scaled = mask[rows][:, columns]
+    if crop is not None:
+        y, x, h, w = crop
+        return scaled[y : y + h, x : x + w]
+    return np.pad(scaled, padding)
+
+
+def nearest(side: int, wanted: int) -> NDArray[np.int64]:
+    """Return the indices [wanted] of the `wanted` pixels out of `side`, first and last included."""
+    if side == wanted:
+        return np.arange(side)
+    step = (side - 1) / (wanted - 1) if wanted > 1 else 0.0
+    return np.floor(np.arange(wanted) * step + 0.5).astype(np.int64)

@@ -1,0 +1,187 @@
+"""One training sample: an image with its instances as the network takes them, from files, polygons or masks.
+
+Two ways to the same: `load_sample`, from encoded bytes and polygons where the dataset offers them, and
+`load_image_gt`, the original's, pixel for pixel. Batches and their order are `input_pipeline`'s subject.
+"""
+
+import itertools
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn.data import resizing
+from mrcnn.data.augmentation import Augmentation, apply_augmenter, change_colours
+from mrcnn.data.dataset import Dataset, StoredImage, full_masks
+from mrcnn.data.image_meta import compose_image_meta
+from mrcnn.data.resizing import Frame
+from mrcnn.shapes import masks, polygons
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image as the network takes it, with its N instances."""
+
+    image: NDArray[np.uint8]
+    """[H, W, 3] RGB."""
+    meta: NDArray[np.float64]
+    """[12 + NUM_CLASSES], see `image_meta.compose_image_meta`."""
+    class_ids: NDArray[np.int32]
+    """[N]; negative: a crowd."""
+    boxes: NDArray[np.int32]
+    """[N, 4] (y1, x1, y2, x2) in pixels of the input."""
+    masks: NDArray[Any]
+    """[h, w, N] uint8, how far cells within the boxes are covered, 0 to polygons.FULL (mini); or [H, W, N] bool."""
+
+
+def load_sample(
+    stored: StoredImage,
+    config: Any,
+    frame: Frame,
+    rng: np.random.Generator,
+    augmentation: Any = None,
+) -> Sample:
+    """Return the sample that `stored` gives in `frame`, changed by `augmentation`.
+
+    Args:
+        stored: the image.
+        config: the network's settings.
+        frame: where the image lies in the input.
+        rng: what everything random is drawn from.
+        augmentation: None, our `Augmentation`, or an augmenter of imgaug's kind.
+    """
+    ours = augmentation if isinstance(augmentation, Augmentation) else Augmentation()
+    frame = ours.change_frame(frame, rng)
+    image = frame.place(stored.pixels_at(frame.size if config.FAST_DECODE else None))
+    colours = ours.colour_matrix(rng)
+    if colours is not None:
+        image = change_colours(image, colours)
+    meta = _meta(stored, config, frame)
+    outlines = stored.dataset.polygons(stored.image_id)
+    foreign = augmentation is not None and not isinstance(augmentation, Augmentation)
+    if outlines is not None and not foreign:
+        return Sample(image, meta, *_instances_of_polygons(*outlines, frame, config))
+    full, class_ids = _placed_masks(stored, frame)
+    if foreign:
+        image, full = apply_augmenter(augmentation, image, full, int(rng.integers(2**31)))
+    class_ids, boxes, full = _instances_of_masks(full, class_ids)
+    if not config.USE_MINI_MASK:
+        return Sample(image, meta, class_ids, boxes, full)
+    # not made 0 or 1 here: that is done once, when a region's part is cut out (see targets)
+    return Sample(image, meta, class_ids, boxes, masks.mini_coverage(boxes, full, config.MINI_MASK_SHAPE))
+
+
+def _meta(stored: StoredImage, config: Any, frame: Frame) -> NDArray[np.float64]:
+    active = active_class_ids(stored.dataset, stored.image_id, config.NUM_CLASSES)
+    return compose_image_meta(stored.image_id, (*stored.size, 3), (*frame.shape, 3), frame.window, frame.scale, active)
+
+
+def active_class_ids(dataset: Dataset, image_id: int, num_classes: int) -> NDArray[np.int32]:
+    """Return [num_classes] int32: 1 for each class that the source of the image labels, and for the background."""
+    active = np.zeros(num_classes, np.int32)
+    active[dataset.source_class_ids[dataset.image_info[image_id]["source"]]] = 1
+    return active
+
+
+def _instances_of_polygons(
+    outlines: list[list[polygons.Ring]], class_ids: NDArray[np.int32], frame: Frame, config: Any
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[Any]]:
+    """Return class ids [N], boxes [N, 4] and masks, as `Sample` has them, of the instances that the frame shows."""
+    window = frame.window
+    kept, boxes, clipped = [], [], []
+    for number, rings in enumerate(_moved(outlines, frame)):
+        inside = [ring for ring in (polygons.clip_ring(ring, window) for ring in rings) if len(ring)]
+        if inside:
+            kept.append(number)
+            clipped.append(inside)
+            boxes.append(polygons.pixel_box(inside, window))
+    box_array = np.array(boxes, np.int32).reshape(-1, 4)
+    ids = np.asarray(class_ids, np.int32)[kept]
+    if config.USE_MINI_MASK:
+        mini = polygons.coverage(clipped, box_array, tuple(config.MINI_MASK_SHAPE[:2]))
+        return ids, box_array, np.moveaxis(mini, 0, -1)
+    return ids, box_array, full_masks(clipped, box_array, frame.shape)
+
+
+def _moved(outlines: list[list[polygons.Ring]], frame: Frame) -> list[list[polygons.Ring]]:
+    """Return the rings in pixels of the frame, all vertices moved at once."""
+    rings = [ring for of_one in outlines for ring in of_one]
+    if not rings:
+        return outlines
+    points = frame.move(np.concatenate(rings))
+    ends = itertools.accumulate(len(ring) for ring in rings)
+    moved = iter([points[end - len(ring) : end] for ring, end in zip(rings, ends, strict=True)])
+    return [list(itertools.islice(moved, len(of_one))) for of_one in outlines]
+
+
+def _placed_masks(stored: StoredImage, frame: Frame) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+    """Return the dataset's masks [H, W, N] in the frame, by the nearest pixel, and their class ids [N]."""
+    mask, class_ids = stored.dataset.load_mask(stored.image_id)
+    mask = np.asarray(mask)
+    _check_mask(stored, mask, class_ids)
+    rows, columns = (resizing.nearest(side, new) for side, new in zip(frame.source, frame.size, strict=True))
+    columns = columns[::-1] if frame.mirrored else columns
+    y1, x1, y2, x2 = frame.window
+    top, left = frame.offset
+    placed = np.zeros((*frame.shape, mask.shape[2]), bool)
+    placed[y1:y2, x1:x2] = mask[rows[y1 - top : y2 - top]][:, columns[x1 - left : x2 - left]] != 0
+    return placed, np.asarray(class_ids, np.int32)
+
+
+def _check_mask(stored: StoredImage, mask: NDArray[Any], class_ids: Any) -> None:
+    wanted = (*stored.size, len(class_ids))
+    if mask.shape != wanted:
+        raise ValueError(f"{stored.name}: load_mask returned masks of shape {mask.shape} where it must be {wanted}")
+
+
+def _instances_of_masks(
+    full: NDArray[np.bool_], class_ids: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Return class ids [N], boxes [N, 4] and masks [H, W, N] of those of the masks [H, W, M] that aren't empty."""
+    boxes = masks.extract_bboxes(full)
+    kept = np.flatnonzero(boxes[:, 2] > boxes[:, 0])
+    return class_ids[kept], boxes[kept], full[:, :, kept]
+
+
+def load_image_gt(
+    dataset: Dataset,
+    config: Any,
+    image_id: int,
+    augment: bool = False,
+    augmentation: Any = None,
+    use_mini_mask: bool = False,
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Load and resize an image with its masks, as the original's function of this name does.
+
+    Args:
+        dataset: a prepared dataset.
+        config: the network's settings.
+        image_id: the image's number in the dataset.
+        augment: mirror every other image (deprecated in the original too; Python's `random` decides).
+        augmentation: our `Augmentation`, or an augmenter of imgaug's kind.
+        use_mini_mask: return masks within their boxes, MINI_MASK_SHAPE.
+
+    Returns:
+        image [H, W, 3] uint8; image_meta [12 + NUM_CLASSES] float64; class_ids [N] int32; bbox [N, 4] int32
+        (y1, x1, y2, x2) in pixels; mask [H, W, N] bool, or [h, w, N] for mini masks. Empty masks are left out.
+    """
+    stored = StoredImage(dataset, image_id)
+    rng = np.random.default_rng(random.getrandbits(64))
+    frame = resizing.frame_for(stored.size, config, rng)
+    if isinstance(augmentation, Augmentation):
+        frame = augmentation.change_frame(frame, rng)
+    if augment and random.random() < 0.5:  # noqa: S311  (old scripts seed this generator)
+        frame = Augmentation(flip=1.0).change_frame(frame, rng)
+    image = resizing.placed_exactly(np.asarray(dataset.load_image(image_id)), frame, config.FAST_DECODE)
+    colours = augmentation.colour_matrix(rng) if isinstance(augmentation, Augmentation) else None
+    if colours is not None:
+        image = change_colours(image, colours)
+    full, class_ids = _placed_masks(stored, frame)
+    if augmentation is not None and not isinstance(augmentation, Augmentation):
+        image, full = apply_augmenter(augmentation, image, full)
+    class_ids, boxes, full = _instances_of_masks(full, class_ids)
+    if use_mini_mask:
+        full = masks.minimize_mask(boxes, full, config.MINI_MASK_SHAPE)
+    return image, _meta(stored, config, frame), class_ids, boxes, full

@@ -1,0 +1,1 @@
+"""What only scripts written for matterport's package need: old names, plots, the data generator."""

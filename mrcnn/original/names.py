@@ -1,0 +1,123 @@
+"""Functions of the original that nothing here needs, for scripts that call them; and where its other parts went.
+
+`model` and `utils` look names up here. The functions that built TensorFlow 1 graphs can't be called any more.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from mrcnn.config import IMAGE_META_FIELDS
+from mrcnn.network import losses
+from mrcnn.ops import boxes
+
+
+def resize(
+    image: NDArray[Any],
+    output_shape: Sequence[int],
+    order: int | None = 1,
+    mode: str = "constant",
+    cval: float = 0,
+    clip: bool = True,
+    preserve_range: bool = False,
+    anti_aliasing: bool = False,
+    anti_aliasing_sigma: Any = None,
+) -> NDArray[Any]:
+    """Return `image` as scikit-image's `resize` scales it to `output_shape`; booleans too, which it refuses now."""
+    from skimage.transform import resize as scale
+
+    if image.dtype == bool:
+        image = image.astype(np.float64)
+    return scale(
+        image, output_shape, order=order, mode=mode, cval=cval, clip=clip, preserve_range=preserve_range,
+        anti_aliasing=anti_aliasing, anti_aliasing_sigma=anti_aliasing_sigma,
+    )  # fmt: skip
+
+
+def batch_slice(inputs: Any, graph_fn: Callable[..., Any], batch_size: int, names: Any = None) -> Any:
+    """Apply `graph_fn` to each of the `batch_size` rows of the inputs [B, …] and stack what it returns: [B, …] each.
+
+    Returns a tensor where `graph_fn` returns one, else a list. `names` is kept for the original's signature.
+    """
+    inputs = inputs if isinstance(inputs, (list, tuple)) else [inputs]
+    rows = [graph_fn(*(tensor[number] for tensor in inputs)) for number in range(batch_size)]
+    if not isinstance(rows[0], (list, tuple)):
+        return tf.stack(rows)
+    return [tf.stack(parts) for parts in zip(*rows, strict=True)]
+
+
+def denorm_boxes_graph(boxes_: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """Boxes [..., 4] in fractions as int32 pixels of an image of shape (height, width), the end outside."""
+    height, width = tf.unstack(tf.cast(shape[:2], tf.float32))
+    scale = tf.stack([height, width, height, width]) - 1.0
+    return tf.cast(tf.round(boxes_ * scale + tf.constant((0.0, 0.0, 1.0, 1.0))), tf.int32)
+
+
+def parse_image_meta_graph(meta: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The columns of meta rows [B, 12 + NUM_CLASSES] by the names of `image_meta.compose_image_meta`."""
+    names = ("image_id", "original_image_shape", "image_shape", "window", "scale")
+    parts = dict(zip(names, tf.split(meta[:, :IMAGE_META_FIELDS], [1, 3, 3, 4, 1], axis=1), strict=True))
+    parts |= {name: parts[name][:, 0] for name in ("image_id", "scale")}
+    return {**parts, "active_class_ids": meta[:, IMAGE_META_FIELDS:]}
+
+
+def trim_zeros_graph(boxes_: tf.Tensor, name: str = "trim_zeros") -> tuple[tf.Tensor, tf.Tensor]:
+    """The rows of boxes [N, 4] that aren't all zeros, and which those are [N] bool."""
+    there = tf.reduce_any(boxes_ != 0, axis=1)
+    return tf.boolean_mask(boxes_, there, name=name), there
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "apply_box_deltas_graph": boxes.apply_deltas,
+    "box_refinement_graph": boxes.deltas_between,
+    "clip_boxes_graph": boxes.clip,
+    "denorm_boxes_graph": denorm_boxes_graph,
+    "norm_boxes_graph": boxes.to_fractions,
+    "overlaps_graph": boxes.overlaps,
+    "parse_image_meta_graph": parse_image_meta_graph,
+    "smooth_l1_loss": losses.smooth_l1,
+    "trim_zeros_graph": trim_zeros_graph,
+}
+"""Functions on tensors that the original's model.py had, by their names there."""
+
+MOVED = {
+    "BatchNorm": "ops.layers",
+    "DetectionLayer": "network.detections.Detections",
+    "DetectionTargetLayer": "network.detection_targets.DetectionTargets",
+    "ProposalLayer": "network.proposals.Proposals",
+    "PyramidROIAlign": "network.roi_pooling.PyramidPooling",
+    "batch_pack_graph": "network.roi_pooling.ChosenRegions",
+    "build_fpn_mask_graph": "network.heads.mask_head",
+    "build_rpn_model": "network.heads.RegionProposalHead",
+    "conv_block": "network.backbones",
+    "detection_targets_graph": "network.detection_targets.DetectionTargets",
+    "fpn_classifier_graph": "network.heads.class_head",
+    "identity_block": "network.backbones",
+    "log2_graph": "network.roi_pooling.pyramid_levels",
+    "mold_mask": "nothing: it did nothing",
+    "mrcnn_bbox_loss_graph": "network.losses.mrcnn_bbox_loss",
+    "mrcnn_class_loss_graph": "network.losses.mrcnn_class_loss",
+    "mrcnn_mask_loss_graph": "network.losses.mrcnn_mask_loss",
+    "refine_detections_graph": "network.detections.Detections",
+    "resnet_graph": "network.backbones.resnet",
+    "rpn_bbox_loss_graph": "network.losses.rpn_bbox_loss",
+    "rpn_class_loss_graph": "network.losses.rpn_class_loss",
+    "rpn_graph": "network.heads.RegionProposalHead",
+}
+"""Parts of the original that built a graph of TensorFlow 1, and what does their work here."""
+
+
+def found(module: str, name: str) -> Callable[..., Any]:
+    """Return the function that the original's `module` had under `name`.
+
+    Raises:
+        AttributeError: there was none, or it can't be called any more; the message says what does its work.
+    """
+    if name in FUNCTIONS:
+        return FUNCTIONS[name]
+    if name in MOVED:
+        raise AttributeError(f"{module}.{name} built a graph of TensorFlow 1; its work is done by mrcnn.{MOVED[name]}")
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")

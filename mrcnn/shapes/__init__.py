@@ -1,0 +1,1 @@
+"""Boxes, anchors, masks, polygons and run lengths as NumPy arrays; average precision."""

@@ -1,0 +1,42 @@
+"""What a stage says of its result: `summary.json` in the artifact's folder, shown by Dagster, built or cached."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.files.atomic import write_json
+
+FILE = "summary.json"
+
+
+@dataclass(frozen=True)
+class Check:
+    """Something about the result that a person should know of when it fails; it never stops the chain."""
+
+    name: str
+    passed: bool
+    description: str
+    numbers: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Numbers and texts by name, tables (lists of equal rows), small pictures (paths in the folder), checks."""
+
+    numbers: dict[str, int | float] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    pictures: dict[str, str] = field(default_factory=dict)
+    checks: list[Check] = field(default_factory=list)
+
+
+def write(folder: Path, summary: Summary) -> None:
+    """Write `summary` to the artifact's folder."""
+    write_json(folder / FILE, asdict(summary))
+
+
+def read(folder: Path) -> Summary:
+    """Return the summary of a finished artifact."""
+    content = json.loads((folder / FILE).read_text("utf-8"))
+    return Summary(**{**content, "checks": [Check(**check) for check in content["checks"]]})

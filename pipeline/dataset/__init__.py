@@ -1,0 +1,153 @@
+"""Stage `dataset_zip`: the images and labels of each split in one `images.zip`, laid out as the 2019 notebooks expect.
+
+Which image is in which split was decided in `pipeline.labels`, the VIA files were written by `pipeline.via`.
+"""
+
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import pyarrow.parquet as pq
+from isal import isal_zlib
+
+from pipeline.artifacts import summary
+from pipeline.artifacts.summary import Summary
+from pipeline.errors import ArtifactError, EmptyDatasetError
+from pipeline.files.atomic import EarlySync, whole_file
+from pipeline.files.zip_writing import Slot, StoredZip
+from pipeline.instances.tables import Split
+from pipeline.recipe import Recipe
+from pipeline.running.progress import Progress
+from pipeline.running.threads import in_batches, ordered_map
+from pipeline.sources.image_index import INDEX, ImageStore, IndexedImage, read_index
+
+ARCHIVE = "images.zip"
+VIA_FILE = "via_region_data.json"
+IMAGES_AT_ONCE = 32
+"""Images read and written by a thread at a time: about as many bytes (2 MB) as its cache holds; tried from 8 to 64."""
+
+
+class _ViaEntry(msgspec.Struct):
+    """Of an image's entry in a VIA file, only its name: the regions are not even parsed."""
+
+    filename: str
+
+
+def build(recipe: Recipe, filtered_labels: Path, via_train: Path, via_val: Path, raw_images: Path, out: Path) -> None:
+    """Write `out/images.zip`: `images/<split>/<image>` and `images/<split>/via_region_data.json`, sorted by name.
+
+    Members are stored and dated 1980-01-01; equal inputs give equal bytes. Each image's bytes are those of its source,
+    compared with the index by CRC-32. Raises EmptyDatasetError when train or val has no image, ArtifactError when a
+    VIA file names an image that the index lacks, or when a source has changed since it was indexed.
+    """
+    with _via_files(recipe, filtered_labels, via_train, via_val, out) as via_files:
+        index = read_index(raw_images)
+        images = {split: _images(split, file, index) for split, file in via_files.items()}
+        with whole_file(out / ARCHIVE) as file, ImageStore(raw_images) as store:
+            archive = StoredZip(file)
+            with EarlySync(file) as sync:
+                _write_members(archive, images, via_files, store, sync)
+            archive.close()
+        summary.write(out, _summary(images, archive.size))
+
+
+@contextmanager
+def _via_files(
+    recipe: Recipe, filtered_labels: Path, via_train: Path, via_val: Path, out: Path
+) -> Iterator[dict[Split, Path]]:
+    """Give the VIA file of each split; that of test is written for the occasion, where there is a test split."""
+    files: dict[Split, Path] = {"train": via_train / VIA_FILE, "val": via_val / VIA_FILE}
+    if not _has_test_images(filtered_labels):
+        yield files
+        return
+    from pipeline import via
+
+    with TemporaryDirectory(prefix=".via-test-", dir=out) as folder:
+        via.build(recipe, filtered_labels=filtered_labels, split="test", out=Path(folder))
+        yield {"test": Path(folder, VIA_FILE), **files}
+
+
+def _has_test_images(filtered_labels: Path) -> bool:
+    with pq.ParquetFile(filtered_labels / INDEX) as file:
+        return "test" in file.read(["split"]).column("split").to_pylist()
+
+
+def _images(split: Split, via_file: Path, index: dict[str, IndexedImage]) -> list[IndexedImage]:
+    """Return the images that a VIA file names, sorted by name."""
+    names = sorted(_names(via_file))
+    if not names and split != "test":
+        raise EmptyDatasetError(
+            f"{via_file} names no image: the {split} split is empty; see dataset.split in the recipe"
+        )
+    if twice := next((a for a, b in pairwise(names) if a == b), None):
+        raise ArtifactError(f"{via_file} names {twice} twice; materialise via_{split} again")
+    if absent := [name for name in names if name not in index]:
+        raise ArtifactError(
+            f"{via_file} names {len(absent)} images that raw_images does not hold (the first is {absent[0]}): "
+            "materialise the chain from raw_images on"
+        )
+    return [index[name] for name in names]
+
+
+def _names(via_file: Path) -> list[str]:
+    """Return the file names in a VIA file; it is mapped, not read: 70,000 images make a file of a gigabyte."""
+    try:
+        with via_file.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            entries = msgspec.json.decode(content, type=dict[str, _ViaEntry])
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{via_file} can't be read ({error}); materialise its asset again") from error
+    return [entry.filename for entry in entries.values()]
+
+
+def _write_members(
+    archive: StoredZip,
+    images: dict[Split, list[IndexedImage]],
+    via_files: dict[Split, Path],
+    store: ImageStore,
+    sync: EarlySync,
+) -> None:
+    def copy(group: list[tuple[Slot, IndexedImage]]) -> int:
+        contents = [_verified(store, image) for _, image in group]
+        archive.fill([slot for slot, _ in group], contents)
+        return sum(map(len, contents))
+
+    total = sum(image.size for chosen in images.values() for image in chosen)
+    with Progress(f"writing {ARCHIVE}", total, "B") as bar:
+        for split in sorted(images):
+            slots = _slots(archive, f"images/{split}", images[split])
+            for size in ordered_map(copy, in_batches(slots, IMAGES_AT_ONCE), batch_size=1):
+                bar.advance(size)
+                sync.wrote(size)
+            archive.add_file(f"images/{split}/{VIA_FILE}", via_files[split])
+
+
+def _slots(archive: StoredZip, folder: str, images: list[IndexedImage]) -> Iterator[tuple[Slot, IndexedImage]]:
+    for image in images:
+        yield archive.reserve(f"{folder}/{image.image}", image.size, image.crc32), image
+
+
+def _verified(store: ImageStore, image: IndexedImage) -> bytes:
+    """Return an image's bytes, compared with the index by the CRC that the archive gives them anyway.
+
+    Their SHA-256 was compared when they were indexed, which takes four times as long as everything here.
+    """
+    data = store.read(image)
+    if isal_zlib.crc32(data) != image.crc32:
+        where = store.raw_images / image.source / image.path
+        raise ArtifactError(f"{where} has changed since it was indexed; materialise raw_images again")
+    return data
+
+
+def _summary(images: dict[Split, list[IndexedImage]], archive_size: int) -> Summary:
+    rows = [
+        {"split": split, "images": len(chosen), "bytes": sum(image.size for image in chosen)}
+        for split, chosen in images.items()
+    ]
+    numbers: dict[str, int | float] = {f"{split}_images": len(chosen) for split, chosen in images.items()}
+    numbers["images"] = sum(len(chosen) for chosen in images.values())
+    numbers["bytes"] = archive_size
+    return Summary(numbers=numbers, tables={"splits": rows})

@@ -1,0 +1,14 @@
+"""Where the artifacts and downloads of this user lie."""
+
+import os
+from pathlib import Path
+
+
+def data_folder() -> Path:
+    """Return `$BDD_DATA_DIR`, by default (and where it is empty) `data` in the working folder, as an absolute path."""
+    return Path(os.environ.get("BDD_DATA_DIR") or "data").absolute()
+
+
+def downloads_folder() -> Path:
+    """Return the folder of what is fetched only once, `$BDD_DATA_DIR/.downloads`."""
+    return data_folder() / ".downloads"

@@ -1,0 +1,155 @@
+"""BDD's bitmasks: a PNG an image whose pixels say category, flags and instance; each instance's outlines are traced.
+
+A pixel is red: category id (0: nothing), green: truncated 8, occluded 4, crowd 2, ignored 1, blue and alpha: high and
+low byte of the instance's id. Colour maps, which are for looking at, are no labels.
+"""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pipeline.errors import NotLabelsError
+from pipeline.files.image_header import BadImageError, read_header
+from pipeline.formats.opening import Read, display_name
+from pipeline.formats.options import ReadOptions
+from pipeline.geometry import masks, polygon
+from pipeline.instances import reasons
+from pipeline.instances.records import Instance, LabelledImage, Rejected
+from pipeline.instances.splits import SPLIT_FOLDERS
+from pipeline.instances.tables import json_text
+from pipeline.recipe.categories import DETECTION, PANOPTIC, Meaning
+
+PANOPTIC_FOLDER = "pan_seg"
+FOLDER = "bitmasks"
+
+MOST_BYTES = 64 << 20
+MOST_PIXELS = 1 << 25
+"""Of one bitmask; BDD's have 1280 by 720. What claims more is not unpacked."""
+
+TRUNCATED, OCCLUDED, CROWD, IGNORED = 8, 4, 2, 1
+
+Pixels = NDArray[np.uint32]
+"""[height, width] uint32: red, green, blue and alpha from the highest byte to the lowest."""
+
+
+@dataclass(frozen=True)
+class _Segment:
+    """All pixels of one value: where their box lies, and which of its pixels they are."""
+
+    value: int
+    left: int
+    top: int
+    mask: NDArray[np.bool_]
+
+
+def read(more: Read, path: Path, member: str | None, options: ReadOptions, name: str | None = None) -> LabelledImage:
+    """Return what a bitmask says of the image of its name; geometry is `bitmask`, holes are lost.
+
+    Category ids are those of the detection classes, under a folder `pan_seg` those of panoptic segmentation. An
+    instance whose id stands under several categories or flags comes as several. Raises NotLabelsError for a file that
+    is no sound RGBA PNG, is larger than believable, or has panoptic ids outside such a folder.
+    """
+    source = name or display_name(path, member)
+    parts = PurePosixPath(path, member or "").parts
+    pixels = _pixels(more, source)
+    words = _words(pixels, PANOPTIC_FOLDER in parts, source)
+    height, width = pixels.shape
+    instances, rejected, unwanted = [], [], []
+    for segment in _segments(pixels):
+        word = words.get(segment.value >> 24)
+        meant = options.wanted.meaning(word) if word else None
+        if word is None:
+            rejected.append(_left_out(source, parts[-1], segment, reasons.CATEGORY_UNKNOWN, word))
+        elif meant is None:
+            unwanted.append(_left_out(source, parts[-1], segment, reasons.OTHER_CATEGORY, word))
+        else:
+            instances.append(_instance(segment, word, meant, (width, height)))
+    found = (tuple(instances), tuple(rejected), _video(parts))
+    return LabelledImage(parts[-1], source, *found, size=(width, height), unwanted=tuple(unwanted))
+
+
+def _pixels(more: Read, source: str) -> Pixels:
+    """Return the pixels of a PNG; alpha is data, so that nothing may be multiplied by it."""
+    data = b""
+    while len(data) <= MOST_BYTES and (chunk := more(MOST_BYTES)):
+        data += chunk
+    try:
+        header = read_header(data)
+    except BadImageError as error:
+        raise NotLabelsError(f"{source}: holds no labels: {error}") from None
+    if len(data) > MOST_BYTES or header.width * header.height > MOST_PIXELS:
+        size = f"{header.width} by {header.height} pixels"
+        raise NotLabelsError(f"{source}: holds no labels: a bitmask of {size} is not believable")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of chunks that don't concern the pixels
+            image = Image.open(BytesIO(data), formats=("PNG",))
+            mode, rgba = image.mode, np.asarray(image)
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        raise NotLabelsError(f"{source}: holds no labels: a damaged PNG ({error})") from None
+    if mode != "RGBA" or rgba.dtype != np.uint8:
+        raise NotLabelsError(f"{source}: holds no labels: a bitmask has red, green, blue and alpha, this is {mode}")
+    return np.ascontiguousarray(rgba).view(">u4")[..., 0].astype(np.uint32)
+
+
+def _words(pixels: Pixels, panoptic: bool, source: str) -> dict[int, str]:
+    """Return the category of each id; raises NotLabelsError where it can't be known which list of ids is meant."""
+    if not panoptic and int(pixels.max()) >> 24 > len(DETECTION):
+        raise NotLabelsError(
+            f"{source}: holds no labels: category ids over {len(DETECTION)} are those of panoptic segmentation, whose "
+            f"bitmasks must lie in a folder called {PANOPTIC_FOLDER}"
+        )
+    return dict(enumerate(PANOPTIC if panoptic else DETECTION, 1))
+
+
+def _segments(pixels: Pixels) -> Iterator[_Segment]:
+    """Yield the pixels of each value whose category isn't 0, in the order of the values."""
+    width = pixels.shape[1]
+    flat = pixels.ravel()
+    labelled = np.flatnonzero(flat >> 24)
+    order = labelled[np.argsort(flat[labelled], kind="stable")]
+    values, starts = np.unique(flat[order], return_index=True)
+    for value, places in zip(values.tolist(), np.split(order, starts[1:]), strict=True) if len(values) else ():
+        y, x = np.divmod(places, width)
+        top, left = int(y[0]), int(x.min())
+        mask = np.zeros((int(y[-1]) - top + 1, int(x.max()) - left + 1), np.bool_)
+        mask[y - top, x - left] = True
+        yield _Segment(value, left, top, mask)
+
+
+def _instance(segment: _Segment, word: str, meant: Meaning, size: tuple[int, int]) -> Instance:
+    corner = np.array((segment.left, segment.top))
+    rings = tuple(ring + corner for ring in masks.trace(segment.mask))
+    flags = segment.value >> 16 & 0xFF
+    return Instance(
+        id=str(segment.value & 0xFFFF),
+        category=meant.category,
+        source_category=word,
+        rings=rings,
+        box=polygon.bounds(rings),
+        geometry="bitmask",
+        crowd=bool(flags & CROWD),
+        ignored=meant.ignored or bool(flags & IGNORED),
+        occluded=bool(flags & OCCLUDED),
+        truncated=bool(flags & TRUNCATED),
+        mask_size=size,
+    )
+
+
+def _left_out(source: str, name: str, segment: _Segment, reason: str, word: str | None) -> Rejected:
+    said = {"category_id": segment.value >> 24, "flags": segment.value >> 16 & 0xFF, "pixels": int(segment.mask.sum())}
+    named = {} if word is None else {"category": word}
+    return Rejected(source, name, str(segment.value & 0xFFFF), reason, json_text(named | said))
+
+
+def _video(parts: tuple[str, ...]) -> str | None:
+    """Return the folder of a frame: seg_track's bitmasks lie in one a video, the others in train/ and val/."""
+    folder = parts[-2] if len(parts) > 1 else ""
+    inside = FOLDER in parts[:-2]
+    return folder if inside and folder.lower() not in SPLIT_FOLDERS else None

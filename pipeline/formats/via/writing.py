@@ -1,0 +1,248 @@
+"""VIA's JSON: how an image, its regions and the attributes of a project are spelled, so that VIA 1, 2 and 3 open them.
+
+Facts of the format: VIA's own source (via-1.x.y, via-2.x.y). Reading VIA files is in `pipeline.formats`, writing whole
+files in `pipeline.via`.
+"""
+
+import html
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from pipeline.geometry.ring_table import RingTable, enclose_area
+from pipeline.instances.records import GEOMETRIES
+from pipeline.instances.tables import json_text
+from pipeline.instances.videos import video_in_name
+
+DECIMALS = 3
+"""Of a pixel: vertices come back within 0.0005 px."""
+FLAGS = ("crowd", "ignored")
+ANSWERS = ("occluded", "truncated")
+OWN = ("name", "instance", *FLAGS, *ANSWERS)
+"""Attributes that a person can give a region, whether any has them or not."""
+CORNERS = ("all_points_x", "all_points_y")
+DATA_FORMAT = "2.0.10"
+
+Regions = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What VIA knows of one image."""
+
+    filename: str
+    size: int
+    """Bytes of the image file; with the name it is VIA's key, and without the right one VIA takes it for another."""
+    width: int
+    height: int
+    file_attributes: dict[str, str]
+    regions: Regions
+
+    @property
+    def key(self) -> str:
+        """Name and byte size, without a separator."""
+        return f"{self.filename}{self.size}"
+
+    def region_data(self) -> dict[str, Any]:
+        """Return the entry as the 2019 script and VIA 1 wrote it: regions as a dict, the image's size beside them."""
+        regions = {str(number): region for number, region in enumerate(self.regions)}
+        return {
+            "filename": self.filename,
+            "size": self.size,
+            "width": self.width,
+            "height": self.height,
+            "regions": regions,
+            "file_attributes": self.file_attributes,
+        }
+
+    def project_data(self) -> dict[str, Any]:
+        """Return the entry as VIA 2 keeps it in a project: regions as a list."""
+        return {
+            "filename": self.filename,
+            "size": self.size,
+            "regions": self.regions,
+            "file_attributes": self.file_attributes,
+        }
+
+
+class Declarations:
+    """The attributes that a project must declare, since VIA 3 lumps others together, and what some are chosen from."""
+
+    def __init__(self, categories: Iterable[str] = (), attributes: Iterable[str] = ("name", "instance")) -> None:
+        self._region = dict.fromkeys(attributes)
+        self._file: dict[str, None] = {}
+        flags = dict.fromkeys((*FLAGS, *ANSWERS), ("true", "false"))
+        chosen = {"name": categories, "geometry": GEOMETRIES, **flags}
+        self._options = {key: {option: option for option in options} for key, options in chosen.items()}
+        """Of attributes with options, the text that each option is shown with."""
+        self._ticked: set[str] = set()
+        """Attributes whose options are boxes to tick, as files of other hands have them."""
+
+    def add(self, entry: Entry) -> None:
+        """Take note of what an entry uses."""
+        self._file.update(dict.fromkeys(entry.file_attributes))
+        for region in entry.regions:
+            attributes = region["region_attributes"]
+            self._region.update(dict.fromkeys(attributes))
+            for key, value in attributes.items():
+                if isinstance(value, dict):
+                    self._ticked.add(key)
+                elif key not in self._options:
+                    continue
+                options = self._options.setdefault(key, {})
+                for option in value if isinstance(value, dict) else (value,):
+                    options.setdefault(option, option)
+
+    def offer(self, attribute: str, options: Mapping[str, str]) -> None:
+        """Declare a region's attribute with options and the text that each is shown with, beside those found so far."""
+        self._region.setdefault(attribute)
+        found = self._options.get(attribute, {})
+        self._options[attribute] = {**options, **{key: text for key, text in found.items() if key not in options}}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return `_via_attributes`: classes and flags to choose from, everything else as text."""
+        region = {key: self._declared(key) for key in (*self._region, *FLAGS)}
+        return {"region": region, "file": {key: _text() for key in self._file}}
+
+    def _declared(self, key: str) -> dict[str, Any]:
+        if key not in self._options:
+            return _text()
+        return _choice("checkbox" if key in self._ticked else "dropdown", self._options[key])
+
+
+def closed(entry: Entry) -> Entry:
+    """Return an entry whose polygons end with their first vertex, as in VIA 1: it draws no side that closes them."""
+    return _with_corners(entry, lambda corners: [*corners, corners[0]])
+
+
+def unclosed(entry: Entry) -> Entry:
+    """Return an entry whose polygons don't repeat their first vertex, as in VIA 2 and 3."""
+    return _with_corners(entry, lambda corners: corners)
+
+
+def _with_corners(entry: Entry, ended: Callable[[list[Any]], list[Any]]) -> Entry:
+    """Return an entry in whose polygons the x and the y, without a repeated end, are what `ended` makes of them."""
+    regions = []
+    for region in entry.regions:
+        shape = region["shape_attributes"]
+        corners = [shape.get(key) for key in CORNERS]
+        if shape.get("name", "polygon") == "polygon" and all(isinstance(each, list) and each for each in corners):
+            if all(len(each) > 1 and each[0] == each[-1] for each in corners):
+                corners = [each[:-1] for each in corners]
+            shape = shape | dict(zip(CORNERS, map(ended, corners), strict=True))
+        regions.append(region | {"shape_attributes": shape})
+    return replace(entry, regions=regions)
+
+
+def as_address(path: str) -> str:
+    """Return a path as the part of an address that leads to it: browsers take some letters of it for something else."""
+    return path.translate({ord(letter): quote(letter) for letter in "%#?\\"})
+
+
+def project_settings(name: str, image_folder: str = "") -> dict[str, Any]:
+    """Return `_via_settings` as VIA 2 has them at first, regions labelled and coloured by their class.
+
+    `image_folder`, an address, is put before file names where VIA looks for images; empty: beside via.html.
+    """
+    return {
+        "ui": {
+            "annotation_editor_height": 25,
+            "annotation_editor_fontsize": 0.8,
+            "leftsidebar_width": 18,
+            "image_grid": {
+                "img_height": 80,
+                "rshape_fill": "none",
+                "rshape_fill_opacity": 0.3,
+                "rshape_stroke": "yellow",
+                "rshape_stroke_width": 2,
+                "show_region_shape": True,
+                "show_image_policy": "all",
+            },
+            "image": {
+                "region_label": "name",
+                "region_color": "name",
+                "region_label_font": "10px Sans",
+                "on_image_annotation_editor_placement": "NEAR_REGION",
+            },
+        },
+        "core": {"buffer_size": 18, "filepath": {}, "default_filepath": image_folder},
+        "project": {"name": name},
+    }
+
+
+def file_attributes(image: str, video: str | None, attributes: str) -> dict[str, str]:
+    """Return an image's attributes (JSON) as VIA keeps them: texts by name, all that isn't text under `attributes`.
+
+    `video` is told only where the image's name doesn't.
+    """
+    given: dict[str, Any] = msgspec.json.decode(attributes)
+    told = {key: value for key, value in given.items() if isinstance(value, str) and key not in ("video", "attributes")}
+    rest = {key: value for key, value in given.items() if key not in told}
+    if video and video != video_in_name(image):
+        told["video"] = video
+    return told | ({"attributes": json_text(rest)} if rest else {})
+
+
+def regions_by_image(instances: pa.Table) -> Iterator[tuple[str, Regions]]:
+    """Yield (image, its regions) for rows of labels.parquet that are sorted by image; a region a polygon."""
+    images = instances["image"].to_pylist()
+    regions: Regions = []
+    for row, region in enumerate(_regions(instances)):
+        if row and images[row] != images[row - 1]:
+            yield images[row - 1], regions
+            regions = []
+        regions += region
+    if images:
+        yield images[-1], regions
+
+
+def _regions(instances: pa.Table) -> Iterator[Regions]:
+    """Yield the regions of each instance; they share its attributes, `instance` among them."""
+    shapes = _shapes(instances["polygons"].combine_chunks())
+    names = ("instance_id", "category", "geometry", *FLAGS, *ANSWERS, "attributes")
+    columns = [instances[name].to_pylist() for name in names]
+    for shape, (instance, category, geometry, crowd, ignored, occluded, truncated, attributes) in zip(
+        shapes, zip(*columns, strict=True), strict=True
+    ):
+        said = {"name": category, "instance": instance}
+        said.update((flag, "true") for flag, holds in zip(FLAGS, (crowd, ignored), strict=True) if holds)
+        answers = zip(ANSWERS, (occluded, truncated), strict=True)
+        said.update((key, "true" if answer else "false") for key, answer in answers if answer is not None)
+        if geometry != "polygon":
+            said["geometry"] = geometry
+        if attributes != "{}":
+            said["attributes"] = attributes
+        yield [{"shape_attributes": each, "region_attributes": said} for each in shape]
+
+
+def _shapes(polygons: pa.ListArray) -> Iterator[Sequence[dict[str, Any]]]:
+    """Yield the shape_attributes of each instance's rings."""
+    rings = polygons.flatten()
+    points = rings.flatten()
+    exact = np.stack([points.field(axis).to_numpy() for axis in (0, 1)], axis=1)
+    rounded = np.round(exact, DECIMALS) + 0.0
+    lengths = rings.value_lengths().to_numpy()
+    # Of a thin ring rounding may make a line, which is no area when it is read.
+    is_area = enclose_area(RingTable(rounded, lengths.astype(np.int64)))
+    xs, ys = np.where(np.repeat(is_area, lengths)[:, None], rounded, exact).T.tolist()
+    ends = np.cumsum([0, *lengths]).tolist()
+    first = 0
+    for count in polygons.value_lengths().to_pylist():
+        parts = [slice(ends[ring], ends[ring + 1]) for ring in range(first, first + count)]
+        yield [{"name": "polygon", "all_points_x": xs[part], "all_points_y": ys[part]} for part in parts]
+        first += count
+
+
+def _choice(kind: str, options: Mapping[str, str]) -> dict[str, Any]:
+    # VIA puts the descriptions into its page as HTML.
+    described = {option: html.escape(text) for option, text in options.items() if option}
+    return {"type": kind, "description": "", "options": described, "default_options": {}}
+
+
+def _text() -> dict[str, Any]:
+    return {"type": "text", "description": "", "default_value": ""}

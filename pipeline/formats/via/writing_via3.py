@@ -1,0 +1,169 @@
+"""A native VIA 3 project: images, views, regions and attributes, each by number (data format 3.1.1).
+
+Facts of the format: VIA's own source (via-3.x.y). VIA 2's files are in `pipeline.formats.via.writing`, reading in
+`pipeline.formats.via.reading_via3`.
+"""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pipeline.files.atomic import write_json
+from pipeline.formats.via.reading_via3 import CIRCLE, ELLIPSE, POINT, POLYGON, POLYLINE, RECTANGLE
+from pipeline.formats.via.shapes import numbers, outline, points_of
+from pipeline.formats.via.writing import Declarations, Entry, as_address
+from pipeline.instances.reasons import LabelError
+
+DATA_FORMAT = "3.1.1"
+IMAGE, FILE_ADDRESS = 2, 3
+"""Kind of a file, and where it lies: `file://`."""
+TYPES = {"text": 1, "checkbox": 2, "radio": 3, "dropdown": 4}
+OF_REGION, OF_FILE = "FILE1_Z0_XY1", "FILE1_Z0_XY0"
+"""What an attribute is one of: a region in an image, or the image."""
+FIRST_ATTRIBUTE = 101
+"""VIA 3 sorts these numbers as texts to find the next free one: beyond 9 it would give 10 twice, and lose one."""
+TOLERANCE = 0.1
+"""Pixels within which a leaning ellipse, which VIA 3 lacks, is drawn as a polygon."""
+
+log = logging.getLogger(__name__)
+
+_NUMBERS = {
+    "rect": (RECTANGLE, ("x", "y", "width", "height")),
+    "circle": (CIRCLE, ("cx", "cy", "r")),
+    "ellipse": (ELLIPSE, ("cx", "cy", "rx", "ry")),
+}
+
+
+class Via3Writer:
+    """Writes a VIA 3 project, which is held in memory until its end: it is for the images of a folder."""
+
+    def __init__(self, path: Path, name: str, image_folder: str, declared: Declarations | None = None) -> None:
+        self._path, self._name, self._image_folder = path, name, image_folder
+        self._declared = declared or Declarations()
+        self._entries: list[Entry] = []
+
+    def write(self, entry: Entry) -> None:
+        """Append an image."""
+        self._declared.add(entry)
+        self._entries.append(entry)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            write_json(self._path, self._project())
+
+    def _project(self) -> dict[str, Any]:
+        declared = self._declared.as_json()
+        region = {name: str(number) for number, name in enumerate(declared["region"], FIRST_ATTRIBUTE)}
+        of_file = {name: str(number) for number, name in enumerate(declared["file"], FIRST_ATTRIBUTE + len(region))}
+        attributes = {
+            **{number: _attribute(name, declared["region"][name], OF_REGION) for name, number in region.items()},
+            **{number: _attribute(name, declared["file"][name], OF_FILE) for name, number in of_file.items()},
+        }
+        numbered = {str(number): entry for number, entry in enumerate(self._entries, start=1)}
+        return {
+            "project": _about(self._name, list(numbered)),
+            "config": _config(self._image_folder, region["name"]),
+            "attribute": attributes,
+            "file": {
+                number: {
+                    "fid": number,
+                    "fname": shown_by_via3(entry.filename),
+                    "type": IMAGE,
+                    "loc": FILE_ADDRESS,
+                    "src": as_address(entry.filename),
+                }
+                for number, entry in numbered.items()
+            },
+            "view": {number: {"fid_list": [number]} for number in numbered},
+            "metadata": {
+                f"{number}_{place}": {"vid": number, "flg": 0, "z": [], "xy": xy, "av": values}
+                for number, entry in numbered.items()
+                for place, (xy, values) in enumerate(_metadata(entry, region, of_file))
+            },
+        }
+
+
+def shown_by_via3(name: str) -> str:
+    """Return a name as VIA 3 must have it to show it: it is decoded, and the project is refused where it can't be."""
+    return name.replace("%", "%25")
+
+
+def _about(name: str, views: list[str]) -> dict[str, Any]:
+    # The ids in capitals are VIA's own for a project that was never shared.
+    return {
+        "pid": "__VIA_PROJECT_ID__",
+        "rev": "__VIA_PROJECT_REV_ID__",
+        "rev_timestamp": "__VIA_PROJECT_REV_TIMESTAMP__",
+        "pname": name,
+        "creator": "pipeline.via",
+        "created": 0,
+        "data_format_version": DATA_FORMAT,
+        "vid_list": views,
+    }
+
+
+def _config(image_folder: str, label_attribute: str) -> dict[str, Any]:
+    return {
+        "file": {"loc_prefix": {"1": "", "2": "", "3": Path(image_folder).as_uri() + "/", "4": ""}},
+        "ui": {
+            "file_content_align": "center",
+            "file_metadata_editor_visible": True,
+            "spatial_metadata_editor_visible": True,
+            "spatial_region_label_attribute_id": label_attribute,
+        },
+    }
+
+
+def _attribute(name: str, declared: Mapping[str, Any], anchor: str) -> dict[str, Any]:
+    return {
+        "aname": name,
+        "anchor_id": anchor,
+        "type": TYPES[declared["type"]],
+        "desc": declared["description"],
+        "options": declared.get("options", {}),
+        "default_option_id": "",
+    }
+
+
+def _metadata(
+    entry: Entry, region: Mapping[str, str], of_file: Mapping[str, str]
+) -> list[tuple[list[Any], dict[str, str]]]:
+    """Return (where, values by attribute number) of the image, where it says anything, and of each of its regions."""
+    said = {of_file[name]: _value(value) for name, value in entry.file_attributes.items()}
+    found: list[tuple[list[Any], dict[str, str]]] = [([], said)] if said else []
+    for each in entry.regions:
+        values = {region[name]: _value(value) for name, value in each["region_attributes"].items()}
+        try:
+            found.append((_xy(each["shape_attributes"]), values))
+        except LabelError as fault:
+            log.warning("%s: a region is not in the VIA 3 project: %s", entry.filename, fault.reason)
+    return found
+
+
+def _value(value: Any) -> str:
+    """Return a text as it is, and the ids of boxes that are ticked between commas."""
+    return ",".join(key for key, ticked in value.items() if ticked) if isinstance(value, dict) else str(value)
+
+
+def _xy(shape: Mapping[str, Any]) -> list[Any]:
+    """Return the kind of a shape and its numbers; raises LabelError for one that is malformed, unknown or no shape."""
+    kind = shape.get("name")
+    if kind == "point":
+        return [POINT, *numbers(shape, "cx", "cy")]
+    if kind == "polyline" and len(line := points_of(shape)) > 1:
+        return [POLYLINE, *line.ravel().tolist()]
+    ring, _ = outline(shape, TOLERANCE)
+    if kind == "ellipse" and shape.get("theta"):
+        return [POLYGON, *ring.ravel().tolist()]
+    if kind in _NUMBERS:
+        number, keys = _NUMBERS[kind]
+        return [number, *(shape[key] for key in keys)]
+    corners = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
+    return [POLYGON, *(side for corner in corners for side in corner)]

@@ -1,0 +1,185 @@
+"""Rings to pixels and pixels to rings: filling, tracing outlines, COCO run lengths."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.geometry import polygon
+from pipeline.geometry.polygon import Ring
+
+EPSILON = 1e-9
+"""Less than this much of a pixel, in its width, is not touched: it comes from rounding of floats."""
+
+
+def mask(rings: Iterable[Ring], height: int, width: int) -> NDArray[np.bool_]:
+    """Return [height, width] bool, the union of the rings, each filled nonzero (where it crosses itself, too).
+
+    Pixel (row, column) spans column to column + 1 and row to row + 1, so a rectangle from 10 to 20 is ten pixels wide.
+    Each pixel that the area touches is filled; what lies outside the image is not drawn.
+    """
+    filled = np.zeros((height, width), np.bool_)
+    for ring in rings:
+        for inside in polygon.clip([ring], width, height):
+            left, top = np.floor(inside.min(axis=0)).astype(int)
+            right, bottom = np.ceil(inside.max(axis=0)).astype(int)
+            filled[top:bottom, left:right] |= _touched(inside - (left, top), bottom - top, right - left)
+    return filled
+
+
+def _touched(ring: Ring, height: int, width: int) -> NDArray[np.bool_]:
+    """Return the pixels inside the ring (nonzero winding at the centre) and those that its edges cross."""
+    starts, ends = ring, np.roll(ring, -1, axis=0)
+    low, high = np.minimum(starts[:, 1], ends[:, 1]), np.maximum(starts[:, 1], ends[:, 1])
+    first = np.floor(low).astype(np.int64)
+    counts = np.ceil(high).astype(np.int64) - first
+    edge = np.repeat(np.arange(len(ring)), counts)
+    row = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
+    return _inside(starts, ends, edge, row, (height, width)) | _crossed(starts, ends, edge, row, (height, width))
+
+
+def _inside(
+    starts: Ring, ends: Ring, edge: NDArray[np.int64], row: NDArray[np.int64], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Count, along each row of pixel centres, how often edges wind around them."""
+    centre = row + 0.5
+    downwards = ends[edge, 1] > starts[edge, 1]
+    crossing = (starts[edge, 1] <= centre) != (ends[edge, 1] <= centre)
+    edge, row, centre, downwards = edge[crossing], row[crossing], centre[crossing], downwards[crossing]
+    column = np.floor(_at(starts, ends, edge, centre) - 0.5).astype(np.int64) + 1
+    winding = np.zeros((shape[0], shape[1] + 1), np.int16)
+    np.add.at(winding, (row, np.clip(column, 0, shape[1])), np.where(downwards, 1, -1).astype(np.int16))
+    return np.asarray(np.cumsum(winding, axis=1, dtype=np.int16)[:, :-1] != 0)
+
+
+def _crossed(
+    starts: Ring, ends: Ring, edge: NDArray[np.int64], row: NDArray[np.int64], shape: tuple[int, int]
+) -> NDArray[np.bool_]:
+    """Mark, in each row, the pixels from where an edge enters the row to where it leaves it."""
+    low, high = np.minimum(starts[edge, 1], ends[edge, 1]), np.maximum(starts[edge, 1], ends[edge, 1])
+    level = low == high
+    one = np.where(level, starts[edge, 0], _at(starts, ends, edge, np.maximum(low, row)))
+    other = np.where(level, ends[edge, 0], _at(starts, ends, edge, np.minimum(high, row + 1)))
+    left = np.floor(np.minimum(one, other) + EPSILON).astype(np.int64)
+    right = np.ceil(np.maximum(one, other) - EPSILON).astype(np.int64)
+    touches = right > left
+    runs = np.zeros((shape[0], shape[1] + 1), np.int16)
+    np.add.at(runs, (row[touches], np.clip(left[touches], 0, shape[1])), np.int16(1))
+    np.add.at(runs, (row[touches], np.clip(right[touches], 0, shape[1])), np.int16(-1))
+    return np.asarray(np.cumsum(runs, axis=1, dtype=np.int16)[:, :-1] > 0)
+
+
+def _at(starts: Ring, ends: Ring, edge: NDArray[np.int64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return where edges are at height y; for a level edge, its start."""
+    rise = ends[edge, 1] - starts[edge, 1]
+    share = np.divide(y - starts[edge, 1], rise, out=np.zeros_like(rise), where=rise != 0)
+    return np.asarray(starts[edge, 0] + (ends[edge, 0] - starts[edge, 0]) * share)
+
+
+def trace(mask: NDArray[np.bool_]) -> list[Ring]:
+    """Return the outer outlines of a [height, width] bool mask as rings of whole-numbered corners, top ones first.
+
+    Pixels that meet only at a corner belong to different rings. `raster.mask` of the result is the mask, holes filled.
+    """
+    x, y, alike = _corners(mask)
+    along_row, along_column = _neighbours(x, y, alike)
+    rings, seen = [], np.zeros(len(x), bool)
+    for start in range(len(x)):
+        if seen[start]:
+            continue
+        corners = _follow(start, along_row, along_column)
+        seen[corners] = True
+        if mask[y[start], x[start]]:
+            rings.append(np.stack([x[corners], y[corners]], axis=1).astype(np.float64))
+    return rings
+
+
+def _corners(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return x, y of the outline's corners in rows from the top, those where two pixels meet diagonally twice.
+
+    The third array says for a doubled corner whether the pixels are the upper left and the lower right one.
+    """
+    padded = np.pad(mask, 1)
+    upper_left, upper_right = padded[:-1, :-1], padded[:-1, 1:]
+    lower_left, lower_right = padded[1:, :-1], padded[1:, 1:]
+    odd = upper_left ^ upper_right ^ lower_left ^ lower_right
+    diagonal = (upper_left == lower_right) & (upper_right == lower_left) & (upper_left != upper_right)
+    y, x = np.nonzero(odd | diagonal)
+    times = 1 + diagonal[y, x].astype(np.int64)
+    y, x = np.repeat(y, times), np.repeat(x, times)
+    return x, y, upper_left[y, x]
+
+
+def _neighbours(
+    x: NDArray[np.int64], y: NDArray[np.int64], alike: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return for each corner the one at the other end of its level edge and of its upright edge.
+
+    Along a row the corners come in pairs, and along a column too; of a doubled corner the first ends the edge from the
+    left and the second begins the one to the right, and which of them has the edge from above depends on the pixels.
+    """
+    count = len(x)
+    along_row = np.arange(count) ^ 1
+    second = np.zeros(count, np.int64)
+    if count:
+        doubled = (x[1:] == x[:-1]) & (y[1:] == y[:-1])
+        second[1:][doubled] = 1
+        first_of_two = np.append(doubled, False)
+        swapped = ~alike
+        second[first_of_two & swapped] = 1
+        second[1:][doubled & swapped[1:]] = 0
+    order = np.lexsort((second, y, x))
+    along_column = np.empty(count, np.int64)
+    along_column[order[0::2]], along_column[order[1::2]] = order[1::2], order[0::2]
+    return along_row, along_column
+
+
+def _follow(start: int, along_row: NDArray[np.int64], along_column: NDArray[np.int64]) -> list[int]:
+    corners, at = [], start
+    while True:
+        across = int(along_row[at])
+        corners += [at, across]
+        at = int(along_column[across])
+        if at == start:
+            return corners
+
+
+MOST_PIXELS = 100_000_000
+"""The largest mask that is decoded."""
+
+
+def decode(counts: str | bytes | Sequence[int], height: int, width: int) -> NDArray[np.bool_]:
+    """Return the [height, width] bool mask of COCO run lengths (down the columns, starting with unset pixels).
+
+    Raises ValueError when the runs don't add up to the image, or the image is larger than `MOST_PIXELS`.
+    """
+    if not (height > 0 and width > 0 and height * width <= MOST_PIXELS):
+        raise ValueError(f"run lengths of a mask of {height} by {width} pixels")
+    if isinstance(counts, str):
+        counts = counts.encode("ascii")
+    runs = np.array(_decompress(counts) if isinstance(counts, bytes) else list(counts), np.int64)
+    if runs.ndim != 1 or (runs < 0).any() or (runs > height * width).any() or runs.sum() != height * width:
+        raise ValueError("run lengths don't add up to the mask's size")
+    values = np.arange(len(runs)) % 2 == 1
+    return np.asarray(np.repeat(values, runs).reshape(width, height).T)
+
+
+def _decompress(text: bytes) -> list[int]:
+    """Return the counts: five bits a character, lowest first, each from the third on as a difference to two before."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in text:
+        bits = character - 48
+        if not 0 <= bits < 64 or shift > 60:
+            raise ValueError("characters that are no run lengths")
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    if shift:
+        raise ValueError("run lengths are cut short")
+    return runs

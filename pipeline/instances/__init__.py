@@ -1,0 +1,1 @@
+"""What an image and an instance are: records, tables, reasons for leaving one out, splits, videos."""

@@ -1,4 +1,0 @@
-"""The evaluation report: a page that holds everything it shows, to be opened, sent and printed.
-
-Nothing is measured here: that is done in `pipeline.judgement` and `pipeline.dataset_facts`.
-"""

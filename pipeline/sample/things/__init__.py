@@ -1,0 +1,1 @@
+"""What is labelled in a scene: vehicles, people, bicycles, signs."""

@@ -1,0 +1,140 @@
+"""The index of raw images, `images.parquet`, a row an image: written, read, and the bytes of an image found by it."""
+
+import os
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import ArtifactError
+from pipeline.files.zip_reading import Compression, inflate
+from pipeline.instances.records import Rejected
+from pipeline.instances.tables import REJECTED_SCHEMA, SCHEMA, Split, write_table
+
+INDEX = "images.parquet"
+REJECTED = "rejected.parquet"
+
+
+@dataclass(frozen=True)
+class IndexedImage:
+    """A row of the index."""
+
+    image: str
+    """Its flat name, unique also where case does not count."""
+    split: Split | None
+    """What a folder of its path says."""
+    source: str
+    """The archive or folder that holds it: absolute, or relative to the raw_images folder."""
+    path: str
+    """Its path inside `source`."""
+    offset: int
+    """Where its bytes start in the archive; 0 for a file in a folder."""
+    length: int
+    """The bytes that it takes there."""
+    compression: Compression
+    size: int
+    """Bytes of the image file itself."""
+    crc32: int
+    width: int
+    height: int
+    sha256: str
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Return the image of a row (as `to_pylist` gives it) of a table that has these columns, and maybe others."""
+        return cls(**{field.name: row[field.name] for field in fields(cls)})
+
+
+def write_index(folder: Path, images: Iterable[IndexedImage]) -> None:
+    """Write `images.parquet`, sorted by name; equal images give equal bytes."""
+    rows = [asdict(image) for image in sorted(images, key=lambda image: image.image)]
+    write_table(folder / INDEX, pa.Table.from_pylist(rows, SCHEMA))
+
+
+def write_rejected(folder: Path, rejected: Iterable[Rejected]) -> None:
+    """Write `rejected.parquet`, sorted by source and image."""
+    rows = sorted((asdict(item) for item in rejected), key=lambda row: (row["source"], row["image"], row["label"]))
+    write_table(folder / REJECTED, pa.Table.from_pylist(rows, REJECTED_SCHEMA))
+
+
+def read_index_table(folder: Path) -> pa.Table:
+    """Return the index in a raw_images folder, its columns as in `SCHEMA`; raises ArtifactError where it has none."""
+    try:
+        # Not pq.read_table: it imports pandas, a third of a second that the copying stage has no other use for.
+        with pq.ParquetFile(folder / INDEX) as file:
+            return file.read(SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise ArtifactError(f"{folder / INDEX} can't be read ({error}); materialise raw_images again") from error
+
+
+def read_index(folder: Path) -> dict[str, IndexedImage]:
+    """Return the images of a raw_images folder by name, sorted; raises ArtifactError where it has no index."""
+    table = read_index_table(folder)
+    columns = [table.column(field.name).to_pylist() for field in fields(IndexedImage)]
+    return {row[0]: IndexedImage(*row) for row in zip(*columns, strict=True)}
+
+
+class ImageStore:
+    """The images of a raw_images folder: `with ImageStore(folder) as store: …`. Threads may share it."""
+
+    def __init__(self, raw_images: Path) -> None:
+        self.raw_images = raw_images
+        self._archives: dict[str, int | None] = {}
+        """By source: the open archive, or None for a folder. Asked for every image, so nothing is asked of the disk."""
+        self._opening = threading.Lock()
+
+    def read(self, image: IndexedImage) -> bytes:
+        """Return the bytes of the image file as its source holds them, inflated where the archive deflated them.
+
+        Raises ArtifactError when the source is gone or no longer holds that many bytes there; whether they are the
+        same bytes is for the caller to compare (`sha256`).
+        """
+        try:
+            data = self._stored_bytes(image)
+            if image.compression == "deflate" and len(data) == image.length:
+                data = inflate(data, image.size)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise ArtifactError(self._changed(image, str(why))) from error
+        if len(data) != image.size:
+            raise ArtifactError(self._changed(image, f"{len(data):,} bytes instead of {image.size:,}"))
+        return data
+
+    def _stored_bytes(self, image: IndexedImage) -> bytes:
+        archive = self._archive(image.source)
+        if archive is None:
+            with (self.raw_images / image.source / image.path).open("rb", buffering=0) as file:
+                return file.read(image.length + 1)
+        return os.pread(archive, image.length, image.offset)
+
+    def _archive(self, source: str) -> int | None:
+        if source not in self._archives:
+            with self._opening:
+                if source not in self._archives:
+                    path = self.raw_images / source
+                    self._archives[source] = None if path.is_dir() else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._archives[source]
+
+    def _changed(self, image: IndexedImage, why: str) -> str:
+        where = self.raw_images / image.source / image.path
+        return f"{where} is no longer what was indexed ({why}); materialise raw_images again"
+
+    def close(self) -> None:
+        """Close the archives that reading has opened."""
+        for descriptor in self._archives.values():
+            if descriptor is not None:
+                os.close(descriptor)
+        self._archives.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,204 @@
+"""The entries of `source.images` and `source.labels`: what each holds now, and where its files can be read."""
+
+import hashlib
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.errors import SourceError
+from pipeline.files import digests as hashes
+from pipeline.files.places import downloads_folder
+from pipeline.files.zip_reading import is_zip
+from pipeline.recipe import Recipe
+from pipeline.recipe.source_entry import Source, parse
+from pipeline.sources import portal
+from pipeline.sources.download_cache import link_or_copy, whole_folder
+from pipeline.sources.walking import SUFFIXES, Role, readable, walk
+
+PACKED = (".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar")
+"""Endings of what is not unpacked here."""
+FETCHED_AT_ONCE = 4
+
+
+@dataclass(frozen=True)
+class Container:
+    """A folder, a zip or a single file that can be read now; `recorded` is how the artifact's tables name it."""
+
+    source: Source
+    kind: Literal["folder", "zip", "file"]
+    path: Path
+    recorded: str
+
+
+def identify(entry: str, recipe: Recipe, role: Role | None = None) -> dict[str, Any]:
+    """Return what a source is now, as JSON: equal identities mean that it holds the same.
+
+    A file or zip: its place and SHA-256 (remembered); a folder: its place and a digest over the paths and SHA-256 of
+    its files, with `role` only of those that the role reads; an address: ETag, time of change and size; a Drive file:
+    its id; the sample: seed, counts and the generator's version. Raises SourceError where it is absent.
+    """
+    source = parse(entry, _key(entry, recipe, role))
+    match source.kind:
+        case "sample":
+            return {"kind": "sample", **_sample_identity(recipe)}
+        case "gdrive":
+            return {"kind": "gdrive", "id": source.place}
+        case "https":
+            from pipeline.sources import download
+
+            return {"kind": "https", **download.remote_identity(source.place, source.key)}
+        case "path":
+            return _path_identity(source, role)
+
+
+def identities(recipe: Recipe, role: Role) -> dict[str, Any]:
+    """Return what each entry of `source.images` or `source.labels` is now, by its place and text."""
+    entries = recipe.source.images if role == "images" else recipe.source.labels
+    return {f"{number}: {entry}": identify(entry, recipe, role) for number, entry in enumerate(entries)}
+
+
+def obtain(recipe: Recipe, role: Role, out: Path, downloads: Path | None = None) -> list[Container]:
+    """Return where the files of each source can be read, in the recipe's order; fetched at most four at once.
+
+    What is generated or downloaded lies in `downloads` (by default the user's) once, and in `out/files/` as a hard link
+    (a copy where the file system can't). Raises SourceError naming the source and its recipe key.
+    """
+    entries = recipe.source.images if role == "images" else recipe.source.labels
+    key = f"source.{role}"
+    # An entry that comes twice counts where it comes last: there its labels override those of all before it.
+    wanted = [parse(entry, key) for entry in reversed(dict.fromkeys(reversed(entries)))]
+    for source in wanted:
+        if source.kind == "path":
+            existing(source)
+    files = _fetched(wanted, recipe, role, downloads or downloads_folder())
+    return [
+        _local(source) if file is None else _linked(source, file, out)
+        for source, file in zip(wanted, files, strict=True)
+    ]
+
+
+def existing(source: Source) -> Path:
+    """Return the path of a local source; raises SourceError, saying how to get it, where there is nothing."""
+    path = source.path
+    with readable(source):
+        there = path.exists()
+    if not there:
+        raise SourceError(f"{source.key}: {path} does not exist: {portal.how_to_get(path)}")
+    return path
+
+
+def advice_on_archives(container: Container) -> str:
+    """Return what to do about a source that holds nothing to be read, but archives; empty where it holds none."""
+    if container.kind == "file":
+        is_packed = container.path.name.lower().endswith(PACKED)
+        return ": unpack it and name the folder, or give a zip" if is_packed else ""
+    if container.kind == "zip":
+        return ""
+    found = [path.relative_to(container.path).as_posix() for path in walk(container.path, (".zip", *PACKED))]
+    shown = f"{', '.join(found[:3])}{' …' if len(found) > 3 else ''}"
+    return f", but {shown}: name each zip in {container.source.key}, and unpack other archives" if found else ""
+
+
+def refuse_unwritable(path: str) -> None:
+    """Raise SourceError for a path that no table or JSON file can hold: file systems take any bytes for a name."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise SourceError(f"{path!r}: this path is not UTF-8; rename the file or folder") from None
+
+
+def spelled_out(path: str) -> str:
+    r"""Return a path as text: what isn't UTF-8 in it, since file systems take any bytes for a name, as `\udcff`."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _key(entry: str, recipe: Recipe, role: Role | None) -> str:
+    if role:
+        return f"source.{role}"
+    return "source.images" if entry in recipe.source.images else "source.labels"
+
+
+def _sample_identity(recipe: Recipe) -> dict[str, Any]:
+    from pipeline import sample
+
+    scenes = recipe.source.sample
+    return {"seed": recipe.seed, "train": scenes.train, "val": scenes.val, "generator": sample.GENERATOR_VERSION}
+
+
+def _path_identity(source: Source, role: Role | None) -> dict[str, Any]:
+    path = existing(source)
+    with readable(source):
+        if path.is_file():
+            return {"kind": "file", "path": str(path), "sha256": hashes.digest(path)}
+        files = list(walk(path, SUFFIXES[role] if role else (*SUFFIXES["images"], *SUFFIXES["labels"])))
+        digests = hashes.digests(files)
+    content = hashlib.sha256()
+    for file, sha256 in zip(files, digests, strict=True):
+        content.update(os.fsencode(file.relative_to(path)) + b"\0" + sha256.encode() + b"\n")
+    return {"kind": "folder", "path": str(path), "files": len(files), "sha256": content.hexdigest()}
+
+
+def _fetched(wanted: list[Source], recipe: Recipe, role: Role, downloads: Path) -> list[Path | None]:
+    """Fetch or generate the sources that are not local; the first failure (or Ctrl-C) stops the others."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
+        fetching = [pool.submit(_file_of, source, recipe, role, downloads, stop) for source in wanted]
+        try:
+            for done in as_completed(fetching):
+                done.result()
+        except BaseException:
+            stop.set()
+            raise
+    return [done.result() for done in fetching]
+
+
+def _file_of(source: Source, recipe: Recipe, role: Role, downloads: Path, stop: threading.Event) -> Path | None:
+    """Return the file that a source not local became, fetched or generated at most once; None for a local one."""
+    if source.kind == "path":
+        return None
+    if source.kind == "sample":
+        return sample_archive(recipe, role, downloads)
+    from pipeline.sources import download, drive
+
+    fetch = download.fetch if source.kind == "https" else drive.fetch
+    file = fetch(source.place, source.key, downloads, stop)
+    portal.warn_of_difference(file)  # mirrors come and go, and not all have what the portal has
+    return file
+
+
+def _local(source: Source) -> Container:
+    path = existing(source)
+    real = path.resolve()
+    refuse_unwritable(str(real))
+    if path.is_dir():
+        return Container(source, "folder", path, str(real))
+    with readable(source):
+        portal.warn_of_difference(path)
+        return Container(source, "zip" if is_zip(path) else "file", path, str(real))
+
+
+def _linked(source: Source, file: Path, out: Path) -> Container:
+    target = out / "files" / file.name
+    number = 1
+    while target.exists():
+        number += 1
+        target = target.with_name(f"{file.stem}-{number}{file.suffix}")
+    link_or_copy(file, target)
+    return Container(source, "zip" if is_zip(target) else "file", target, f"files/{target.name}")
+
+
+ARCHIVES = {"images": "bdd100k_images_100k.zip", "labels": "bdd100k_labels_release.zip"}
+
+
+def sample_archive(recipe: Recipe, role: Literal["images", "labels"], downloads: Path) -> Path:
+    """Return the sample's archive of images or of labels, drawn on the first use; a killed drawing leaves nothing."""
+    from pipeline import sample
+
+    seed, scenes = recipe.seed, recipe.source.sample
+    folder = downloads / f"sample-{seed}-{scenes.train}-{scenes.val}-v{sample.GENERATOR_VERSION}"
+    what = f"the sample of {scenes.train + scenes.val} scenes"
+    whole_folder(folder, what, lambda partial: sample.generate(partial, seed, scenes.train, scenes.val))
+    return folder / ARCHIVES[role]

@@ -1,0 +1,123 @@
+"""`model.json`: the network's settings and classes beside its weights, and how a trained model is opened again."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.errors import ArtifactError
+from pipeline.files.atomic import write_json
+from pipeline.recipe import Recipe
+from pipeline.recipe.sections import Training
+
+if TYPE_CHECKING:
+    from mrcnn.config import Config
+    from mrcnn.model import MaskRCNN
+
+FILE = "model.json"
+DERIVED = ("BATCH_SIZE", "IMAGE_SHAPE", "IMAGE_META_SIZE")
+"""Attributes that Config works out from the others."""
+
+OF_THE_MACHINE = ("LOADER_THREADS",)
+"""Settings that change no result: the model is the same without them."""
+
+
+def weights_file(name: str) -> str:
+    """Return the name of the weights file of a model."""
+    return f"mask_rcnn_{name}.h5"
+
+
+def config_for_training(recipe: Recipe, class_names: tuple[str, ...], devices: int, steps_per_epoch: int) -> "Config":
+    """Return the network's settings that the recipe asks for, with a batch that `devices` share equally.
+
+    Raises ArtifactError naming an impossible setting.
+    """
+    training = recipe.training
+    values = {
+        **_settings(training),
+        "NAME": recipe.name,
+        "NUM_CLASSES": 1 + len(class_names),
+        "GPU_COUNT": devices,
+        "IMAGES_PER_GPU": training.batch_size // devices,
+        "STEPS_PER_EPOCH": steps_per_epoch,
+        "SEED": recipe.seed,
+        "DETERMINISTIC": training.deterministic,
+        "LOADER_THREADS": training.threads,
+    }
+    return _config(training.backbone, values | training.config)
+
+
+def _settings(training: Training) -> dict[str, Any]:
+    """Return the recipe's training keys under the names that mrcnn's Config gives them."""
+    return {
+        "BACKBONE": training.backbone,
+        "IMAGE_RESIZE_MODE": training.resize,
+        "IMAGE_MIN_DIM": training.min_dim,
+        "IMAGE_MAX_DIM": training.max_dim,
+        "OPTIMIZER": training.optimizer,
+        "LEARNING_RATE": training.learning_rate,
+        "LEARNING_RATE_SCHEDULE": training.schedule,
+        "WARMUP_STEPS": training.warmup_steps,
+        "WEIGHT_DECAY": training.weight_decay,
+        "PRECISION": training.precision,
+    }
+
+
+def _config(backbone: str, values: dict[str, Any]) -> "Config":
+    from mrcnn.config import Config, NarrowConfig
+
+    base = NarrowConfig if backbone == "narrow" else Config
+    unknown = sorted(name for name in values if name in DERIVED or not hasattr(base, name))
+    if unknown:
+        raise ArtifactError(f"training.config: mrcnn.config.Config has no setting {', '.join(unknown)}")
+    attributes = {name: _as_the_default(getattr(base, name), value) for name, value in values.items()}
+    try:
+        return type("RecipeConfig", (base,), attributes)()
+    except (TypeError, ValueError) as error:
+        raise ArtifactError(f"training: {error}") from None
+
+
+def _as_the_default(default: Any, value: Any) -> Any:
+    """Return `value`, a list from YAML or JSON made an array or a tuple where the setting's default is one."""
+    if isinstance(value, list):
+        return np.array(value) if isinstance(default, np.ndarray) else tuple(value)
+    return value
+
+
+def write(folder: Path, config: "Config", class_names: tuple[str, ...]) -> None:
+    """Write model.json for a trained model."""
+    left_out = (*DERIVED, *OF_THE_MACHINE)
+    settings = {name: _plain(value) for name, value in config.to_dict().items() if name not in left_out}
+    write_json(
+        folder / FILE,
+        {"name": config.NAME, "class_names": ["BG", *class_names], "backbone": config.BACKBONE, "config": settings},
+    )
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return list(value) if isinstance(value, tuple) else value
+
+
+def load_for_detection(folder: Path, **changes: Any) -> tuple["MaskRCNN", tuple[str, ...]]:
+    """Return the trained model, ready for `detect`, and its class names (background first).
+
+    `changes` replace settings, e.g. `DETECTION_MIN_CONFIDENCE`. Raises ArtifactError where the folder holds no model.
+    """
+    try:
+        content = json.loads((folder / FILE).read_text("utf-8"))
+        names, settings = tuple(content["class_names"]), dict(content["config"])
+        weights = folder / weights_file(content["name"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{folder / FILE}: not a model that this pipeline trained ({error})") from None
+    if not weights.exists():
+        raise ArtifactError(f"{weights}: the model's weights are missing")
+    from mrcnn.model import MaskRCNN
+
+    known = {"GPU_COUNT": 1, "IMAGES_PER_GPU": 1}
+    config = _config(content["backbone"], settings | known | changes)
+    model = MaskRCNN(mode="inference", config=config, model_dir=str(folder))
+    model.load_weights(str(weights), by_name=True)
+    return model, names

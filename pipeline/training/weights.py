@@ -1,0 +1,62 @@
+"""Where training starts from: nothing, ImageNet, COCO, or a weights file of one's own."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import SourceError, TrainingError
+from pipeline.files.digests import digest
+from pipeline.files.places import data_folder
+from pipeline.recipe.sections import Training
+
+if TYPE_CHECKING:
+    from mrcnn.model import MaskRCNN
+
+NAMED = ("none", "imagenet", "coco")
+CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask")
+"""Layers whose shapes follow from the number of classes."""
+
+
+def identify(weights: str) -> Any:
+    """Return what the recipe's `training.weights` stands for now: its name, or its file's SHA-256.
+
+    Raises SourceError where it is neither a known name nor a file.
+    """
+    if weights in NAMED:
+        return weights
+    path = Path(weights)
+    if not path.is_file():
+        raise SourceError(f"training.weights: {weights} is neither {', '.join(NAMED)} nor a file")
+    return {"sha256": digest(path)}
+
+
+def load_into(model: "MaskRCNN", training: Training) -> None:
+    """Load what `training.weights` names into a fresh model; `none` loads nothing.
+
+    Layers that depend on the classes are left out of `coco`. Raises TrainingError, listing every tensor that is
+    missing or misshapen, and SourceError where a file can't be had.
+    """
+    if training.weights == "none":
+        return
+    exclude = [*training.exclude, *(CLASS_LAYERS if training.weights == "coco" else ())]
+    try:
+        if training.weights == "imagenet":
+            path = model.get_imagenet_weights()
+        elif training.weights == "coco":
+            path = _coco_weights()
+        else:
+            path = training.weights
+        model.load_weights(path, by_name=True, exclude=exclude)
+    except OSError as error:
+        raise SourceError(f"training.weights: {error}") from None
+    except ValueError as error:
+        raise TrainingError(f"training.weights: {error}") from None
+
+
+def _coco_weights() -> str:
+    """Return the path of matterport's COCO weights, fetched once into the downloads."""
+    from mrcnn.weights.coco import download_trained_weights
+
+    path = data_folder() / ".downloads" / "mask_rcnn_coco.h5"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    download_trained_weights(str(path))
+    return str(path)

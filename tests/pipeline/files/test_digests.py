@@ -1,0 +1,116 @@
+"""Digests of files: remembered, also when the work is broken off, and never in the way of another process."""
+
+import hashlib
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from pipeline.files import digests, places
+
+DAY = 86_400
+
+
+@pytest.fixture
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Files that were last changed some days ago; the memory is the test's own."""
+    monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
+    paths = [tmp_path / f"{number}.bin" for number in range(6)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * 1000)
+        os.utime(path, (DAY, DAY + number))
+    return paths
+
+
+def read_ones(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Return a list that grows with each file that is read."""
+    seen: list[Path] = []
+    real = digests._read
+
+    def read(path: Path, *more: object) -> str:
+        seen.append(path)
+        return real(path, *more)
+
+    monkeypatch.setattr(digests, "_read", read)
+    return seen
+
+
+def test_a_file_is_read_again_only_when_it_changed(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = read_ones(monkeypatch)
+    found = digests.digests(files)
+    assert found == [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    files[2].write_bytes(b"other")
+    os.utime(files[2], (DAY, DAY + 9))
+    assert digests.digests(files)[2] == hashlib.sha256(b"other").hexdigest()
+    assert sorted(seen) == sorted([*files, files[2]])
+
+
+def test_what_was_read_before_a_fault_is_remembered(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "ordered_map", map)
+    real = digests._read
+
+    def failing(path: Path, *more: object) -> str:
+        if path == files[4]:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *more)
+
+    monkeypatch.setattr(digests, "_read", failing)
+    with pytest.raises(PermissionError):
+        digests.digests(files)
+    monkeypatch.setattr(digests, "_read", real)
+    seen = read_ones(monkeypatch)
+    digests.digests(files)
+    assert sorted(seen) == files[4:]
+
+
+def test_another_process_can_write_while_files_are_read(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    digests.digests(files[:1])
+    monkeypatch.setattr(digests, "NOTED_EVERY", 0.0)
+    memory = places.data_folder() / ".hashes" / "digests.sqlite"
+    real = digests._read
+
+    def read(path: Path, *more: object) -> str:
+        with closing(sqlite3.connect(memory, timeout=0)) as other, other:
+            other.execute("DELETE FROM seen WHERE path = 'none'")
+        return real(path, *more)
+
+    monkeypatch.setattr(digests, "_read", read)
+    monkeypatch.setattr(digests, "ordered_map", map)
+    assert len(digests.digests(files)) == len(files)
+
+
+def test_another_file_of_the_same_size_and_time_is_read(files: list[Path]) -> None:
+    """As two that were unpacked from archives in which all files are of 1980."""
+    before = digests.digest(files[0])
+    other = files[0].with_suffix(".new")
+    other.write_bytes(b"x" * 1000)
+    os.utime(other, (DAY, DAY))
+    other.replace(files[0])
+    assert digests.digest(files[0]) == hashlib.sha256(b"x" * 1000).hexdigest() != before
+
+
+@pytest.mark.parametrize("content", [b"no database at all", b"SQLite format 3\0" + bytes(100)])
+def test_a_memory_that_can_t_be_read_is_begun_anew(
+    files: list[Path], content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = places.data_folder() / ".hashes" / "digests.sqlite"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(content)
+    assert digests.digest(files[1]) == hashlib.sha256(bytes([1]) * 1000).hexdigest()
+    assert "files are hashed anew" in caplog.text
+
+
+def test_a_memory_that_is_damaged_in_its_middle_is_begun_anew(tmp_path: Path, files: list[Path]) -> None:
+    many = [tmp_path / f"{number}.txt" for number in range(300)]
+    for path in many:
+        path.write_text(path.name)
+        os.utime(path, (DAY, DAY))
+    expected = digests.digests(many)
+    file = places.data_folder() / ".hashes" / "digests.sqlite"
+    content = file.read_bytes()
+    assert len(content) > 10 * 4096
+    file.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
+    assert digests.digests(many) == expected
+    assert digests.digests(files) == [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]

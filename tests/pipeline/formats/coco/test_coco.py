@@ -1,0 +1,259 @@
+"""COCO instances files: polygons, run lengths and boxes of the images that their ids mean."""
+
+import json
+import random
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from faster_coco_eval import mask as coco_library
+
+from pipeline import formats
+from pipeline.errors import LabelFileError
+from pipeline.geometry import masks
+from pipeline.instances import reasons as faults
+from pipeline.instances.records import Instance, Rejected
+from pipeline.recipe.sections import Labels
+from tests.pipeline.label_texts import options, read
+from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of, table
+from tests.pipeline.small_sources import zip_of
+
+CATEGORIES = [{"id": 3, "name": "car"}, {"id": 1, "name": "person", "supercategory": "human"}]
+TRIANGLE = [0, 0, 8, 0, 8, 6]
+
+
+def coco(*annotations: dict[str, Any], **others: Any) -> dict[str, Any]:
+    """A COCO file of one image; annotations are of it and of category 3 unless they say otherwise."""
+    filled = [{"id": at + 10, "image_id": 7, "category_id": 3, **each} for at, each in enumerate(annotations)]
+    images = [{"id": 7, "file_name": "a.jpg", "width": 64, "height": 48}]
+    return {"info": {}, "images": images, "annotations": filled, "categories": CATEGORIES, **others}
+
+
+def read_one(folder: Path, annotation: dict[str, Any], **chosen: Any) -> Instance | Rejected:
+    (image,) = read(folder, coco(annotation), options(**chosen))
+    found: list[Instance | Rejected] = [*image.instances, *image.rejected]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_several_polygons_are_one_instance_at_their_own_coordinates(tmp_path: Path) -> None:
+    found = read_one(tmp_path, {"segmentation": [TRIANGLE, [10.25, 10, 20, 10, 20, 20.5, 10.25, 10]], "iscrowd": 0})
+    assert isinstance(found, Instance)
+    assert [ring.tolist() for ring in found.rings] == [[[0, 0], [8, 0], [8, 6]], [[10.25, 10], [20, 10], [20, 20.5]]]
+    assert (found.id, found.category, found.geometry, found.crowd, found.ignored) == (
+        "10",
+        "car",
+        "polygon",
+        False,
+        False,
+    )
+
+
+def test_categories_are_meant_by_their_names(tmp_path: Path) -> None:
+    content = coco({"segmentation": [TRIANGLE], "category_id": 1}, {"segmentation": [TRIANGLE]})
+    (image,) = read(tmp_path, content, options("pedestrian"))
+    assert [(each.category, each.source_category) for each in image.instances] == [("pedestrian", "person")]
+    ((unwanted,), second) = (image.unwanted, content["annotations"][1])
+    assert (unwanted.label_id, unwanted.reason) == (str(second["id"]), faults.OTHER_CATEGORY)
+    assert json.loads(unwanted.label) == second
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_crowd_s_run_lengths_are_traced(tmp_path: Path, compressed: bool) -> None:
+    mask = np.zeros((48, 64), bool)
+    mask[5:20, 7:30] = mask[30:40, 50:60] = True
+    encoded = coco_library.encode(np.asfortranarray(mask.astype(np.uint8)))
+    flat = mask.T.ravel()
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], flat, [False]]).astype(int)))
+    plain = np.diff([0, *edges.tolist(), flat.size]).tolist()
+    counts = encoded["counts"].decode() if compressed else plain
+    found = read_one(tmp_path, {"segmentation": {"counts": counts, "size": [48, 64]}, "iscrowd": 1})
+    assert isinstance(found, Instance)
+    assert (found.geometry, found.crowd, len(found.rings)) == ("rle", True, 2)
+    assert (masks.mask(found.rings, 48, 64) == mask).all()
+
+
+def test_a_polygon_and_its_own_run_lengths_cover_the_same(tmp_path: Path) -> None:
+    polygon = read_one(tmp_path, {"segmentation": [[3, 4, 40, 4, 40, 30, 3, 30]]})
+    mask = np.zeros((48, 64), np.uint8)
+    mask[4:30, 3:40] = 1
+    counts = coco_library.encode(np.asfortranarray(mask))["counts"].decode()
+    traced = read_one(tmp_path, {"segmentation": {"counts": counts, "size": [48, 64]}})
+    assert isinstance(polygon, Instance)
+    assert isinstance(traced, Instance)
+    assert (masks.mask(polygon.rings, 48, 64) == masks.mask(traced.rings, 48, 64)).all()
+    assert masks.trace(masks.mask(polygon.rings, 48, 64))[0].tolist() == traced.rings[0].tolist()
+
+
+def test_a_box_alone_is_a_rectangle_and_may_be_left_out(tmp_path: Path) -> None:
+    found = read_one(tmp_path, {"segmentation": [], "bbox": [1, 2, 4, 5.5]})
+    assert isinstance(found, Instance)
+    assert (found.geometry, found.rings[0].tolist()) == ("box", [[1, 2], [1, 7.5], [5, 7.5], [5, 2]])
+    left_out = read_one(tmp_path, {"bbox": [1, 2, 4, 5.5]}, boxes="leave_out")
+    assert isinstance(left_out, Rejected)
+    assert left_out.reason == "box without mask, left out by the recipe"
+
+
+def test_flags_come_from_coco_s_keys_and_from_attributes(tmp_path: Path) -> None:
+    said = {"occluded": True, "truncated": False, "color": "red"}
+    found = read_one(tmp_path, {"segmentation": [TRIANGLE], "ignore": 1, "score": 0.5, "attributes": said})
+    assert isinstance(found, Instance)
+    assert (found.ignored, found.crowd, found.occluded, found.truncated) == (True, False, True, False)
+    assert found.attributes == {"color": "red", "score": 0.5}
+    unclear = read_one(tmp_path, {"segmentation": [TRIANGLE], "iscrowd": "maybe", "ignore": None})
+    assert isinstance(unclear, Instance)
+    assert (unclear.crowd, unclear.ignored, unclear.attributes) == (False, False, {"iscrowd": "maybe"})
+
+
+@pytest.mark.parametrize("nothing", [None, [], {}, [[]], [[], []]])
+def test_a_box_is_used_where_there_are_no_polygons(tmp_path: Path, nothing: Any) -> None:
+    found = read_one(tmp_path, {"segmentation": nothing, "bbox": [1, 2, 3, 4]})
+    assert isinstance(found, Instance)
+    assert (found.geometry, found.box.width) == ("box", 3)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "reason"),
+    [
+        ({}, "no box, polygon or mask"),
+        ({"segmentation": "x"}, "polygon is malformed"),
+        ({"segmentation": [[0, 0, 1]]}, "polygon is malformed"),
+        ({"segmentation": [0, 0, 1, 1]}, "polygon is malformed"),
+        ({"segmentation": [[0, 0, 5, 5]]}, "polygon without area"),
+        ({"segmentation": [[0, 0, 8, 0, 1e7, 6]]}, "coordinate is not finite or too large"),
+        ({"segmentation": {"counts": "x", "size": [2, 2]}}, "run-length mask is malformed"),
+        ({"segmentation": {"counts": [1], "size": [100000, 100000]}}, "run-length mask is malformed"),
+        ({"segmentation": {"counts": [4], "size": [2, 2]}}, "mask without pixels"),
+        ({"bbox": [0, 0, 5]}, "box is not four numbers"),
+        ({"bbox": [0, 0, 5, 0]}, "box without area"),
+        ({"segmentation": [TRIANGLE], "category_id": 99}, "no category"),
+        ({"segmentation": [TRIANGLE], "category_id": None}, "no category"),
+        ({"segmentation": [TRIANGLE], "image_id": 99}, "no image has its image_id"),
+        ({"segmentation": [TRIANGLE], "image_id": None}, "no image has its image_id"),
+    ],
+)
+def test_an_annotation_that_can_t_be_used_is_kept_with_its_reason(
+    tmp_path: Path, annotation: dict[str, Any], reason: str
+) -> None:
+    images = read(tmp_path, coco(annotation))
+    (found,) = [rejected for image in images for rejected in image.rejected]
+    assert found.reason == reason
+    assert not any(image.instances for image in images)
+    assert json.loads(found.label).items() >= annotation.items()
+
+
+def test_ids_may_be_whole_numbers_written_as_floats(tmp_path: Path) -> None:
+    content = coco({"segmentation": [TRIANGLE], "image_id": 7.0, "category_id": 3.0})
+    (image,) = read(tmp_path, content)
+    assert [(each.category, image.name) for each in image.instances] == [("car", "a.jpg")]
+    content["images"][0]["id"], content["categories"] = 7.0, [{"id": 3.0, "name": "car"}]
+    content["annotations"] += [{"id": 1, "image_id": 7, "category_id": 3, "segmentation": [TRIANGLE]}]
+    (image,) = read(tmp_path, content)
+    assert [each.category for each in image.instances] == ["car", "car"]
+    (image, astray) = read(tmp_path, coco({"segmentation": [TRIANGLE], "image_id": 7.5}))
+    assert [each.reason for each in astray.rejected] == [faults.NO_IMAGE_OF_ID]
+
+
+@pytest.mark.parametrize(
+    ("sides", "fits"), [((64, 48), True), ((64.0, 48), True), ((0, 48), True), ((640, 480), False)]
+)
+def test_polygons_made_for_an_image_of_another_size_are_left_out(
+    tmp_path: Path, sides: tuple[float, float], fits: bool
+) -> None:
+    images = [{"id": at, "file_name": f"{name}.jpg"} for at, name in ((7, "a"), (8, "b"))]
+    images[0] |= dict(zip(("width", "height"), sides, strict=True))
+    given = coco({"segmentation": [TRIANGLE]}, {"segmentation": [TRIANGLE], "image_id": 8}, images=images)
+    data = folder_with(tmp_path / "data", ["a.jpg", "b.jpg", "c.jpg"], {"l.json": given})
+    (data / "more.json").write_text(json.dumps([frame("c.jpg", area("car", SQUARE))]))
+    sections = {"labels": {"coco": True}, "dataset": {"split": "all_in_both"}}
+    out = filtered(recipe_of([data], [data / "l.json", data / "more.json"], **sections), tmp_path / "out")
+    kept = {row["image"] for row in table(out, "labels")}
+    assert kept == {"b.jpg", "c.jpg"} | ({"a.jpg"} if fits else set())
+    reasons = [row["reason"] for row in table(out, "rejected")]
+    assert reasons.count("made for an image of another size") == (0 if fits else 1)
+
+
+def test_an_image_id_given_twice_means_the_first_image(tmp_path: Path) -> None:
+    images = [{"id": 7, "file_name": "a.jpg"}, {"id": 7, "file_name": "b.jpg"}, {"id": 7, "file_name": "a.jpg"}]
+    first, astray = read(tmp_path, coco({"segmentation": [TRIANGLE]}, images=images))
+    assert (first.name, len(first.instances)) == ("a.jpg", 1)
+    assert [rejected.reason for rejected in astray.rejected] == ["image id given twice"]
+
+
+def test_lists_may_come_in_any_order_and_annotations_in_any_order_of_images(tmp_path: Path) -> None:
+    images = [{"id": str(number), "file_name": f"{number}.jpg"} for number in range(5)]
+    annotations = [
+        {"id": number, "image_id": str(number % 4), "category_id": 3, "segmentation": [TRIANGLE]}
+        for number in range(12)
+    ]
+    random.Random(1).shuffle(annotations)
+    content = {"annotations": annotations, "categories": CATEGORIES, "images": images}
+    for keys in (("images", "annotations", "categories"), ("categories", "annotations", "images")):
+        found = read(tmp_path, {key: content[key] for key in keys})
+        assert [(image.name, sorted(int(each.id) for each in image.instances)) for image in found] == [
+            *[(f"{number}.jpg", [number, number + 4, number + 8]) for number in range(4)],
+            ("4.jpg", []),
+        ]
+
+
+def test_a_file_is_read_in_less_memory_than_its_text(tmp_path: Path) -> None:
+    ring = [number * 37 % 101 / 7 for number in range(4000)]
+    annotations = [{"id": n, "image_id": n % 50, "category_id": 3, "segmentation": [ring]} for n in range(650)]
+    images = [{"id": number, "file_name": f"{number}.jpg"} for number in range(50)]
+    file = tmp_path / "labels.json"
+    file.write_text(json.dumps(coco(images=images) | {"annotations": annotations}))
+    tracemalloc.start()
+    count = sum(len(image.instances) for image in formats.read(file, None, options()))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 650
+    assert peak < file.stat().st_size
+
+
+def test_a_coco_file_goes_through_the_stage_and_what_is_of_no_image_is_in_rejected(tmp_path: Path) -> None:
+    content = coco(
+        {"segmentation": [[10, 10, 20, 10, 20, 20]]},
+        {"segmentation": [[10, 10, 20, 10, 20, 20]], "image_id": 8, "iscrowd": 1},
+        {"segmentation": [[10, 10, 20, 10, 20, 20]], "image_id": 99},
+        images=[{"id": 7, "file_name": "train/a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
+    )
+    data = folder_with(tmp_path / "data", ["train/a.jpg", "val/b.jpg"], {"instances.json": content})
+    out = filtered(recipe_of([data], [data], labels={"categories": [], "coco": True}), tmp_path / "work")
+    assert [(row["image"], row["category"], row["crowd"]) for row in table(out, "labels")] == [
+        ("a.jpg", "car", False),
+        ("b.jpg", "car", True),
+    ]
+    (row,) = [row for row in table(out, "rejected") if row["label_id"]]
+    assert (row["source"], row["label_id"], row["reason"]) == ("instances.json", "12", "no image has its image_id")
+    assert json.loads(row["label"])["image_id"] == 99
+
+
+def test_a_coco_file_is_refused_unless_the_options_say_that_it_is_meant(tmp_path: Path) -> None:
+    content = coco({"segmentation": [TRIANGLE]})
+    with pytest.raises(LabelFileError, match=r"^labels\.json: is a COCO file, .*: set labels\.coco: true$"):
+        read(tmp_path, content, options(coco=False))
+    (image,) = read(tmp_path, content, options(coco=True))
+    assert len(image.instances) == 1
+    assert not formats.ReadOptions().coco
+    assert formats.ReadOptions.from_recipe(Labels(coco=True)).coco
+
+
+def test_a_coco_file_in_a_zip_is_refused_by_its_path_inside(tmp_path: Path) -> None:
+    archive = zip_of(tmp_path / "l.zip", {"val/instances.json": json.dumps(coco()).encode()})
+    with pytest.raises(LabelFileError, match=r"^l\.zip/val/instances\.json: is a COCO file"):
+        list(formats.read_blocks(archive, "val/instances.json", formats.ReadOptions()))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_stage_refuses_a_coco_file_also_beside_others(tmp_path: Path, named: bool) -> None:
+    files = {
+        "labels.json": [frame("a.jpg", area("car", SQUARE))],
+        "via_region_data.json": coco({"segmentation": [TRIANGLE]}),
+    }
+    data = folder_with(tmp_path / "data", ["train/a.jpg", "val/b.jpg"], files)
+    sources = [data / "via_region_data.json"] if named else [data]
+    with pytest.raises(LabelFileError, match=r"via_region_data\.json: is a COCO file, .*: set labels\.coco: true$"):
+        filtered(recipe_of([data], sources, labels={"categories": []}), tmp_path / "work")
+    assert not (tmp_path / "work/filtered_labels/labels.parquet").exists()

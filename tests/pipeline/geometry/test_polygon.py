@@ -1,0 +1,167 @@
+"""Rings: cleaning, clipping, area, bounds, ribbons."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pipeline.formats.via import shapes
+from pipeline.geometry import masks, polygon
+from pipeline.geometry.polygon import Box
+from pipeline.geometry.ring_table import RingTable, clipped
+
+whole_points = st.tuples(st.integers(-30, 60), st.integers(-30, 60))
+whole_rings = st.lists(whole_points, min_size=3, max_size=9).map(lambda points: np.array(points, float))
+
+
+def test_official_rounding_takes_halves_up() -> None:
+    assert polygon.rounded([(0.5, 1.5), (-0.5, 2.4999)]).tolist() == [[1, 2], [0, 2]]
+
+
+def test_a_repeated_closing_vertex_and_repeated_neighbours_are_taken_off() -> None:
+    assert polygon.clean([(0, 0), (4, 0), (4, 0), (4, 4), (0, 0)]).tolist() == [[0, 0], [4, 0], [4, 4]]
+    assert polygon.clean([(1, 1), (1, 1), (1, 1)]).tolist() == [[1, 1]]
+    assert polygon.clean(np.zeros((0, 2))).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("points", "has_area"),
+    [
+        ([(0, 0), (4, 0)], False),
+        ([(0, 0), (4, 0), (9, 0)], False),
+        ([(0, 0), (4, 4), (2, 2), (8, 8)], False),
+        ([(0, 0), (4, 0), (4, 1)], True),
+        ([(0, 0), (4, 4), (4, 0), (0, 4)], True),
+    ],
+)
+def test_vertices_on_one_line_enclose_nothing_but_a_figure_of_eight_does(points: list, has_area: bool) -> None:
+    assert polygon.encloses_area(polygon.clean(points)) is has_area
+
+
+def test_area_and_bounds_of_a_rectangle() -> None:
+    ring = polygon.rectangle(10, 20, 14.5, 22)
+    assert polygon.area(ring) == 9
+    assert polygon.bounds([ring]) == Box(10, 20, 4.5, 2)
+    assert polygon.bounds([ring, ring + 3]) == Box(10, 20, 7.5, 5)
+
+
+def test_a_ring_inside_the_image_is_left_alone() -> None:
+    ring = polygon.rectangle(0, 0, 1280, 720)
+    assert polygon.clip([ring], 1280, 720)[0] is ring
+
+
+def test_a_vertex_just_outside_is_moved_to_the_border() -> None:
+    (ring,) = polygon.clip([polygon.rectangle(1270, -3, 1280.64, 10)], 1280, 720)
+    assert polygon.bounds([ring]) == Box(1270, 0, 10, 10)
+
+
+def test_a_ring_outside_or_touching_only_the_border_is_left_out() -> None:
+    outside = [polygon.rectangle(-9, 0, -1, 5), polygon.rectangle(-9, 0, 0, 5), polygon.rectangle(0, 720, 5, 730)]
+    assert polygon.clip(outside, 1280, 720) == ()
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        [(25, 5), (30, 5), (30, 30), (5, 30), (5, 25), (25, 25)],
+        [(25, -5), (30, -5), (30, 30), (-9, 30), (-9, -5), (-5, -5), (-5, 25), (25, 25)],
+        [
+            (-5, 8),
+            (-5, -5),
+            (25, -5),
+            (25, 25),
+            (-5, 25),
+            (-5, 9),
+            (-9, 9),
+            (-9, 29),
+            (29, 29),
+            (29, -9),
+            (-9, -9),
+            (-9, 8),
+        ],
+    ],
+    ids=["a corner", "three sides", "all sides"],
+)
+def test_a_ring_that_lies_outside_is_left_out_wherever_it_runs(around: list) -> None:
+    assert polygon.clip([np.array(around, float)], 20, 20) == ()
+    sizes = np.array([20.0]), np.array([20.0])
+    assert not clipped(RingTable(np.array(around, float), np.array([len(around)])), *sizes)[1].any()
+
+
+def test_the_box_of_a_ring_doesn_t_reach_along_the_border() -> None:
+    """A car at the right border, of which a line goes on outside, round the corner of the image."""
+    car = [(15, 5), (30, 5), (30, 30), (5, 30), (5, 28), (25, 28), (25, 10), (15, 10)]
+    (ring,) = polygon.clip([np.array(car, float)], 20, 20)
+    assert polygon.bounds([ring]) == Box(15, 5, 5, 5)
+
+
+def runs_back_along_a_border(ring: list) -> bool:
+    """Whether a ring turns straight back at a point on a border of an image of 32 × 24 pixels."""
+    for before, at, after in zip([ring[-1], *ring], ring, [*ring[1:], ring[0]], strict=False):
+        for axis, side in ((0, 32), (1, 24)):
+            on_border = before[axis] == at[axis] == after[axis] and at[axis] in (0, side)
+            if on_border and (at[1 - axis] - before[1 - axis]) * (after[1 - axis] - at[1 - axis]) < 0:
+                return True
+    return False
+
+
+@given(whole_rings)
+def test_rings_are_clipped_at_once_as_one_by_one(ring: np.ndarray) -> None:
+    assume((ring < 0).any() or (ring > (32, 24)).any())
+    points, lengths = np.concatenate([ring, ring[::-1]]), np.full(2, len(ring))
+    many, alive = clipped(RingTable(points, lengths), np.full(2, 32.0), np.full(2, 24.0))
+    alone = [polygon.clip([each], 32, 24) for each in (ring, ring[::-1])]
+    assert alive.tolist() == [len(each) == 1 for each in alone]
+    assert [each.tolist() for each in many.separate()] == [each.tolist() for rings in alone for each in rings]
+    for each in many.separate():
+        assert not runs_back_along_a_border(each.tolist())
+
+
+def test_a_triangle_is_cut_where_its_sides_cross_the_border() -> None:
+    (ring,) = polygon.clip([np.array([(5.0, -5.0), (10.0, 5.0), (0.0, 5.0)])], 20, 20)
+    assert sorted(ring.tolist()) == [[0, 5], [2.5, 0], [7.5, 0], [10, 5]]
+
+
+def doubles_back(ring: np.ndarray) -> bool:
+    """Whether two sides in a row lie on one another: such a spike has no area, but is drawn."""
+    sides = np.roll(ring, -1, axis=0) - ring
+    following = np.roll(sides, -1, axis=0)
+    across = sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]
+    return bool(((across == 0) & ((sides * following).sum(axis=1) <= 0)).any())
+
+
+@given(whole_rings)
+def test_clipping_changes_no_pixel_inside(ring: np.ndarray) -> None:
+    assume(not doubles_back(ring))
+    wide = masks.mask([ring + 30], 90, 90)[30:54, 30:62]
+    assert (masks.mask(polygon.clip([ring], 32, 24), 24, 32) == wide).all()
+
+
+@given(whole_rings)
+def test_a_clipped_ring_lies_inside_and_stays_when_clipped_again(ring: np.ndarray) -> None:
+    for inside in polygon.clip([ring], 32, 24):
+        assert (inside >= 0).all()
+        assert (inside <= (32, 24)).all()
+        assert polygon.clip([inside], 32, 24)[0] is inside
+
+
+def test_a_line_becomes_a_ribbon_of_its_width() -> None:
+    ring = polygon.ribbon(np.array([(0.0, 0.0), (10.0, 0.0)]), 4)
+    assert sorted(ring.tolist()) == [[0, -2], [0, 2], [10, -2], [10, 2]]
+
+
+def test_a_ribbon_that_turns_back_on_itself_is_finite() -> None:
+    assert np.isfinite(polygon.ribbon(np.array([(0.0, 0.0), (10.0, 0.0), (0.0, 0.0)]), 4)).all()
+
+
+def test_a_circle_stays_within_the_tolerance() -> None:
+    ring = shapes.ellipse(50, 60, 40, 40, 0, 0.5)
+    middles = (ring + np.roll(ring, 1, axis=0)) / 2
+    assert np.hypot(*(ring - (50, 60)).T) == pytest.approx(40)
+    assert np.hypot(*(middles - (50, 60)).T).min() >= 39.5
+
+
+def test_an_ellipse_turns_from_x_towards_y() -> None:
+    ring = shapes.ellipse(0, 0, 10, 2, np.pi / 2, 0.1)
+    assert polygon.bounds([ring]).height == pytest.approx(20, abs=0.2)
+    assert polygon.bounds([ring]).width == pytest.approx(4, abs=0.2)

@@ -1,0 +1,37 @@
+"""Tables are written in row groups of so many rows, or of so many bytes."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.instances import tables
+
+SCHEMA = pa.schema([("text", pa.string())])
+
+
+def group_sizes(path: Path, texts: list[list[str]]) -> list[int]:
+    """Write tables of these texts one after the other, and return how many rows each row group has."""
+    with tables.RowGroupWriter(path, SCHEMA) as writer:
+        for each in texts:
+            writer.write(pa.table({"text": each}, schema=SCHEMA))
+    metadata = pq.read_metadata(path)
+    assert pq.read_table(path)["text"].to_pylist() == [text for each in texts for text in each]
+    assert writer.rows == metadata.num_rows
+    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+
+
+def test_row_groups_have_a_number_of_rows_however_they_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS_A_GROUP", 5)
+    assert group_sizes(tmp_path / "a.parquet", [["x"] * 3, ["y"] * 9, ["z"]]) == [5, 5, 3]
+    assert group_sizes(tmp_path / "b.parquet", [["x"] * 13]) == [5, 5, 3]
+
+
+def test_few_rows_of_much_text_are_a_group_by_themselves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BYTES_A_GROUP", 1000)
+    assert group_sizes(tmp_path / "a.parquet", [["x" * 400], ["y" * 700], ["z"], ["w" * 2000], ["v"]]) == [2, 2, 1]
+
+
+def test_a_table_of_no_row_is_a_table(tmp_path: Path) -> None:
+    assert group_sizes(tmp_path / "a.parquet", []) == []

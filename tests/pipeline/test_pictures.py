@@ -1,0 +1,42 @@
+"""Small pictures with masks over them."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline.pictures import LARGEST, LONGEST_SIDE, colour, overlay
+from tests.pipeline.small_datasets import jpeg
+
+SQUARE = np.array([(100, 100), (100, 300), (300, 300), (300, 100)], np.float64)
+
+
+def plain(width: int, height: int) -> bytes:
+    content = BytesIO()
+    Image.new("RGB", (width, height), (128, 128, 128)).save(content, "JPEG")
+    return content.getvalue()
+
+
+def test_a_mask_colours_its_place_and_nothing_else(tmp_path: Path) -> None:
+    assert overlay(plain(1280, 720), [(0, [SQUARE])], tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as picture:
+        assert picture.size == (LONGEST_SIDE, 270)
+        inside, outside = picture.getpixel((75, 75)), picture.getpixel((300, 200))
+    assert inside[0] > inside[1] + 40
+    assert max(outside) - min(outside) < 12
+
+
+def test_the_noisiest_picture_stays_small(tmp_path: Path) -> None:
+    assert overlay(jpeg(1280, 720), [(1, [SQUARE])], tmp_path / "a.jpg")
+    assert (tmp_path / "a.jpg").stat().st_size <= LARGEST
+
+
+def test_bytes_that_are_no_image_leave_no_picture(tmp_path: Path) -> None:
+    assert not overlay(b"not an image", [], tmp_path / "a.jpg")
+    assert not overlay(plain(64, 64)[:-200], [], tmp_path / "b.jpg")
+    assert not list(tmp_path.iterdir())
+
+
+def test_neighbouring_classes_differ() -> None:
+    assert all(np.abs(np.subtract(colour(number), colour(number + 1))).max() > 60 for number in range(20))
