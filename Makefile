@@ -12,22 +12,10 @@ READY := $(VENV)/.ready
 RECIPE ?= $(if $(BDD_RECIPE),$(BDD_RECIPE),recipes/sample.yaml)
 PORT ?= 3000
 
-# make ends a failed target with a line of its own ("*** Error 1"). So that a failure's sentence comes last, a target that
-# can fail for a reason a person can mend leaves it in $(FAILURE), and the next target hands it to make's own $(error).
-# Where it can't be left (the disk is full), or there is none, the target fails by itself.
-FAILURE := $(VENV)/.failure-$(shell echo $$PPID)
-define sentence_last
-@rm -f $(FAILURE) $(FAILURE).all; { $(1) 2>&1 1>&3 3>&- | tee $(FAILURE).all >&2; } 3>&1 && rm -f $(FAILURE).all || { \
-	status=$$?; test $$status -lt 128 || echo "the program was ended by signal $$((status - 128))" >> $(FAILURE).all; \
-	grep '[^[:space:]]' $(FAILURE).all | tail -n 1 > $(FAILURE); \
-	test -s $(FAILURE) || { rm -f $(FAILURE) $(FAILURE).all; exit 1; }; }
-endef
-stop_with_sentence = $(if $(wildcard $(FAILURE)),$(error $(shell cat $(FAILURE); rm -f $(FAILURE) $(FAILURE).all)))
-
-.PHONY: help setup gpu demo run dev test soak check format bench bench-labels bench-dataset bench-mrcnn bench-gpu lock clean .demo .run
+.PHONY: help setup gpu demo run dev test soak check format bench bench-labels bench-dataset bench-mrcnn bench-gpu lock clean
 
 help: ## what the targets do
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
 
 setup: $(READY) ## create .venv from requirements.lock
 
@@ -46,17 +34,11 @@ gpu: $(READY) ## add TensorFlow's CUDA libraries, also each time that .venv is b
 	@$(INSTALL_GPU)
 	@touch $(VENV)/.gpu
 
-demo: .demo ## the whole chain on the embedded sample, on a CPU
-	@$(stop_with_sentence):
+demo: $(READY) ## the whole chain on the embedded sample, on a CPU
+	@$(RUN) -m assets --recipe recipes/sample.yaml
 
-.demo: $(READY)
-	$(call sentence_last,$(RUN) -m assets --recipe recipes/sample.yaml)
-
-run: .run ## the whole chain with RECIPE=file.yaml
-	@$(stop_with_sentence):
-
-.run: $(READY)
-	$(call sentence_last,$(RUN) -m assets --recipe "$(RECIPE)")
+run: $(READY) ## the whole chain with RECIPE=file.yaml
+	@$(RUN) -m assets --recipe "$(RECIPE)"
 
 dev: $(READY) ## the Dagster UI on http://localhost:$(PORT)
 	@mkdir -p data && $(VENV)/bin/dagster dev -w workspace.yaml -p $(PORT)
@@ -67,10 +49,11 @@ test: $(READY) ## all tests (under 15 minutes on 2 cores)
 soak: $(READY) ## the long proofs
 	@$(RUN) -m pytest -q -m soak -rP --durations=0
 
-check: $(READY) ## format, lint, types
+check: $(READY) ## format, lint, types, direction of imports
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports --no-logo
 
 format: $(READY) ## rewrite the code in the project's format
 	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
@@ -90,10 +73,12 @@ bench-mrcnn: $(READY) ## our network beside the original (ORIGINAL_PYTHON=) and 
 bench-gpu: $(READY) ## our network on this machine's GPU (after make gpu)
 	@$(RUN) -m benchmarks gpu
 
-lock: $(READY) ## resolve the pins again
-	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --extra dev pyproject.toml -o requirements.lock
-	@$(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --extra gpu -c requirements.lock pyproject.toml -o requirements-gpu.lock
-	@echo uv | $(VENV)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url - -o requirements-setup.lock
+COMPILE = $(VENV)/bin/uv pip compile --quiet $(UPGRADE) --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url
+UPGRADE = --upgrade
+lock: $(READY) ## resolve the pins again; UPGRADE= keeps those that pyproject.toml still allows
+	@$(COMPILE) --extra dev pyproject.toml -o requirements.lock
+	@$(COMPILE) --extra gpu -c requirements.lock pyproject.toml -o requirements-gpu.lock
+	@echo uv | $(COMPILE) - -o requirements-setup.lock
 
 clean: ## remove .venv (never data/)
 	rm -rf $(VENV)

@@ -190,7 +190,7 @@ class Config:
 class NarrowConfig(Config):
     """A network of about two million weights that learns from scratch on a CPU; made for 16:9 images at 384×224.
 
-    The choices were found by trial on street scenes (see MRCNN.md of the project).
+    docs/benchmarks.md has the trial on street scenes that these choices were taken from.
     """
 
     NAME = "narrow"

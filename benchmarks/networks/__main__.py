@@ -1,7 +1,7 @@
 """Times our network beside the original's and torchvision's, each doing a step in turn, and prints ratios of medians.
 
 The original needs a Python 3.7 (`ORIGINAL_PYTHON`), torchvision a Python that has it (`TORCHVISION_PYTHON`); without
-one, its rows say so. `../shared/baselines/README.md` says what to install in each.
+one, its rows say so. docs/benchmarks.md says what to install in each.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """BDD's poly2d (vertices with a letter each) to plain vertices: cubic Beziers flattened within a tolerance.
 
-What the letters mean is in `../shared/FORMATS.md`; closing, cleaning and clipping of rings are in `polygon`. Only sums,
+`flatten` says what the letters mean; closing, cleaning and clipping of rings are in `polygon`. Only sums,
 products and square roots are used, which every processor rounds alike: numpy's powers differ in the last bit between
 processors, and the same labels would give other bytes.
 """

@@ -1,4 +1,4 @@
-"""What the original computed on TensorFlow 1.15 (../shared/golden/README.md): where it is, and its configuration."""
+"""What the original computed on TensorFlow 1.15 (../shared/golden): where it is, and its configuration."""
 
 from pathlib import Path
 

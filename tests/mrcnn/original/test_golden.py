@@ -14,7 +14,7 @@ from mrcnn import weights
 from tests.mrcnn.original.golden import FOLDER, Golden, needs_golden
 
 ORIGINAL = os.environ.get("ORIGINAL_PYTHON")
-"""A Python 3.7 with mrcnn 2.1, see ../shared/baselines/README.md; without it that program does not read our file."""
+"""A Python 3.7 with mrcnn 2.1, see docs/benchmarks.md; without it that program does not read our file."""
 
 pytestmark = needs_golden
 
