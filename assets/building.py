@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster._core.errors import DagsterPipesExecutionError
@@ -38,9 +39,12 @@ def materialise(
     store = Store()
     try:
         with _messages_in(context):
-            built = store.build(
-                stage, recipe, inputs, lambda partial: _run_program(context, stage, recipe, inputs, partial)
-            )
+            identities = stage.identities(recipe)
+
+            def make(partial: Path) -> None:
+                _run_program(context, stage, recipe, inputs, identities, partial)
+
+            built = store.build(stage, recipe, inputs, make, identities)
     except PipelineError as fault:
         raise dg.Failure(description=str(fault), allow_retries=False) from None
     except OSError as error:
@@ -51,12 +55,20 @@ def materialise(
 
 
 def _run_program(
-    context: dg.AssetExecutionContext, stage: Stage, recipe: Recipe, inputs: dict[str, Artifact], partial: Path
+    context: dg.AssetExecutionContext,
+    stage: Stage,
+    recipe: Recipe,
+    inputs: dict[str, Artifact],
+    identities: dict[str, Any],
+    partial: Path,
 ) -> None:
     """Run the stage's program on its inputs' folders; raises StageError with the program's own sentence."""
-    recipe_file = partial / ".recipe.json"
+    recipe_file, identities_file = partial / ".recipe.json", partial / ".identities.json"
     recipe_file.write_text(json.dumps(recipe.model_dump(mode="json")), "utf-8")
+    identities_file.write_text(json.dumps(identities), "utf-8")
     command = [sys.executable, "-m", "pipeline.program", stage.name, "--recipe", str(recipe_file)]
+    if stage.outside:
+        command += ["--identities", str(identities_file)]
     for name in stage.inputs:
         command += [STAGES[name].argument, str(inputs[name].folder)]
     environment = {PARENT_VARIABLE: str(os.getpid())}
@@ -69,6 +81,7 @@ def _run_program(
         raise StageError(_sentence(partial, stage, str(error))) from None
     finally:
         recipe_file.unlink(missing_ok=True)
+        identities_file.unlink(missing_ok=True)
 
 
 def _sentence(partial: Path, stage: Stage, error: str) -> str:

@@ -6,6 +6,7 @@ What the stages do is not here: only arguments, messages, faults and exit codes.
 import argparse
 import ctypes
 import errno
+import json
 import logging
 import os
 import signal
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pipeline import recipe
 from pipeline.errors import PipelineError
@@ -65,7 +67,14 @@ def _run(stage: str, arguments: argparse.Namespace, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     (out / FAILURE).unlink(missing_ok=True)
     inputs = {name: _input(name, getattr(arguments, name)) for name in STAGES[stage].inputs}
-    STAGES[stage].build(chosen, **inputs, out=out)
+    STAGES[stage].build(chosen, **inputs, **_identities(stage, arguments), out=out)
+
+
+def _identities(stage: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return what is known of the sources outside the store, as an argument of `stage`'s build."""
+    if not STAGES[stage].outside or not arguments.identities:
+        return {}
+    return {"identities": json.loads(arguments.identities.read_text("utf-8"))}
 
 
 def _input(name: str, path: Path) -> Path:
@@ -93,6 +102,8 @@ def _parser(stage: str) -> argparse.ArgumentParser:
     for name in STAGES[stage].inputs:
         made_by = STAGES[name]
         parser.add_argument(made_by.argument, dest=name, type=Path, required=True, help=_what_is_given(made_by))
+    if STAGES[stage].outside:
+        parser.add_argument("--identities", type=Path, help="JSON file of what the sources are (default: ask them)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the result")
     return parser
 

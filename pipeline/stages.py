@@ -23,11 +23,11 @@ class Stage:
     code_version: int
     module: str
     """Where its `build` stands; `python -m` of it runs the stage alone."""
-    group: str
-    kinds: frozenset[str]
+    group: str = ""
+    kinds: frozenset[str] = frozenset()
     """Labels in the Dagster UI."""
-    description: str
-    files: tuple[str, ...]
+    description: str = ""
+    files: tuple[str, ...] = ()
     """Files that the finished artifact must hold."""
     reads: tuple[str, ...] = ()
     """Recipe keys (dotted) that decide the output; a section stands for all of its keys."""
@@ -39,7 +39,8 @@ class Stage:
     """Checks that its summary always holds."""
     function: str = "build"
     outside: bool = False
-    """Whether it is made from things outside the store; its module's `identities(recipe)` says what they are now."""
+    """Whether it is made from things outside the store: its module's `identities(recipe)` says what they are now, and
+    its `build` takes what was said as `identities`, so that nobody is asked twice."""
     resumes_from: str = ""
     """What an interrupted build leaves in its partial folder to go on from (a glob pattern); else it begins anew."""
     uses_gpu: bool = False

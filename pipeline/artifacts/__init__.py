@@ -93,13 +93,21 @@ class Store:
         """Return where the artifact of this fingerprint is, or will be."""
         return self.root / stage.name / mark
 
-    def build(self, stage: Stage, recipe: Recipe, inputs: Mapping[str, Artifact], make: Make) -> Built:
+    def build(
+        self,
+        stage: Stage,
+        recipe: Recipe,
+        inputs: Mapping[str, Artifact],
+        make: Make,
+        identities: dict[str, Any] | None = None,
+    ) -> Built:
         """Return the artifact that `stage` makes of `inputs` and `recipe`: the one that is there, or a new one.
 
-        `make` fills a partial folder, which is renamed when it is whole. Two processes that want the same artifact
-        build it once; a build that died leaves nothing that hinders the next.
+        `make` fills a partial folder, which is renamed when it is whole; where it fetches sources itself, it is to
+        fetch what `identities` say (without them, the stage is asked). Two processes that want the same artifact build
+        it once; a build that died leaves nothing that hinders the next.
         """
-        identities = stage.identities(recipe)
+        identities = stage.identities(recipe) if identities is None else identities
         marks = {name: inputs[name].fingerprint for name in stage.inputs}
         mark = fingerprint(stage, recipe, identities, marks)
         final = self.folder(stage, mark)

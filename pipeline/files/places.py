@@ -10,5 +10,5 @@ def data_folder() -> Path:
 
 
 def downloads_folder() -> Path:
-    """Return the folder of what is fetched only once, `$BDD_DATA_DIR/.downloads`."""
+    """Return the folder of what is fetched or drawn only once, `$BDD_DATA_DIR/.downloads`."""
     return data_folder() / ".downloads"

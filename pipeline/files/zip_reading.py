@@ -69,14 +69,6 @@ def read_archive(path: Path) -> Archive:
     return Archive(path, tuple(member for member in members if last[member.path] is member), repeated)
 
 
-def refuse_truncated(path: Path) -> None:
-    """Raise ArchiveError for an archive that lacks its end or its start; what is in it may be refused all the same."""
-    size = path.stat().st_size
-    for info in _directory(path):
-        if not 0 <= info.header_offset <= size - LOCAL_HEADER.size - info.compress_size:
-            raise ArchiveError(f"{path} is truncated at {info.orig_filename!r}; copy or download it again")
-
-
 def data_offset(descriptor: int, member: Member, archive: Path) -> int:
     """Return where a member's bytes start in the open archive; raises ArchiveError when its header is not there."""
     header = os.pread(descriptor, LOCAL_HEADER.size, member.header_offset)

@@ -1,280 +1,294 @@
-"""Fetches files over HTTP: resumed where the server can, tried again with growing waits, whole or not at all.
+"""Fetching files over HTTP, and the folder in which each download is kept once: resumed, verified, whole or not at all.
 
-What the server's answers mean is `pipeline.sources.http_answers`'; Google Drive is `pipeline.sources.drive`'s.
+A download's folder holds `download.json`, the record of the whole file, and a folder for each identity, so that the
+part of one version of a file is never continued with the rest of another.
 """
 
-import dataclasses
 import hashlib
 import logging
 import shutil
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import Message
 from pathlib import Path
-from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
+import msgspec
 import requests
-from msgspec.structs import replace
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+from urllib3.exceptions import MaxRetryError
 
-from pipeline.errors import SourceError
-from pipeline.files.cut_off import refuse_cut_off, usable
+from pipeline.errors import ArchiveError, SourceError
+from pipeline.files.atomic import is_clean, sync, write_json
 from pipeline.files.places import downloads_folder
+from pipeline.files.zip_reading import is_zip, read_archive
 from pipeline.running import locks
 from pipeline.running.progress import Progress
-from pipeline.sources.download_cache import (
-    LOCK,
-    PART,
-    DownloadRecord,
-    drop_part,
-    keep_file,
-    read_part_record,
-    read_record,
-    write_record,
+
+TIMEOUT = (15.0, 60.0)
+"""Seconds to connect, and between two pieces."""
+RETRY = Retry(
+    total=5,
+    other=0,  # certificates, which don't change within seconds
+    backoff_factor=0.5,
+    status_forcelist={408, 425, 429, 500, 502, 503, 504, *range(520, 525)},  # from 520 on: Cloudflare's
+    raise_on_status=False,
+    respect_retry_after_header=False,  # some servers ask for an hour
 )
-from pipeline.sources.http_answers import (
-    InterruptedTransferError,
-    is_part_of,
-    is_same_file,
-    is_strong,
-    offered_file,
-    open_address,
-    pieces,
-    sent_range,
-)
+TRIES_TO_IDENTIFY = 2
+CHUNK = 1 << 16
+RECORD, LOCK, PART = "download.json", "lock", ".part"
+LONGEST_NAME = 200
+"""Bytes; file systems take 255, and the name gets an ending, or a number where it is taken."""
+WEB_PAGES = ("text/html", "application/xhtml+xml")
+PAGE_STARTS = (b"<!doctype html", b"<html")
 
 log = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
+
+class RemoteIdentity(msgspec.Struct, frozen=True):
+    """What a server says of the file at an address: equal identities stand for the same file; `size` is in bytes."""
+
+    address: str
+    etag: str | None = None
+    last_modified: str | None = None
+    size: int | None = None
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How often a transfer that brings nothing new is tried, and how long is waited between; seconds."""
+class Download(msgspec.Struct, frozen=True):
+    """The record of a whole file: its path in the download's folder, its bytes, and what it was fetched as."""
 
-    tries: int = 6
-    first_wait: float = 1.0
-    longest_wait: float = 30.0
-    connect: float = 15.0
-    read: float = 60.0
-
-    def wait(self, failures: int, asked: float) -> float:
-        """Return how long to wait after so many failures in a row; `asked` is what the server wants."""
-        return min(self.longest_wait, max(asked, self.first_wait * 2 ** (failures - 1)))
+    file: str
+    length: int
+    identity: RemoteIdentity
 
 
-PATIENCE = Patience()
-BRIEF = dataclasses.replace(PATIENCE, tries=3)
-
-
-_told: dict[str, dict[str, Any]] = {}
-"""By address: the identity that this process was told last, under which a copy of something else must not be stored."""
-
-
-def remote_identity(address: str, key: str, patience: Patience = BRIEF) -> dict[str, Any]:
-    """Return ETag, time of change and size of what is at `address` now; unreachable, those of its last download.
+def remote_identity(address: str, key: str) -> RemoteIdentity:
+    """Return what the server says of the file at `address`; where it can't be reached, that of the copy from before.
 
     Raises SourceError, naming the address and its recipe `key`, when it can't be reached and was never downloaded.
     """
+    what = f"{key}: {address}"
     try:
-        offered = _tried(lambda: _look(address, key, patience), address, key, patience)
+        # Not every server answers HEAD as it answers GET: the connection is closed after the headers.
+        with _opened(address, what, {}, RETRY.new(total=TRIES_TO_IDENTIFY)) as response:
+            identity = _identity(address, response)
     except SourceError as error:
         kept = read_record(_folder(address, downloads_folder()))
         if kept is None:
             raise
         log.warning("%s; the copy downloaded before is used", error)
-        offered = kept
-    if not (offered.etag or offered.last_modified or offered.size):
-        log.warning(
-            "%s: %s: its server tells neither a version nor a date nor a size, so another file there goes unnoticed: "
-            "give it another address then (%s)",
-            key,
-            address,
-            f"{address}{'&' if '?' in address else '?'}v=2",
-        )
-    _told[address] = _identity(offered)
-    return _identity(offered)
+        return kept.identity
+    if identity == RemoteIdentity(address):
+        another = f"{address}{'&' if '?' in address else '?'}v=2"
+        says = "its server tells neither a version nor a date nor a size, so another file there goes unnoticed"
+        log.warning("%s: %s: give it another address then (%s)", what, says, another)
+    return identity
 
 
-def _identity(record: DownloadRecord) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in ("address", "etag", "last_modified", "size")}
+def fetch(identity: RemoteIdentity, key: str, downloads: Path, stop: threading.Event | None = None) -> Path:
+    """Return the file of that identity, downloaded at most once, into a folder of its own under `downloads`.
 
-
-def fetch(
-    address: str, key: str, downloads: Path, stop: threading.Event | None = None, patience: Patience = PATIENCE
-) -> Path:
-    """Return the file at `address`, downloaded at most once, into a folder of its own under `downloads`.
-
-    What a killed download left is continued where the server can, if the file there is still the same (If-Range); a
-    copy is used as long as the server says that it is what it has, and as long, or can't be reached and had nothing
-    else when its identity was asked for. Raises SourceError for what trying again won't mend (404, a web page in place
-    of a file), when `patience` ends, or when `stop` is set, for a file whose own bytes say that its end is missing, and
-    for an archive that can't be used, which stays. A full disk is an OSError, and leaves nothing.
+    A copy that is here is used without asking the server; a server that has another file by now is a SourceError. What
+    an interrupted download left is continued where the server can (If-Range). Raises SourceError, naming the address
+    and its recipe `key`, for a fault of the server or its file, and when `stop` is set. A full disk is an OSError.
     """
-    folder = _folder(address, downloads)
-    with locks.held(folder / LOCK, f"the download of {address}"):
-        transfer = _Transfer(address, key, folder, stop or threading.Event(), patience)
-        try:
-            file = _tried(transfer.go_on, address, key, patience, transfer)
-        except SourceError as error:
-            kept = read_record(folder)
-            if kept is None or not transfer.may_use(kept):
-                raise
-            log.warning("%s; the copy downloaded before is used", error)
-            file = folder / kept.name
-        return usable(file, f"{key}: {address}")
+    folder, what = _folder(identity.address, downloads), f"{key}: {identity.address}"
+    with locks.held(folder / LOCK, f"the download of {identity.address}"):
+        kept = read_record(folder)
+        if kept and kept.identity == identity:
+            return folder / kept.file
+        part = _received(identity, what, _place(folder, identity), stop or threading.Event())
+        return keep(folder, part, part.name.removesuffix(PART), identity, what)
 
 
-class _Transfer:
-    """One file on its way into `folder`; `go_on` is called until it returns."""
-
-    def __init__(self, address: str, key: str, folder: Path, stop: threading.Event, patience: Patience) -> None:
-        self.address, self.key, self.folder, self.stop, self.patience = address, key, folder, stop, patience
-        self.part = folder / PART
-        self.asks_by_range = True
-        """Whether the last byte of the complete file is asked for, to learn whether it is still the same."""
-        self.has_another = False
-        """Whether the server has offered a file that is not the complete one."""
-
-    @property
-    def received(self) -> int:
-        """How many bytes are here of a file that is not complete."""
-        return self.part.stat().st_size if self.part.exists() else 0
-
-    def may_use(self, kept: DownloadRecord) -> bool:
-        """Say whether the complete file is what the server has, as far as it said, and what its identity was of."""
-        told = _told.get(self.address)
-        return not (self.stop.is_set() or self.has_another) and told in (None, _identity(kept))
-
-    def go_on(self) -> Path:
-        """Fetch what is missing and return the finished file; raises InterruptedTransferError to be called again."""
-        kept, part = read_record(self.folder), read_part_record(self.folder) if self.received else None
-        asked = part or (kept if self.asks_by_range else None)
-        timeout = (self.patience.connect, self.patience.read)
-        with open_address(self.address, self.key, _conditions(asked, self.received), timeout) as response:
-            if response.status_code == requests.codes.range_not_satisfiable:
-                record = self._judge_refused_rest(asked, response)
-            elif response.status_code == requests.codes.partial_content:
-                record = self._judge_rest(asked, response)
-                if record.length is not None:
-                    return self.folder / record.name
-                self._receive(record, response)
-            else:
-                record = offered_file(self.address, response)
-                if kept is not None and is_same_file(kept, record):
-                    drop_part(self.folder)
-                    return self.folder / kept.name
-                self._begin(record)
-                self._receive(record, response)
-        return self._finish(record)
-
-    def _judge_rest(self, asked: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
-        """Return the record that the offered rest belongs to; starts anew when it is not the rest of what is here."""
-        start, total = sent_range(response)
-        if asked is None or start != _rest(asked, self.received):
-            raise self._anew(asked, "sent another part than the rest that was asked for")
-        is_of_it = is_part_of(asked, response)
-        if is_of_it is False or total not in (None, asked.size if asked.length is None else asked.length):
-            self.has_another = asked.length is not None
-            raise self._anew(asked, "sent a part of another file than the one that was asked for")
-        if not is_of_it:
-            raise self._anew(asked, "doesn't say which file its part is of")
-        return asked
-
-    def _judge_refused_rest(self, asked: DownloadRecord | None, response: requests.Response) -> DownloadRecord:
-        """Return the record when there is no rest since everything is here, whatever size was announced before."""
-        _, total = sent_range(response)
-        if asked is None or asked.length is not None or total is None or total != self.received:
-            self.has_another = True
-            raise self._anew(asked, "refused the rest after what is here")
-        return replace(asked, size=total)
-
-    def _anew(self, asked: DownloadRecord | None, why: str) -> InterruptedTransferError:
-        """Drop the part that is here, so that it is fetched from its start, and return the reason to be called again.
-
-        The complete file stays: what the server says of the whole one tells whether that is still the same.
-        """
-        drop_part(self.folder)
-        if asked is None or asked.length is not None:
-            self.asks_by_range = False
-        return InterruptedTransferError(why)
-
-    def _begin(self, record: DownloadRecord) -> None:
-        self.has_another = True
-        drop_part(self.folder)
-        free = shutil.disk_usage(self.folder).free
-        if record.size is not None and record.size > free:
-            raise SourceError(
-                f"{self.key}: {self.address} has {record.size:,} bytes, as its server says, "
-                f"and there is room for {free:,} in {self.folder}"
-            )
-        write_record(self.folder, record)
-
-    def _receive(self, record: DownloadRecord, response: requests.Response) -> None:
-        with Progress(f"downloading {record.name}", record.size, "B") as bar, self.part.open("ab") as file:
-            bar.advance(self.received)
-            try:
-                for piece in pieces(response):
-                    if self.stop.is_set():
-                        raise SourceError(f"{self.key}: the download of {self.address} was stopped")
-                    file.write(piece)
-                    bar.advance(len(piece))
-            except OSError:
-                self.part.unlink()
-                raise
-
-    def _finish(self, record: DownloadRecord) -> Path:
-        if record.size is not None and self.received != record.size:
-            raise InterruptedTransferError(f"sent {self.received:,} bytes where it had announced {record.size:,}")
-        try:
-            refuse_cut_off(self.part, record.name, f"{self.key}: {self.address}")
-        except SourceError:
-            drop_part(self.folder)
-            raise
-        return keep_file(self.folder, self.part, record)
+def read_record(folder: Path) -> Download | None:
+    """Return the record of the whole file in a download's folder; None where it, or the file, is missing or damaged."""
+    try:
+        record = msgspec.json.decode((folder / RECORD).read_bytes(), type=Download)
+        return record if (folder / record.file).stat().st_size == record.length else None
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
-def _conditions(record: DownloadRecord | None, received: int) -> dict[str, str]:
-    """Return the headers that ask for the rest of a file, only if it did not change (RFC 9110, 13.1.5)."""
-    start = _rest(record, received) if record is not None else 0
-    if record is None or not start:
-        return {}
-    validator = record.etag if is_strong(record.etag) else record.last_modified
-    return {"Range": f"bytes={start}-", "If-Range": validator} if validator else {}
+def keep(folder: Path, file: Path, name: str, identity: RemoteIdentity, what: str) -> Path:
+    """Make `file`, which lies below `folder`, its whole file, called `name`; the earlier one goes only then.
 
-
-def _rest(record: DownloadRecord, received: int) -> int:
-    """Return where the rest to ask for starts: of a complete file at its last byte, since the answer has the length.
-
-    Whether it changed could be asked for less (If-None-Match), but a 304 does not say how long the file is now.
+    Removes a file that can't be used, and raises SourceError, beginning with `what`.
     """
-    return received if record.length is None else record.length - 1
+    try:
+        _refuse_unusable(file, name, what)
+    except SourceError:
+        file.unlink()
+        raise
+    sync(file)
+    target = _place(folder, identity) / name
+    target.parent.mkdir(exist_ok=True)
+    file.replace(target)
+    record = Download(str(target.relative_to(folder)), target.stat().st_size, identity)
+    write_json(folder / RECORD, msgspec.to_builtins(record))
+    for other in folder.iterdir():
+        if other.is_dir() and other != target.parent:
+            shutil.rmtree(other)
+    return target
 
 
-def _look(address: str, key: str, patience: Patience) -> DownloadRecord:
-    """Ask for the file and hang up after the headers: not every server answers HEAD as it answers GET."""
-    with open_address(address, key, {}, (patience.connect, patience.read)) as response:
-        return offered_file(address, response)
+def safe_name(name: str) -> str:
+    """Return the last part of a name or path that a server gave, without what could mean more than a name."""
+    last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
+    clean = "".join(letter if is_clean(letter) else "_" for letter in last)
+    return clean.strip(". ").encode()[-LONGEST_NAME:].decode(errors="ignore") or "download"
 
 
-def _tried(
-    attempt: Callable[[], Result], address: str, key: str, patience: Patience, transfer: _Transfer | None = None
-) -> Result:
-    """Return what `attempt` returns, tried again as `patience` says; bytes never had before start the count anew."""
-    failures, most_received = 0, 0
+def _received(identity: RemoteIdentity, what: str, place: Path, stop: threading.Event) -> Path:
+    """Return the whole content as a file in `place` that ends in `.part`; new bytes let the tries begin anew."""
+    place.mkdir(exist_ok=True)
+    retry, most = RETRY, 0
     while True:
         try:
-            return attempt()
-        except InterruptedTransferError as error:
-            received = transfer.received if transfer else 0
-            failures = 1 if received > most_received else failures + 1
-            most_received = max(received, most_received)
-            if failures >= patience.tries:
-                raise SourceError(f"{key}: {address} {error}, {failures} times in a row; try again later") from error
-            wait = patience.wait(failures, error.wait)
-            log.info("%s %s; trying again in %.0f s", address, error, wait)
-            # A set `stop` ends the wait; the next attempt then says so.
-            (transfer.stop if transfer else threading.Event()).wait(wait)
+            return _go_on(identity, what, place, stop)
+        except requests.RequestException as error:
+            length = sum(part.stat().st_size for part in place.glob(f"*{PART}"))
+            retry, most = (RETRY, length) if length > most else (retry, most)
+            try:
+                retry = retry.increment("GET", identity.address)
+            except MaxRetryError:
+                again = "run it again, and it goes on from there"
+                raise SourceError(f"{what} broke off time and again ({_cause(error)}); {again}") from error
+            log.info("%s broke off (%s): going on", identity.address, _cause(error))
+            stop.wait(retry.get_backoff_time())
+
+
+def _go_on(identity: RemoteIdentity, what: str, place: Path, stop: threading.Event) -> Path:
+    """Fetch what is missing of the part in `place`; raises requests.RequestException for what may be tried again."""
+    part = next(place.glob(f"*{PART}"), None)
+    have = part.stat().st_size if part else 0
+    if part and have == identity.size:
+        return part
+    # If-Range takes a strong validator (RFC 9110, 13.1.5); without one the file is fetched from its start.
+    validator = identity.last_modified if (identity.etag or "W/").startswith("W/") else identity.etag
+    asked = {"Range": f"bytes={have}-", "If-Range": validator} if have and validator else {}
+    with _opened(identity.address, what, asked, RETRY) as response:
+        is_rest = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        answer = _identity(identity.address, response)
+        if is_rest:  # its size is not the file's, and it need not say its date (RFC 9110, 15.3.7)
+            date = answer.last_modified or identity.last_modified
+            answer = msgspec.structs.replace(answer, size=identity.size, last_modified=date)
+        if part and (answer != identity or not is_rest):
+            part.unlink()
+            part = None
+        if response.status_code in (206, 416) and not is_rest:
+            raise requests.RequestException("sent another part than the rest that was asked for")
+        if answer != identity:
+            raise SourceError(f"{what} has changed since it was looked at; run it again")
+        part = part or place / f"{_name(identity.address, response)}{PART}"
+        _write(response, part, identity, what, stop)
+    if identity.size not in (None, part.stat().st_size):
+        raise requests.RequestException(f"sent {part.stat().st_size:,} bytes in place of {identity.size:,}")
+    return part
+
+
+def _write(response: requests.Response, part: Path, identity: RemoteIdentity, what: str, stop: threading.Event) -> None:
+    """Append the body to `part`, which goes when the disk is full; refused where there is no room from the start."""
+    with Progress(f"downloading {part.stem}", identity.size, "B") as bar, part.open("ab") as file:
+        bar.advance(file.tell())
+        free = shutil.disk_usage(part.parent).free
+        if (identity.size or 0) - file.tell() > free:
+            size = f"has {identity.size:,} bytes, as its server says"
+            raise SourceError(f"{what} {size}, and there is room for {free:,} in {part.parent}: free some first")
+        try:
+            for chunk in response.iter_content(CHUNK):
+                if stop.is_set():
+                    raise SourceError(f"{what}: the download was stopped")
+                file.write(chunk)
+                bar.advance(len(chunk))
+        except requests.RequestException:  # an OSError, too
+            raise
+        except OSError:
+            part.unlink()
+            raise
+
+
+@contextmanager
+def _opened(address: str, what: str, headers: dict[str, str], retry: Retry) -> Iterator[requests.Response]:
+    """Ask for a file, its bytes as they are; raises SourceError for an answer that is no file, part or lack of one."""
+    with requests.Session() as session:
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, HTTPAdapter(max_retries=retry))
+        try:
+            asked = {"Accept-Encoding": "identity", **headers}
+            response = session.get(address, headers=asked, stream=True, timeout=TIMEOUT)
+        except (requests.RequestException, ValueError) as error:  # ValueError: a host that is none
+            advice = "check the address and the network"
+            raise SourceError(f"{what} can't be fetched ({_cause(error)}); {advice}") from error
+        with response:
+            if fault := _fault(address, response):
+                raise SourceError(f"{what} {fault}")
+            yield response
+
+
+def _fault(address: str, response: requests.Response) -> str | None:
+    """Return what is wrong with an answer, and what to do; None where it is about the file."""
+    status, headers = response.status_code, response.headers
+    if address.startswith("https:") and any(each.url.startswith("http:") for each in (*response.history, response)):
+        return f"leads to {response.url}, which is not secured; give that address if it is right"
+    if status == requests.codes.range_not_satisfiable:
+        return None
+    if status not in (200, 203, 206):
+        advice = "try again later" if RETRY.is_retry("GET", status) else "check the address"
+        return f"answered {status} {response.reason}; {advice}"
+    if headers.get("Content-Encoding", "").lower() not in ("", "identity"):
+        return "sends its file re-packed, although asked not to; fetch it by hand, and name the file in its place"
+    if headers.get("Content-Type", "").lower().startswith(WEB_PAGES):
+        return "answered with a web page in place of a file; give the file's own address"
+    return None
+
+
+def _identity(address: str, response: requests.Response) -> RemoteIdentity:
+    headers = response.headers
+    return RemoteIdentity(address, headers.get("ETag"), headers.get("Last-Modified"), response.raw.length_remaining)
+
+
+def _name(address: str, response: requests.Response) -> str:
+    """Return the name that the server gives the file, else the last part of its address."""
+    disposition = Message()
+    disposition["Content-Disposition"] = response.headers.get("Content-Disposition", "")
+    return safe_name(disposition.get_filename() or unquote(urlsplit(address).path))
+
+
+def _refuse_unusable(file: Path, name: str, what: str) -> None:
+    """Raise SourceError for an empty file, a web page, JSON without its end, or an archive that can't be read."""
+    size = file.stat().st_size
+    with file.open("rb") as content:
+        start = content.read(256).lstrip(b"\xef\xbb\xbf \t\r\n")
+        content.seek(max(0, size - 256))
+        end = content.read().rstrip()
+    if start.lower().startswith(PAGE_STARTS):
+        raise SourceError(f"{what} gave a web page in place of a file; give the file's own address")
+    if not size or (start.startswith((b"[", b"{")) and not end.endswith((b"]", b"}"))):
+        raise SourceError(f"{what} gave {size:,} bytes that are not a whole file; try again later")
+    if is_zip(file) or name.lower().endswith(".zip"):
+        try:
+            read_archive(file)
+        except ArchiveError as error:
+            raise SourceError(
+                f"{what} gave a file that can't be used: {str(error).replace(str(file), name)}"
+            ) from error
+
+
+def _cause(error: BaseException) -> str:
+    """Return the innermost reason of a failed request, on one line."""
+    inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
+    if isinstance(inner, BaseException):
+        return _cause(inner)
+    return " ".join((inner if isinstance(inner, str) else str(error)).split())
 
 
 def _folder(address: str, downloads: Path) -> Path:
     return downloads / hashlib.sha256(address.encode()).hexdigest()[:16]
+
+
+def _place(folder: Path, identity: RemoteIdentity) -> Path:
+    return folder / hashlib.sha256(msgspec.json.encode(identity)).hexdigest()[:16]

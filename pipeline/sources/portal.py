@@ -44,7 +44,10 @@ def how_to_get(path: Path) -> str:
     archive = ARCHIVES.get(path.name)
     if archive is None:
         return "check the path, or put the file there"
-    return f"get {archive.name} ({archive.size}) from {PAGE} (it needs an account) and put it at {path}"
+    return (
+        f"get {archive.name} ({archive.size}, md5 {archive.md5}) from {PAGE} (it needs an account), or from anywhere "
+        f"a copy of any name with that md5, and put it at {path} or name it here"
+    )
 
 
 def difference(path: Path) -> str | None:

@@ -71,13 +71,16 @@ def identities(recipe: Recipe) -> dict[str, Any]:
     return resolve.identities(recipe, "images")
 
 
-def build(recipe: Recipe, out: Path, downloads: Path | None = None) -> None:
+def build(
+    recipe: Recipe, out: Path, downloads: Path | None = None, identities: resolve.Identities | None = None
+) -> None:
     """Index the images of `recipe.source.images` in `out`: images.parquet, rejected.parquet, sources.json, files/.
 
+    `identities` are what the sources are, as `sources.identities` gives it; without them they are asked.
     Raises SourceError for a source that is absent or holds no image, ArchiveError for a damaged or hostile archive.
     An image that can't be used is set aside in rejected.parquet with the reason.
     """
-    containers = resolve.obtain(recipe, "images", out, downloads)
+    containers = resolve.obtain(recipe, "images", out, downloads, identities)
     examined: list[Examined] = []
     rejected: list[Rejected] = []
     for container in containers:
@@ -90,7 +93,7 @@ def build(recipe: Recipe, out: Path, downloads: Path | None = None) -> None:
     images = _named(kept)
     write_index(out, images)
     write_rejected(out, rejected)
-    write_json(out / "sources.json", {"sources": [_source(container, recipe) for container in containers]})
+    write_json(out / "sources.json", {"sources": [_source(container) for container in containers]})
     turned = sum(image.header.turned for image in kept)
     summary.write(out, _summary(images, rejected, len(containers), turned))
 
@@ -244,10 +247,9 @@ def _row(image: Examined, name: str) -> IndexedImage:
     )
 
 
-def _source(container: Container, recipe: Recipe) -> dict[str, object]:
-    source = container.source
-    identity = resolve.identify(source.entry, recipe, "images")
-    return {"source": source.entry, "kind": container.kind, "path": container.recorded, "identity": identity}
+def _source(container: Container) -> dict[str, object]:
+    where = {"kind": container.kind, "path": container.recorded}
+    return {"source": container.source.entry, **where, "identity": container.identity}
 
 
 def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count: int, turned: int) -> Summary:

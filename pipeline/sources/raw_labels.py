@@ -76,12 +76,15 @@ def identities(recipe: Recipe) -> dict[str, Any]:
     return resolve.identities(recipe, "labels")
 
 
-def build(recipe: Recipe, out: Path, downloads: Path | None = None) -> None:
+def build(
+    recipe: Recipe, out: Path, downloads: Path | None = None, identities: resolve.Identities | None = None
+) -> None:
     """List the label files of `recipe.source.labels` in `out/sources.json`; files/ holds what was fetched or drawn.
 
+    `identities` are what the sources are, as `sources.identities` gives it; without them they are asked.
     Raises SourceError for a source that is absent or holds no label file, ArchiveError for a damaged archive.
     """
-    containers = resolve.obtain(recipe, "labels", out, downloads)
+    containers = resolve.obtain(recipe, "labels", out, downloads, identities)
     listed = [_listed(container) for container in containers]
     digests = {path: digest for each in zip(containers, listed, strict=True) for path, digest in _digests(*each)}
     write_json(out / "sources.json", {"sources": [asdict(source) for source in listed], "digests": digests})

@@ -1,26 +1,37 @@
 """The entries of `source.images` and `source.labels`: what each holds now, and where its files can be read."""
 
+import errno
 import hashlib
+import logging
 import os
+import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from msgspec import convert, to_builtins
+
 from pipeline.errors import SourceError
 from pipeline.files import digests as hashes
+from pipeline.files.atomic import sync
 from pipeline.files.places import downloads_folder
 from pipeline.files.zip_reading import is_zip
 from pipeline.recipe import Recipe
 from pipeline.recipe.source_entry import Source, parse
+from pipeline.running import locks
 from pipeline.sources import portal
-from pipeline.sources.download_cache import link_or_copy, whole_folder
 from pipeline.sources.walking import SUFFIXES, Role, readable, walk
 
+log = logging.getLogger(__name__)
 PACKED = (".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar")
 """Endings of what is not unpacked here."""
 FETCHED_AT_ONCE = 4
+CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
+
+Identities = dict[str, Any]
+"""What each source of a stage is now, as JSON, by its number and entry."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +39,15 @@ class Container:
     """A folder, a zip or a single file that can be read now; `recorded` is how the artifact's tables name it."""
 
     source: Source
+    identity: Any
     kind: Literal["folder", "zip", "file"]
     path: Path
     recorded: str
+
+
+def identities(recipe: Recipe, role: Role) -> Identities:
+    """Return what the sources of a role are now; raises SourceError as `identify` does."""
+    return {f"{at}: {entry}": identify(entry, recipe, role) for at, entry in enumerate(_entries(recipe, role))}
 
 
 def identify(entry: str, recipe: Recipe, role: Role | None = None) -> dict[str, Any]:
@@ -49,34 +66,32 @@ def identify(entry: str, recipe: Recipe, role: Role | None = None) -> dict[str, 
         case "https":
             from pipeline.sources import download
 
-            return {"kind": "https", **download.remote_identity(source.place, source.key)}
+            return {"kind": "https", **to_builtins(download.remote_identity(source.place, source.key))}
         case "path":
             return _path_identity(source, role)
 
 
-def identities(recipe: Recipe, role: Role) -> dict[str, Any]:
-    """Return what each entry of `source.images` or `source.labels` is now, by its place and text."""
-    entries = recipe.source.images if role == "images" else recipe.source.labels
-    return {f"{number}: {entry}": identify(entry, recipe, role) for number, entry in enumerate(entries)}
-
-
-def obtain(recipe: Recipe, role: Role, out: Path, downloads: Path | None = None) -> list[Container]:
+def obtain(
+    recipe: Recipe, role: Role, out: Path, downloads: Path | None = None, known: Identities | None = None
+) -> list[Container]:
     """Return where the files of each source can be read, in the recipe's order; fetched at most four at once.
 
     What is generated or downloaded lies in `downloads` (by default the user's) once, and in `out/files/` as a hard link
-    (a copy where the file system can't). Raises SourceError naming the source and its recipe key.
+    (a copy where the file system can't); it is that of the `known` identities, without which the sources are asked.
+    Raises SourceError naming the source and its recipe key, also for a server that has another file by now.
     """
-    entries = recipe.source.images if role == "images" else recipe.source.labels
-    key = f"source.{role}"
-    # An entry that comes twice counts where it comes last: there its labels override those of all before it.
-    wanted = [parse(entry, key) for entry in reversed(dict.fromkeys(reversed(entries)))]
-    for source in wanted:
+    entries = _entries(recipe, role)
+    for source in (parse(entry, f"source.{role}") for entry in entries):
         if source.kind == "path":
             existing(source)
+    known = known or identities(recipe, role)
+    # An entry that comes twice counts where it comes last: there its labels override those of all before it.
+    last = {entry: known[f"{at}: {entry}"] for at, entry in enumerate(entries)}
+    wanted = [(parse(entry, f"source.{role}"), last[entry]) for entry in reversed(dict.fromkeys(reversed(entries)))]
     files = _fetched(wanted, recipe, role, downloads or downloads_folder())
     return [
-        _local(source) if file is None else _linked(source, file, out)
-        for source, file in zip(wanted, files, strict=True)
+        _local(source, identity) if file is None else _linked(source, identity, file, out)
+        for (source, identity), file in zip(wanted, files, strict=True)
     ]
 
 
@@ -115,6 +130,10 @@ def spelled_out(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
+def _entries(recipe: Recipe, role: Role) -> list[str]:
+    return recipe.source.images if role == "images" else recipe.source.labels
+
+
 def _key(entry: str, recipe: Recipe, role: Role | None) -> str:
     if role:
         return f"source.{role}"
@@ -141,11 +160,11 @@ def _path_identity(source: Source, role: Role | None) -> dict[str, Any]:
     return {"kind": "folder", "path": str(path), "files": len(files), "sha256": content.hexdigest()}
 
 
-def _fetched(wanted: list[Source], recipe: Recipe, role: Role, downloads: Path) -> list[Path | None]:
+def _fetched(wanted: list[tuple[Source, Any]], recipe: Recipe, role: Role, downloads: Path) -> list[Path | None]:
     """Fetch or generate the sources that are not local; the first failure (or Ctrl-C) stops the others."""
     stop = threading.Event()
     with ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
-        fetching = [pool.submit(_file_of, source, recipe, role, downloads, stop) for source in wanted]
+        fetching = [pool.submit(_file_of, *each, recipe, role, downloads, stop) for each in wanted]
         try:
             for done in as_completed(fetching):
                 done.result()
@@ -155,7 +174,9 @@ def _fetched(wanted: list[Source], recipe: Recipe, role: Role, downloads: Path) 
     return [done.result() for done in fetching]
 
 
-def _file_of(source: Source, recipe: Recipe, role: Role, downloads: Path, stop: threading.Event) -> Path | None:
+def _file_of(
+    source: Source, identity: Any, recipe: Recipe, role: Role, downloads: Path, stop: threading.Event
+) -> Path | None:
     """Return the file that a source not local became, fetched or generated at most once; None for a local one."""
     if source.kind == "path":
         return None
@@ -163,42 +184,65 @@ def _file_of(source: Source, recipe: Recipe, role: Role, downloads: Path, stop: 
         return sample_archive(recipe, role, downloads)
     from pipeline.sources import download, drive
 
-    fetch = download.fetch if source.kind == "https" else drive.fetch
-    file = fetch(source.place, source.key, downloads, stop)
+    if source.kind == "https":
+        file = download.fetch(convert(identity, download.RemoteIdentity), source.key, downloads, stop)
+    else:
+        file = drive.fetch(source.place, source.key, downloads, stop)
     portal.warn_of_difference(file)  # mirrors come and go, and not all have what the portal has
     return file
 
 
-def _local(source: Source) -> Container:
+def _local(source: Source, identity: Any) -> Container:
     path = existing(source)
     real = path.resolve()
     refuse_unwritable(str(real))
     if path.is_dir():
-        return Container(source, "folder", path, str(real))
+        return Container(source, identity, "folder", path, str(real))
     with readable(source):
         portal.warn_of_difference(path)
-        return Container(source, "zip" if is_zip(path) else "file", path, str(real))
+        return Container(source, identity, "zip" if is_zip(path) else "file", path, str(real))
 
 
-def _linked(source: Source, file: Path, out: Path) -> Container:
+def _linked(source: Source, identity: Any, file: Path, out: Path) -> Container:
     target = out / "files" / file.name
     number = 1
     while target.exists():
         number += 1
         target = target.with_name(f"{file.stem}-{number}{file.suffix}")
-    link_or_copy(file, target)
-    return Container(source, "zip" if is_zip(target) else "file", target, f"files/{target.name}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file, target)
+    except OSError as error:
+        if error.errno not in CANNOT_LINK:
+            raise
+        log.info("%s can't be linked (%s): copying it", file, error.strerror)
+        shutil.copyfile(file, target)
+    return Container(source, identity, "zip" if is_zip(target) else "file", target, f"files/{target.name}")
 
 
 ARCHIVES = {"images": "bdd100k_images_100k.zip", "labels": "bdd100k_labels_release.zip"}
 
 
 def sample_archive(recipe: Recipe, role: Literal["images", "labels"], downloads: Path) -> Path:
-    """Return the sample's archive of images or of labels, drawn on the first use; a killed drawing leaves nothing."""
+    """Return the sample's archive of images or of labels, drawn on the first use, by one process at a time.
+
+    A drawing that fails or is killed leaves nothing that is taken for the sample.
+    """
     from pipeline import sample
 
     seed, scenes = recipe.seed, recipe.source.sample
     folder = downloads / f"sample-{seed}-{scenes.train}-{scenes.val}-v{sample.GENERATOR_VERSION}"
-    what = f"the sample of {scenes.train + scenes.val} scenes"
-    whole_folder(folder, what, lambda partial: sample.generate(partial, seed, scenes.train, scenes.val))
+    with locks.held(folder.with_name(f"{folder.name}.lock"), f"the sample of {scenes.train + scenes.val} scenes"):
+        if not folder.is_dir():
+            partial = folder.with_name(f".partial-{folder.name}")
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            try:
+                sample.generate(partial, seed, scenes.train, scenes.val)
+                sync(partial)
+                partial.rename(folder)
+            except BaseException:
+                shutil.rmtree(partial, ignore_errors=True)
+                raise
+            sync(folder.parent)
     return folder / ARCHIVES[role]

@@ -40,13 +40,13 @@ def identities(recipe: Recipe) -> dict[str, Any]:
     return {"weights": identify(recipe.training.weights)}
 
 
-def build(recipe: Recipe, dataset_zip: Path, out: Path) -> None:
+def build(recipe: Recipe, dataset_zip: Path, out: Path, identities: dict[str, Any] | None = None) -> None:
     """Train on the splits train and val of an `images.zip`; write weights, model.json, history.csv and tensorboard/.
 
     What an interrupted call left in `out` is gone on with, where that had written a state and was begun with the same
-    recipe, dataset and starting weights; else it is dropped. Raises RecipeError (settings that no network can have),
-    TrainingError (weights that don't fit, a loss that is not a number), EmptyDatasetError (nothing to train on),
-    ArchiveError and LabelFileError (the dataset).
+    recipe, dataset and starting weights (as `identities` has them, else as they are now); else it is dropped. Raises
+    RecipeError (settings that no network can have), TrainingError (weights that don't fit, a loss that is not a
+    number), EmptyDatasetError (nothing to train on), ArchiveError and LabelFileError (the dataset).
     """
     run = out / RUN
     with ImagesZip(dataset_zip, recipe.labels.class_attribute) as archive:
@@ -57,7 +57,10 @@ def build(recipe: Recipe, dataset_zip: Path, out: Path) -> None:
         train = ZipDataset(archive, "train", names, seen)
         val = ZipDataset(archive, "val", names) if "val" in archive.splits else None
         model = _model(recipe, names, len(train.image_ids), out)
-        with training_run.opened(run, training_run.planned(recipe, dataset_zip)) as goes_on, _faults_named(dataset_zip):
+        with (
+            training_run.opened(run, training_run.planned(recipe, dataset_zip, identities)) as goes_on,
+            _faults_named(dataset_zip),
+        ):
             if not goes_on:
                 load_into(model, recipe.training)
                 model.epoch = 0  # a checkpoint of this name would go on in its own folder with its next epoch

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pipeline.artifacts import MANIFEST, Manifest, differences
 from pipeline.errors import ArtifactError, TrainingError
@@ -21,13 +22,15 @@ from pipeline.stages import STAGES, fingerprint
 log = logging.getLogger(__name__)
 
 
-def planned(recipe: Recipe, images_zip: Path) -> Manifest:
+def planned(recipe: Recipe, images_zip: Path, identities: dict[str, Any] | None = None) -> Manifest:
     """Return what a training with this recipe on this dataset is made from, wherever the dataset came from.
 
-    Raises SourceError where the starting weights are no file.
+    `identities` say what the starting weights are; without them that is looked up. Raises SourceError where they are
+    no file.
     """
     stage = STAGES["trained_model"]
-    identities, inputs = stage.identities(recipe), {"dataset_zip": _members_digest(images_zip)}
+    identities = stage.identities(recipe) if identities is None else identities
+    inputs = {"dataset_zip": _members_digest(images_zip)}
     mark = fingerprint(stage, recipe, identities, inputs)
     return Manifest(
         stage.name, mark, stage.code_version, stage.recipe_part(recipe), identities, inputs, {}, [], "", 0.0

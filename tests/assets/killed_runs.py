@@ -15,7 +15,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS, TRIES = 180, 9
-NO_WORK = (".recipe.json", "run", "manifest.json", ".manifest.json")
+NO_WORK = (".recipe.json", ".identities.json", "run", "manifest.json", ".manifest.json")
 """How what lies in a partial folder before the stage's work begins is called."""
 
 Sign = Callable[[set[str]], bool]

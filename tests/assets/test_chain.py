@@ -19,6 +19,8 @@ from pipeline.stages import STAGES
 from pipeline.training.weights import CLASS_LAYERS
 from tests.assets import tiny
 from tests.assets.killed_runs import ROOT, SECONDS, Chain, has_a_state, has_begun
+from tests.pipeline.file_server import Behaviour, serving
+from tests.pipeline.small_sources import jpeg
 from tests.pipeline.weights_files import differing, with_81_classes
 
 
@@ -54,6 +56,16 @@ def failures(result) -> list[str]:
 
 def manifest(folder: Path, asset: str) -> Manifest:
     return Manifest.read(folder / "data" / asset / LATEST)
+
+
+def test_what_was_learnt_of_an_address_is_handed_to_the_program_that_fetches_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
+    tiny.write(tmp_path)
+    server = Behaviour(content=jpeg())
+    with serving(server) as address:
+        materialise(tmp_path, {"source.images": f"[{address}/a.jpg]"}, "raw_images")
+    assert len(server.requests) == 2  # one to ask, one to fetch
+    assert not (tmp_path / "data/raw_images" / LATEST / ".identities.json").exists()
 
 
 def test_every_stage_leaves_its_files_and_its_manifest(data):
@@ -143,7 +155,7 @@ def test_a_fault_is_one_sentence_that_names_the_key_or_the_file(data, changes, w
         ({"lables": ["sample"]}, "source.lables: unknown key"),
     ],
 )
-def test_make_ends_with_the_sentence(tmp_path, sources, words):
+def test_make_ends_with_the_message_and_its_own_line(tmp_path, sources, words):
     tiny.write_bad_files(tmp_path)
     given = {key: [entry.replace("{folder}", str(tmp_path)) for entry in entries] for key, entries in sources.items()}
     recipe = tmp_path / "bad.yaml"
@@ -153,8 +165,9 @@ def test_make_ends_with_the_sentence(tmp_path, sources, words):
     environment = {**outside, "BDD_DATA_DIR": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    last = done.stderr.splitlines()[-1]
-    assert words in last
+    message, of_make = done.stderr.splitlines()[-2:]
+    assert words in message
+    assert of_make.startswith("make: ***")
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "data").glob("*/.partial-*"))
 

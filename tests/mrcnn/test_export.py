@@ -2,13 +2,13 @@
 
 import contextlib
 import hashlib
+import random
 import sys
 
 import cv2
 import keras
 import numpy as np
 import pytest
-import requests
 
 from mrcnn import export, utils, weights
 from mrcnn.config import Config
@@ -19,62 +19,56 @@ from mrcnn.network.detections import unmold
 from mrcnn.ops import convolution
 from mrcnn.weights import coco, imagenet
 from tests.mrcnn.street import Squares, TinyConfig
+from tests.pipeline.file_server import Behaviour, serving
 
 CONTENT = bytes(range(200)) * 5
 
 
-class Answer:
-    """What requests.get gives; serves CONTENT from the byte asked for."""
-
-    def __init__(self, headers, stop=None, honours_range=True):
-        start = int(headers["Range"][6:-1]) if headers and honours_range else 0
-        self.content, self.status_code, self.headers = CONTENT[start:stop], 206 if start else 200, {}
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc):
-        return None
-
-    def raise_for_status(self):
-        return None
-
-    def iter_content(self, size):
-        return iter([self.content])
+@pytest.fixture
+def server(monkeypatch):
+    """Return the behaviour of the server that the weights come from; it is asked without pauses."""
+    behaviour = Behaviour(content=CONTENT)
+    monkeypatch.setattr(random, "uniform", lambda *_: 0.0)
+    monkeypatch.setattr(coco, "COCO_MODEL_SIZE", len(CONTENT))
+    with serving(behaviour) as address:
+        monkeypatch.setattr(coco, "COCO_MODEL_URL", f"{address}/mask_rcnn_coco.h5")
+        yield behaviour
 
 
 @pytest.fixture
-def path(tmp_path, monkeypatch):
-    monkeypatch.setattr(coco, "COCO_MODEL_SIZE", len(CONTENT))
+def path(tmp_path):
     return tmp_path / "mask_rcnn_coco.h5"
 
 
-@pytest.mark.parametrize("honours_range", [True, False])
-def test_a_broken_download_goes_on_where_it_stopped(path, monkeypatch, honours_range):
-    monkeypatch.setattr(requests, "get", lambda url, headers, **_: Answer(headers, stop=300))
-    with pytest.raises(coco.DownloadError, match="broke after 300 bytes"):
+def test_a_broken_download_goes_on_where_it_stopped(server, path, monkeypatch):
+    server.content = b"\0" * 600_000 + CONTENT
+    monkeypatch.setattr(coco, "COCO_MODEL_SIZE", len(server.content))
+    server.break_after = [600_000]
+    monkeypatch.setattr(coco, "TRIES_AGAIN", 0)
+    with pytest.raises(coco.DownloadError, match=r"can't be fetched \(Download is incomplete.*call again to go on"):
         utils.download_trained_weights(path, verbose=0)
     assert not path.exists()
     seen = []
-    monkeypatch.setattr(requests, "get", lambda url, headers, **_: Answer(headers, honours_range=honours_range))
-    digest = hashlib.sha256(CONTENT).hexdigest()
-    utils.download_trained_weights(path, 0, sha256=digest, on_bytes=lambda done, total: seen.append((done, total)))
-    assert path.read_bytes() == CONTENT
-    assert seen[-1] == (1000, 1000)
+    digest = hashlib.sha256(server.content).hexdigest()
+    utils.download_trained_weights(path, 0, sha256=digest, on_bytes=lambda *counts: seen.append(counts))
+    assert path.read_bytes() == server.content
+    assert server.requests[-1]["Range"] == f"bytes={512 << 10}-"
+    assert seen[-1] == (601_000, 601_000)
+    utils.download_trained_weights(path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_another_file_than_promised_is_not_kept(path, monkeypatch):
-    monkeypatch.setattr(requests, "get", lambda url, headers, **_: Answer(headers))
-    with pytest.raises(coco.DownloadError, match="its sha256 is not 00"):
-        utils.download_trained_weights(path, 0, sha256="00")
+@pytest.mark.parametrize(("content", "sha256"), [(CONTENT, "00"), (CONTENT[:-1], None), (b"<html>Sign in", None)])
+def test_another_file_than_promised_is_not_kept(server, path, content, sha256):
+    server.content = content
+    with pytest.raises(coco.DownloadError, match="is not the file expected: it"):
+        utils.download_trained_weights(path, 0, sha256=sha256)
     assert not list(path.parent.iterdir())
 
 
 def test_without_a_network_the_file_and_its_place_are_named(path, monkeypatch):
-    def refuse(*_, **__):
-        raise requests.ConnectionError("no route")
-
-    monkeypatch.setattr(requests, "get", refuse)
+    monkeypatch.setattr(coco, "COCO_MODEL_URL", "http://127.0.0.1:9/mask_rcnn_coco.h5")
+    monkeypatch.setattr(coco, "TRIES_AGAIN", 0)
     with pytest.raises(coco.DownloadError) as failure:
         utils.download_trained_weights(path, 0)
     assert f"put it at {path}" in str(failure.value)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.sources import download
 from tests.pipeline.file_server import Behaviour, serving
 
 
@@ -10,6 +11,12 @@ def data_folder(tmp_path, monkeypatch):
     """Return the folder in which this test's hashes and downloads are kept, `$BDD_DATA_DIR`."""
     monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
     return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def little_patience(monkeypatch):
+    """Try what a server doesn't give three times within milliseconds."""
+    monkeypatch.setattr(download, "RETRY", download.RETRY.new(total=2, backoff_factor=0.01))
 
 
 @pytest.fixture

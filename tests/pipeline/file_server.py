@@ -21,19 +21,11 @@ class Behaviour:
     """For one request after another: a status in place of the file; 200 serves it."""
     announce: Callable[[int], int | None] = lambda size: size
     """From the true length of the body to the announced one; None announces none."""
-    announced_total: int | None = None
-    """A false total in Content-Range."""
-    parts_are_of: tuple[str, ...] = ("ETag", "Last-Modified")
-    """The validators that come with a part."""
     heeds_if_range: bool = True
     """Whether it looks at If-Range at all; one that does not gives the rest of whatever file it has now."""
-    part_starts_late: int = 0
-    """By how many bytes a part begins behind the place that was asked for."""
     location: str | None = None
     """Where every request is sent on to."""
     headers: dict[str, str] = field(default_factory=dict)
-    refusal_headers: dict[str, str] = field(default_factory=dict)
-    """Of an answer that there is no such rest."""
     on_body: Callable[[], None] | None = None
     """Called before each body is sent."""
     requests: list[dict[str, str]] = field(default_factory=list)
@@ -78,11 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_status(302, Location=self.behaviour.location)
             return
         status = self.behaviour.statuses.pop(0) if self.behaviour.statuses else 200
-        unchanged = self.behaviour.etag and self.headers.get("If-None-Match") == self.behaviour.etag
         if status != 200:
             self._send_status(status)
-        elif unchanged:
-            self._send_status(304)
         else:
             self._send_file()
 
@@ -97,14 +86,13 @@ class _Handler(BaseHTTPRequestHandler):
         total = len(self.behaviour.content)
         start = self._start()
         if start is not None and start >= total:
-            self._send_status(416, Content_Range=f"bytes */{total}", **self.behaviour.refusal_headers)
+            self._send_status(416, Content_Range=f"bytes */{total}")
             return
         body = self.behaviour.content[start or 0 :]
         self.send_response(200 if start is None else 206)
-        self._validators(None if start is None else self.behaviour.parts_are_of)
+        self._validators()
         if start is not None:
-            shown = self.behaviour.announced_total or total
-            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{shown}")
+            self.send_header("Content-Range", f"bytes {start}-{total - 1}/{total}")
         length = self.behaviour.announce(len(body))
         if length is not None:
             self.send_header("Content-Length", str(length))
@@ -127,11 +115,11 @@ class _Handler(BaseHTTPRequestHandler):
             or (self.behaviour.heeds_if_range and validator not in (self.behaviour.etag, self.behaviour.last_modified))
         ):
             return None
-        return int(asked.removeprefix("bytes=").rstrip("-")) + self.behaviour.part_starts_late
+        return int(asked.removeprefix("bytes=").rstrip("-"))
 
-    def _validators(self, told: tuple[str, ...] | None = None) -> None:
+    def _validators(self) -> None:
         for name, value in (("ETag", self.behaviour.etag), ("Last-Modified", self.behaviour.last_modified)):
-            if value and (told is None or name in told):
+            if value:
                 self.send_header(name, value)
         for name, value in self.behaviour.headers.items():
             self.send_header(name, value)

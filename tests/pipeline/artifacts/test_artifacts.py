@@ -16,8 +16,8 @@ from pipeline.errors import ArtifactError, PipelineError
 from pipeline.recipe.sections import Labels, Training
 from pipeline.stages import STAGES, Stage, fingerprint
 
-FIRST = Stage("via_train", 1, ("labels.categories",), files=("a.txt",))
-SECOND = Stage("via_val", 1, ("training.learning_rate",), inputs=("via_train",), files=("a.txt",))
+FIRST = Stage("via_train", 1, "", reads=("labels.categories",), files=("a.txt",))
+SECOND = Stage("via_val", 1, "", reads=("training.learning_rate",), inputs=("via_train",), files=("a.txt",))
 BASE = recipe.Recipe()
 
 
@@ -85,7 +85,7 @@ def test_an_ignored_key_changes_no_fingerprint():
 
 def test_a_raised_code_version_rebuilds(store):
     store.build(FIRST, BASE, {}, write("x"))
-    newer = Stage("via_train", 2, FIRST.reads, files=FIRST.files)
+    newer = Stage("via_train", 2, "", reads=FIRST.reads, files=FIRST.files)
     assert store.build(newer, BASE, {}, write("y")).reasons == ["code version 1 → 2"]
 
 
@@ -116,7 +116,7 @@ def test_a_failed_build_leaves_nothing_behind(store):
 
 
 def test_a_stage_that_resumes_finds_what_it_left(store):
-    resuming = Stage("via_train", 1, (), files=("a.txt",), resumes_from="**/checkpoint")
+    resuming = Stage("via_train", 1, "", files=("a.txt",), resumes_from="**/checkpoint")
 
     def stop_half_way(folder: Path) -> None:
         (folder / "checkpoint").write_text("7")
@@ -131,7 +131,7 @@ def test_a_stage_that_resumes_finds_what_it_left(store):
 
 
 def test_a_stage_that_resumes_leaves_nothing_where_there_is_nothing_to_go_on_from(store):
-    resuming = Stage("via_train", 1, (), files=("a.txt",), resumes_from="**/checkpoint")
+    resuming = Stage("via_train", 1, "", files=("a.txt",), resumes_from="**/checkpoint")
     left = [store.root / "via_train", []]
 
     def stop_early(folder: Path) -> None:
@@ -208,7 +208,7 @@ def test_two_processes_build_an_artifact_once(tmp_path):
     script = (
         "import sys, time; from pathlib import Path; from pipeline import recipe\n"
         "from pipeline.artifacts import Store; from pipeline.stages import Stage\n"
-        "stage = Stage('via_train', 1, (), files=('a.txt',))\n"
+        "stage = Stage('via_train', 1, '', files=('a.txt',))\n"
         "def make(f): time.sleep(1); (f / 'a.txt').write_text('x')\n"
         "print(Store(sys.argv[1]).build(stage, recipe.Recipe(), {}, make).cached)\n"
     )

@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from msgspec import to_builtins
 
 from pipeline import sample
 from pipeline.errors import SourceError
@@ -13,6 +14,7 @@ from pipeline.files import digests
 from pipeline.sources import portal, resolve
 from pipeline.sources.image_index import ImageStore, read_index
 from pipeline.sources.resolve import identify
+from tests.pipeline.fetching import identity_of
 from tests.pipeline.file_server import Behaviour, serving
 from tests.pipeline.small_sources import index, jpeg, listed_labels, recipe_of, zip_of
 
@@ -23,6 +25,14 @@ def test_a_missing_portal_archive_says_where_it_is_had_how_large_it_is_and_where
         identify(str(path), recipe_of(path))
     for part in (path.name, "5.3 GB", "https://bdd-data.berkeley.edu", "account", f"put it at {path}"):
         assert part in str(caught.value)
+    assert "or from anywhere a copy of any name with that md5" in str(caught.value)
+    assert "md5 5a0359c86a0b8713adab1eee9a3041cb" in str(caught.value)
+
+
+def test_a_copy_of_a_portal_archive_of_any_name_is_accepted(tmp_path, caplog):
+    copy = zip_of(tmp_path / "bdd (1).zip", {"bdd100k/images/100k/val/1.jpg": jpeg()})
+    assert list(read_index(index(tmp_path / "raw", copy))) == ["1.jpg"]
+    assert "md5" not in caplog.text
 
 
 def test_a_portal_archive_of_another_md5_is_warned_of_and_hashed_once(tmp_path, monkeypatch, caplog):
@@ -92,8 +102,8 @@ def test_two_downloads_of_one_name_stay_two_files(tmp_path):
 def test_a_failure_of_one_source_stops_the_download_of_another(tmp_path, data_folder):
     slow = Behaviour(content=bytes(20_000_000))
     gone = threading.Event()
-    slow.on_body = lambda: gone.wait(20)
-    with serving(slow) as one, serving(Behaviour(statuses=[404])) as two:
+    slow.on_body = lambda: len(slow.requests) == 2 and gone.wait(20)
+    with serving(slow) as one, serving(Behaviour(statuses=[200, 404])) as two:
         start = time.monotonic()
         threading.Timer(0.3, gone.set).start()
         with pytest.raises(SourceError, match="answered 404"):
@@ -105,7 +115,9 @@ def test_several_sources_are_fetched_at_once(tmp_path, data_folder):
     both = threading.Barrier(2, timeout=20)
     servers = [Behaviour(content=jpeg(grey=grey), on_body=both.wait) for grey in (10, 20)]
     with serving(servers[0]) as one, serving(servers[1]) as two:
-        found = resolve.obtain(recipe_of(f"{one}/a.jpg", f"{two}/b.jpg"), "images", tmp_path, data_folder / "d")
+        addresses = [f"{one}/a.jpg", f"{two}/b.jpg"]
+        known = {f"{n}: {at}": to_builtins(identity_of(servers[n], at)) for n, at in enumerate(addresses)}
+        found = resolve.obtain(recipe_of(*addresses), "images", tmp_path, data_folder / "d", known)
     assert [each.path.read_bytes() for each in found] == [jpeg(grey=10), jpeg(grey=20)]
 
 
@@ -115,3 +127,14 @@ def test_a_mirror_that_has_another_archive_than_the_portal_is_warned_of(tmp_path
         recipe = recipe_of(f"{server}/bdd100k_labels_release.zip")
         resolve.obtain(recipe, "labels", tmp_path / "out", data_folder / "d")
     assert "but the portal's bdd100k_labels_release.zip has 107 MB; it is used all the same" in caplog.text
+
+
+def test_a_file_system_that_can_t_link_gets_a_copy(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with serving(Behaviour(content=jpeg())) as server:
+        index(tmp_path / "raw", f"{server}/a.jpg")
+    assert (tmp_path / "raw" / "files" / "a.jpg").read_bytes() == jpeg()
+    assert (tmp_path / "raw" / "files" / "a.jpg").stat().st_nlink == 1

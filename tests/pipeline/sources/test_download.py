@@ -1,95 +1,178 @@
-"""Downloads that are broken off, resumed, killed, stopped, made at once: the right bytes, and nothing fetched twice."""
+"""Downloads that are broken off, resumed, killed, stopped, made again: the right bytes, and nothing fetched twice."""
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pipeline.errors import SourceError
-from pipeline.sources.download import Patience, fetch
-from tests.pipeline.fetching import KEY, LARGE, ONE_BYTE, QUICK, get
+from pipeline.sources.download import CHUNK, RemoteIdentity, fetch, remote_identity, safe_name
+from tests.pipeline.fetching import KEY, LARGE, get, identity_of
 from tests.pipeline.file_server import serving
+from tests.pipeline.small_sources import jpeg, zip_of
 
 FETCH = """
-import logging, pathlib, sys
-from pipeline.sources.download import fetch
+import logging, msgspec, pathlib, sys
+from pipeline.sources.download import fetch, RemoteIdentity
 logging.basicConfig(level=logging.INFO)
-print(fetch(sys.argv[1], 'key', pathlib.Path(sys.argv[2])).read_bytes().hex())
+identity = msgspec.json.decode(sys.argv[1], type=RemoteIdentity)
+print(fetch(identity, 'key', pathlib.Path(sys.argv[2])).read_bytes().hex())
 """
+DATES = ("Mon, 23 Nov 2026 10:00:00 GMT", "Mon, 23 Nov 2026 10:00:05 GMT")
+CHANGES = [(('"one"', None), ('"two"', None)), (('W/"one"', DATES[0]), ('W/"one"', DATES[1]))]
 
 
-def test_a_file_comes_whole_under_its_own_name(behaviour, address, downloads):
-    file = get(address, downloads)
-    assert file.name == "images.bin"
-    assert file.read_bytes() == behaviour.content
+def test_a_file_comes_whole_under_its_own_name_and_once(behaviour, address, downloads):
+    file = get(behaviour, address, downloads)
+    assert (file.name, file.read_bytes()) == ("images.bin", behaviour.content)
+    assert get(behaviour, address, downloads) == file
+    assert len(behaviour.requests) == 1
 
 
-def test_a_dropped_connection_is_taken_up_where_it_broke(behaviour, address, downloads):
+@pytest.mark.parametrize(("etag", "date"), [('"one"', None), ('W/"one"', DATES[0]), (None, DATES[0])])
+def test_a_dropped_connection_is_taken_up_where_it_broke(behaviour, address, downloads, etag, date):
+    behaviour.etag, behaviour.last_modified = etag, date
     behaviour.break_after = [100_000, 150_000]
-    assert get(address, downloads).read_bytes() == behaviour.content
-    assert behaviour.sent == len(behaviour.content)
-    assert [request.get("Range") for request in behaviour.requests] == [None, "bytes=100000-", "bytes=250000-"]
+    assert get(behaviour, address, downloads).read_bytes() == behaviour.content
+    assert behaviour.sent < len(behaviour.content) + 2 * CHUNK
+    assert [request.get("If-Range") for request in behaviour.requests] == [None] + [date or etag] * 2
 
 
-def test_without_ranges_a_broken_transfer_starts_anew(behaviour, address, downloads):
-    behaviour.ranges = False
+@pytest.mark.parametrize("lacking", ["ranges", "validator"])
+def test_where_the_rest_can_t_be_had_or_trusted_a_broken_transfer_starts_anew(behaviour, address, downloads, lacking):
+    if lacking == "ranges":
+        behaviour.ranges = False
+    else:
+        behaviour.etag = None
     behaviour.break_after = [100_000, 150_000]
-    assert get(address, downloads).read_bytes() == behaviour.content
+    assert get(behaviour, address, downloads).read_bytes() == behaviour.content
     assert behaviour.sent == len(behaviour.content) + 250_000
 
 
-def test_without_a_validator_the_rest_is_not_trusted_to_be_of_the_same_file(behaviour, address, downloads):
-    behaviour.etag = None
-    behaviour.break_after = [100_000]
-    assert get(address, downloads).read_bytes() == behaviour.content
-    assert all("Range" not in request for request in behaviour.requests)
-
-
-def test_a_file_that_changes_between_two_parts_is_not_spliced(behaviour, address, downloads):
-    behaviour.break_after = [100_000]
+@pytest.mark.parametrize("heeds_if_range", [True, False])
+@pytest.mark.parametrize(("before", "after"), CHANGES)
+def test_a_file_that_changes_between_two_parts_is_neither_spliced_nor_taken(
+    behaviour, address, downloads, heeds_if_range, before, after
+):
+    behaviour.heeds_if_range, behaviour.break_after = heeds_if_range, [100_000]
+    behaviour.etag, behaviour.last_modified = before
 
     def change():
-        behaviour.etag, behaviour.content = '"two"', bytes(300_000)
+        (behaviour.etag, behaviour.last_modified), behaviour.content = after, bytes(512_000)
 
     behaviour.on_body = change
-    assert get(address, downloads).read_bytes() == bytes(300_000)
-    assert behaviour.requests[-1]["If-Range"] == '"one"'
+    with pytest.raises(SourceError, match=rf"source\.images: {address} has changed since it was looked at; run it"):
+        get(behaviour, address, downloads)
+    assert get(behaviour, address, downloads).read_bytes() == bytes(512_000)
+
+
+def test_a_rest_that_there_is_not_is_fetched_from_its_start(behaviour, address, downloads):
+    behaviour.announce = lambda size: None
+    behaviour.break_after, stop = [100_000], threading.Event()
+    behaviour.on_body = stop.set
+    with pytest.raises(SourceError, match="was stopped"):
+        get(behaviour, address, downloads, stop)
+    behaviour.on_body = None
+    (part,) = downloads.rglob("*.part")
+    part.write_bytes(behaviour.content)
+    assert get(behaviour, address, downloads).read_bytes() == behaviour.content
+    assert [request.get("Range") for request in behaviour.requests] == [None, "bytes=512000-", None]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_server_that_recovers_is_waited_for(behaviour, address, downloads, status):
     behaviour.statuses = [status, status]
-    assert get(address, downloads).read_bytes() == behaviour.content
-
-
-def test_the_wait_that_a_server_asks_for_is_kept_within_bounds():
-    assert QUICK.wait(1, asked=3600) == 0.05
-    assert Patience().wait(1, asked=7) == 7
-    assert [Patience().wait(failures, 0) for failures in (1, 2, 3, 10)] == [1, 2, 4, 30]
+    assert get(behaviour, address, downloads).read_bytes() == behaviour.content
 
 
 def test_a_server_that_stays_away_is_named_after_the_tries(behaviour, address, downloads):
     behaviour.statuses = [503] * 10
-    with pytest.raises(SourceError, match=rf"source\.images: {address} answered 503 .* 3 times in a row"):
-        get(address, downloads)
+    with pytest.raises(SourceError, match=rf"source\.images: {address} answered 503 .*; try again later"):
+        get(behaviour, address, downloads)
     assert len(behaviour.requests) == 3
 
 
-def test_nobody_there_is_an_error_that_names_the_address(downloads):
-    with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/x\.zip can't be reached"):
-        get("http://127.0.0.1:9/x.zip", downloads)
+def test_nobody_there_is_an_error_that_names_the_address(behaviour, downloads):
+    with pytest.raises(SourceError, match=r"http://127\.0\.0\.1:9/x\.zip can't be fetched .*refused.*; check the addr"):
+        get(behaviour, "http://127.0.0.1:9/x.zip", downloads)
 
 
-def test_a_full_disk_is_not_swallowed_and_leaves_no_part(address, downloads, monkeypatch):
+def test_a_stopped_download_says_so_and_keeps_what_it_has(behaviour, address, downloads):
+    behaviour.content, stop = LARGE, threading.Event()
+    behaviour.break_after, behaviour.on_body = [1_000_000], stop.set
+    with pytest.raises(SourceError, match="was stopped"):
+        get(behaviour, address, downloads, stop)
+    behaviour.on_body = None
+    assert get(behaviour, address, downloads).read_bytes() == behaviour.content
+
+
+def test_a_process_that_waited_for_a_killed_one_goes_on_where_that_stopped(behaviour, address, downloads):
+    behaviour.content, behaviour.break_after = LARGE, [2_000_000]
+    going_on, killed = threading.Event(), threading.Event()
+    behaviour.on_body = lambda: len(behaviour.requests) == 2 and (going_on.set(), killed.wait(30))
+    first = process(behaviour, address, downloads)
+    assert going_on.wait(30)
+    second = process(behaviour, address, downloads)
+    assert f"waiting for the download of {address}: held by process" in second.stderr.readline()
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    killed.set()
+    got, said = second.communicate(timeout=30)
+    assert bytes.fromhex(got) == behaviour.content, said
+    assert all("Range" in request for request in behaviour.requests[1:])
+
+
+def test_two_processes_at_once_fetch_once_and_both_get_the_whole(behaviour, address, downloads):
+    asked, both_there = threading.Event(), threading.Event()
+    behaviour.on_body = lambda: (asked.set(), both_there.wait(30))
+    first = process(behaviour, address, downloads)
+    assert asked.wait(30)
+    second = process(behaviour, address, downloads)
+    assert "waiting for" in second.stderr.readline()
+    both_there.set()
+    assert [bytes.fromhex(child.communicate(timeout=30)[0]) for child in (first, second)] == [behaviour.content] * 2
+    assert len(behaviour.requests) == 1
+
+
+def process(behaviour, address, downloads):
+    """Start a process of its own that downloads, and prints the file that it got in hex."""
+    command = [sys.executable, "-c", FETCH, msgspec.json.encode(identity_of(behaviour, address)), downloads]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_old_file_is_there_until_the_new_one_is_whole_and_its_link_stays(behaviour, address, downloads, tmp_path):
+    old, old_content, known = get(behaviour, address, downloads), behaviour.content, identity_of(behaviour, address)
+    os.link(old, tmp_path / "of_an_artifact")
+    behaviour.content, behaviour.etag, behaviour.break_after = LARGE, '"two"', [1_000_000] + [0] * 5
+    behaviour.headers = {"Content-Disposition": 'attachment; filename="b.bin"'}
+    with pytest.raises(SourceError, match=r"broke off time and again .*; run it again, and it goes on from there"):
+        get(behaviour, address, downloads)
+    assert fetch(known, KEY, downloads) == old
+    behaviour.break_after, behaviour.sent = [], 0
+    new = get(behaviour, address, downloads)
+    assert (new.name, new.read_bytes()) == ("b.bin", LARGE)
+    assert behaviour.sent < len(LARGE) - 1_000_000 + CHUNK
+    assert not old.exists()
+    assert (tmp_path / "of_an_artifact").read_bytes() == old_content
+
+
+def test_a_full_disk_is_not_swallowed_and_leaves_no_part_and_the_old_file(behaviour, address, downloads, monkeypatch):
+    old = get(behaviour, address, downloads)
+    behaviour.etag = '"two"'
     real_open = Path.open
 
-    class Part:
+    class Full:
         def __init__(self, file):
             self.file = file
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
 
         def __enter__(self):
             return self
@@ -102,97 +185,107 @@ def test_a_full_disk_is_not_swallowed_and_leaves_no_part(address, downloads, mon
 
     def opened(path, *arguments, **more):
         file = real_open(path, *arguments, **more)
-        return Part(file) if path.name == "content.part" else file
+        return Full(file) if path.suffix == ".part" else file
 
-    monkeypatch.setattr(Path, "open", opened)
-    with pytest.raises(OSError, match="No space left"):
-        get(address, downloads)
-    assert not list(downloads.rglob("content.part"))
-
-
-def process(address, downloads):
-    """Start a process of its own that downloads, and prints the file that it got in hex."""
-    command = [sys.executable, "-c", FETCH, address, downloads]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", opened)
+        with pytest.raises(OSError, match="No space left"):
+            get(behaviour, address, downloads)
+    assert not list(downloads.rglob("*.part"))
+    assert old.read_bytes() == behaviour.content
 
 
-def killed(child):
-    child.send_signal(signal.SIGKILL)
-    child.communicate()
+def test_more_than_the_disk_can_hold_is_refused_before_it_is_fetched(behaviour, address, downloads, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, 5))
+    with pytest.raises(SourceError, match="has 512,000 bytes, as its server says, and there is room for 5 in"):
+        get(behaviour, address, downloads)
 
 
-def waiting_process(address, downloads):
-    """Start a process that waits for another's download, and return it when it said so."""
-    child = process(address, downloads)
-    assert f"waiting for the download of {address}: held by process" in child.stderr.readline()
-    return child
-
-
-def test_a_killed_download_continues(behaviour, downloads):
-    behaviour.content = LARGE
-    waiting = threading.Event()
-    behaviour.break_after = [2_000_000]
-    behaviour.on_body = waiting.set
+def test_the_identity_is_what_the_server_says_and_without_the_network_that_of_the_copy(behaviour, downloads, caplog):
+    behaviour.last_modified = DATES[0]
     with serving(behaviour) as server:
-        address = f"{server}/large.bin"
-        child = process(address, downloads)
-        assert waiting.wait(30)
-        deadline = time.monotonic() + 20
-        while not any(part.stat().st_size for part in downloads.rglob("content.part")) and time.monotonic() < deadline:
-            time.sleep(0.02)
-        killed(child)
-        behaviour.on_body = None
-        assert get(address, downloads).read_bytes() == behaviour.content
-    assert any("Range" in request for request in behaviour.requests)
-    assert behaviour.sent < 2 * len(behaviour.content)
+        address = f"{server}/a.bin"
+        known = remote_identity(address, KEY)
+        file = get(behaviour, address, downloads)
+    assert known == RemoteIdentity(address, '"one"', DATES[0], 512_000)
+    assert remote_identity(address, KEY) == known
+    assert "the copy downloaded before is used" in caplog.text
+    assert fetch(known, KEY, downloads) == file
 
 
-def test_two_at_once_fetch_once(behaviour, address, downloads):
-    results = []
-    threads = [threading.Thread(target=lambda: results.append(get(address, downloads))) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results[0] == results[1]
-    assert behaviour.sent <= len(behaviour.content) + ONE_BYTE
+def test_a_server_that_says_nothing_of_its_file_is_warned_of(behaviour, address, caplog):
+    remote_identity(address, KEY)
+    assert not caplog.text
+    behaviour.etag, behaviour.announce = None, lambda size: None
+    assert remote_identity(address, KEY) == RemoteIdentity(address)
+    assert f"another file there goes unnoticed: give it another address then ({address}?v=2)" in caplog.text
 
 
-def test_two_processes_at_once_fetch_once_and_both_get_the_whole(behaviour, address, downloads):
-    asked, both_there = threading.Event(), threading.Event()
-    behaviour.on_body = lambda: (asked.set(), both_there.wait(30))
-    first = process(address, downloads)
-    assert asked.wait(30)
-    second = waiting_process(address, downloads)
-    both_there.set()
-    assert [bytes.fromhex(child.communicate(timeout=30)[0]) for child in (first, second)] == [behaviour.content] * 2
-    assert behaviour.sent <= len(behaviour.content) + ONE_BYTE
+def test_without_a_size_the_file_is_whole_when_the_connection_ends(behaviour, address, downloads):
+    behaviour.announce = lambda size: None
+    assert get(behaviour, address, downloads).read_bytes() == behaviour.content
 
 
-def test_a_process_that_waited_for_a_killed_one_goes_on_where_that_stopped(behaviour, address, downloads):
-    behaviour.content = LARGE
-    behaviour.break_after = [2_000_000]
-    asked = threading.Event()
-    behaviour.on_body = asked.set
-    first = process(address, downloads)
-    assert asked.wait(30)
-    second = waiting_process(address, downloads)
-    killed(first)
-    got, said = second.communicate(timeout=30)
-    assert bytes.fromhex(got) == behaviour.content, said
-    assert any("Range" in request for request in behaviour.requests)
-    assert behaviour.sent < 2 * len(behaviour.content)
+def cut(tmp_path, left_out):
+    return zip_of(tmp_path / "a.zip", {"1.jpg": jpeg(400, 400)}).read_bytes()[:-left_out]
 
 
-def test_a_stopped_download_says_so_and_keeps_what_it_has(behaviour, address, downloads):
-    stop = threading.Event()
-    behaviour.on_body = stop.set
-    with pytest.raises(SourceError, match="was stopped"):
-        fetch(address, KEY, downloads, stop, QUICK)
-    behaviour.on_body = None
-    assert get(address, downloads).read_bytes() == behaviour.content
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("export", lambda _: b"", "gave 0 bytes that are not a whole file"),
+        ("export", lambda _: b'[{"name": "a.jpg", "labels": [', "gave 30 bytes that are not a whole file"),
+        ("export", lambda _: b"\xef\xbb\xbf\n<!DOCTYPE html><title>", "gave a web page in place of a file"),
+        ("export", lambda folder: cut(folder, 100), "gave a file that can't be used: export is truncated"),
+        ("a.zip", lambda _: bytes(1000), "gave a file that can't be used: a.zip is "),
+    ],
+)  # fmt: skip
+def test_what_lacks_its_end_or_is_no_file_is_refused_and_the_old_one_stays(
+    behaviour, address, downloads, tmp_path, name, content, said
+):
+    address = address.replace("images.bin", name)
+    behaviour.announce = lambda size: None
+    behaviour.content = whole = zip_of(tmp_path / "b.zip", {"1.jpg": jpeg()}).read_bytes()
+    old = get(behaviour, address, downloads)
+    behaviour.content, behaviour.etag = content(tmp_path), '"two"'
+    with pytest.raises(SourceError, match=rf"source\.images: {address} {said}"):
+        get(behaviour, address, downloads)
+    assert old.read_bytes() == whole
+    assert not list(downloads.rglob("*.part"))
+
+
+@pytest.mark.parametrize("record", [b"", b"{", b'{"file": 5}', b"\xff"])
+def test_with_a_damaged_record_the_file_is_fetched_anew(behaviour, address, downloads, record):
+    get(behaviour, address, downloads)
+    (path,) = downloads.rglob("download.json")
+    path.write_bytes(record)
+    assert get(behaviour, address, downloads).read_bytes() == behaviour.content
+
+
+def test_a_file_that_was_cut_here_is_fetched_anew(behaviour, address, downloads):
+    get(behaviour, address, downloads).write_bytes(b"half")
+    assert get(behaviour, address, downloads).read_bytes() == behaviour.content
 
 
 def test_the_name_in_the_answer_s_header_counts(behaviour, address, downloads):
     behaviour.headers = {"Content-Disposition": 'attachment; filename="../train.bin"'}
-    assert get(address, downloads).name == "train.bin"
+    assert get(behaviour, address, downloads).name == "train.bin"
+
+
+@pytest.mark.parametrize(
+    ("given", "safe"),
+    [
+        ("/a/b/images.zip", "images.zip"),
+        ("..", "download"),
+        ("../../etc/passwd", "passwd"),
+        ("c:\\evil\\x y.zip", "x y.zip"),
+        ("", "download"),
+        (".hidden", "hidden"),
+        ("a\nb.zip", "a_b.zip"),
+        ("üüü (1).zip", "üüü (1).zip"),
+        ("Bild\u202f1\x00\u200b\ud800.jpg", "Bild\u202f1___.jpg"),
+        ("ü" * 300 + ".zip", "ü" * 98 + ".zip"),
+    ],
+)
+def test_a_server_s_name_for_a_file_is_only_a_name(given, safe):
+    assert safe_name(given) == safe

@@ -1,6 +1,5 @@
 """Google Drive as gdown sees it: its own code, led to a server on this machine that stands in for Drive."""
 
-import json
 import random
 import threading
 from importlib import import_module
@@ -112,13 +111,32 @@ def test_a_server_that_is_only_busy_keeps_what_is_here(broken_off, downloads):
     assert drive.fetch(FILE_ID, KEY, downloads).read_bytes() == broken_off.content
 
 
-def test_less_announced_than_there_is_shows_in_a_json_of_any_name(shared, downloads):
-    shared.content = json.dumps([{"name": "a.jpg", "labels": []}] * 20).encode()
-    shared.announce = lambda size: size - 50
-    with pytest.raises(SourceError, match=rf"{KEY}: gdrive:{FILE_ID} gave 610 bytes that are not a whole file"):
+QUOTA = b'<p class="uc-error-subcaption">Too many users have viewed or downloaded this file recently.</p>'
+LOGIN = b"<!DOCTYPE html><title>Sign in - Google Accounts</title>"
+
+
+@pytest.mark.parametrize(
+    ("headers", "page", "said"),
+    [
+        ({"Content-Type": "text/html"}, QUOTA, "can't be fetched: .*Too many users have viewed .*is it shared with"),
+        ({"Content-Type": "text/html"}, LOGIN, "can't be fetched: .*change the permission to 'Anyone with the link'"),
+        ({}, LOGIN, "gave a web page in place of a file"),
+    ],
+)
+def test_a_page_of_drive_s_is_not_the_file(shared, downloads, headers, page, said):
+    whole, shared.content = shared.content, page
+    kept, shared.headers = shared.headers, headers or shared.headers
+    with pytest.raises(SourceError, match=rf"{KEY}: gdrive:{FILE_ID} {said}"):
         drive.fetch(FILE_ID, KEY, downloads)
-    shared.announce = lambda size: size
-    assert drive.fetch(FILE_ID, KEY, downloads).read_bytes() == shared.content
+    shared.content, shared.headers = whole, kept
+    assert drive.fetch(FILE_ID, KEY, downloads).read_bytes() == whole
+
+
+def test_a_name_that_leads_out_of_the_folder_is_only_a_name(shared, downloads):
+    shared.headers["Content-Disposition"] = 'attachment; filename="../../.evil.json"'
+    file = drive.fetch(FILE_ID, KEY, downloads)
+    assert file.is_relative_to(downloads / f"gdrive-{FILE_ID}")
+    assert not file.name.startswith(".")
 
 
 def test_a_stopped_download_says_so_and_is_continued(shared, downloads):

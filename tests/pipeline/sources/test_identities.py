@@ -1,10 +1,20 @@
 """The identity of a recipe's entry: it changes with what is read in it, and with nothing else."""
 
+import json
 import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
 
 from pipeline import sample
+from pipeline.artifacts import Built, Store
 from pipeline.files import digests
+from pipeline.recipe import Recipe
 from pipeline.sources.resolve import identify
+from pipeline.stages import STAGES
 from tests.pipeline.file_server import Behaviour, serving
 from tests.pipeline.small_sources import folder_of, jpeg, recipe_of, zip_of
 
@@ -70,3 +80,85 @@ def test_an_address_s_identity_is_what_the_server_says_of_it():
         address = f"{server}/a.zip"
         identity = identify(address, recipe_of(address))
     assert identity == {"kind": "https", "address": address, "etag": '"one"', "last_modified": None, "size": 5}
+
+
+PROGRAM = """
+import sys
+from pipeline import program
+from pipeline.sources import download
+download.RETRY = download.RETRY.new(total=2, backoff_factor=0.01)
+sys.exit(program.main("raw_images", sys.argv[1:]))
+"""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of `raw_images` as Dagster does them: this process asks the source, another one fetches it."""
+
+    recipe: Recipe
+    folder: Path
+    server: Behaviour
+
+    def build(self, between=lambda: None) -> Built:
+        """Build the artifact; `between` is what happens after this process has asked, before the other one fetches."""
+        stage = STAGES["raw_images"]
+        identities = stage.identities(self.recipe)
+        between()
+        return Store().build(stage, self.recipe, {}, lambda partial: self._fetch(identities, partial), identities)
+
+    def _fetch(self, identities, out):
+        files = {"--recipe": self.recipe.model_dump(mode="json"), "--identities": identities}
+        command = [sys.executable, "-c", PROGRAM, "--out", str(out)]
+        for option, content in files.items():
+            file = self.folder / f"{option}.json"
+            file.write_text(json.dumps(content))
+            command += [option, str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise AssertionError(done.stderr.splitlines()[-1])
+
+    def change(self, number, statuses=()):
+        """Let the server have another picture, and answer so the next requests."""
+        self.server.content, self.server.etag = jpeg(grey=number), f'"{number}"'
+        self.server.statuses = list(statuses)
+        self.server.requests.clear()
+
+    def stored(self):
+        """Return the pictures of all artifacts, the newest first."""
+        return [(found.folder / "files/a.jpg").read_bytes() for found in Store().complete(STAGES["raw_images"])]
+
+
+@pytest.fixture
+def runs(tmp_path, behaviour):
+    with serving(behaviour) as server:
+        first = Runs(recipe_of(f"{server}/a.jpg"), tmp_path, behaviour)
+        first.change(1)
+        assert not first.build().cached
+        yield first
+
+
+def test_an_old_copy_is_not_stored_as_the_new_file_that_can_t_be_had(runs):
+    runs.change(2, statuses=[200, *[503] * 9])
+    with pytest.raises(AssertionError, match=r"source\.images: .*/a\.jpg answered 503 .*; try again later"):
+        runs.build()
+    assert runs.stored() == [jpeg(grey=1)]
+
+
+def test_a_file_that_changes_after_it_was_asked_for_is_not_stored_as_the_one_before(runs):
+    runs.change(2)
+    with pytest.raises(AssertionError, match="has changed since it was looked at; run it again"):
+        runs.build(between=lambda: runs.change(3))
+    assert runs.stored() == [jpeg(grey=1)]
+    runs.build()
+    assert runs.stored() == [jpeg(grey=3), jpeg(grey=1)]
+
+
+def test_the_program_is_told_what_a_source_is_and_doesn_t_ask_again(runs):
+    assert len(runs.server.requests) == 2  # one to ask, one to fetch
+    assert runs.build().cached
+    assert len(runs.server.requests) == 3
+    (artifact,) = Store().complete(STAGES["raw_images"])
+    (artifact.folder / "images.parquet").unlink()
+    runs.change(1, statuses=[503] * 9)
+    assert runs.build().reasons == ["damaged: images.parquet is missing"]
+    assert runs.stored() == [jpeg(grey=1)]
