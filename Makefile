@@ -61,7 +61,7 @@ format: $(READY) ## rewrite the code in the project's format
 bench: $(READY) ## benchmarks: ratios measured side by side
 	@$(RUN) -m benchmarks
 
-bench-labels: $(READY) ## filtered_labels beside json.load, 70,000 frames as in 2018
+bench-labels: $(READY) ## raw_labels and filtered_labels beside json.load, 70,000 frames as in 2018
 	@$(RUN) -m benchmarks labels
 
 bench-dataset: $(READY) ## dataset_zip beside cp, 20,000 images

@@ -14,7 +14,7 @@ def main() -> None:
     chain = subjects.add_parser("chain", help="the dataset's stages on the sample (the default; a minute)")
     chain.add_argument("--scenes", type=int, default=60, help="scenes of the sample to measure on")
     labels = subjects.add_parser(
-        "labels", help="filtered_labels on a file like the 2018 release (minutes, 2 GB of disk)"
+        "labels", help="raw_labels and filtered_labels on a file like the 2018 release (minutes, 2 GB of disk)"
     )
     labels.add_argument("--frames", type=int, default=70_000, help="frames of the label file")
     labels.add_argument("--rounds", type=int, default=1, help="how often each is measured, in turn")

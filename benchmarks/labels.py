@@ -1,6 +1,6 @@
-"""`make bench-labels`: filtered_labels on a file like the 2018 release's, from the file and from its zip.
+"""`make bench-labels`: raw_labels and filtered_labels on a file like the 2018 release's, beside json.load of it.
 
-Beside them json.load of the file, in a process of its own: the least that reads it at all. What was read goes to VIA.
+The first read makes the tables; then other categories are asked for, which reads no JSON. What was kept goes to VIA.
 """
 
 import json
@@ -16,17 +16,20 @@ from benchmarks import machine, release_2018
 from benchmarks.measured import Measured, measured
 
 CATEGORIES = ("car", "person", "traffic sign", "bike", "drivable area")
-"""Boxes for the most part, and areas with curves; lanes, lights and the rest go to rejected.parquet."""
+"""Boxes for the most part, and areas with curves."""
+OTHERS = ("truck", "bus", "rider", "drivable area", "lane")
 
-WANTED_SHARE = 0.5
-WANTED_BYTES = 1e9
+FIRST_READ, OTHER_CATEGORIES = "first read", "other categories"
+WANTED_SHARE = {FIRST_READ: 1.0, OTHER_CATEGORIES: 0.25}
+"""Of json.load's time."""
+WANTED_BYTES = 1.5e9
 
 JSON_LOAD = "import json, os, sys; json.load(open(sys.argv[1])); os._exit(0)"
 """Without the seconds that Python takes to give the memory back."""
 
 
 def run(frames: int, rounds: int) -> None:
-    """Print what each took, and whether that is what is wanted; nothing is left on the disk."""
+    """Print what each stage took, and whether that is what is wanted; nothing is left on the disk."""
     with tempfile.TemporaryDirectory(prefix="bench-labels-") as name:
         folder = Path(name)
         ways = _prepared(folder, frames)
@@ -35,45 +38,53 @@ def run(frames: int, rounds: int) -> None:
             for way, work in ways.items():
                 taken[way].append(work())
                 print(f"{way:42} {taken[way][-1]}", flush=True)
-        plain = statistics.median(each.seconds for each in taken["json.load"])
-        for way in list(ways)[1:]:
-            share = statistics.median(each.seconds for each in taken[way]) / plain
-            peak = max(each.peak_bytes for each in taken[way])
-            met = "met" if share <= WANTED_SHARE and peak <= WANTED_BYTES else "NOT met"
-            print(f"{way}: {share:.2f} of json.load's time, {peak / 1e6:,.0f} MB; wanted: 0.50 and 1,000 MB: {met}")
+        _judge(taken)
         print(f"{'via_train of these':42} {_via_train(folder)}", flush=True)
 
 
+def _judge(taken: dict[str, list[Measured]]) -> None:
+    plain, raw, filtered, others = ([each.seconds for each in measured_] for measured_ in taken.values())
+    first = [one + other for one, other in zip(raw, filtered, strict=True)]
+    peak = max(each.peak_bytes for way, measured_ in taken.items() if way != "json.load" for each in measured_)
+    for what, seconds in ((FIRST_READ, first), (OTHER_CATEGORIES, others)):
+        share = statistics.median(seconds) / statistics.median(plain)
+        met = "met" if share <= WANTED_SHARE[what] and peak <= WANTED_BYTES else "NOT met"
+        wanted = f"{WANTED_SHARE[what]:.2f} and {WANTED_BYTES / 1e6:,.0f} MB"
+        print(f"{what}: {share:.2f} of json.load's time, {peak / 1e6:,.0f} MB; wanted: {wanted}: {met}")
+
+
 def _prepared(folder: Path, frames: int) -> dict[str, Callable[[], Measured]]:
-    """Write the file, its zip and the index; return what is to be measured by name."""
+    """Write the file, the index and the recipes; return what is to be measured by name, in its order."""
     names = release_2018.image_names(frames)
     file = folder / "bdd100k_labels_images_train.json"
     labels = release_2018.write_labels(file, names)
-    archive = release_2018.zipped(file)
     (folder / "raw_images").mkdir()
     release_2018.write_index(folder / "raw_images", names)
-    recipe = folder / "recipe.yaml"
-    recipe.write_text(json.dumps({"labels": {"categories": CATEGORIES}, "dataset": {"split": "path"}}))
+    for name, categories in (("recipe", CATEGORIES), ("others", OTHERS)):
+        content = {
+            "labels": {"categories": categories},
+            "dataset": {"split": "path"},
+            "source": {"labels": [str(file)]},
+        }
+        (folder / f"{name}.yaml").write_text(json.dumps(content))
     print(f"{date.today()}, {machine.described()}")
-    print(f"{frames:,} frames, {labels:,} labels, {file.stat().st_size / 1e9:.2f} GB, zipped", end=" ")
-    print(f"{archive.stat().st_size / 1e6:.0f} MB; wanted: {', '.join(CATEGORIES)}", flush=True)
+    print(f"{frames:,} frames, {labels:,} labels, {file.stat().st_size / 1e9:.2f} GB", flush=True)
+    raw_labels, raw_images = folder / "raw_labels", folder / "raw_images"
+    inputs = ["--raw-labels", str(raw_labels), "--raw-images", str(raw_images)]
     return {
         "json.load": lambda: measured([sys.executable, "-c", JSON_LOAD, str(file)], folder / "log"),
-        "filtered_labels from the file": lambda: _stage(folder, file, None),
-        "filtered_labels from the zip": lambda: _stage(folder, archive, release_2018.MEMBER),
+        "raw_labels": lambda: _stage(folder, "pipeline.sources.raw_labels", "recipe", "raw_labels"),
+        "filtered_labels": lambda: _stage(folder, "pipeline.labels", "recipe", "filtered_labels", *inputs),
+        "filtered_labels of other categories": lambda: _stage(folder, "pipeline.labels", "others", "others", *inputs),
     }
 
 
-def _stage(folder: Path, path: Path, member: str | None) -> Measured:
-    """Run filtered_labels; its result is kept until the next time."""
-    recipe, out = folder / "recipe.yaml", folder / "filtered_labels"
+def _stage(folder: Path, module: str, recipe: str, name: str, *inputs: str) -> Measured:
+    """Run a stage; its result is kept until the next time."""
+    out = folder / name
     shutil.rmtree(out, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=folder) as name:
-        raw_labels = Path(name)
-        source = {"source": str(path), "files": [{"path": str(path), "member": member}]}
-        (raw_labels / "sources.json").write_text(json.dumps({"sources": [source]}))
-        command = [sys.executable, "-m", "pipeline.labels", "--recipe", str(recipe), "--raw-labels", str(raw_labels)]
-        return measured([*command, "--raw-images", str(folder / "raw_images"), "--out", str(out)], folder / "log")
+    command = [sys.executable, "-m", module, "--recipe", str(folder / f"{recipe}.yaml"), *inputs, "--out", str(out)]
+    return measured(command, folder / "log")
 
 
 def _via_train(folder: Path) -> str:

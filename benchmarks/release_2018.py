@@ -3,7 +3,6 @@
 Drawn at random from a seed; what is measured on it is in `labels`.
 """
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -13,8 +12,6 @@ from PIL import Image
 
 from pipeline.instances.tables import SCHEMA, write_table
 from pipeline.sources.image_index import INDEX
-
-MEMBER = "bdd100k/labels/bdd100k_labels_images_train.json"
 
 BOXES = {
     "car": 713,
@@ -114,14 +111,6 @@ def write_labels(path: Path, names: list[str], seed: int = 2018) -> int:
             file.write(FRAME.format(name, weather, scene, time, ",\n".join(texts)))
         file.write("\n]\n")
     return labels
-
-
-def zipped(path: Path) -> Path:
-    """Return the archive of the release that holds the file, deflated, beside it."""
-    archive = path.with_suffix(".zip")
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
-        file.write(path, MEMBER)
-    return archive
 
 
 def write_index(folder: Path, names: list[str]) -> None:

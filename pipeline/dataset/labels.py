@@ -4,23 +4,27 @@ Unlike theirs, a class keeps its word: an archive's classes are those of the mod
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from pipeline.errors import LabelFileError
-from pipeline.formats.options import ReadOptions
-from pipeline.formats.via import reading as via_files
-from pipeline.formats.via.classes import Options, declared_options, find_rule
+from pipeline.formats.via import reading
+from pipeline.formats.via.classes import Options, declared_options, spelled_out, text_of, word_options
 from pipeline.formats.via.reading import regions_of
-from pipeline.formats.via.regions import RegionReading
+from pipeline.formats.via.regions import geometry_of
+from pipeline.formats.via.shapes import outline
+from pipeline.geometry import polygon
+from pipeline.geometry.polygon import Ring
 from pipeline.instances import reasons
+from pipeline.instances.reasons import LabelError
 from pipeline.instances.records import Instance
+from pipeline.labels.classes import ClassRule, Region, find_rule, joined, parted
 from pipeline.recipe.categories import AnyWord
 
-NO_ATTRIBUTES: dict[str, Any] = {}
-
+CURVE_TOLERANCE = 0.5
+"""Pixels by which the polygon in the place of a round shape may be off."""
 _Raw = Mapping[str, msgspec.Raw]
 
 
@@ -45,14 +49,16 @@ def read(content: bytes, where: str, class_attribute: str | None = None) -> Iter
     if raw and not any(_is_entry(_decoded(value, where)) for value in raw.values()):
         raise LabelFileError(f"{where}: isn't VIA 1 or 2 JSON: no entry has a filename or regions")
     entries = ((key, _decoded(value, where)) for key, value in raw.items())
-    attributes = (region.attributes for _, entry in entries for region in regions_of(entry) or ())
-    of_regions = (each for each in attributes if isinstance(each, dict))
-    options = ReadOptions(wanted=AnyWord(), class_attribute=class_attribute)
-    rule = find_rule(of_regions, options, declared, None)
+    attributes = (
+        _attributes(region.attributes, declared) for _, entry in entries for region in regions_of(entry) or ()
+    )
+    rule = find_rule(attributes, AnyWord(), word_options(declared), None, class_attribute)
     for key, value in raw.items():
-        entry = _decoded(value, where)
-        name = via_files.name_of(key, entry)
-        yield _entry(RegionReading(where, name, rule, options, declared), key, entry)
+        yield _entry(key, _decoded(value, where), rule, declared)
+
+
+def _attributes(given: Any, declared: Options) -> Mapping[str, Any]:
+    return spelled_out(given if isinstance(given, dict) else {}, declared)
 
 
 def _members(content: bytes, where: str) -> tuple[_Raw, Options]:
@@ -81,13 +87,42 @@ def _is_entry(value: Any) -> bool:
     return isinstance(value, dict) and ("filename" in value or "regions" in value)
 
 
-def _entry(reading: RegionReading, key: str, entry: Any) -> LabelledEntry:
-    said = via_files.image(key, entry, reading)
-    left_out = [(each.label_id, each.reason) for each in said.rejected]
-    # Of millions of instances, which are all held at once, nobody asks for attributes.
-    instances = tuple(replace(each, attributes=NO_ATTRIBUTES) for each in said.instances)
+def _entry(key: str, entry: Any, rule: ClassRule, declared: Options) -> LabelledEntry:
+    regions: list[Region] = []
+    rings: list[Ring] = []
+    given_regions = regions_of(entry)
+    left_out = [("", reasons.LABELS_NOT_LIST)] if given_regions is None else []
+    if not isinstance(entry, dict):
+        left_out = [("", reasons.FRAME_NOT_OBJECT)]
+    for region in given_regions or ():
+        given = _attributes(region.attributes, declared)
+        try:
+            word = rule.name_of(given)
+            ring, kind = outline(region.shape, CURVE_TOLERANCE)
+        except LabelError as fault:
+            left_out.append((region.id, fault.reason))
+            continue
+        part_of, geometry = text_of(given.get("instance")), geometry_of(given, kind, ring)
+        regions.append(Region(region.id, part_of, word, geometry, *parted(given, rule.key_of(given)), [len(rings)]))
+        rings.append(ring)
+    instances = tuple(_instance(region, [rings[row] for row in region.rows]) for region in joined(regions))
     width, height = (_side(entry, key) for key in ("width", "height"))
-    return LabelledEntry(said.name, width, height, instances, left_out)
+    return LabelledEntry(reading.name_of(key, entry), width, height, instances, left_out)
+
+
+def _instance(region: Region, rings: list[Ring]) -> Instance:
+    """Return an instance; of its attributes nobody asks."""
+    return Instance(
+        id=region.id,
+        category=region.category,
+        rings=tuple(rings),
+        box=polygon.bounds(rings),
+        geometry=region.geometry,
+        crowd=region.flags.get("crowd", False),
+        ignored=region.flags.get("ignored", False),
+        occluded=region.flags.get("occluded"),
+        truncated=region.flags.get("truncated"),
+    )
 
 
 def _side(entry: Any, key: str) -> int:

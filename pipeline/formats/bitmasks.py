@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +17,12 @@ from PIL import Image
 
 from pipeline.errors import NotLabelsError
 from pipeline.files.image_header import BadImageError, read_header
-from pipeline.formats.opening import Read, display_name
-from pipeline.formats.options import ReadOptions
-from pipeline.geometry import masks, polygon
+from pipeline.formats.opening import Content
+from pipeline.formats.rows import Description, Rows
+from pipeline.geometry import masks
 from pipeline.instances import reasons
-from pipeline.instances.records import Instance, LabelledImage, Rejected
 from pipeline.instances.splits import SPLIT_FOLDERS
-from pipeline.instances.tables import json_text
-from pipeline.recipe.categories import DETECTION, PANOPTIC, Meaning
+from pipeline.recipe.categories import DETECTION, PANOPTIC
 
 PANOPTIC_FOLDER = "pan_seg"
 FOLDER = "bitmasks"
@@ -48,37 +47,34 @@ class _Segment:
     mask: NDArray[np.bool_]
 
 
-def read(more: Read, path: Path, member: str | None, options: ReadOptions, name: str | None = None) -> LabelledImage:
-    """Return what a bitmask says of the image of its name; geometry is `bitmask`, holes are lost.
+def add(rows: Rows, file: int, content: Content, path: Path, member: str | None) -> None:
+    """Add what a bitmask says of the image of its name; geometry is `bitmask`, holes are lost.
 
     Category ids are those of the detection classes, under a folder `pan_seg` those of panoptic segmentation. An
     instance whose id stands under several categories or flags comes as several. Raises NotLabelsError for a file that
     is no sound RGBA PNG, is larger than believable, or has panoptic ids outside such a folder.
     """
-    source = name or display_name(path, member)
     parts = PurePosixPath(path, member or "").parts
-    pixels = _pixels(more, source)
-    words = _words(pixels, PANOPTIC_FOLDER in parts, source)
-    height, width = pixels.shape
-    instances, rejected, unwanted = [], [], []
+    pixels = _pixels(content)
+    words = _words(pixels, PANOPTIC_FOLDER in parts, content.name)
+    given: list[dict[str, Any]] = []
+    rows.begin_image(file, parts[-1], lambda: given, _video(parts))
+    rows.set_size((pixels.shape[1], pixels.shape[0]))
     for segment in _segments(pixels):
-        word = words.get(segment.value >> 24)
-        meant = options.wanted.meaning(word) if word else None
+        word, label_id = words.get(segment.value >> 24), str(segment.value & 0xFFFF)
+        given.append(_said(segment))
+        description = _description(segment, word)
         if word is None:
-            rejected.append(_left_out(source, parts[-1], segment, reasons.CATEGORY_UNKNOWN, word))
-        elif meant is None:
-            unwanted.append(_left_out(source, parts[-1], segment, reasons.OTHER_CATEGORY, word))
+            rows.reject(label_id, reasons.CATEGORY_UNKNOWN, description)
         else:
-            instances.append(_instance(segment, word, meant, (width, height)))
-    found = (tuple(instances), tuple(rejected), _video(parts))
-    return LabelledImage(parts[-1], source, *found, size=(width, height), unwanted=tuple(unwanted))
+            corner = np.array((segment.left, segment.top))
+            rings = [ring + corner for ring in masks.trace(segment.mask)]
+            rows.add_rings(label_id, description, rings, "bitmask")
 
 
-def _pixels(more: Read, source: str) -> Pixels:
+def _pixels(content: Content) -> Pixels:
     """Return the pixels of a PNG; alpha is data, so that nothing may be multiplied by it."""
-    data = b""
-    while len(data) <= MOST_BYTES and (chunk := more(MOST_BYTES)):
-        data += chunk
+    source, data = content.name, bytes(content.data[: MOST_BYTES + 1])
     try:
         header = read_header(data)
     except BadImageError as error:
@@ -123,29 +119,19 @@ def _segments(pixels: Pixels) -> Iterator[_Segment]:
         yield _Segment(value, left, top, mask)
 
 
-def _instance(segment: _Segment, word: str, meant: Meaning, size: tuple[int, int]) -> Instance:
-    corner = np.array((segment.left, segment.top))
-    rings = tuple(ring + corner for ring in masks.trace(segment.mask))
+def _description(segment: _Segment, word: str | None) -> Description:
     flags = segment.value >> 16 & 0xFF
-    return Instance(
-        id=str(segment.value & 0xFFFF),
-        category=meant.category,
-        source_category=word,
-        rings=rings,
-        box=polygon.bounds(rings),
-        geometry="bitmask",
+    return Description(
+        word,
         crowd=bool(flags & CROWD),
-        ignored=meant.ignored or bool(flags & IGNORED),
+        ignored=bool(flags & IGNORED),
         occluded=bool(flags & OCCLUDED),
         truncated=bool(flags & TRUNCATED),
-        mask_size=size,
     )
 
 
-def _left_out(source: str, name: str, segment: _Segment, reason: str, word: str | None) -> Rejected:
-    said = {"category_id": segment.value >> 24, "flags": segment.value >> 16 & 0xFF, "pixels": int(segment.mask.sum())}
-    named = {} if word is None else {"category": word}
-    return Rejected(source, name, str(segment.value & 0xFFFF), reason, json_text(named | said))
+def _said(segment: _Segment) -> dict[str, Any]:
+    return {"category_id": segment.value >> 24, "flags": segment.value >> 16 & 0xFF, "pixels": int(segment.mask.sum())}
 
 
 def _video(parts: tuple[str, ...]) -> str | None:

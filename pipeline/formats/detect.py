@@ -3,18 +3,23 @@
 Reading them is done by the module of each format.
 """
 
+from codecs import BOM_UTF8
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any
+
+import msgspec
 
 from pipeline.errors import LabelFileError, NotLabelsError
 from pipeline.files.image_header import PNG_START
-from pipeline.formats.json_stream import JsonStream, decode
+from pipeline.formats.json_stream import Json, elements, start_of
+
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 FRAME_KEYS = frozenset({"labels", "videoName", "frameIndex", "timestamp", "url"})
 NAMING_KEYS = frozenset({"name", "url"})
 """Keys under which a frame says of which image it is."""
-CSV_STARTS = (b"filename", b"#filename")
-"""The first words of the CSV files of VIA 2 and 1; that of VIA 3 begins with `# Exported using VGG Image Annotator`."""
+CSV_STARTS = (b"filename", b"#filename", b"# Exported")
+"""The first words of the CSV files of VIA 2, 1 and 3."""
 GZIP_START = b"\x1f"
 LOOKED_AT = 20
 """Elements of a list that are looked at before it is called no label file."""
@@ -41,92 +46,76 @@ TOLD_BY = {
 """Keys of a file's object that settle its format, with the byte that their value begins with."""
 
 
-def detect(stream: JsonStream) -> Format:
-    """Return the format of a label file whose stream stands at its start.
+def detect(start: bytes, name: str) -> Format | None:
+    """Return the format of a label file that starts so; None where it is JSON, which `detect_json` looks at.
 
-    Raises LabelFileError for what is not JSON, NotLabelsError for JSON that holds no labels.
+    Raises LabelFileError and NotLabelsError for what is neither; `name` is what errors call the file.
     """
-    first = stream.peek()
-    if first == b"[":
-        return _of_list(stream)
-    if first == b"{":
-        return _of_object(stream)
-    if not first:
-        raise stream.cut_short()
+    first = start.lstrip()[:1]
     if first == PNG_START[:1]:
         return Format.BITMASK
     if first == GZIP_START:
-        raise LabelFileError(f"{stream.name}: is packed by gzip; unpack it, or give a zip")
-    if first in b"f#" and _is_csv(stream):
+        raise LabelFileError(f"{name}: is packed by gzip; unpack it, or give a zip")
+    if start.removeprefix(BOM_UTF8).lstrip().startswith(CSV_STARTS):
         raise NotLabelsError(
-            f"{stream.name}: holds no labels that are read: it is VIA's CSV; export the annotations as JSON, or save "
-            "the project"
+            f"{name}: holds no labels that are read: it is VIA's CSV; export the annotations as JSON, or save the "
+            "project"
         )
-    if first in b'"-0123456789tfn':
-        raise NotLabelsError(f"{stream.name}: holds no labels: its JSON is neither a list nor an object")
-    raise stream.fault("a label file begins with { or [")
+    return None
 
 
-def _is_csv(stream: JsonStream) -> bool:
-    start = stream.value()
-    return start in CSV_STARTS or (start == b"#" and stream.peek() == b"E" and stream.value() == b"Exported")
+def detect_json(content: Json) -> Format:
+    """Return the format of a JSON file; raises NotLabelsError where it holds no labels."""
+    if isinstance(content.parts, list):
+        return _of_list(content.parts, content.name)
+    if isinstance(content.parts, dict):
+        return _of_object(content.parts, content.name)
+    raise NotLabelsError(f"{content.name}: holds no labels: its JSON is neither a list nor an object")
 
 
-def _of_list(stream: JsonStream) -> Format:
-    stream.take(b"[")
-    if stream.peek() == b"]":
-        return Format.FRAMES
-    for _ in range(LOOKED_AT):
-        keys = _keys(decode(stream.value(), stream))
+def _of_list(elements: Sequence[msgspec.Raw], name: str) -> Format:
+    for element in elements[:LOOKED_AT]:
+        keys = _keys(element)
         if keys & FRAME_KEYS or keys == {"name"} or {"name", "attributes"} <= keys:
             return Format.FRAMES
         if {"image_id", "category_id"} <= keys:
             raise NotLabelsError(
-                f"{stream.name}: holds no labels: it is a list of COCO results, which names neither images nor "
+                f"{name}: holds no labels: it is a list of COCO results, which names neither images nor "
                 "categories; give COCO's instances file"
             )
-        if stream.take(b",]") == b"]":
-            break
-    raise NotLabelsError(f"{stream.name}: holds no labels: a JSON list, but not of BDD frames")
+    if elements:
+        raise NotLabelsError(f"{name}: holds no labels: a JSON list, but not of BDD frames")
+    return Format.FRAMES
 
 
-def _of_object(stream: JsonStream) -> Format:
-    seen = set()
-    for key in stream.members():
-        seen.add(key)
-        start = stream.peek()
+def _of_object(members: Mapping[str, msgspec.Raw], name: str) -> Format:
+    starts = {key: start_of(value) for key, value in members.items()}
+    for key, start in starts.items():
         if sure := TOLD_BY.get((key, start)):
             return sure
         if start == b"[" and key == "frames":
-            return _of_frames(stream, "name" in seen)
-        if start in b"[n" and key == "labels" and seen & NAMING_KEYS:
-            return Format.FRAME
-        inner = _keys(decode(stream.value(), stream)) if start == b"{" else _passed(stream)
+            return _of_frames(members[key], "name" in members)
+        inner = _keys(members[key])
         if key == "project" and inner & {"pid", "data_format_version", "vid_list"}:
             return Format.VIA3_PROJECT
         if inner & {"regions", "filename"}:
             return Format.VIA_METADATA
-    if "labels" in seen and seen & NAMING_KEYS:
+    if "labels" in members and members.keys() & NAMING_KEYS:
         return Format.FRAME
-    if seen and seen <= {"region", "file"}:
-        raise NotLabelsError(f"{stream.name}: holds no labels: VIA's list of attributes, not its annotations")
-    raise NotLabelsError(f"{stream.name}: holds no labels: JSON, but of neither BDD, VIA nor COCO")
+    if members and members.keys() <= {"region", "file"}:
+        raise NotLabelsError(f"{name}: holds no labels: VIA's list of attributes, not its annotations")
+    raise NotLabelsError(f"{name}: holds no labels: JSON, but of neither BDD, VIA nor COCO")
 
 
-def _of_frames(stream: JsonStream, named: bool) -> Format:
-    stream.take(b"[")
-    if stream.peek() == b"]":
+def _of_frames(frames: msgspec.Raw, named: bool) -> Format:
+    listed = elements(frames)
+    if not listed:
         return Format.PER_IMAGE if named else Format.WRAPPED_FRAMES
-    keys = _keys(decode(stream.value(), stream))
-    if "objects" in keys or (named and "labels" not in keys):
-        return Format.PER_IMAGE
-    return Format.WRAPPED_FRAMES
+    keys = _keys(listed[0])
+    is_per_image = "objects" in keys or (named and "labels" not in keys)
+    return Format.PER_IMAGE if is_per_image else Format.WRAPPED_FRAMES
 
 
-def _passed(stream: JsonStream) -> set[str]:
-    stream.value()
-    return set()
-
-
-def _keys(value: Any) -> set[str]:
-    return set(value) if isinstance(value, dict) else set()
+def _keys(value: msgspec.Raw) -> set[str]:
+    """Return the keys of an object; none of anything else."""
+    return set(_object.decode(value)) if start_of(value) == b"{" else set()

@@ -1,65 +1,94 @@
-"""Mends JSON that only some parsers take: NaN and Infinity, numbers out of range, text that is not UTF-8."""
+"""JSON that only some parsers take, made strict: NaN and Infinity, numbers out of range, other text than UTF-8.
 
+Slow, and all of the text is held in memory; strict JSON doesn't come here.
+"""
+
+import codecs
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
-Pairs = Sequence[tuple[str, Any]]
+import msgspec
 
-Fault = Callable[[str, int], Exception]
-"""Makes the error that says what is wrong at which byte of the file."""
+from pipeline.errors import LabelFileError
+
+Decoded = TypeVar("Decoded")
+
+_any = msgspec.json.Decoder(Any)
 
 
-def mended(text: bytes, start: int, fault: Fault) -> bytes:
-    """Return `text`, which starts at byte `start` of the file, as JSON that every parser takes.
+def decode(text: Any) -> Any:
+    """Return the value of strict JSON (bytes or msgspec.Raw), numbers that are out of range taken for null."""
+    return decode_as(text, _any)
 
-    It is UTF-8, numbers are in range, NaN and Infinity are null. Bytes that are not UTF-8 are read as Windows-1252.
-    What an object has under a key that comes again is kept. Raises what `fault` makes where even so it is not JSON.
+
+def decode_as(text: Any, decoder: "msgspec.json.Decoder[Decoded]") -> Decoded:
+    """Return the same as a decoder has it; raises msgspec.ValidationError where it doesn't fit."""
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError:
+        return decoder.decode(json.dumps(_loaded(bytes(text).decode("utf-8", "replace"))[0]))
+
+
+def repaired(text: bytes, name: str) -> tuple[bytes, list[str]]:
+    """Return the file's text as strict JSON in UTF-8, and the keys that come again in an object, where the last counts.
+
+    NaN and Infinity are null, bytes that are not UTF-8 are read as Windows-1252. Raises LabelFileError where it is no
+    JSON even so; `name` is what the error calls the file.
     """
     decoded = as_text(text)
     try:
-        value = loaded(decoded, _Members)
-        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+        value, repeated = _loaded(decoded)
+        return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"), repeated
     except json.JSONDecodeError as error:
-        raise fault(error.msg, start + len(decoded[: error.pos].encode())) from None
+        raise _fault(name, decoded, error) from None
     except RecursionError:
-        raise fault("nested too deep", start) from None
-
-
-def loaded(text: str, members_of: Callable[[Pairs], Any]) -> Any:
-    """Return the value of JSON of any parser, its objects made by `members_of`; raises ValueError where it is none."""
-    return json.loads(
-        text,
-        strict=False,
-        parse_constant=_none,
-        parse_int=_integer,
-        parse_float=_number,
-        object_pairs_hook=members_of,
-    )
+        raise LabelFileError(f"{name}: not JSON that is read: nested too deep") from None
 
 
 def as_text(text: bytes) -> str:
-    """Return the text that bytes are: UTF-8, else Windows-1252."""
+    """Return the text that bytes are: UTF-16 with its mark, UTF-8, else Windows-1252."""
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return text.decode("utf-16", "replace")
     try:
-        return text.decode("utf-8")
+        return text.decode("utf-8-sig")
     except UnicodeDecodeError:
         return text.decode("cp1252", "replace")
 
 
-class _Members(dict[str, Any]):
-    """An object that is written with all that was read, also where a key comes again."""
+def _loaded(text: str) -> tuple[Any, list[str]]:
+    repeated: dict[str, None] = {}
 
-    def __init__(self, pairs: Pairs) -> None:
-        super().__init__(pairs)
-        self._pairs = pairs
+    def members(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            repeated.update(dict.fromkeys(key for key in found if keys.count(key) > 1))
+        return found
 
-    def items(self) -> Any:
-        """Return the pairs as they were read."""
-        return self._pairs
+    value = json.loads(
+        text,
+        strict=False,
+        parse_constant=lambda _: None,
+        parse_int=_integer,
+        parse_float=_number,
+        object_pairs_hook=members,
+    )
+    return value, list(repeated)
 
 
-def _none(_: str) -> None:
-    return None
+def _fault(name: str, text: str, error: json.JSONDecodeError) -> LabelFileError:
+    if error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string"):
+        return cut_short(name, len(text.encode("utf-8", "replace")))
+    what = "something follows where the JSON ends" if error.msg == "Extra data" else error.msg
+    byte = len(text[: error.pos].encode("utf-8", "replace"))
+    return LabelFileError(f"{name}: not JSON at byte {byte}: {what}")
+
+
+def cut_short(name: str, length: int) -> LabelFileError:
+    """Return the error for a file of so many bytes that ends too early."""
+    what = f"its JSON is unfinished after byte {length}; fetch or export it again"
+    return LabelFileError(f"{name}: the label file is cut short: {what}")
 
 
 def _integer(digits: str) -> int | float | None:

@@ -1,308 +1,250 @@
-"""Walks through JSON of any size in bounded memory: the members of an object, the elements of a list, in large blocks.
+"""JSON of label files: its elements are found without decoding them, and read in batches, by processes if it is large.
 
-Knows JSON's grammar and no label format.
+Knows JSON and no label format.
 """
 
-import re
-from codecs import BOM_UTF8
+import codecs
+import logging
+import mmap as mmap_module
+import multiprocessing
+import os
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from mmap import mmap
-from typing import Any, Protocol, TypeVar
+from multiprocessing.connection import wait
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import msgspec
+import pyarrow as pa
 
-from pipeline.errors import LabelFileError
-from pipeline.formats.json_parting import Parting
-from pipeline.formats.json_repair import mended
-from pipeline.formats.opening import Read
+from pipeline.errors import LabelFileError, ProcessError
+from pipeline.formats.json_repair import cut_short, repaired
+from pipeline.formats.opening import Content
 
-BLOCK = 4 << 20
-"""Bytes read at a time; at most about so many are decoded at a time."""
+BATCH = 4 << 20
+"""Bytes of JSON, of whole elements, that are decoded at once; a larger element is a batch by itself."""
+WORTH_PROCESSES = 64 << 20
+"""Bytes of JSON that take longer to decode than processes to start."""
+BATCHES_AHEAD = 2
+"""A process, that are decoded or wait to be used."""
 
-LOOK_AHEAD = 1 << 16
-"""Bytes looked at to learn how elements part."""
+_parts = msgspec.json.Decoder(list[msgspec.Raw] | dict[str, msgspec.Raw])
+_list = msgspec.json.Decoder(list[msgspec.Raw])
 
-MOST = 1 << 30
-"""The largest single element, in bytes."""
+log = logging.getLogger(__name__)
 
-_SPACE = re.compile(rb"[ \t\r\n]*")
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|["\[\]{}]', re.DOTALL)
-_SCALAR = re.compile(rb"[^\s,\[\]{}\":]+")
-_KEY = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-
-Decoded = TypeVar("Decoded")
+Result = TypeVar("Result")
 
 
-Buffer = bytes | mmap
+@dataclass(frozen=True)
+class Mapped:
+    """A file of which the text is mapped, from the byte `start` on."""
 
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A block that was passed and not read yet: `buffer` from `start` to `end`, in brackets of its own."""
-
-    buffer: Buffer
+    path: Path
     start: int
-    end: int
-    brackets: bytes
+    memory: mmap
 
-    def text(self) -> bytes:
-        """Return the block."""
-        with memoryview(self.buffer) as view:
-            return b"".join((self.brackets[:1], view[self.start : self.end], self.brackets[1:]))
-
-
-class Spread(Protocol):
-    """Decodes blocks, maybe several at once, and yields the results in the order of the blocks."""
-
-    def __call__(self, decode: Callable[[bytes], Decoded], blocks: Iterable[Stretch], /) -> Iterator[Decoded]:
-        """Yield `decode(block.text())` of each block; the first error is raised in its place, and ends it."""
+    def forget(self) -> None:
+        """Let the system have the memory of the pages that were looked at."""
+        if hasattr(mmap_module, "MADV_DONTNEED"):  # Linux
+            self.memory.madvise(mmap_module.MADV_DONTNEED)
 
 
-class JsonStream:
-    """A position in a JSON text; `name` is what errors call the file.
+@dataclass(frozen=True)
+class Json:
+    """Strict JSON: `parts` are the elements of its list, or the values of its object by key (the last one counts)."""
 
-    The text is read bit by bit, or it is the `mapped` file, which no byte of is copied before it is decoded.
-    """
-
-    def __init__(self, read: Read, name: str, mapped: mmap | None = None) -> None:
-        self.name = name
-        self._read = read
-        self._buffer: Buffer = mapped if mapped is not None else b""
-        self._at = len(BOM_UTF8) if self._buffer[: len(BOM_UTF8)] == BOM_UTF8 else 0
-        self._gone = -self._at
-        self._ended = mapped is not None
+    name: str
+    """What messages call the file."""
+    text: memoryview
+    parts: Any
+    mapped: Mapped | None = None
+    """Where its bytes lie, if it is a large file as it is."""
 
     @property
-    def byte(self) -> int:
-        """How many bytes of the text lie before the position."""
-        return self._gone + self._at
+    def members(self) -> dict[str, msgspec.Raw]:
+        """The parts of an object; none where it is a list."""
+        return self.parts if isinstance(self.parts, dict) else {}
 
-    def peek(self) -> bytes:
-        """Return the next byte that is not space, without passing it; empty at the end of the text."""
-        self._refuse_shorter()
-        while True:
-            self._at = _SPACE.match(self._buffer, self._at).end()  # type: ignore[union-attr]
-            if self._at < len(self._buffer):
-                return self._buffer[self._at : self._at + 1]
-            if not self._more():
-                return b""
 
-    def take(self, expected: bytes) -> bytes:
-        """Pass the next byte, which must be one of `expected`, and return it."""
-        found = self.peek()
-        if not found:
-            raise self.cut_short()
-        if found not in [bytes([each]) for each in expected]:
-            raise self.fault(f"expected {expected.decode()!r}, found {found.decode(errors='replace')!r}")
-        self._at += 1
-        return found
+@dataclass(frozen=True)
+class Batch:
+    """Elements of a list that follow one another: where their text begins and ends in the whole text."""
 
-    def value(self) -> bytes:
-        """Pass one whole value and return its text; its brackets and quotes match, the rest is not checked."""
-        first = self.peek()
-        if first in (b"{", b"["):
-            return self._pass(self._end_of_brackets())
-        if first == b'"':
-            return self._pass(self._end_of(_KEY))
-        if not first:
-            raise self.cut_short()
-        if first in b",:]}":
-            raise self.fault(f"expected a value, found {first.decode()!r}")
-        return self._pass(self._end_of_scalar())
+    start: int
+    end: int
 
-    def members(self) -> Iterator[str]:
-        """Pass an object member by member: yields each key, with the position at its value, which must be passed."""
-        self.take(b"{")
-        if self.peek() == b"}":
-            self._at += 1
-            return
-        while True:
-            if self.peek() not in (b'"', b""):
-                raise self.fault("expected a key in quotes")
-            key = str(decode(self.value(), self))
-            self.take(b":")
-            yield key
-            if self.take(b",}") == b"}":
-                return
+    def text(self, text: memoryview) -> bytes:
+        """Return them as a list of their own."""
+        return b"".join((b"[", text[self.start : self.end], b"]"))
 
-    def blocks(self, decode_block: Callable[[bytes], Decoded], spread: Spread | None = None) -> Iterator[Decoded]:
-        """Pass a list or an object in blocks of whole elements, and yield what `decode_block` makes of each.
 
-        A block is itself a list or an object, as the whole is. `decode_block` must raise msgspec.DecodeError where it
-        is not JSON: this is how a wrong guess at where elements part is found out, so it must look at all of the block.
-        `spread` (default: map) may take texts ahead and decode them elsewhere; it gives results and errors in order.
-        """
-        opening = self.take(b"[{")
-        closing = b"]" if opening == b"[" else b"}"
-        if self.peek() == closing:
-            self._at += 1
-            return
-        parting = Parting(opening)
-        careful_until = 0
-        while True:
-            if self.byte >= careful_until:
-                sent: deque[Stretch] = deque()
-                try:
-                    for decoded in (spread or _one_by_one)(
-                        decode_block, self._guessed(parting, opening + closing, sent)
-                    ):
-                        sent.popleft()
-                        yield decoded
-                except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                    careful_until = self._put_back(sent)
-            element = self._element(opening)
-            yield self._decoded(opening + element + closing, decode_block)
-            if self.take(b"," + closing) == closing:
-                return
-            self._learn(parting)
+def load(content: Content) -> Json:
+    """Return the JSON of a label file; raises LabelFileError where it is none, or cut short.
 
-    def _guessed(self, parting: Parting, brackets: bytes, sent: deque[Stretch]) -> Iterator[Stretch]:
-        """Pass and yield blocks that seem to end between two elements; `sent` keeps what was passed."""
-        while (cut := self._cut(parting)) is not None and self._buffer[cut : cut + 1] == b",":
-            sent.append(Stretch(self._buffer, self._at, cut, brackets))
-            self._at = cut + 1
-            yield sent[-1]
+    What is not strict is repaired, as `json_mending` does it, with one warning. Of a key that stands twice in an object
+    the last one counts.
+    """
+    text = memoryview(content.data)
+    if not text:
+        raise LabelFileError(f"{content.name}: the label file is empty")
+    if text[:3] == codecs.BOM_UTF8:
+        text = text[3:]
+    try:
+        if _is_utf8(text):
+            return Json(content.name, text, _parts.decode(text), _mapped(content, text))
+    except msgspec.ValidationError:  # neither a list nor an object
+        return Json(content.name, text, None)
+    except msgspec.DecodeError as error:
+        if "truncated" in str(error) and not _is_closed(text):
+            raise cut_short(content.name, len(content.data)) from None
+    except RecursionError:
+        raise LabelFileError(f"{content.name}: not JSON that is read: nested too deep") from None
+    return _repaired(content)
 
-    def _put_back(self, sent: deque[Stretch]) -> int:
-        """Stand again before all of `sent`; return the byte at which the first of them ends."""
-        passed = sum(block.end + 1 - block.start for block in sent)
-        start = self.byte - passed
-        if sent[0].buffer is self._buffer:
-            self._at = sent[0].start
-        else:
-            pieces = [block.buffer[block.start : block.end + 1] for block in sent]
-            self._buffer = b"".join((*pieces, self._buffer[self._at :]))
-            self._at, self._gone = 0, start
-        return start + sent[0].end - sent[0].start
 
-    def end(self) -> None:
-        """Make sure that nothing follows."""
-        if self.peek():
-            raise self.fault("something follows where the JSON ends")
+def _mapped(content: Content, text: memoryview) -> Mapped | None:
+    if content.path is None or not isinstance(content.data, mmap):
+        return None
+    return Mapped(content.path, len(content.data) - len(text), content.data)
 
-    def cut_short(self) -> LabelFileError:
-        """Return the error for a text that ends too early."""
-        length = self._gone + len(self._buffer)
-        if not length:
-            return LabelFileError(f"{self.name}: the label file is empty")
-        what = f"the label file is cut short: its JSON is unfinished after byte {length}; fetch or export it again"
-        return LabelFileError(f"{self.name}: {what}")
 
-    def fault(self, what: str, byte: int | None = None) -> LabelFileError:
-        """Return the error for a text that is not JSON here."""
-        return LabelFileError(f"{self.name}: not JSON at byte {self.byte if byte is None else byte}: {what}")
+def _repaired(content: Content) -> Json:
+    strict, repeated = repaired(bytes(content.data), content.name)
+    twice = f"; of keys that come again in an object the last one counts: {', '.join(repeated)}" if repeated else ""
+    log.warning(
+        "%s: not strict JSON: NaN and Infinity are taken for null, text that is not UTF-8 for Windows-1252%s",
+        content.name,
+        twice,
+    )
+    try:
+        return Json(content.name, memoryview(strict), _parts.decode(strict))
+    except msgspec.ValidationError:
+        return Json(content.name, memoryview(strict), None)
 
-    def _more(self, wanted: int = 1) -> bool:
-        """Read on, `wanted` bytes or what there is, forgetting what lies before the position; False at the end."""
-        chunks: list[bytes] = []
-        while wanted > 0 and not self._ended:
-            chunk = self._read(BLOCK)
-            wanted -= len(chunk)
-            self._ended = not chunk
-            chunks.append(chunk)
-        if not any(chunks):
+
+def _is_utf8(text: memoryview) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(text), BATCH):
+            piece = bytes(text[start : start + BATCH])
+            if not (piece.isascii() and decoder.getstate() == (b"", 0)):
+                decoder.decode(piece)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_closed(text: memoryview) -> bool:
+    """Say whether a text ends with the bracket that closes the one it begins with."""
+    start, end = bytes(text[:1000]).lstrip()[:1], bytes(text[-1000:]).rstrip()[-1:]
+    return (start, end) in ((b"[", b"]"), (b"{", b"}"))
+
+
+def elements(value: msgspec.Raw) -> list[msgspec.Raw]:
+    """Return the elements of a list's JSON."""
+    return _list.decode(value)
+
+
+def start_of(value: msgspec.Raw) -> bytes:
+    """Return the first byte of a value's JSON."""
+    return bytes(memoryview(value)[:1])
+
+
+def batches(found: Sequence[msgspec.Raw], whole: memoryview) -> Iterator[Batch]:
+    """Yield the elements of a list in `whole` in batches."""
+    base = pa.py_buffer(whole).address
+    first, size = 0, 0
+    for at, element in enumerate(found, 1):
+        size += len(element)
+        if size >= BATCH or at == len(found):
+            start, last = (pa.py_buffer(found[place]).address - base for place in (first, at - 1))
+            yield Batch(start, last + len(element))
+            first, size = at, 0
+
+
+class Processes:
+    """Processes that decode the batches of large files, started when the first of these comes."""
+
+    def __init__(self, count: int | None = None) -> None:
+        """`count` is by default that of the processors; one process means this one."""
+        self._count = count or os.cpu_count() or 1
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool:
+            self._pool.shutdown(cancel_futures=True)
+
+    def help_with(self, content: Content) -> bool:
+        """Say whether a file is so large that they are worth it; they start while its elements are found."""
+        if content.path is None or len(content.data) < WORTH_PROCESSES or self._count < 2:
             return False
-        self._gone += self._at
-        with memoryview(self._buffer) as view:
-            self._buffer = b"".join((view[self._at :], *chunks))
-        self._at = 0
-        if len(self._buffer) > MOST:
-            raise self.fault(f"a single element of more than {MOST} bytes")
+        self._started()
         return True
 
-    def _pass(self, length: int) -> bytes:
-        text = self._buffer[self._at : self._at + length]
-        self._at += length
-        return text
+    def results(self, work: Callable[[bytes], Result], found: Sequence[msgspec.Raw], whole: Json) -> Iterator[Result]:
+        """Yield what `work` makes of each batch of the elements `found` of a list, in their order.
 
-    def _end_of_brackets(self) -> int:
-        """Return the length of the object or list at the position, reading on as far as it goes."""
-        depth, at = 0, 0
-        while True:
-            for token in _TOKEN.finditer(self._buffer, self._at + at):
-                text = token.group()
-                if text == b'"':
-                    at = token.start() - self._at
-                    break
-                at = token.end() - self._at
-                if text in b"{[":
-                    depth += 1
-                elif text in b"}]":
-                    depth -= 1
-                    if not depth:
-                        return at
-            if not self._more(self._as_much_again()):
-                raise self.cut_short()
-
-    def _end_of(self, pattern: re.Pattern[bytes]) -> int:
-        while True:
-            if found := pattern.match(self._buffer, self._at):
-                return found.end() - self._at
-            if not self._more(self._as_much_again()):
-                raise self.cut_short()
-
-    def _end_of_scalar(self) -> int:
-        while True:
-            found = _SCALAR.match(self._buffer, self._at)
-            if found is None:
-                raise self.fault("expected a value")
-            if found.end() < len(self._buffer) or not self._more(self._as_much_again()):
-                return found.end() - self._at
-
-    def _as_much_again(self) -> int:
-        """Return how many bytes lie ahead: read on by as many, a value of any length is copied only a few times."""
-        return max(1, len(self._buffer) - self._at)
-
-    def _element(self, opening: bytes) -> bytes:
-        if opening == b"[":
-            return self.value()
-        if self.peek() not in (b'"', b""):
-            raise self.fault("expected a key in quotes")
-        key = self.value()
-        self.take(b":")
-        return key + b":" + self.value()
-
-    def _decoded(self, text: bytes, decode_block: Callable[[bytes], Decoded]) -> Decoded:
-        """Decode one element that is known to be whole; what msgspec refuses (NaN, Latin-1) is mended first."""
+        `work` must be such that other processes can have it. Raises what it raises; LabelFileError where the file has
+        changed, and ProcessError where a process was ended from outside.
+        """
+        assert whole.mapped is not None
+        path, start = whole.mapped.path, whole.mapped.start
+        listed = list(batches(found, whole.text))
+        whole.mapped.forget()
+        pool = self._started()
+        waiting: deque[Future[Result]] = deque()
         try:
-            return decode_block(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return decode_block(mended(text, self.byte - len(text) + 1, self.fault))
-        except RecursionError:
-            raise self.fault("nested too deep") from None
+            for batch in listed:
+                waiting.append(pool.submit(_work_on, work, path, start + batch.start, batch.end - batch.start))
+                if len(waiting) >= BATCHES_AHEAD * self._count:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except (EOFError, OSError, msgspec.DecodeError):  # it was found to be sound before
+            raise LabelFileError(f"{whole.name}: the label file has changed while it was read; run again") from None
+        except BrokenProcessPool:
+            what = f"a process that reads {whole.name} was ended from outside"
+            raise ProcessError(f"{what}: the system may be short of memory") from None
 
-    def _cut(self, parting: Parting) -> int | None:
-        """Return where in the buffer the last whole element seems to end, a block ahead, or None."""
-        self._refuse_shorter()
-        self._more(self._at + BLOCK - len(self._buffer))
-        return parting.last(self._buffer, self._at, self._at + BLOCK)
-
-    def _refuse_shorter(self) -> None:
-        """Raise LabelFileError where the mapped file has lost its end: touching what is gone ends the process."""
-        if isinstance(self._buffer, mmap) and self._buffer.size() < len(self._buffer):
-            raise LabelFileError(f"{self.name}: the label file has become shorter while it was read")
-
-    def _learn(self, parting: Parting) -> None:
-        """Learn from the place between two elements how they part in this file; the position is after a comma."""
-        if parting.known:
-            return
-        self._at -= 1
-        self._more(self._at + LOOK_AHEAD - len(self._buffer))
-        parting.learn(self._buffer[self._at : self._at + LOOK_AHEAD])
-        self._at += 1
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            context = multiprocessing.get_context("forkserver")  # a fork of a process that has threads may hang
+            context.set_forkserver_preload(["pipeline.formats", "pandas"])  # pandas: Arrow imports it
+            self._pool = ProcessPoolExecutor(self._count, context, initializer=_end_with_parent)
+            self._pool.submit(int)
+        return self._pool
 
 
-def _one_by_one(decode_block: Callable[[bytes], Decoded], blocks: Iterable[Stretch]) -> Iterator[Decoded]:
-    return (decode_block(block.text()) for block in blocks)
+def _work_on(work: Callable[[bytes], Result], path: Path, start: int, length: int) -> Result:
+    """Return what `work` makes of elements that lie in a file; raises EOFError where they don't any more."""
+    with path.open("rb") as file:
+        file.seek(start)
+        text = file.read(length)
+    if len(text) < length:
+        raise EOFError(path)
+    return work(b"".join((b"[", text, b"]")))
 
 
-def decode(text: bytes, stream: JsonStream) -> Any:
-    """Return the value of `text`, mended where need be; raises LabelFileError where it is not JSON."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return msgspec.json.decode(mended(text, stream.byte - len(text), stream.fault))
-    except RecursionError:
-        raise stream.fault("nested too deep") from None
+def _end_with_parent() -> None:
+    """See that this process ends when the one that started it does, however that ends."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

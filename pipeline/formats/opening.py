@@ -1,87 +1,92 @@
-"""Opening a label file: plain or a member of a zip, as a stream of UTF-8 bytes without a byte order mark.
+"""Opening a label file: plain or a member of a zip, its bytes in memory, or mapped where it is large.
 
 What the bytes say is not looked at here.
 """
 
-import codecs
+import errno
 import lzma
+import shutil
+import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
-from isal import isal_zlib
-
 from pipeline.errors import ArchiveError, LabelFileError
-from pipeline.formats.inflated import inflated
 
-DAMAGED: tuple[type[Exception], ...] = (  # type: ignore[assignment]  # isal's stub takes its error for an instance
-    zipfile.BadZipFile,
-    isal_zlib.IsalError,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-)
+LARGE = 32 << 20
+"""Bytes from which a file is mapped; a member of an archive is unpacked to a temporary file before."""
 
-Read = Callable[[int], bytes]
-"""Returns at most about so many more bytes; none at the end."""
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, RuntimeError)
+
+
+@dataclass(frozen=True)
+class Content:
+    """A label file: `data` are its bytes, `path` the file that they are mapped from, if they are."""
+
+    name: str
+    """What messages and tables call the file."""
+    data: bytes | mmap
+    path: Path | None = None
 
 
 def display_name(path: Path, member: str | None) -> str:
-    """Return how messages and tables call the file: its name, behind it the path inside the archive."""
+    """Return how messages call a file by default: its name, behind it the path inside the archive."""
     return f"{path.name}/{member}" if member else path.name
-
-
-def size_of(path: Path, member: str | None, archive: zipfile.ZipFile | None) -> int:
-    """Return how many bytes the file has, unpacked; 0 where that can't be told, as reading it will say why."""
-    try:
-        return archive.getinfo(member).file_size if archive and member else path.stat().st_size
-    except (OSError, KeyError):
-        return 0
-
-
-def mapped(path: Path) -> mmap | None:
-    """Return the file as memory, where it is one of UTF-8 that can be mapped."""
-    try:
-        with path.open("rb") as file:
-            if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-                return None
-            return mmap(file.fileno(), 0, access=ACCESS_READ)
-    except (OSError, ValueError):  # what is wrong with it is found, and said, when it is read
-        return None
 
 
 @contextmanager
 def opened(
-    path: Path, member: str | None, archive: zipfile.ZipFile | None = None, name: str | None = None
-) -> Iterator[Read]:
-    """Give a function that reads the file on; `archive`, if given, is `path` already open as a zip.
+    path: Path,
+    member: str | None = None,
+    archive: zipfile.ZipFile | None = None,
+    name: str | None = None,
+    scratch: Path | None = None,
+) -> Iterator[Content]:
+    """Give the content of a label file, or of the member of the zip `path`; `archive` may be that, already open.
 
-    Errors call the file `name`, by default as `display_name` does.
+    A large member is unpacked in the folder `scratch`, by default the system's for temporary files.
     Raises LabelFileError when the file can't be read, or is another one at the end, and ArchiveError when the archive
-    is damaged, also while reading.
+    is damaged.
     """
     name = name or display_name(path, member)
     before = _signature(path)
     with ExitStack() as stack:
         with _faults(name):
-            more: Read
             if member is None:
-                more = stack.enter_context(path.open("rb")).read
+                content = _content(path, name, stack)
             else:
-                more = _member(archive or stack.enter_context(zipfile.ZipFile(path)), member, path, stack)
-
-        def read(size: int) -> bytes:
-            with _faults(name):
-                return more(size)
-
-        yield _as_utf8(read)
+                opened_archive = archive or stack.enter_context(zipfile.ZipFile(path))
+                content = _unpacked(opened_archive, member, name, scratch, stack)
+        yield content
     if _signature(path) != before:
         raise LabelFileError(f"{name}: the label file has changed while it was read; run again when it is complete")
+
+
+def _content(path: Path, name: str, stack: ExitStack) -> Content:
+    file = stack.enter_context(path.open("rb"))
+    if path.stat().st_size < LARGE:
+        return Content(name, file.read())
+    return Content(name, mmap(file.fileno(), 0, access=ACCESS_READ), path)
+
+
+def _unpacked(archive: zipfile.ZipFile, member: str, name: str, scratch: Path | None, stack: ExitStack) -> Content:
+    """Return a member; `zipfile` reads no farther than the size that the archive says, and checks its CRC."""
+    try:
+        info = archive.getinfo(member)
+    except KeyError:
+        raise ArchiveError(f"{archive.filename}: the archive has no {member}") from None
+    packed = stack.enter_context(archive.open(info))
+    if info.file_size < LARGE:
+        return Content(name, packed.read())
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".labels-", dir=scratch))
+    unpacked = Path(folder) / "labels.json"
+    with unpacked.open("wb") as file:
+        shutil.copyfileobj(packed, file)
+    return _content(unpacked, name, stack)
 
 
 def _signature(path: Path) -> tuple[int, ...] | None:
@@ -93,18 +98,6 @@ def _signature(path: Path) -> tuple[int, ...] | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def _member(archive: zipfile.ZipFile, member: str, path: Path, stack: ExitStack) -> Read:
-    try:
-        info = archive.getinfo(member)
-    except KeyError:
-        raise ArchiveError(f"{path}: the archive has no {member}") from None
-    if info.compress_type != zipfile.ZIP_DEFLATED:
-        return stack.enter_context(archive.open(info)).read
-    packed, read = inflated(archive, info)
-    stack.enter_context(packed)
-    return read
-
-
 @contextmanager
 def _faults(name: str) -> Iterator[None]:
     try:
@@ -112,26 +105,6 @@ def _faults(name: str) -> Iterator[None]:
     except DAMAGED as error:
         raise ArchiveError(f"{name}: the archive is damaged or encrypted: {error}") from None
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
         raise LabelFileError(f"{name}: the label file can't be read: {error.strerror or error}") from None
-
-
-def _as_utf8(read: Read) -> Read:
-    """Return a function that reads on; UTF-16 is turned to UTF-8, a byte order mark is left out."""
-    start = read(4)
-    if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return _after(start.removeprefix(codecs.BOM_UTF8), read)
-    decoder = codecs.getincrementaldecoder("utf-16")("replace")
-    read = _after(start, read)
-
-    def recoded(size: int) -> bytes:
-        while raw := read(size):
-            if text := decoder.decode(raw):
-                return text.encode("utf-8", "replace")
-        return decoder.decode(b"", final=True).encode("utf-8", "replace")
-
-    return recoded
-
-
-def _after(start: bytes, read: Read) -> Read:
-    waiting = [start] if start else []
-    return lambda size: waiting.pop() if waiting else read(size)

@@ -1,13 +1,7 @@
 """What readers need to know of a recipe, and yes-or-no answers in the spellings that people give them."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self
-
-from pipeline.recipe.categories import Wanted
-
-if TYPE_CHECKING:
-    from pipeline.recipe.sections import Labels
-
+from dataclasses import dataclass
+from typing import Any
 
 FLAGS = frozenset({"crowd", "ignored", "occluded", "truncated"})
 ANSWERS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
@@ -24,25 +18,9 @@ def answer(value: Any) -> bool | None:
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Which labels are read, and how boxes, curves and VIA classes are understood."""
+    """How label files are read."""
 
-    wanted: Wanted = field(default_factory=lambda: Wanted([]))
-    boxes: Literal["rectangles", "leave_out"] = "rectangles"
     curve_tolerance: float = 0.5
-    """Pixels."""
-    class_attribute: str | None = None
-    default_class: str | None = None
+    """Pixels by which a flattened curve may be off."""
     coco: bool = False
     """Whether a COCO file is read; else it is refused."""
-
-    @classmethod
-    def from_recipe(cls, labels: "Labels") -> Self:
-        """Return the options that the `labels` section of a recipe asks for."""
-        return cls(
-            wanted=Wanted(labels.categories),
-            boxes=labels.boxes,
-            curve_tolerance=labels.curve_tolerance,
-            class_attribute=labels.class_attribute,
-            default_class=labels.default_class,
-            coco=labels.coco,
-        )

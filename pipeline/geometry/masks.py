@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.geometry import polygon
 from pipeline.geometry.polygon import Ring
+from pipeline.geometry.ring_table import RingTable, clip
 
 EPSILON = 1e-9
 """Less than this much of a pixel, in its width, is not touched: it comes from rounding of floats."""
@@ -19,11 +19,12 @@ def mask(rings: Iterable[Ring], height: int, width: int) -> NDArray[np.bool_]:
     Each pixel that the area touches is filled; what lies outside the image is not drawn.
     """
     filled = np.zeros((height, width), np.bool_)
-    for ring in rings:
-        for inside in polygon.clip([ring], width, height):
-            left, top = np.floor(inside.min(axis=0)).astype(int)
-            right, bottom = np.ceil(inside.max(axis=0)).astype(int)
-            filled[top:bottom, left:right] |= _touched(inside - (left, top), bottom - top, right - left)
+    given = list(rings)
+    table = RingTable(np.concatenate([np.empty((0, 2)), *given]), np.array([len(ring) for ring in given], np.int64))
+    for inside in clip(table, np.full((len(given), 2), (width, height)))[0].separate():
+        left, top = np.floor(inside.min(axis=0)).astype(int)
+        right, bottom = np.ceil(inside.max(axis=0)).astype(int)
+        filled[top:bottom, left:right] |= _touched(inside - (left, top), bottom - top, right - left)
     return filled
 
 

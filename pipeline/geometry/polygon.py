@@ -1,10 +1,10 @@
-"""Rings of vertices: cleaning, bounds, area, clipping to the image, and the ribbon that stands for an open line.
+"""One ring of vertices: cleaning, bounds, area, spikes along the image's border. Many at once are in `ring_table`.
 
 Curves are flattened before (`bezier`), pixels come after (`raster`).
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,26 +68,6 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> Ring:
     return np.array((left, top, left, bottom, right, bottom, right, top), np.float64).reshape(4, 2)
 
 
-def clip(rings: Iterable[Ring], width: float, height: float) -> tuple[Ring, ...]:
-    """Return what lies inside the image (0 to width, 0 to height); rings that have no area there are left out.
-
-    Sutherland and Hodgman, "Reentrant polygon clipping" (1974): a ring that the border cuts in several parts stays one
-    ring, its parts joined along the border, where nonzero filling adds nothing.
-    """
-    inside = (_clip_ring(ring, width, height) for ring in rings)
-    return tuple(ring for ring in inside if encloses_area(ring))
-
-
-def _clip_ring(ring: Ring, width: float, height: float) -> Ring:
-    if ring.min() >= 0 and ring[:, 0].max() <= width and ring[:, 1].max() <= height:
-        return ring
-    for axis, bound, sign in ((0, 0.0, 1), (0, width, -1), (1, 0.0, 1), (1, height, -1)):
-        ring = _clip_side(ring, axis, bound, sign)
-        if len(ring) < 3:
-            return ring
-    return without_spikes(clean(ring), width, height)
-
-
 def without_spikes(ring: Ring, width: float, height: float) -> Ring:
     """Return a ring that doesn't run along a border of the image and straight back, as round a corner it doesn't fill.
 
@@ -116,34 +96,3 @@ def _turns_back(before: list[float], point: list[float], after: list[float], wid
             to_it, from_it = point[1 - axis] - before[1 - axis], after[1 - axis] - point[1 - axis]
             return (to_it > 0 > from_it) or (to_it < 0 < from_it)
     return False
-
-
-def _clip_side(ring: Ring, axis: int, bound: float, sign: int) -> Ring:
-    """Keep the part of the ring where sign * (coordinate - bound) is not negative."""
-    depth = sign * (ring[:, axis] - bound)
-    before, depth_before = np.roll(ring, 1, axis=0), np.roll(depth, 1)
-    inside = depth >= 0
-    crosses = inside != (depth_before >= 0)
-    share = np.divide(depth_before, depth_before - depth, out=np.zeros_like(depth), where=crosses)
-    crossing = before + (ring - before) * share[:, None]
-    crossing[:, axis] = bound
-    pairs = np.stack([crossing, ring], axis=1)
-    kept: Ring = pairs[np.stack([crosses, inside], axis=1)]
-    return kept
-
-
-def ribbon(line: NDArray[np.float64], width: float) -> Ring:
-    """Return the ring around an open line ([K, 2], K >= 2, no repeated neighbours) that is `width` pixels wide."""
-    along = np.diff(line, axis=0)
-    along /= _lengths(along)[:, None]
-    normals = np.stack([-along[:, 1], along[:, 0]], axis=1)
-    at_vertices = np.concatenate([normals[:1], normals[:-1] + normals[1:], normals[-1:]])
-    at_vertices[1:-1] /= np.maximum(_lengths(at_vertices[1:-1]), 1e-9)[:, None]
-    offset = at_vertices * width / 2
-    return np.concatenate([line + offset, (line - offset)[::-1]])
-
-
-def _lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the lengths [K] of vectors [K, 2], by operations that every processor rounds alike."""
-    x, y = vectors.T
-    return np.asarray(np.sqrt(x * x + y * y), np.float64)

@@ -1,6 +1,6 @@
-"""Many rings as one array of vertices: what `polygon` does to one ring, done to all at once, with the same results.
+"""Many rings as one array of vertices: cleaned, measured, clipped to their images, lines widened, all at once.
 
-A ring that comes to nothing is only pointed out; what to do about it is decided by who asks.
+What concerns one ring is in `polygon`.
 """
 
 from dataclasses import dataclass
@@ -56,18 +56,11 @@ class RingTable:
         return RingTable(self.points[kept], np.add.reduceat(kept, self.starts, dtype=np.int64))
 
     def with_replaced(self, rings: NDArray[np.int64], others: "RingTable") -> "RingTable":
-        """Return the table with `rings` ([C] int64, rising) replaced by `others`, one by one.
-
-        What lies between them is copied in one piece, so this costs little where few are replaced.
-        """
-        ends = (self.starts + self.lengths)[rings].tolist()
-        pieces, at = [], 0
-        for start, end, ring in zip(self.starts[rings].tolist(), ends, others.separate(), strict=True):
-            pieces += [self.points[at:start], ring]
-            at = end
-        lengths = self.lengths.copy()
-        lengths[rings] = others.lengths
-        return RingTable(np.concatenate([*pieces, self.points[at:]]), lengths)
+        """Return the table with `rings` ([C] int64) replaced by `others`, one by one."""
+        order = np.arange(len(self.lengths))
+        order[rings] = len(order) + np.arange(len(rings))
+        lengths = np.concatenate([self.lengths, others.lengths])
+        return RingTable(np.concatenate([self.points, others.points]), lengths).chosen(order)
 
     def separate(self) -> list[Points]:
         """Return each ring by itself."""
@@ -80,8 +73,11 @@ def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
 
-def cleaned(table: RingTable) -> RingTable:
-    """Return the rings without repeated neighbours and without closing vertices, as `polygon.clean`."""
+def cleaned(table: RingTable, are_open: NDArray[np.bool_] | None = None) -> RingTable:
+    """Return the rings without repeated neighbours and without closing vertices, as `polygon.clean`.
+
+    Paths that `are_open` ([R] bool; default: none) may end where they begin.
+    """
     if not len(table.lengths):
         return table
     moved = np.ones(len(table.points), bool)
@@ -91,6 +87,8 @@ def cleaned(table: RingTable) -> RingTable:
     ends = table.starts + table.lengths - 1
     kept = np.ones(len(table.points), bool)
     kept[ends] = (table.points[table.starts] != table.points[ends]).any(axis=1) | (table.lengths == 1)
+    if are_open is not None:
+        kept[ends[are_open]] = True
     return table.filtered(kept)
 
 
@@ -123,26 +121,35 @@ def areas(table: RingTable) -> NDArray[np.float64]:
     return np.asarray(np.abs(np.add.reduceat(x * next_y - y * next_x, table.starts)) / 2)
 
 
-def clipped(
-    table: RingTable, widths: NDArray[np.float64], heights: NDArray[np.float64]
-) -> tuple[RingTable, NDArray[np.bool_]]:
-    """Return what of each ring lies in its image ([R] widths and heights), as `polygon.clip`.
+def clip(table: RingTable, sizes: NDArray[np.int64]) -> tuple[RingTable, NDArray[np.bool_]]:
+    """Return what of each ring lies in its image, (0, 0) to `sizes` ([R, 2] width, height).
 
-    The second array ([R] bool) says which rings the first one holds: those of which nothing is left are not in it.
+    Rings inside stay as they are; those that have no area there go. The second array ([R] bool) says which are left.
+    Sutherland and Hodgman, "Reentrant polygon clipping" (1974): a ring that the border cuts in several parts stays one
+    ring, its parts joined along the border, where nonzero filling adds nothing.
     """
+    least, most = extents(table.points, table.starts)
+    over = np.flatnonzero(((least < 0) | (most > sizes)).any(axis=1))
+    alive = enclose_area(table)
+    inner, cut = _clipped(table.chosen(over), sizes[over].astype(np.float64))
+    alive[over] = cut
+    return table.with_replaced(over[cut], inner).chosen(np.flatnonzero(alive)), alive
+
+
+def _clipped(table: RingTable, sizes: Points) -> tuple[RingTable, NDArray[np.bool_]]:
     left = np.arange(len(table.lengths))
-    zero = np.zeros(len(left))
-    for axis, bounds, sign in ((0, zero, 1), (0, widths, -1), (1, zero, 1), (1, heights, -1)):
-        table, kept = _clipped_side(table, axis, bounds[left], sign)
+    nothing = np.zeros_like(sizes)
+    for axis, bounds, sign in ((0, nothing, 1), (0, sizes, -1), (1, nothing, 1), (1, sizes, -1)):
+        table, kept = _clipped_side(table, axis, bounds[left, axis], sign)
         left = left[kept]
-    table = _without_spikes(cleaned(table), np.stack([widths[left], heights[left]], axis=1))
+    table = _without_spikes(cleaned(table), sizes[left])
     bent = enclose_area(table)
-    alive = np.zeros(len(zero), bool)
+    alive = np.zeros(len(sizes), bool)
     alive[left[bent]] = True
     return table.chosen(np.flatnonzero(bent)), alive
 
 
-def _without_spikes(table: RingTable, sizes: NDArray[np.float64]) -> RingTable:
+def _without_spikes(table: RingTable, sizes: Points) -> RingTable:
     """Return the rings as `polygon.without_spikes`, which few of them need."""
     rings = np.unique(table.owners[_border_spikes(table, sizes)])
     if not len(rings):
@@ -152,7 +159,7 @@ def _without_spikes(table: RingTable, sizes: NDArray[np.float64]) -> RingTable:
     return table.with_replaced(rings, RingTable(np.concatenate(spared), np.array([len(ring) for ring in spared])))
 
 
-def _border_spikes(table: RingTable, sizes: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _border_spikes(table: RingTable, sizes: Points) -> NDArray[np.bool_]:
     """Say at which points ([P] bool) rings run along a border of their image ([R, 2] sizes) and straight back."""
     points, before, after = table.points, table.points[table.previous], table.points[table.following]
     on_border = (points == 0) | (points == sizes[table.owners])
@@ -182,3 +189,27 @@ def _clipped_side(
     held = kept[table.owners]
     points = pairs[np.stack([crosses & held, inside & held], axis=1)]
     return RingTable(points, lengths[kept]), kept
+
+
+def ribbons(lines: RingTable, width: float) -> RingTable:
+    """Return the ring around each open line (of two points or more, no repeated neighbours), `width` pixels wide."""
+    starts, ends = lines.starts, lines.starts + lines.lengths - 1
+    along = lines.points[lines.following] - lines.points
+    norms = _norms(along)  # 0 where a line ends where it begins: from its end to its start there is no segment
+    along /= np.where(norms, norms, 1)[:, None]
+    normals = np.stack([-along[:, 1], along[:, 0]], axis=1)
+    at_points = normals + normals[lines.previous]
+    at_points /= np.maximum(_norms(at_points), 1e-9)[:, None]
+    at_points[starts], at_points[ends] = normals[starts], normals[ends - 1]
+    offset = at_points * width / 2
+    back = (starts + ends)[lines.owners] - np.arange(len(lines.points))
+    points = np.concatenate([lines.points + offset, (lines.points - offset)[back]])
+    both = RingTable(points, np.concatenate([lines.lengths, lines.lengths]))
+    order = np.arange(2 * len(starts)).reshape(2, -1).T.ravel()
+    return RingTable(both.chosen(order).points, 2 * lines.lengths)
+
+
+def _norms(vectors: Points) -> NDArray[np.float64]:
+    """Return the lengths [P] of vectors [P, 2], by operations that every processor rounds alike."""
+    x, y = vectors.T
+    return np.asarray(np.sqrt(x * x + y * y), np.float64)

@@ -1,7 +1,9 @@
-"""What every label format is read into: images with their instances, and what was left out, with the reason."""
+"""What stages share of instances: their shapes, one as a record, one that was left out, and ids that are distinct."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 from pipeline.geometry.polygon import Box, Ring
 
@@ -15,8 +17,7 @@ class Instance:
 
     id: str
     category: str
-    """Canonical category (`pipeline.recipe.categories`), or the source's own word where the vocabulary has none."""
-    source_category: str
+    """Its class, as the label file that it is read from calls it."""
     rings: tuple[Ring, ...]
     box: Box
     geometry: Geometry
@@ -25,10 +26,6 @@ class Instance:
     ignored: bool = False
     occluded: bool | None = None
     truncated: bool | None = None
-    attributes: dict[str, Any] = field(default_factory=dict)
-    """Everything else that the label said; JSON-serialisable."""
-    mask_size: tuple[int, int] | None = None
-    """Width and height of the mask that it was traced from, which must be the image's; it is not kept."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +39,19 @@ class Rejected:
     label: str
 
 
-@dataclass(frozen=True)
-class LabelledImage:
-    """What one label file says of one image."""
+class DistinctIds:
+    """Gives ids, each once; `own` are those that their labels have from the start, which no other label is to get."""
 
-    name: str
-    """The image's name as the label file gives it, e.g. `b1c66a42-6f7d68ca.jpg`, `video/frame.jpg`, or a URL."""
-    source: str
-    """The label file, e.g. `bdd100k_labels_release.zip/bdd100k/labels/bdd100k_labels_images_val.json`."""
-    instances: tuple[Instance, ...]
-    rejected: tuple[Rejected, ...] = ()
-    video: str | None = None
-    """`videoName`, where the file gives one."""
-    attributes: dict[str, Any] = field(default_factory=dict)
-    """Attributes of the whole image (weather, scene, timeofday; VIA file_attributes)."""
-    size: tuple[int, int] | None = None
-    """Width and height in pixels that the labels are for, which must be the image's; None where that isn't said."""
-    unwanted: tuple[Rejected, ...] = ()
-    """Labels of categories that the recipe does not want."""
+    def __init__(self, own: Collection[str] = ()) -> None:
+        self._own = own
+        self._given: set[str] = set()
+        self._times: Counter[str] = Counter()
+
+    def give(self, wish: str, is_own: bool = True) -> str:
+        """Return the id wished for, else `wish~2`, `wish~3`, …; in linear time, however often it is wished for."""
+        free = wish
+        while free in self._given or (free in self._own and not (is_own and free == wish)):
+            self._times[wish] += 1
+            free = f"{wish}~{self._times[wish] + 1}"
+        self._given.add(free)
+        return free

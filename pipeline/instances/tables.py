@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline.errors import ArtifactError
 from pipeline.files.atomic import whole_file
+from pipeline.geometry.ring_table import RingTable, extents
 
 Split = Literal["train", "val", "test"]
 
@@ -70,6 +73,8 @@ INSTANCE_FIELDS: list[tuple[str, pa.DataType]] = [
     ("source", pa.string()),
 ]
 
+FLAGS = ("crowd", "ignored", "occluded", "truncated")
+
 LABELS = pa.schema([("image", pa.string()), ("split", pa.string()), *INSTANCE_FIELDS])
 """A row an instance (with `all_in_both` a row for each split), sorted by split and image, then as in the source."""
 
@@ -82,8 +87,65 @@ IMAGES = pa.schema([*SCHEMA, ("video", pa.string()), ("attributes", pa.string())
 The columns of the raw index, but that `split` is the final one; then the video that a frame belongs to, and JSON."""
 
 REJECTED = REJECTED_SCHEMA
-"""A row for each label or image left out, in the order in which they were met: of a block of a large file, labels of
-other categories last."""
+"""A row for each label or image left out, in the order in which they were met: the last source first."""
+
+RAW_IMAGES = pa.schema(
+    [
+        ("source", pa.int32()),
+        ("file_index", pa.int32()),
+        ("file", pa.string()),
+        ("name", pa.string()),
+        ("video", pa.string()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("attributes", pa.string()),
+    ]
+)
+"""images.parquet of `raw_labels`: a row each time that a label file says something of an image, in the order read.
+
+`source` and `file_index` are places in sources.json, `file` is what that file is called. Width and height (pixels) are
+what the labels were made for, where the file says it. `attributes` is JSON.
+"""
+
+RAW_LABELS = pa.schema(
+    [
+        ("image", pa.int64()),
+        ("label_id", pa.string()),
+        ("category", pa.string()),
+        ("kind", pa.string()),
+        ("polygons", pa.list_(pa.list_(POINT))),
+        ("box", BOX),
+        ("geometry", pa.string()),
+        ("crowd", pa.bool_()),
+        ("ignored", pa.bool_()),
+        ("occluded", pa.bool_()),
+        ("truncated", pa.bool_()),
+        ("attributes", pa.string()),
+        ("part_of", pa.string()),
+        ("mask_width", pa.int32()),
+        ("mask_height", pa.int32()),
+    ]
+)
+"""labels.parquet of `raw_labels`: a row a label of any category, sorted by `image`, a row of its images.parquet.
+
+`category` is the file's own word (null: a VIA region), `kind` an areaType or laneType. Of a `line` the polygons are
+open paths. `part_of` is what regions of VIA have in common that are one instance; `mask_width` and `mask_height`
+(pixels) are the size of a run-length mask.
+"""
+
+RAW_REJECTED = pa.schema(
+    [
+        *REJECTED_SCHEMA,
+        ("row", pa.int64()),
+        ("category", pa.string()),
+        ("kind", pa.string()),
+        ("attributes", pa.string()),
+    ]
+)
+"""rejected.parquet of `raw_labels`: what could not be read. `row` is one of images.parquet, the rest as in labels."""
+
+RAW_REPETITIVE = ("category", "kind", "geometry", "attributes", "part_of")
+"""Columns of `RAW_LABELS` in which values come again and again."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
@@ -161,6 +223,45 @@ def texts(values: list[str] | list[str | None]) -> pa.Array:
     except UnicodeEncodeError:
         clean = [value if value is None else value.encode("utf-8", "replace").decode() for value in values]
         return pa.array(clean, pa.string())
+
+
+def polygons(rings: RingTable, rings_each: NDArray[np.int64]) -> pa.Array:
+    """Return the column `polygons` of labels that have `rings_each` ([N]) of the rings."""
+    corners = pa.StructArray.from_arrays(
+        [pa.array(np.ascontiguousarray(rings.points[:, axis])) for axis in (0, 1)], fields=list(POINT)
+    )
+    return pa.ListArray.from_arrays(_ends(rings_each), pa.ListArray.from_arrays(_ends(rings.lengths), corners))
+
+
+def rings_in(column: pa.Array) -> tuple[RingTable, NDArray[np.int64]]:
+    """Return the rings in a column `polygons`, and how many each label has ([N] int64)."""
+    rings = column.flatten()
+    corners = rings.flatten()
+    points = np.stack([corners.field(axis).to_numpy(zero_copy_only=False) for axis in (0, 1)], axis=1)
+    lengths, each = (np.diff(lists.offsets.to_numpy()).astype(np.int64) for lists in (rings, column))
+    return RingTable(points, lengths), each
+
+
+def boxes(sides: NDArray[np.float64]) -> pa.Array:
+    """Return the column `box` of [N, 4] (left, top, width, height)."""
+    return pa.StructArray.from_arrays([pa.array(np.ascontiguousarray(side)) for side in sides.T], fields=list(BOX))
+
+
+def boxes_in(column: pa.Array) -> NDArray[np.float64]:
+    """Return the column `box` as [N, 4] (left, top, width, height)."""
+    return np.stack([column.field(side).to_numpy() for side in range(len(BOX))], axis=1)
+
+
+def bounding_boxes(rings: RingTable, rings_each: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return [N, 4] (left, top, width, height): the box around the rings of each label, as `polygon.bounds`."""
+    points_each = np.add.reduceat(rings.lengths, np.cumsum(rings_each) - rings_each) if len(rings_each) else rings_each
+    least, most = extents(rings.points, np.cumsum(points_each) - points_each)
+    return np.concatenate([least, most - least], axis=1)
+
+
+def _ends(counts: NDArray[np.int64]) -> NDArray[np.int32]:
+    ends: NDArray[np.int32] = np.cumsum(np.concatenate([[0], counts]), dtype=np.int32)
+    return ends
 
 
 def read_images(filtered_labels: Path, split: str) -> pa.Table:

@@ -1,26 +1,20 @@
-"""Stage `filtered_labels`: label files read, matched to images, clipped, divided among splits, written as tables.
+"""Stage `filtered_labels`: labels matched to images, clipped, divided among splits, written as tables.
 
-Formats of label files are in `pipeline.formats`, geometry in `pipeline.geometry`, names of images in `label_matching`.
+Label files are read by `raw_labels`, whose tables this stage is made from.
 """
 
-import logging
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from functools import partial
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipeline.artifacts import summary as artifact_summary
 from pipeline.errors import EmptyDatasetError
-from pipeline.instances.reasons import NO_CLASS, OTHER_CATEGORY, SEVERAL_CLASSES
+from pipeline.instances.reasons import NO_CLASS, SEVERAL_CLASSES
 from pipeline.instances.rejections import Rejections
-from pipeline.instances.store import InstanceStore, Stored, portions
 from pipeline.instances.tables import (
     IMAGES,
     IMAGES_FILE,
@@ -34,12 +28,11 @@ from pipeline.instances.tables import (
 )
 from pipeline.instances.videos import LabelledFile
 from pipeline.labels import summary as label_summary
-from pipeline.labels.collector import FrameCollector, started_workers
-from pipeline.labels.files import LabelSource, read_sources
+from pipeline.labels.collector import Collected, Frame, Rows, collect, portions, with_labels
+from pipeline.labels.files import LabelSource, read_sources, read_table
 from pipeline.labels.filters import ImageFilter
-from pipeline.labels.frames import Frame
 from pipeline.labels.matching import ImageNames
-from pipeline.labels.records import Kept, KnownImage
+from pipeline.labels.records import KnownImage
 from pipeline.labels.splits import Division, divide
 from pipeline.labels.summary import Tally
 from pipeline.recipe import Recipe
@@ -48,8 +41,6 @@ from pipeline.running.threads import ordered_map
 from pipeline.sources.image_index import REJECTED as RAW_REJECTED
 from pipeline.sources.image_index import read_index_table
 
-log = logging.getLogger(__name__)
-
 UNLABELLED = "no labels for this image"
 NO_INSTANCE = "no wanted instance"
 CLASS_HINT = (
@@ -57,30 +48,28 @@ CLASS_HINT = (
     "regions that say none"
 )
 
+CATEGORIES_NAMED = 8
+"""Categories that a message lists at most, the most frequent first."""
+
 
 def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None:
     """Make labels.parquet, images.parquet, rejected.parquet and the summary in the folder `out`.
 
     A class is called by its canonical name (`pipeline.recipe.categories`) from here on: in the tables, in VIA files and
-    in the model; the recipe's order of categories is the order of class ids. Raises LabelFileError for a label file
-    that can't be read, and EmptyDatasetError when no instance is left or a split is empty.
+    in the model; the recipe's order of categories is the order of class ids. Raises EmptyDatasetError when no instance
+    is left or a split is empty.
     """
-    label_sources = read_sources(raw_labels)
-    with ExitStack() as stack:
-        rejections = stack.enter_context(Rejections(out / REJECTED_FILE))
-        store = stack.enter_context(InstanceStore(out / ".instances.arrow"))
-        with started_workers(label_sources) as workers:
-            index = read_index_table(raw_images)
-            collector = FrameCollector(recipe.labels, index, image_names(index, raw_images), store, rejections)
-            collector.collect(label_sources, workers)
-        store.finish()
-        _refuse_no_instance(recipe, label_sources, collector, rejections)
-        division, kept = _divided(recipe, index, collector.frames, store, rejections)
-        usable = sum(frame.stored.count for frame in collector.frames.values())
-        tally = Tally(division, rejections.unwanted, usable)
-        _write_labels(kept, store, out, tally)
+    sources, index = read_sources(raw_labels), read_index_table(raw_images)
+    with Rejections(out / REJECTED_FILE) as rejections:
+        names = image_names(index, raw_images)
+        collected = collect(recipe.labels, raw_labels, sources, index, names, rejections)
+        _refuse_no_instance(recipe, sources, collected, rejections)
+        division, kept = _divided(recipe, index, collected, rejections)
+        usable = sum(frame.count for frame in collected.frames.values())
+        tally = Tally(division, collected.unwanted, usable)
+        _write_labels(kept, collected, out, tally)
         _write_images(kept, index, out)
-        pictures = label_summary.draw_pictures(recipe, raw_images, index, kept, store, out)
+        pictures = label_summary.draw_pictures(recipe, raw_images, index, kept, collected, out)
     artifact_summary.write(out, label_summary.summarise(recipe, tally, rejections, pictures))
 
 
@@ -89,29 +78,27 @@ def image_names(index: pa.Table, raw_images: Path) -> ImageNames:
     columns = [index[name].to_pylist() for name in ("image", "source", "path", "split", "sha256")]
     known = [KnownImage(*row) for row in zip(*columns, strict=True)]
     rejected = raw_images / RAW_REJECTED
-    return ImageNames(known, pq.read_table(rejected)["image"].to_pylist() if rejected.exists() else ())
+    return ImageNames(known, read_table(rejected, ["image"])["image"].to_pylist() if rejected.exists() else ())
 
 
 def _divided(
-    recipe: Recipe, index: pa.Table, frames: dict[int, Frame], store: InstanceStore, rejections: Rejections
-) -> tuple[Division, dict[str, list[Kept]]]:
+    recipe: Recipe, index: pa.Table, collected: Collected, rejections: Rejections
+) -> tuple[Division, dict[str, list[Frame]]]:
     """Return the division, and the images of each split sorted by name; set aside and count all others."""
-    images, digests, path_splits, paths = (index[name].to_pylist() for name in ("image", "sha256", "split", "path"))
+    digests, path_splits, paths = (index[name].to_pylist() for name in ("sha256", "split", "path"))
     chosen = ImageFilter(recipe.labels.where)
-    rows = _wanted_rows(recipe, images, frames, chosen, store, rejections)
+    frames = _wanted_frames(recipe, index["image"].to_pylist(), collected, chosen, rejections)
     balanced = bool(recipe.dataset.balance) and "train" in recipe.dataset.limit
-    nothing = [frozenset[str]()] * len(rows)
-    categories = _categories(store, [frames[row].stored for row in rows]) if balanced else nothing
     files = [
         LabelledFile(
-            image=images[row],
-            sha256=digests[row],
-            path_split=path_splits[row] or frames[row].split,
-            video=frames[row].video,
+            image=frame.image,
+            sha256=digests[frame.row],
+            path_split=path_splits[frame.row] or frame.split,
+            video=frame.video,
             categories=its,
-            file_name=paths[row].rpartition("/")[2],
+            file_name=paths[frame.row].rpartition("/")[2],
         )
-        for row, its in zip(rows, categories, strict=True)
+        for frame, its in zip(frames, _categories(collected, frames, balanced), strict=True)
     ]
     try:
         division = divide(files, recipe.dataset, recipe.seed)
@@ -120,75 +107,59 @@ def _divided(
             raise
         left_out = f"labels.where leaves out {chosen.left_out} images (those labelled have {chosen.found()})"
         raise EmptyDatasetError(f"{left_out}; of the others: {error}" if files else left_out) from None
-    aside = [(frames[rows[position]], files[position].image, reason) for position, reason in division.set_aside]
-    _set_aside(aside, store, rejections)
-    return division, _kept(division, rows, files, frames)
+    _set_aside([(frames[position], reason) for position, reason in division.set_aside], collected, rejections)
+    for frame, video in zip(frames, division.videos, strict=True):
+        frame.video = video
+    return division, {split: [frames[position] for position in division.members[split]] for split in SPLITS}
 
 
-def _wanted_rows(
-    recipe: Recipe,
-    images: list[str],
-    frames: dict[int, Frame],
-    chosen: ImageFilter,
-    store: InstanceStore,
-    rejections: Rejections,
-) -> list[int]:
-    """Return the rows of the labelled images that the recipe's filters keep; set aside and count all others."""
-    rows, left_out = [], []
+def _wanted_frames(
+    recipe: Recipe, images: Sequence[str], collected: Collected, chosen: ImageFilter, rejections: Rejections
+) -> list[Frame]:
+    """Return the labelled images that the recipe's filters keep; set aside and count all others."""
+    wanted, left_out = [], []
     for row, image in enumerate(images):
-        if row not in frames:
+        frame = collected.frames.get(row)
+        if frame is None:
             rejections.add_image("", image, UNLABELLED, ())
-        elif reason := chosen.reason(frames[row].attributes):
-            left_out.append((frames[row], image, reason))
-        elif not frames[row].stored.count and not recipe.dataset.keep_empty_images:
-            rejections.add_image(frames[row].file, image, NO_INSTANCE, ())
+        elif reason := chosen.reason(frame.attributes):
+            left_out.append((frame, reason))
+        elif not frame.count and not recipe.dataset.keep_empty_images:
+            rejections.add_image(frame.file, image, NO_INSTANCE, ())
         else:
-            rows.append(row)
-    _set_aside(left_out, store, rejections)
-    return rows
+            wanted.append(frame)
+    _set_aside(left_out, collected, rejections)
+    return wanted
 
 
-def _set_aside(left_out: Sequence[tuple[Frame, str, str]], store: InstanceStore, rejections: Rejections) -> None:
-    """Count and keep images, with their names and the reasons, that go with all their labels."""
-    for portion in portions(left_out, lambda each: each[0].stored):
-        instances = store.instances([frame.stored for frame, _, _ in portion])
-        for (frame, image, reason), its in zip(portion, instances, strict=True):
-            rejections.add_image(frame.file, image, reason, its)
+def _set_aside(left_out: Sequence[tuple[Frame, str]], collected: Collected, rejections: Rejections) -> None:
+    """Count and keep images, with the reasons, that go with all their labels."""
+    items = (((frame, reason), collected.rows_of(frame)) for frame, reason in left_out)
+    for (frame, reason), labels in with_labels(collected.labels, items):
+        rejections.add_image(frame.file, frame.image, reason, labels)
 
 
-def _categories(store: InstanceStore, images: list[Stored]) -> list[frozenset[str]]:
+def _categories(collected: Collected, frames: Sequence[Frame], balanced: bool) -> list[frozenset[str]]:
     """Return the classes of each image's instances, without crowds and ignored ones, which nothing is learnt from."""
-    found: list[frozenset[str]] = []
-    for portion in portions(images, lambda image: image):
-        instances = store.take(portion)
-        counted = pc.invert(pc.or_(instances["crowd"], instances["ignored"])).to_pylist()
-        rows = iter(zip(instances["category"].to_pylist(), counted, strict=True))
-        for image in portion:
-            found.append(frozenset(category for category, counts in islice(rows, image.count) if counts))
-    return found
+    if not balanced:
+        return [frozenset()] * len(frames)
+    labels = collected.labels
+    counted = pc.invert(pc.or_(labels["crowd"], labels["ignored"])).to_numpy()
+    categories = labels["category"].to_numpy()
+    rows = [each[counted[each]] for each in map(collected.rows_of, frames)]
+    return [frozenset(categories[each].tolist()) for each in rows]
 
 
-def _kept(
-    division: Division, rows: list[int], files: list[LabelledFile], frames: dict[int, Frame]
-) -> dict[str, list[Kept]]:
-    return {
-        split: [
-            Kept(rows[position], files[position].image, frames[rows[position]], division.videos[position])
-            for position in division.members[split]
-        ]
-        for split in SPLITS
-    }
-
-
-def _write_labels(kept: dict[str, list[Kept]], store: InstanceStore, out: Path, tally: Tally) -> None:
+def _write_labels(kept: dict[str, list[Frame]], collected: Collected, out: Path, tally: Tally) -> None:
     total = sum(map(len, kept.values()))
     with (
         RowGroupWriter(out / LABELS_FILE, LABELS, REPETITIVE) as writer,
         Progress("writing labels", total, "image") as progress,
     ):
         for split in SPLITS:
+            items = ((frame, collected.rows_of(frame)) for frame in kept[split])
             # While one thread packs a portion, another one fetches the next.
-            fetched = ordered_map(partial(_rows, store, split), _portions(kept[split]), batch_size=1, threads=1)
+            fetched = ordered_map(partial(_rows, collected, split), portions(items), batch_size=1, threads=1)
             for images, instances in ordered_map(partial(_written, writer), fetched, batch_size=1, threads=1):
                 tally.add(split, images=images, instances=instances)
                 progress.advance(images)
@@ -199,43 +170,45 @@ def _written(writer: RowGroupWriter, portion: tuple[int, pa.Table]) -> tuple[int
     return portion
 
 
-def _rows(store: InstanceStore, split: str, images: list[Kept]) -> tuple[int, pa.Table]:
+def _rows(collected: Collected, split: str, portion: Sequence[tuple[Frame, Rows]]) -> tuple[int, pa.Table]:
     """Return how many images these are, and their rows of labels.parquet."""
-    instances = store.take([each.frame.stored for each in images])
-    which = np.repeat(np.arange(len(images)), [each.frame.stored.count for each in images])
-    instances = instances.append_column("image", texts([each.image for each in images]).take(pa.array(which)))
-    return len(images), instances.append_column("split", pa.repeat(split, len(which)))
+    frames = [frame for frame, _ in portion]
+    labels = collected.labels_of(frames)
+    which = pa.array(np.repeat(np.arange(len(frames)), [frame.count for frame in frames]))
+    files = texts([frame.file for frame in frames]).take(which)
+    columns = {
+        **{name: labels[name] for name in LABELS.names if name in labels.column_names},
+        "image": texts([frame.image for frame in frames]).take(which),
+        "split": pa.repeat(split, len(which)),
+        "source": pc.binary_join_element_wise(files, labels["instance_id"].combine_chunks(), "#"),
+    }
+    return len(frames), pa.table([columns[name] for name in LABELS.names], LABELS.names).cast(LABELS)
 
 
-def _portions(images: list[Kept]) -> Iterator[list[Kept]]:
-    return portions(images, lambda image: image.frame.stored)
-
-
-def _write_images(kept: dict[str, list[Kept]], index: pa.Table, out: Path) -> None:
+def _write_images(kept: dict[str, list[Frame]], index: pa.Table, out: Path) -> None:
     with RowGroupWriter(out / IMAGES_FILE, IMAGES) as writer:
         for split in SPLITS:
-            images = kept[split]
-            rows = index.drop_columns("split").take(pa.array([each.row for each in images], pa.int64()))
-            rows = rows.append_column("split", texts([split] * len(images)))
-            rows = rows.append_column("video", texts([each.video for each in images]))
-            writer.write(rows.append_column("attributes", texts([each.frame.attributes for each in images])))
+            frames = kept[split]
+            rows = index.drop_columns("split").take(pa.array([frame.row for frame in frames], pa.int64()))
+            rows = rows.append_column("split", texts([split] * len(frames)))
+            rows = rows.append_column("video", texts([frame.video for frame in frames]))
+            writer.write(rows.append_column("attributes", texts([frame.attributes for frame in frames])))
 
 
 def _refuse_no_instance(
-    recipe: Recipe, label_sources: Sequence[LabelSource], collector: FrameCollector, rejections: Rejections
+    recipe: Recipe, sources: Sequence[LabelSource], collected: Collected, rejections: Rejections
 ) -> None:
     """Raise EmptyDatasetError when there is nothing to learn, saying what the labels hold instead."""
-    if any(frame.stored.count for frame in collector.frames.values()):
+    if any(frame.count for frame in collected.frames.values()):
         return
     wanted = ", ".join(recipe.labels.categories) or "any category"
-    read = ", ".join(source.entry for source in label_sources)
-    if not collector.frames:
+    read = ", ".join(source.entry for source in sources)
+    if not collected.frames:
         raise EmptyDatasetError(f"none of the labels in {read} is of an image in {', '.join(recipe.source.images)}")
-    faults = Counter({reason: n for reason, n in rejections.by_reason.items() if reason != OTHER_CATEGORY})
-    left_out = [f"{count} left out: {reason}" for reason, count in faults.most_common(3)]
+    others = collected.unwanted.most_common(CATEGORIES_NAMED)
+    said = [f"{collected.unwanted.total()} are of other categories"]
+    said[0] += f": {', '.join(f'{category} ({count})' for category, count in others)}" if others else ""
+    said += [f"{count} left out: {reason}" for reason, count in rejections.by_reason.most_common(3)]
     if any(reason in rejections.by_reason for reason in (NO_CLASS, SEVERAL_CLASSES)):
-        left_out.append(CLASS_HINT)
-    raise EmptyDatasetError(
-        f"labels.categories: no label of {wanted} is usable in {read} "
-        f"({'; '.join([f'{rejections.unwanted} are of other categories', *left_out])})"
-    )
+        said.append(CLASS_HINT)
+    raise EmptyDatasetError(f"labels.categories: no label of {wanted} is usable in {read} ({'; '.join(said)})")

@@ -1,55 +1,115 @@
-"""One instance fitted to its image: judged by the recipe's filters, and clipped. Many at once are `block_fitting`'s."""
+"""Wanted labels fitted to their images: lines widened, what reaches over the border clipped, small ones left out.
 
-from collections.abc import Sequence
-from dataclasses import replace
+All labels of a batch at once; which of them are wanted is decided before, in `label_selection`.
+"""
 
-from pipeline.geometry import polygon
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
 from pipeline.geometry.area import filled_area
-from pipeline.geometry.polygon import Ring
-from pipeline.instances.reasons import OTHER_SIZE, OUTSIDE, TOO_SMALL
-from pipeline.instances.records import Instance
-from pipeline.labels.filters import InstanceFilter
+from pipeline.geometry.ring_table import RingTable, areas, clip, extents, ranges, ribbons
+from pipeline.instances.reasons import TOO_SMALL
+from pipeline.instances.tables import bounding_boxes, boxes, boxes_in, polygons, rings_in
+
+OUTSIDE = "outside the image"
+OTHER_SIZE = "made for an image of another size"
+
+LINE = "line"
+"""Geometry of lane markings in the tables of `raw_labels`: their polygons are open lines."""
+LINE_WIDTH = 4.0
+"""Pixels: how wide a lane marking becomes, since a line has no area."""
 
 MASKS = ("rle", "bitmask")
 
-
-class Fitting:
-    """What a recipe keeps of instances; `least` is its `least_area` in square pixels."""
-
-    def __init__(self, chosen: InstanceFilter, least: float) -> None:
-        self._filter, self._least = chosen, least
-
-    def __call__(self, instance: Instance, width: int, height: int) -> tuple[Instance | None, str]:
-        """Return the part of the instance inside the image, or None and why nothing is left of it."""
-        if reason := self._filter.reason(instance):
-            return None, reason
-        if instance.mask_size not in (None, (width, height)):
-            return None, OTHER_SIZE
-        instance = self._filter.marked(instance)
-        box = instance.box
-        inside = box.x >= 0 and box.y >= 0 and box.x + box.width <= width and box.y + box.height <= height
-        rings = instance.rings if inside and instance.geometry == "box" else _clipped(instance, width, height)
-        if not rings:
-            return None, OUTSIDE
-        if self._least and _fills_less(rings, instance.geometry in MASKS, self._least):
-            return None, TOO_SMALL
-        if rings is instance.rings:
-            return instance, ""
-        return replace(instance, rings=rings, box=polygon.bounds(rings)), ""
+Reasons = NDArray[np.object_]
+"""[N] str: why each label is left out; empty where it isn't."""
 
 
-def _fills_less(rings: Sequence[Ring], are_outlines: bool, least: float) -> bool:
-    """Say whether rings fill less than `least` square pixels; outlines of masks don't cross themselves."""
-    windings = [1 if are_outlines else max((len(ring) - 1) // 2, 1) for ring in rings]
-    if max(polygon.area(ring) / most for ring, most in zip(rings, windings, strict=True)) >= least:
-        return False
-    around = [ring.max(axis=0) - ring.min(axis=0) for ring in rings]
-    return float(sum(width * height for width, height in around)) < least or filled_area(rings) < least
+def widened(labels: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the labels with lines (geometry `line`) turned into polygons of `LINE_WIDTH` along them."""
+    are_lines = pc.equal(labels["geometry"], LINE)
+    rows = np.flatnonzero(are_lines)
+    lines, each = rings_in(labels["polygons"].take(pa.array(rows)))
+    geometry = pc.if_else(are_lines, "polygon", labels["geometry"])
+    labels = labels.set_column(labels.schema.get_field_index("geometry"), "geometry", geometry)
+    return _with_rings(labels, rows, ribbons(lines, LINE_WIDTH), each) if len(rows) else labels
 
 
-def _clipped(instance: Instance, width: int, height: int) -> tuple[Ring, ...]:
-    """Return the rings inside the image, the very same tuple when all of them lie inside."""
-    for ring in instance.rings:
-        if ring.min() < 0 or ring[:, 0].max() > width or ring[:, 1].max() > height:
-            return polygon.clip(instance.rings, width, height)
-    return instance.rings
+def clipped(
+    labels: pa.RecordBatch, sizes: NDArray[np.int64], reasons: Reasons, least_area: float
+) -> tuple[pa.RecordBatch, Reasons]:
+    """Return the labels with what lies in their images, of `sizes` ([N, 2] width, height), and the reasons.
+
+    Those that have a reason stay as they are. Labels of which nothing is left, of masks that are made for another size,
+    and of less than `least_area` square pixels get one.
+    """
+    reasons = reasons.copy()
+    masks = np.stack([labels[side].fill_null(-1).to_numpy() for side in ("mask_width", "mask_height")], axis=1)
+    reasons[(reasons == "") & (masks[:, 0] >= 0) & (masks != sizes).any(axis=1)] = OTHER_SIZE
+    rings, each = rings_in(labels["polygons"])
+    over = np.flatnonzero((reasons == "") & _reach_over(labels, rings, each, sizes))
+    own = ranges((np.cumsum(each) - each)[over], each[over])
+    inner, alive = clip(rings.chosen(own), np.repeat(sizes[over], each[over], axis=0))
+    left = np.bincount(np.repeat(np.arange(len(over)), each[over])[alive], minlength=len(over))
+    reasons[over[left == 0]] = OUTSIDE
+    labels = _with_rings(labels, over[left > 0], inner, left[left > 0])
+    if least_area:
+        rows = np.flatnonzero(reasons == "")
+        reasons[rows[_fill_less(labels.take(pa.array(rows)), least_area)]] = TOO_SMALL
+    return labels, reasons
+
+
+def _reach_over(
+    labels: pa.RecordBatch, rings: RingTable, each: NDArray[np.int64], sizes: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Say which labels ([N] bool) don't lie in their image as they are."""
+    least, most = extents(rings.points, rings.starts[np.cumsum(each) - each])
+    over: NDArray[np.bool_] = np.asarray(((least < 0) | (most > sizes)).any(axis=1))
+    x, y, width, height = boxes_in(labels["box"]).T
+    inside = (x >= 0) & (y >= 0) & (x + width <= sizes[:, 0]) & (y + height <= sizes[:, 1])
+    return over & ~(inside & _are(labels, "box"))
+
+
+def _are(labels: pa.RecordBatch, *geometries: str) -> NDArray[np.bool_]:
+    """Say which labels ([N] bool) are of one of these geometries."""
+    found = pc.is_in(labels["geometry"], pa.array(geometries))
+    return np.asarray(found.to_numpy(zero_copy_only=False), bool)
+
+
+def _with_rings(
+    labels: pa.RecordBatch, rows: NDArray[np.int64], rings: RingTable, each: NDArray[np.int64]
+) -> pa.RecordBatch:
+    """Return the labels with `each` ([R]) of the rings, and the box around them, in some of the rows ([R])."""
+    if not len(rows):
+        return labels
+    order = np.arange(labels.num_rows)
+    order[rows] = labels.num_rows + np.arange(len(rows))
+    new = {"polygons": polygons(rings, each), "box": boxes(bounding_boxes(rings, each))}
+    columns = [
+        pa.concat_arrays([labels[name], new[name]]).take(pa.array(order)) if name in new else labels[name]
+        for name in labels.schema.names
+    ]
+    return pa.record_batch(columns, schema=labels.schema)
+
+
+def _fill_less(labels: pa.RecordBatch, least: float) -> NDArray[np.bool_]:
+    """Say which labels ([N] bool) fill less than `least` square pixels.
+
+    A ring of K vertices winds round a point (K - 1) / 2 times at most, and the shoelace formula counts it as often;
+    outlines of masks don't cross themselves. Only what lies between these bounds and those of boxes is looked at.
+    """
+    rings, each = rings_in(labels["polygons"])
+    if not len(each):
+        return np.zeros(0, bool)
+    first = np.cumsum(each) - each
+    windings = np.maximum((rings.lengths - 1) // 2, 1)
+    windings[np.repeat(_are(labels, *MASKS), each)] = 1
+    least_filled = np.maximum.reduceat(areas(rings) / windings, first)
+    low, high = extents(rings.points, rings.starts)
+    most_filled = np.add.reduceat((high - low).prod(axis=1), first)
+    less: NDArray[np.bool_] = np.asarray(most_filled < least)
+    for row in np.flatnonzero((least_filled < least) & ~less).tolist():
+        less[row] = filled_area(rings.chosen(np.arange(first[row], first[row] + each[row])).separate()) < least
+    return less

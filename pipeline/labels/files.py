@@ -1,25 +1,28 @@
-"""Which label files there are, in the recipe's order: what `raw_labels` recorded in its sources.json.
+"""What `raw_labels` has read: its sources in the recipe's order, and what their files say of images.
 
-Reading them is in `pipeline.formats`, finding them in `pipeline.sources.raw_labels`.
+Which of it counts is decided in `label_collector`.
 """
 
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ArtifactError, SourceError
-from pipeline.files import digests as hashes
-from pipeline.labels.records import LabelFile
-from pipeline.sources.walking import REFUSALS
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-log = logging.getLogger(__name__)
+from pipeline.errors import ArtifactError
+from pipeline.labels.records import LabelFile, Match
 
 FILE = "sources.json"
 AGAIN = "materialise raw_labels again"
+
+Matches = Sequence[Match]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class LabelSource:
 
     entry: str
     files: tuple[LabelFile, ...]
+    options: tuple[Mapping[str, Mapping[str, str]], ...] = ()
+    """Of each file: what option ids that are words stand for, by attribute of VIA regions."""
     skipped: tuple[str, ...] = ()
     """Paths of label files in it that were passed over for others."""
     repeated: tuple[str, ...] = ()
@@ -35,33 +40,22 @@ class LabelSource:
 
 
 def read_sources(raw_labels: Path) -> list[LabelSource]:
-    """Return the sources of labels in the recipe's order.
-
-    Raises ArtifactError when sources.json is damaged, SourceError when a label file is not the one that was listed.
-    """
+    """Return the sources of labels in the recipe's order; raises ArtifactError when sources.json is damaged."""
     try:
         content = json.loads((raw_labels / FILE).read_text("utf-8"))
-        listed = [_source(source, raw_labels) for source in content["sources"]]
-        digests = dict(content.get("digests", {}))
+        return [_source(source, raw_labels) for source in content["sources"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{raw_labels / FILE} can't be read ({error}); {AGAIN}") from None
-    _refuse_changed(digests)
-    return listed
 
 
-def _refuse_changed(digests: dict[str, str]) -> None:
-    """Raise SourceError for a file that is gone, can't be read, or is of another SHA-256 than that in `digests`."""
+def read_table(path: Path, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = ()) -> pa.Table:
+    """Return a table of `raw_labels`, or some of its columns; raises ArtifactError when it can't be read."""
     try:
-        found = hashes.digests([Path(path) for path in digests]) if digests else []
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise SourceError(f"{error.filename} is gone since raw_labels listed it; {AGAIN}") from None
-    except OSError as error:
-        if error.errno not in REFUSALS:
-            raise
-        raise SourceError(f"{error.filename} can't be read: {error.strerror}") from None
-    for (path, listed), now in zip(digests.items(), found, strict=True):
-        if now != listed:
-            raise SourceError(f"{path} has changed since raw_labels listed it; {AGAIN}")
+        # Not pq.read_table: it imports pandas.
+        with pq.ParquetFile(path, read_dictionary=list(dictionaries)) as file:
+            return file.read(columns)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"{path} can't be read ({error}); {AGAIN}") from None
 
 
 def _source(source: dict[str, Any], raw_labels: Path) -> LabelSource:
@@ -69,8 +63,9 @@ def _source(source: dict[str, Any], raw_labels: Path) -> LabelSource:
     entry = Path(source["source"]).expanduser()
     folder = entry.resolve() if entry.is_dir() else None
     files = (_file(raw_labels / file["path"], file["member"], folder) for file in source["files"])
+    options = (file.get("options") or {} for file in source["files"])
     others = (tuple(source.get(kind, ())) for kind in ("skipped", "repeated"))
-    return LabelSource(source["source"], tuple(files), *others)
+    return LabelSource(source["source"], tuple(files), tuple(options), *others)
 
 
 def _file(path: Path, member: str | None, folder: Path | None) -> LabelFile:
@@ -79,34 +74,26 @@ def _file(path: Path, member: str | None, folder: Path | None) -> LabelFile:
     return LabelFile(path, member, named, leading=len((folder or path).parts) - (2 if named else 1))
 
 
-class StrayLabels:
-    """Counts, by the position of their source, the images that label files name, and those that are not found."""
+def log_absent(
+    sources: Sequence[LabelSource], source_of: Sequence[int], names: Sequence[str], matches: Matches
+) -> None:
+    """Log of how many images each source's labels are left out; the other arguments have an entry an image.
 
-    def __init__(self) -> None:
-        self._named: Counter[int] = Counter()
-        self._strays: Counter[int] = Counter()
-        self._examples: dict[int, str] = {}
-
-    def count(self, source: int, image: str, reason: str) -> None:
-        """Count an image; `reason` is empty where it was found."""
-        self._named[source] += 1
-        if reason:
-            self._strays[source] += 1
-            self._examples.setdefault(source, f"{image or 'one without a name'}: {reason}")
-
-    def tell(self, sources: Sequence[LabelSource]) -> None:
-        """Say of how many images each source's labels are left out.
-
-        A warning where all are, or few are of a source that isn't the first one, as of corrections.
-        """
-        for number, strays in sorted(self._strays.items()):
-            named = self._named[number]
-            level = logging.WARNING if strays == named or (number and 2 * strays < named) else logging.INFO
-            log.log(
-                level,
-                "%s: labels of %d of its %d images are left out (%s); they are in rejected.parquet",
-                sources[number].entry,
-                strays,
-                named,
-                self._examples[number],
-            )
+    A warning where all are, or few are of a source that isn't the first one, as of corrections.
+    """
+    counts = Counter(source_of)
+    absent: dict[int, list[int]] = {}
+    for entry, match in enumerate(matches):
+        if match.row is None:
+            absent.setdefault(source_of[entry], []).append(entry)
+    for number, entries in sorted(absent.items()):
+        few = number and 2 * len(entries) < counts[number]
+        log.log(
+            logging.WARNING if few or len(entries) == counts[number] else logging.INFO,
+            "%s: labels of %d of its %d images are left out (%s: %s); they are in rejected.parquet",
+            sources[number].entry,
+            len(entries),
+            counts[number],
+            names[entries[0]] or "one without a name",
+            matches[entries[0]].reason,
+        )

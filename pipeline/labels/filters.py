@@ -5,7 +5,6 @@ What is left out here was asked for: it is counted by its reason, and never take
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -14,9 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.instances.columns import INSTANCES
 from pipeline.instances.reasons import OCCLUDED, TRUNCATED
-from pipeline.instances.records import Instance
 from pipeline.recipe.sections import Labels, as_text
 
 ANOTHER_VALUE = "labels.where: {attribute} is another"
@@ -27,34 +24,24 @@ VALUES_NAMED = 8
 
 
 class InstanceFilter:
-    """What a recipe does with occluded and truncated instances; those that don't say are neither."""
+    """What a recipe does with occluded and truncated labels; those that don't say are neither."""
 
     def __init__(self, labels: Labels) -> None:
         wishes = {"occluded": labels.occluded, "truncated": labels.truncated}
         self._left_out = [flag for flag, wish in wishes.items() if wish == "leave_out"]
         self._ignored = [flag for flag, wish in wishes.items() if wish == "ignore"]
 
-    def reason(self, instance: Instance) -> str | None:
-        """Return why the instance is left out, or None where it is kept."""
-        reasons = {"occluded": OCCLUDED, "truncated": TRUNCATED}
-        return next((reasons[flag] for flag in self._left_out if getattr(instance, flag)), None)
+    def add_reasons(self, labels: pa.RecordBatch, reasons: NDArray[np.object_]) -> None:
+        """Write into `reasons` ([N] str, empty where there is none) why labels are left out."""
+        for flag in self._left_out:
+            reasons[(reasons == "") & _said(labels[flag])] = {"occluded": OCCLUDED, "truncated": TRUNCATED}[flag]
 
-    def marked(self, instance: Instance) -> Instance:
-        """Return the instance, ignored where the recipe says so."""
-        ignored = not instance.ignored and any(getattr(instance, flag) for flag in self._ignored)
-        return replace(instance, ignored=True) if ignored else instance
-
-    def left_out(self, batch: pa.RecordBatch) -> NDArray[np.bool_]:
-        """Say which rows ([N] bool) `reason` leaves out."""
-        return _any_of(batch, self._left_out)
-
-    def marked_rows(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the rows, each as `marked` returns it."""
-        if not self._ignored:
-            return batch
-        ignored = pc.or_(batch["ignored"], pa.array(_any_of(batch, self._ignored)))
-        columns = [ignored if name == "ignored" else batch[name] for name in INSTANCES.names]
-        return pa.record_batch(columns, schema=INSTANCES)
+    def marked(self, labels: pa.Table) -> pa.Table:
+        """Return the labels, ignored where the recipe says so."""
+        ignored = labels["ignored"]
+        for flag in self._ignored:
+            ignored = pc.or_(ignored, labels[flag].fill_null(False))
+        return labels.set_column(labels.schema.get_field_index("ignored"), "ignored", ignored)
 
 
 class ImageFilter:
@@ -95,11 +82,8 @@ def by_where(reason: str) -> bool:
     return reason.startswith("labels.where: ")
 
 
-def _any_of(batch: pa.RecordBatch, flags: Iterable[str]) -> NDArray[np.bool_]:
-    found = np.zeros(batch.num_rows, bool)
-    for flag in flags:
-        found |= batch[flag].fill_null(False).to_numpy(zero_copy_only=False)
-    return found
+def _said(flag: pa.Array) -> NDArray[np.bool_]:
+    return np.asarray(flag.fill_null(False).to_numpy(zero_copy_only=False), bool)
 
 
 def _texts(value: Any) -> list[str]:

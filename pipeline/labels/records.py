@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from pipeline.instances.splits import split_in_path
-from pipeline.labels.frames import Frame
 
 
 class KnownImage(msgspec.Struct, frozen=True, dict=True):
@@ -78,12 +77,3 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 def _folder(source: str, path: str) -> tuple[str, ...]:
     """Return the components of a folder in a source: images share few, and taking a path apart is slow."""
     return PurePosixPath(source, path).parts
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """An image that goes into a split: its row in the index, what is labelled in it, and the video it belongs to."""
-
-    row: int
-    image: str
-    frame: Frame
-    video: str | None

@@ -6,8 +6,9 @@ Nothing here changes the tables.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,17 +17,13 @@ import pyarrow.compute as pc
 from pipeline import pictures as thumbnails
 from pipeline.artifacts.summary import Check, Summary
 from pipeline.instances.rejections import Rejections
-from pipeline.instances.store import InstanceStore
-from pipeline.instances.tables import SPLITS
-from pipeline.labels.collector import TWICE
+from pipeline.instances.tables import SPLITS, rings_in
+from pipeline.labels.collector import TWICE, Collected, Frame
 from pipeline.labels.filters import by_where
 from pipeline.labels.splits import Division
 from pipeline.recipe import Recipe
 from pipeline.recipe.categories import Wanted
 from pipeline.sources.image_index import ImageStore, IndexedImage
-
-if TYPE_CHECKING:
-    from pipeline.labels.records import Kept
 
 PICTURES = 4
 VIDEOS_NAMED = 3
@@ -39,8 +36,8 @@ class Tally:
 
     division: Division
     """How the images were divided."""
-    unwanted: int
-    """`Rejections.unwanted`."""
+    unwanted: Counter[str]
+    """Labels of categories that the recipe doesn't name, by category."""
     usable: int
     """Wanted labels that could be used, also those of images that were set aside."""
     images: Counter[str] = field(default_factory=Counter)
@@ -78,6 +75,9 @@ def summarise(recipe: Recipe, tally: Tally, rejections: Rejections, pictures: di
         texts=texts,
         tables={
             "classes": [_class_row(category, tally) for category in classes],
+            "other_categories": [
+                {"category": category, "labels": count} for category, count in tally.unwanted.most_common()
+            ],
             "rejected": [{"reason": reason, "rows": count} for reason, count in rejections.by_reason.most_common()],
             "geometry": _geometry_rows(tally),
         },
@@ -95,8 +95,8 @@ def draw_pictures(
     recipe: Recipe,
     raw_images: Path,
     index: pa.Table,
-    kept: Mapping[str, Sequence["Kept"]],
-    store: InstanceStore,
+    kept: Mapping[str, Sequence[Frame]],
+    collected: Collected,
     out: Path,
 ) -> dict[str, str]:
     """Draw a few labelled images of train and val into `out`; return their file names by title.
@@ -107,22 +107,23 @@ def draw_pictures(
     numbers = {category: at for at, category in enumerate(Wanted(recipe.labels.categories).categories)}
     with ImageStore(raw_images) as images:
         for split in ("train", "val"):
-            labelled = [each for each in kept[split] if each.frame.stored.count]
+            labelled = [frame for frame in kept[split] if frame.count]
             for at in sorted(set(np.linspace(0, len(labelled) - 1, PICTURES // 2).astype(int))) if labelled else ():
                 image = IndexedImage.from_row(index.slice(labelled[at].row, 1).to_pylist()[0])
                 file = f"{split}-{len(found)}.jpg"
-                instances = store.take([labelled[at].frame.stored])
-                if thumbnails.overlay(images.read(image), _masks(instances, numbers), out / file):
+                labels = collected.labels_of([labelled[at]])
+                if thumbnails.overlay(images.read(image), _masks(labels, numbers), out / file):
                     found[f"{split}: {image.image}"] = file
     return found
 
 
-def _masks(instances: pa.Table, numbers: dict[str, int]) -> list[thumbnails.Mask]:
-    masks: list[thumbnails.Mask] = []
-    for category, polygons in zip(instances["category"].to_pylist(), instances["polygons"].to_pylist(), strict=True):
-        rings = [np.array([(point["x"], point["y"]) for point in ring]) for ring in polygons]
-        masks.append((numbers.setdefault(category, len(numbers)), rings))
-    return masks
+def _masks(labels: pa.Table, numbers: dict[str, int]) -> list[thumbnails.Mask]:
+    rings, each = rings_in(labels["polygons"].combine_chunks())
+    separate = iter(rings.separate())
+    return [
+        (numbers.setdefault(category, len(numbers)), list(islice(separate, count)))
+        for category, count in zip(labels["category"].to_pylist(), each.tolist(), strict=True)
+    ]
 
 
 def _counts(column: pa.ChunkedArray) -> list[tuple[str, int]]:
@@ -136,7 +137,7 @@ def _numbers(tally: Tally, rejections: Rejections) -> dict[str, int | float]:
         **{f"instances_{split}": tally.instances(split) for split in splits},
         "images_without_instances": sum(tally.empty.values()),
         **{f"{flag}_instances": tally.flags[flag] for flag in ("crowd", "ignored")},
-        "labels_of_other_categories": tally.unwanted,
+        "labels_of_other_categories": tally.unwanted.total(),
         "labels_left_out": rejections.labels,
         "labels_filtered_out": rejections.filtered,
         "images_filtered_out": sum(count for reason, count in rejections.by_reason.items() if by_where(reason)),

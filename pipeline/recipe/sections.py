@@ -109,7 +109,7 @@ class Labels(Section):
 
     categories: list[Category] = Field(default=["drivable area", "traffic sign", "car", "bike"])
     """Wanted categories in any release's words (bike = bicycle …), in the order of their class ids; empty keeps all.
-    Labels of others are counted, and stand in rejected.parquet with what was read of them."""
+    Labels of others are counted."""
     boxes: Literal["rectangles", "leave_out"] = "rectangles"
     """What becomes of a label that has a box and no mask: a rectangle, as in 2019, or left out and counted."""
     where: dict[str, Texts] = {}

@@ -4,20 +4,21 @@ How the folder is filled is in `pipeline.relabelling.folder`; how VIA spells thi
 """
 
 import zipfile
-from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import formats
+import msgspec
+
 from pipeline.artifacts import MANIFEST, Manifest, Store
 from pipeline.dataset.images_zip import members_of, split_folders
 from pipeline.errors import ArchiveError, ArtifactError, LabelFileError
 from pipeline.files.zip_reading import is_zip
-from pipeline.formats import Format
-from pipeline.formats.json_stream import JsonStream
+from pipeline.formats.detect import Format, detect_json
+from pipeline.formats.json_repair import decode
+from pipeline.formats.json_stream import load
 from pipeline.formats.opening import display_name, opened
 from pipeline.formats.via import reading
 from pipeline.formats.via.classes import Options, spelled_out, texts_to_choose
@@ -53,9 +54,9 @@ class LabelFile:
         Where a project numbers its options, regions have their texts: annotations that VIA exports declare none. Raises
         LabelFileError where the file is damaged or not VIA's, ArchiveError where it is larger than believable.
         """
-        options = self._options()
-        with self._opened() as (stream, is_project):
-            for key, entry in reading.entries_of(stream, is_project, {}):
+        with self._opened() as (entries, options):
+            for key, text in entries.items():
+                entry = decode(text)
                 yield _entry(reading.name_of(key, entry), entry if isinstance(entry, dict) else {}, options)
 
     def entries_into(self, declared: Declarations) -> Iterator[Entry]:
@@ -63,28 +64,23 @@ class LabelFile:
         for entry in self.entries():
             declared.add(entry)
             yield entry
-        for attribute, options in self._options().items():
-            declared.offer(attribute, texts_to_choose(options))
-
-    def _options(self) -> Options:
-        """Return the options that a project declares, which may stand behind its images."""
-        options: reading.Declared = {}
-        with self._opened() as (stream, is_project):
-            if is_project:
-                deque(reading.entries_of(stream, is_project, options), maxlen=0)
-        return options
+        with self._opened() as (_, declared_options):
+            for attribute, options in declared_options.items():
+                declared.offer(attribute, texts_to_choose(options))
 
     @contextmanager
-    def _opened(self) -> Iterator[tuple[JsonStream, bool]]:
-        """Open the file, and say whether it is a project."""
-        name, size = str(self), formats.size_of(self.path, self.member, self.archive)
+    def _opened(self) -> Iterator[tuple[Mapping[str, msgspec.Raw], Options]]:
+        """Open the file; give its entries, not yet decoded, and the options that a project declares."""
+        name = str(self)
+        size = self.archive.getinfo(self.member).file_size if self.member else self.path.stat().st_size
         if size > LARGEST_LABELS:
             raise ArchiveError(f"{name}: has {size:,} bytes, which is not believable")
-        found = formats.format_of(self.path, self.member, self.archive)
-        if found not in (Format.VIA_METADATA, Format.VIA_PROJECT):
-            raise LabelFileError(f"{name}: isn't a file of VIA 1 or 2, but {found.value}")
-        with opened(self.path, self.member, self.archive) as more:
-            yield JsonStream(more, name), found is Format.VIA_PROJECT
+        with opened(self.path, self.member, self.archive if self.member else None) as content:
+            whole = load(content)
+            found = detect_json(whole)
+            if found not in (Format.VIA_METADATA, Format.VIA_PROJECT):
+                raise LabelFileError(f"{name}: isn't a file of VIA 1 or 2, but {found.value}")
+            yield reading.entries_of(whole, found is Format.VIA_PROJECT)
 
 
 def _entry(name: str, entry: Mapping[str, Any], options: Options) -> Entry:

@@ -1,25 +1,46 @@
-"""Stage `raw_labels`: which label files the sources hold, in the recipe's order, listed where they lie.
+"""Stage `raw_labels`: all that the label files of the sources say, in the recipe's order, as three tables.
 
-What is in them is read by `pipeline.formats`; nothing is unpacked.
+Nothing is decided here that a recipe's section `labels` decides of labels: every category is in the tables.
 """
 
 import logging
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
+from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from zipfile import ZipFile
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import formats
 from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Summary
 from pipeline.errors import LabelFileError, NotLabelsError, SourceError
-from pipeline.files import digests as hashes
 from pipeline.files.atomic import write_json
 from pipeline.files.zip_reading import read_archive
+from pipeline.formats.rows import Tables
+from pipeline.formats.via.classes import Options
+from pipeline.instances.reasons import NOT_LABELS
+from pipeline.instances.tables import (
+    IMAGES_FILE,
+    LABELS_FILE,
+    RAW_IMAGES,
+    RAW_LABELS,
+    RAW_REJECTED,
+    RAW_REPETITIVE,
+    REJECTED_FILE,
+    RowGroupWriter,
+    json_text,
+    texts,
+)
 from pipeline.program import main
 from pipeline.recipe import Recipe
+from pipeline.running.progress import Progress
 from pipeline.sources import resolve, walking
 from pipeline.sources.resolve import Container
 
@@ -43,6 +64,10 @@ class LabelFile:
     """Its path inside the archive `path`, as the archive spells it."""
     size: int
     kind: Literal["json", "png"]
+    name: str
+    """How messages and tables call it: its path in its folder, or in its archive with the archive's name before."""
+    options: Options = field(default_factory=dict)
+    """Options that a VIA project declares, by attribute: what ids that are words stand for."""
 
 
 @dataclass(frozen=True)
@@ -79,23 +104,115 @@ def identities(recipe: Recipe) -> dict[str, Any]:
 def build(
     recipe: Recipe, out: Path, downloads: Path | None = None, identities: resolve.Identities | None = None
 ) -> None:
-    """List the label files of `recipe.source.labels` in `out/sources.json`; files/ holds what was fetched or drawn.
+    """Read the label files of `recipe.source.labels` into tables in `out`; files/ holds what was fetched or drawn.
 
-    `identities` are what the sources are, as `sources.identities` gives it; without them they are asked.
-    Raises SourceError for a source that is absent or holds no label file, ArchiveError for a damaged archive.
+    `identities` are what the sources are, as `resolve.identities` gives it; without them they are asked.
+    Raises SourceError for a source that is absent or holds no label file, ArchiveError for a damaged archive, and
+    LabelFileError for a file that is damaged, or named by the recipe and no label file.
     """
     containers = resolve.obtain(recipe, "labels", out, downloads, identities)
     listed = [_listed(container) for container in containers]
-    digests = {path: digest for each in zip(containers, listed, strict=True) for path, digest in _digests(*each)}
-    write_json(out / "sources.json", {"sources": [asdict(source) for source in listed], "digests": digests})
-    summary.write(out, _summary(listed))
+    options = formats.ReadOptions(recipe.labels.curve_tolerance, recipe.labels.coco)
+    with _Writer(out, listed) as writer, formats.LabelReader(options, writer.take, scratch=out) as reader:
+        listed = [
+            replace(each, files=_read(reader, writer, out, each.files, named=container.kind == "file"))
+            for container, each in zip(containers, listed, strict=True)
+        ]
+    write_json(out / "sources.json", {"sources": [asdict(source) for source in listed]})
+    summary.write(out, _summary(listed, writer))
 
 
-def _digests(container: Container, listed: _Listed) -> list[tuple[str, str]]:
-    """Return the files of a source that lie outside of the artifact, with the SHA-256 by which they are known again."""
-    outside = sorted({file.path for file in listed.files if Path(file.path).is_absolute()})
-    with walking.readable(container.source):
-        return list(zip(outside, hashes.digests([Path(path) for path in outside]), strict=True))
+def _read(
+    reader: formats.LabelReader, writer: "_Writer", out: Path, files: Sequence[LabelFile], named: bool
+) -> list[LabelFile]:
+    """Read the files of a source; return them with the options that they declare.
+
+    A file that the recipe names must be a label file; one that was only found beside others is set aside.
+    """
+    read = []
+    for file in files:
+        try:
+            options = reader.read(writer.next_file(), out / file.path, file.member, file.name)
+        except NotLabelsError as error:
+            if named:
+                raise
+            options = {}
+            writer.set_aside(file.name, error)
+        read.append(replace(file, options=options))
+    return read
+
+
+class _Writer:
+    """Writes the tables, and counts what is in them."""
+
+    def __init__(self, out: Path, listed: list[_Listed]) -> None:
+        self.labels: Counter[str] = Counter()
+        """By category; those of VIA, whose class is not decided here, under the empty word."""
+        self.rejected: Counter[str] = Counter()
+        """By reason."""
+        self._numbers = count()
+        files = [(at, index, file.name) for at, each in enumerate(listed) for index, file in enumerate(each.files)]
+        self._files = pa.table(
+            {
+                "source": pa.array([source for source, _, _ in files], pa.int32()),
+                "file_index": pa.array([index for _, index, _ in files], pa.int32()),
+                "file": texts([name for _, _, name in files]),
+            }
+        )
+        self._images = RowGroupWriter(out / IMAGES_FILE, RAW_IMAGES)
+        self._labels = RowGroupWriter(out / LABELS_FILE, RAW_LABELS, RAW_REPETITIVE)
+        self._rejected = RowGroupWriter(out / REJECTED_FILE, RAW_REJECTED)
+        self._stack = ExitStack()
+        self._progress = Progress("reading labels", unit="image")
+
+    def __enter__(self) -> Self:
+        for each in (self._images, self._labels, self._rejected, self._progress):
+            self._stack.enter_context(each)
+        return self
+
+    def __exit__(self, *exc: Any) -> None:
+        self._stack.__exit__(*exc)
+
+    @property
+    def images(self) -> int:
+        """How many images were written."""
+        return self._images.rows
+
+    def next_file(self) -> int:
+        """Return what images of the next file are numbered with."""
+        return next(self._numbers)
+
+    def take(self, tables: Tables) -> None:
+        """Write what was read next."""
+        images, labels, rejected = tables
+        first = self._images.rows
+        files = self._files.take(images["file"])
+        names = files["file"].take(rejected["row"])
+        self._images.write(_with(images.drop_columns("file"), **{name: files[name] for name in files.column_names}))
+        self._labels.write(_with(labels, image=pc.add(labels["image"], first)))
+        self._rejected.write(_with(rejected, row=pc.add(rejected["row"], first), source=names))
+        self._count(self.labels, labels["category"].fill_null(""))
+        self._count(self.rejected, rejected["reason"])
+        self._progress.advance(images.num_rows)
+
+    def set_aside(self, file: str, error: NotLabelsError) -> None:
+        """Leave out a file that holds no labels."""
+        log.warning("set aside: %s", error)
+        row = {"source": file, "image": "", "label_id": "", "reason": NOT_LABELS}
+        row["label"] = json_text({"file": str(error)})
+        self._rejected.write(pa.Table.from_pylist([row], RAW_REJECTED))
+        self.rejected[NOT_LABELS] += 1
+
+    @staticmethod
+    def _count(counter: Counter[str], column: pa.ChunkedArray) -> None:
+        for found in pc.value_counts(column).to_pylist():
+            counter[found["values"]] += found["counts"]
+
+
+def _with(table: pa.Table, **columns: Any) -> pa.Table:
+    """Return a table with columns added or replaced."""
+    kept = {name: table[name] for name in table.column_names if name not in columns}
+    return pa.table(kept | columns)
 
 
 def _listed(container: Container) -> _Listed:
@@ -175,8 +292,6 @@ def _hold_labels(container: Container, json_files: list[Entry]) -> bool:
 
 
 def _holds_labels(container: Container, entry: Entry, archive: ZipFile | None) -> bool:
-    from pipeline import formats
-
     path, member = (container.path, entry.name) if archive else (container.path / entry.path, None)
     try:
         formats.format_of(path, member, archive)
@@ -202,19 +317,23 @@ def _entries(container: Container) -> tuple[list[Entry], list[Entry]]:
 def _label_file(container: Container, entry: Entry) -> LabelFile:
     kind: Literal["json", "png"] = "png" if entry.path.lower().endswith(".png") else "json"
     if container.kind == "zip":
-        return LabelFile(container.recorded, entry.name, entry.size, kind)
+        name = "/".join((container.path.name, *PurePosixPath(entry.name).parts))
+        return LabelFile(container.recorded, entry.name, entry.size, kind, name)
     path = container.recorded if container.kind == "file" else str(Path(container.recorded, entry.path))
     resolve.refuse_unwritable(path)
-    return LabelFile(path, None, entry.size, kind)
+    return LabelFile(path, None, entry.size, kind, entry.path)
 
 
-def _summary(listed: list[_Listed]) -> Summary:
+def _summary(listed: Sequence[_Listed], written: _Writer) -> Summary:
     bytes_of = {source.source: sum(file.size for file in source.files) for source in listed}
     return Summary(
         numbers={
             "sources": len(listed),
             "files": sum(len(source.files) for source in listed),
             "bytes": sum(bytes_of.values()),
+            "images": written.images,
+            "labels": written.labels.total(),
+            "rejected": written.rejected.total(),
         },
         tables={
             "sources": [
@@ -225,7 +344,12 @@ def _summary(listed: list[_Listed]) -> Summary:
                     "passed over": len(source.skipped),
                 }
                 for source in listed
-            ]
+            ],
+            "categories": [
+                {"category": category or "(VIA regions)", "labels": count}
+                for category, count in written.labels.most_common()
+            ],
+            "rejected": [{"reason": reason, "rows": count} for reason, count in written.rejected.most_common()],
         },
     )
 

@@ -1,15 +1,11 @@
-"""A sound label file of each format, what may be put into one in place of a value, and how that is read."""
+"""A sound label file of each format, and what may be put into one in place of a value."""
 
 import copy
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
-from pipeline import formats
-from pipeline.errors import LabelFileError
-from pipeline.instances.records import LabelledImage
-from tests.pipeline.label_texts import polygon_label, read, via, via_region
+from tests.pipeline.label_texts import polygon_label, via, via_region
 
 FRAMES = [
     {
@@ -115,17 +111,3 @@ def changed(value: Any, path: tuple[Any, ...], change: str, odd: Any) -> Any:
     elif isinstance(holder, list):
         holder.insert(0, holder[path[-1]])
     return value
-
-
-def read_or_refused(folder: Path, content: Any, chosen: formats.ReadOptions) -> list[LabelledImage]:
-    """The images of a file; none where it is refused, which its error must say by the file's name."""
-    try:
-        return read(folder, content, chosen)
-    except LabelFileError as error:
-        if not str(error).startswith("labels.json: "):
-            raise
-        return []
-
-
-def count_labels(images: list[Any]) -> int:
-    return sum(len(image.instances) + len(image.rejected) + len(image.unwanted) for image in images)

@@ -9,23 +9,20 @@ import json
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pipeline import dataset, formats, labels, recipe, via
-from pipeline.formats import json_stream
-from pipeline.formats.block_workers import BlockWorkers
-from pipeline.labels import collector
+from pipeline import dataset, labels, recipe, via
+from pipeline.formats import json_stream, opening
 from pipeline.sources import raw_images, raw_labels
 from pipeline.stages import STAGES
 from tests.assets.tiny import TINY
 
 OUTPUTS = {
     "raw_images": "images.parquet",
-    "raw_labels": "files/bdd100k_labels_release.zip",
+    "raw_labels": "labels.parquet",
     "filtered_labels": "labels.parquet",
     "via_train": "via_region_data.json",
     "via_val": "via_project.json",
@@ -33,8 +30,8 @@ OUTPUTS = {
 }
 HELD = {
     "raw_images": (2, "97a8d4f08687a4cc"),
-    "raw_labels": (4, "e5f55ae77af85605"),
-    "filtered_labels": (13, "a161c5cb19c63300"),
+    "raw_labels": (5, "0af7e6b78a0dddcb"),
+    "filtered_labels": (14, "a161c5cb19c63300"),
     "via_train": (3, "c12133a8594fe335"),
     "via_val": (3, "6aebcd3557d4cdd3"),
     "dataset_zip": (1, "f28e91f41fbbfb26"),
@@ -97,9 +94,9 @@ def test_a_second_build_elsewhere_gives_the_same_bytes(built, folders):
 @pytest.mark.usefixtures("built")
 @pytest.mark.parametrize("processes", [1, 3])
 def test_any_number_of_processes_and_threads_gives_the_same_bytes(folders, tmp_path, monkeypatch, processes):
-    monkeypatch.setattr(formats, "BlockWorkers", partial(BlockWorkers, processes))
-    monkeypatch.setattr(collector, "WORTH_WORKERS", 0)
-    monkeypatch.setattr(json_stream, "BLOCK", 1 << 10)
+    monkeypatch.setattr(json_stream, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(json_stream, "BATCH", 1 << 10)
+    monkeypatch.setattr(opening, "LARGE", 0)
     monkeypatch.setattr(dataset, "IMAGES_AT_ONCE", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: processes)
     build_all(tmp_path)

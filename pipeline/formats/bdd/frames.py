@@ -1,32 +1,30 @@
-"""BDD files that hold a frame an image: the 2018 consolidated list and Scalabel's list, wrapper or single frame (2020).
+"""BDD label files of every release: lists of frames, wrappers, single frames, and the files of one image each of 2018.
 
-What one label becomes is in `bdd_label`; the 2018 files of one image each are read in `bdd_per_image`.
+What one label becomes is in `bdd_label`.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, partial
+from typing import Any
 
 import msgspec
 
 from pipeline.formats.bdd import label as bdd_label
-from pipeline.formats.bdd.label import AnyLabel, KnownLabel, Label, LooseLabel
-from pipeline.formats.json_stream import JsonStream, decode
-from pipeline.formats.options import ReadOptions
-from pipeline.formats.repeated_keys import count, joined
+from pipeline.formats.bdd.label import ABSENT, NOTHING, Label
+from pipeline.formats.json_repair import decode, decode_as
+from pipeline.formats.json_stream import start_of
+from pipeline.formats.rows import Rows, Tables, image_attributes, json_of, video_of
 from pipeline.instances import reasons
-from pipeline.instances.distinct_ids import DistinctIds
-from pipeline.instances.reasons import LabelError
-from pipeline.instances.records import Instance, LabelledImage, Rejected
 
 
-class Frame(msgspec.Struct):
-    """A frame whose labels are sound enough to be decoded at once, and have no keys that are unknown."""
+class Frame(msgspec.Struct, gc=False):
+    """A frame whose labels are sound enough to be decoded at once."""
 
-    name: Any = None
-    url: Any = None
-    videoName: Any = None  # noqa: N815 (the file's own key)
-    attributes: Any = None
-    labels: list[KnownLabel] | None = None
+    name: str | None = None
+    url: str | None = None
+    videoName: str | None = None  # noqa: N815 (the file's own key)
+    attributes: msgspec.Raw = ABSENT
+    labels: list[Label] | None = None
 
 
 class LooseFrame(msgspec.Struct):
@@ -35,172 +33,112 @@ class LooseFrame(msgspec.Struct):
     name: Any = None
     url: Any = None
     videoName: Any = None  # noqa: N815
-    attributes: Any = None
-    labels: Any = None
+    attributes: msgspec.Raw = ABSENT
+    labels: msgspec.Raw = ABSENT
 
 
-class Named(Protocol):
-    """Any frame, as far as names go."""
+class PerImage(msgspec.Struct):
+    """2018's file of one image; several frames (none is known) are one image with the objects of all."""
 
-    name: Any
-    url: Any
-    videoName: Any  # noqa: N815
+    name: Any = None
+    attributes: msgspec.Raw = ABSENT
+    frames: msgspec.Raw = ABSENT
 
 
-class Labelled(Protocol):
-    """Any frame, as far as it is labelled."""
-
-    labels: Any
+class _Labelled(msgspec.Struct):
+    labels: msgspec.Raw = ABSENT
+    objects: msgspec.Raw = ABSENT
 
 
 _frames = msgspec.json.Decoder(list[Frame])
-_frame = msgspec.json.Decoder(Frame)
 _loose_frame = msgspec.json.Decoder(LooseFrame)
+_per_image = msgspec.json.Decoder(PerImage)
+_labelled = msgspec.json.Decoder(_Labelled)
 _values = msgspec.json.Decoder(list[msgspec.Raw])
-_label = msgspec.json.Decoder(Label)
-_loose_label = msgspec.json.Decoder(LooseLabel)
-
-Struct = TypeVar("Struct", bound=msgspec.Struct)
-Decoded = Sequence[Frame | LooseFrame | bytes]
-"""Frames; one that is not an object, as its JSON."""
 
 
-def read_list(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
-    """Yield the images of a list of frames; the stream stands before the list."""
-    for block in stream.blocks(_decoded):
-        for frame in block:
-            yield image(frame, stream.name, options)
+def tables(curve_tolerance: float, file: int, text: bytes) -> Tables:
+    """Return what a JSON list of frames of the label file of this number says."""
+    rows = Rows(curve_tolerance)
+    add(rows, file, text)
+    return rows.tables()
 
 
-def read_wrapped(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
-    """Yield the images of `{frames: [...], groups, config}`; groups and config are passed over."""
-    for _ in lists_in(stream):
-        yield from read_list(stream, options)
-
-
-def lists_in(stream: JsonStream) -> Iterator[None]:
-    """Pass a wrapper, halting before each list of frames, which must be passed."""
-    for key in stream.members():
-        if key == "frames" and stream.peek() == b"[":
-            yield
-        else:
-            stream.value()
-
-
-def read_single(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
-    """Yield the one image of a file that holds a single frame."""
-    text = msgspec.json.encode([decode(joined(stream.value(), "labels"), stream)])
-    for frame in _decoded(text):
-        yield image(frame, stream.name, options)
-
-
-def _decoded(block: bytes) -> Decoded:
+def add(rows: Rows, file: int, text: bytes) -> None:
+    """Add the images of a JSON list of frames of the label file of this number."""
     try:
-        frames = _frames.decode(block)
+        frames = _frames.decode(text)
     except msgspec.ValidationError:
-        frames = None
-    if frames is not None and not labels_again(block, frames):
-        return frames
-    return [frame_of(joined(bytes(text), "labels")) for text in _values.decode(block)]
+        for given in _values.decode(text):
+            _add_loose(rows, file, given)
+        return
+    raw_frames = cache(lambda: _values.decode(text))
+    for number, frame in enumerate(frames):
+        name, video = frame.name, frame.videoName
+        _begin(rows, file, _named(name, frame.url), video, frame.attributes, partial(_labels_of, raw_frames, number))
+        for position, label in enumerate(frame.labels or ()):
+            bdd_label.add(rows, label, position)
 
 
-def labels_again(block: bytes | memoryview, frames: Sequence[Labelled]) -> bool:
-    """Say whether a frame of a block may have its labels twice; of these only the last are in `frames`."""
-    return count(block, "labels") > sum(frame.labels is not None for frame in frames)
+def add_per_image(rows: Rows, file: int, text: memoryview) -> None:
+    """Add the image of a 2018 file of one image."""
+    content = decode_as(text, _per_image)
+    objects: list[msgspec.Raw] = []
+    _begin(rows, file, _named(content.name), None, content.attributes, lambda: objects)
+    for frame in _values.decode(content.frames) if start_of(content.frames) == b"[" else []:
+        given = decode_as(frame, _labelled).objects if start_of(frame) == b"{" else frame
+        objects += _listed(rows, given)
+    for position, label in enumerate(objects):
+        bdd_label.add_any(rows, label, position)
 
 
-def frame_of(text: bytes) -> Frame | LooseFrame | bytes:
-    """Return the frame that a JSON text describes; the text itself where it is no object."""
-    frame = _fitted(text, _frame) or _fitted(text, _loose_frame)
-    if frame is None:
-        msgspec.json.decode(text)  # raises where a number is out of range, which the stream then mends
-        return text
-    return frame
-
-
-def name_of(frame: Named) -> str:
-    """Return the name that a frame gives its image, else its URL; empty where it has neither."""
-    return next((text for text in (frame.name, frame.url) if isinstance(text, str) and text.strip()), "")
-
-
-def video_of(frame: Named) -> str | None:
-    """Return the video that a frame names."""
-    return frame.videoName if isinstance(frame.videoName, str) and frame.videoName else None
-
-
-def image(frame: Frame | LooseFrame | bytes, source: str, options: ReadOptions) -> LabelledImage:
-    """Return what a frame of the file `source` says of its image; what can't be used is rejected with its reason."""
-    if isinstance(frame, bytes):
-        rejected = Rejected(source, "", "", reasons.FRAME_NOT_OBJECT, frame.decode("utf-8", "replace"))
-        return LabelledImage("", source, (), (rejected,))
-    name = name_of(frame)
-    reading = LabelReading(source, name, options)
-    if frame.labels is not None and not isinstance(frame.labels, list):
-        reading.reject("", reasons.LABELS_NOT_LIST, frame.labels)
-    for position, label in enumerate(frame.labels if isinstance(frame.labels, list) else ()):
-        reading.add(label, position)
-    return reading.image(video_of(frame), frame.attributes)
-
-
-class LabelReading:
-    """Gathers the labels of one image: kept, rejected with a reason, or not wanted."""
-
-    def __init__(self, source: str, name: str, options: ReadOptions) -> None:
-        self._source, self._name, self._options = source, name, options
-        self._instances: list[Instance] = []
-        self._rejected: list[Rejected] = []
-        self._unwanted: list[Rejected] = []
-        self._ids = DistinctIds()
-        """How often an id came again."""
-
-    def add(self, given: Any, position: int) -> None:
-        """Read the label at `position` of its frame: a Label, or any JSON value where the frame is not sound."""
-        label = given if isinstance(given, Label) else _any_label(given)
-        if label is None:
-            self.reject("", reasons.NO_OBJECT, given)
-            return
-        label_id = self._ids.give(bdd_label.text_of_id(label.id) or f"#{position}")
-        try:
-            meant = bdd_label.meaning(label, self._options.wanted)
-            if meant is None:
-                self._unwanted.append(self._left_out(label_id, reasons.OTHER_CATEGORY, given))
-            elif not self._name:
-                self.reject(label_id, reasons.NO_IMAGE_NAME, given)
-            else:
-                self._instances.append(bdd_label.instance(label, label_id, meant, self._options))
-        except LabelError as fault:
-            self.reject(label_id, fault.reason, given)
-
-    def reject(self, label_id: str, reason: str, label: Any) -> None:
-        """Leave a label out, with its reason."""
-        self._rejected.append(self._left_out(label_id, reason, label))
-
-    def _left_out(self, label_id: str, reason: str, label: Any) -> Rejected:
-        return Rejected(self._source, self._name, label_id, reason, bdd_label.json_of(label))
-
-    def image(self, video: str | None, attributes: Any) -> LabelledImage:
-        """Return the image with what was gathered."""
-        if not self._name and not self._rejected:
-            self.reject("", reasons.NO_IMAGE_NAME, None)
-        return LabelledImage(
-            name=self._name,
-            source=self._source,
-            instances=tuple(self._instances),
-            rejected=tuple(self._rejected),
-            video=video,
-            attributes=attributes if isinstance(attributes, dict) else {},
-            unwanted=tuple(self._unwanted),
-        )
-
-
-def _any_label(value: Any) -> AnyLabel | None:
-    text = msgspec.json.encode(value)
-    return _fitted(text, _label) or _fitted(text, _loose_label)
-
-
-def _fitted(text: bytes, model: msgspec.json.Decoder[Struct]) -> Struct | None:
-    """Return the object that a JSON text describes; None where it doesn't fit the decoder's model."""
+def _add_loose(rows: Rows, file: int, text: msgspec.Raw) -> None:
+    """Add the image of a frame in which something is not as it should be."""
     try:
-        return model.decode(text)
+        frame = decode_as(text, _loose_frame)
     except msgspec.ValidationError:
-        return None
+        rows.begin_image(file, "", list)
+        rows.fault(reasons.FRAME_NOT_OBJECT, json_of(text))
+        return
+    labels: list[msgspec.Raw] = []
+    name = _named(frame.name, frame.url)
+    _begin(rows, file, name, frame.videoName, frame.attributes, lambda: labels)
+    labels += _listed(rows, frame.labels)
+    for position, label in enumerate(labels):
+        bdd_label.add_any(rows, label, position)
+
+
+def _listed(rows: Rows, given: msgspec.Raw) -> list[msgspec.Raw]:
+    """Return the labels in a list; what is no list is a fault of the image."""
+    if given in (ABSENT, NOTHING[1]):
+        return []
+    try:
+        return _values.decode(given)
+    except msgspec.ValidationError:
+        rows.fault(reasons.LABELS_NOT_LIST, json_of(given))
+        return []
+
+
+def _begin(
+    rows: Rows, file: int, name: str, video: Any, attributes: msgspec.Raw, given: Callable[[], Sequence[Any]]
+) -> None:
+    said_video, said = _scene(bytes(attributes))
+    own = video if isinstance(video, str) and video else None
+    rows.begin_image(file, name, given, own or said_video, said)
+
+
+@lru_cache(maxsize=10_000)
+def _scene(text: bytes) -> tuple[str | None, str]:
+    """Return what the JSON of an image's attributes says: the video, and the attributes as in images.parquet."""
+    given = decode(text) if text else None
+    return video_of(given), image_attributes(given)
+
+
+def _named(*names: Any) -> str:
+    """Return the first of a name and a URL that says something; empty where neither does."""
+    return next((name for name in names if isinstance(name, str) and name.strip()), "")
+
+
+def _labels_of(frames: Callable[[], Sequence[msgspec.Raw]], number: int) -> list[bytes]:
+    """Return the labels of a frame as the file has them."""
+    return [bytes(label) for label in _values.decode(_labelled.decode(frames()[number]).labels)]

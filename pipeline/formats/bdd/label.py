@@ -1,26 +1,23 @@
-"""One label of a BDD frame, of any release, to an instance.
+"""One label of a BDD frame, of any release, to a row: what its keys say, and which of its geometries counts.
 
-Frames and files are read in `bdd_frames` and `bdd_per_image`; what the words mean is in `pipeline.recipe.categories`.
+Kinds of faults are those of a single label, which never concern its neighbours.
 """
 
-import json
-import re
+from functools import lru_cache
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.formats.options import ReadOptions, answer
-from pipeline.geometry import curves, masks, polygon
-from pipeline.geometry.polygon import Box, Ring
+from pipeline.formats.json_repair import decode, decode_as
+from pipeline.formats.options import answer
+from pipeline.formats.rows import Description, Path, Rows
+from pipeline.geometry import masks
+from pipeline.geometry.curves import check_letters
+from pipeline.geometry.polygon import Ring
 from pipeline.instances import reasons
 from pipeline.instances.reasons import LabelError
-from pipeline.instances.records import Geometry, Instance
-from pipeline.recipe.categories import DRIVABLE, LANE, Meaning, Wanted, is_line
-
-LINE_WIDTH = 4.0
-"""Pixels: how wide an open line (a lane marking) becomes, since a line has no area."""
+from pipeline.instances.tables import json_text
+from pipeline.recipe.categories import DRIVABLE, LANE, canonical, is_line, kind_of
 
 _FLAGS = {
     "occluded": "occluded",
@@ -33,16 +30,9 @@ _FLAGS = {
 WITH_KIND = {DRIVABLE: "areaType", LANE: "laneType"}
 """Categories of 2018 that leave to an attribute what 2020 calls a category."""
 
-NOTHING = tuple(msgspec.Raw(text) for text in (b"null", b"[]", b"{}"))
-
-LONGEST_NUMBER = 4300
-"""Digits that Python's parser of JSON takes."""
-_LONG_NUMBER = re.compile(r"\d{1000}")
-
-ABSENT = msgspec.Raw(b"")
-"""What a label lacks; one object for all, since the encoder leaves out what is this very one."""
-
-Vertices = list[tuple[float, float]]
+NOTHING = tuple(msgspec.Raw(text) for text in (b"", b"null", b"[]", b"{}"))
+ABSENT = NOTHING[0]
+"""What a label lacks."""
 
 
 class Box2d(msgspec.Struct, gc=False):
@@ -54,46 +44,15 @@ class Box2d(msgspec.Struct, gc=False):
     y2: float
 
 
-class AnyLabel(msgspec.Struct, omit_defaults=True):
-    """What a label of any release has; what is not needed for every label stays undecoded.
-
-    These are all keys of Scalabel's labels (scalabel/label/typing.py); those from `index` on say nothing that is used,
-    and are only told of a label that is left out.
-    """
-
-    category: Any = None
-    id: Any = None
-    attributes: Any = None
-    box2d: Any = None
-    poly2d: msgspec.Raw = ABSENT
-    rle: msgspec.Raw = ABSENT
-    score: Any = None
-    index: Any = None
-    manualShape: Any = None  # noqa: N815 (the files' own keys)
-    manualAttributes: Any = None  # noqa: N815
-    box3d: Any = None
-    graph: Any = None
-
-
-class LooseLabel(AnyLabel):
-    """A label whose box is not four numbers."""
-
-
-class Label(AnyLabel):
-    """A label whose box, if it has one, is sound."""
-
-    box2d: Box2d | None = None
-
-
-class KnownLabel(Label, forbid_unknown_fields=True):
-    """A label of which nothing would be lost."""
-
-
-class Poly2d(msgspec.Struct):
+class Poly2d(msgspec.Struct, gc=False):
     """A path: vertices with a letter each; `closed` can't be trusted and is not read."""
 
-    vertices: Vertices
+    vertices: list[tuple[float, float]]
     types: str | None = None
+
+
+FlatVertex = tuple[float, float, str]
+"""In 2018's files of one image a label is one path: a list of x, y and letter."""
 
 
 class RunLengths(msgspec.Struct):
@@ -103,59 +62,105 @@ class RunLengths(msgspec.Struct):
     size: tuple[int, int]
 
 
-_poly2d = msgspec.json.Decoder(list[Poly2d])
-_path = msgspec.json.Decoder(list[tuple[float, float, str]])
+class Label(msgspec.Struct, gc=False):
+    """A label of any release, as far as it is read; attributes stay JSON, since few different ones come again."""
+
+    category: str | None = None
+    id: str | int | None = None
+    attributes: msgspec.Raw = ABSENT
+    box2d: Box2d | None = None
+    poly2d: list[Poly2d | FlatVertex] | None = None
+    rle: msgspec.Raw = ABSENT
+    score: msgspec.Raw = ABSENT
+
+
+class LooseLabel(msgspec.Struct):
+    """A label of which something is not as it should be."""
+
+    category: Any = None
+    id: Any = None
+    attributes: msgspec.Raw = ABSENT
+    box2d: msgspec.Raw = ABSENT
+    poly2d: msgspec.Raw = ABSENT
+    rle: msgspec.Raw = ABSENT
+    score: msgspec.Raw = ABSENT
+
+
+_label = msgspec.json.Decoder(Label)
+_loose_label = msgspec.json.Decoder(LooseLabel)
+_box2d = msgspec.json.Decoder(Box2d)
+_poly2d = msgspec.json.Decoder(list[Poly2d | FlatVertex])
 _run_lengths = msgspec.json.Decoder(RunLengths)
 
 
-def meaning(label: AnyLabel, wanted: Wanted) -> Meaning | None:
-    """Return what the label's category means to the recipe, or None where it isn't wanted.
+class Meaning(msgspec.Struct, frozen=True):
+    """What a label's category and attributes amount to."""
 
-    Raises LabelError where it has no category.
-    """
-    word = label.category
-    if not isinstance(word, str) or not word or word.isspace():
-        raise LabelError(reasons.NO_CATEGORY)
-    kind = None
-    if word in WITH_KIND and isinstance(label.attributes, dict):
-        kind = label.attributes.get(WITH_KIND[word])
-    return wanted.meaning(word, kind if isinstance(kind, str) else None)
+    description: Description
+    is_line: bool
 
 
-def instance(label: AnyLabel, label_id: str, meant: Meaning, options: ReadOptions) -> Instance:
-    """Return the instance that a wanted label describes: its polygons, else its mask, else its box as a rectangle.
+def add_any(rows: Rows, given: msgspec.Raw, position: int) -> None:
+    """Add the label at `position` of its image, whatever JSON it is: to the rows, or to those rejected."""
+    try:
+        add(rows, _label.decode(given), position)
+        return
+    except msgspec.ValidationError:
+        pass
+    try:
+        loose = decode_as(given, _loose_label)
+    except msgspec.ValidationError:
+        rows.reject("", reasons.NO_OBJECT)
+        return
+    word = loose.category if isinstance(loose.category, str) else None
+    label_id = text_of_id(loose.id)
+    label = Label(word, label_id, loose.attributes, score=loose.score)
+    try:
+        add(rows, _with_geometry(label, loose), position)
+    except LabelError as fault:
+        described = meaning(word, bytes(label.attributes), bytes(label.score)).description
+        rows.reject(label_id or f"#{position}", fault.reason, described)
 
-    Vertices and controls are rounded to whole pixels before curves are flattened, as BDD's toolkit does. Raises
-    LabelError where there is no area.
-    """
-    geometry: Geometry = "polygon"
-    mask_size = None
-    if label.poly2d and label.poly2d not in NOTHING:
-        rings = _rings(label, meant, options.curve_tolerance)
-        box = polygon.bounds(rings)
-    elif label.rle and label.rle not in NOTHING:
-        (rings, mask_size), geometry = _traced(label.rle), "rle"
-        box = polygon.bounds(rings)
-    elif label.box2d is not None:
-        box, geometry = _box(label.box2d, options), "box"
-        rings = (polygon.rectangle(label.box2d.x1, label.box2d.y1, label.box2d.x2, label.box2d.y2),)
+
+def add(rows: Rows, label: Label, position: int) -> None:
+    """Add the label at `position` of its image: its polygons, else its mask, else its box as a rectangle."""
+    meant = meaning(label.category, bytes(label.attributes), b"" if label.score is ABSENT else bytes(label.score))
+    label_id = str(label.id) if label.id is not None and label.id != "" else f"#{position}"
+    if meant.description.category is None:
+        rows.reject(label_id, reasons.NO_CATEGORY, meant.description)
+    elif label.poly2d:
+        _add_paths(rows, label_id, meant, label.poly2d)
+    elif label.rle is not ABSENT and label.rle not in NOTHING:
+        _add_mask(rows, label_id, meant.description, label.rle)
+    elif box := label.box2d:
+        rows.add_box(label_id, meant.description, (box.x1, box.y1, box.x2, box.y2))
     else:
-        raise LabelError(reasons.NO_GEOMETRY)
-    attributes, flags = parted_attributes(label)
-    return Instance(
-        id=label_id,
-        category=meant.category,
-        source_category=label.category,
-        rings=rings,
-        box=box,
-        geometry=geometry,
+        rows.reject(label_id, reasons.NO_GEOMETRY, meant.description)
+
+
+@lru_cache(maxsize=10_000)
+def meaning(word: str | None, attributes: bytes, score: bytes) -> Meaning:
+    """Return what a label of this category with these attributes and score (JSON, empty for none) says.
+
+    Its category is None where it has none.
+    """
+    said, flags = _parted(decode(attributes) if attributes else None)
+    kind = said.get(WITH_KIND[word]) if word in WITH_KIND else None
+    if score not in (b"", b"null"):
+        said["score"] = decode(score)
+    if word is None or not word or word.isspace():
+        return Meaning(Description(None, attributes=json_text(said)), is_line=False)
+    kind = kind if isinstance(kind, str) else None
+    described = Description(
+        word,
+        kind,
+        json_text(said),
         crowd=flags.get("crowd", False),
-        ignored=meant.ignored or flags.get("ignored", False),
+        ignored=flags.get("ignored", False),
         occluded=flags.get("occluded"),
         truncated=flags.get("truncated"),
-        attributes=attributes,
-        mask_size=mask_size,
     )
+    return Meaning(described, is_line(kind_of(canonical(word), kind)))
 
 
 def text_of_id(value: Any) -> str:
@@ -165,97 +170,6 @@ def text_of_id(value: Any) -> str:
     if type(value) is int:
         return str(value)
     return "" if value is None or isinstance(value, bool) else msgspec.json.encode(value).decode()
-
-
-def json_of(label: Any) -> str:
-    """Return a label as it is kept when it is rejected: what was read of it, as JSON.
-
-    A number of more digits than parsers take is kept as text.
-    """
-    text = msgspec.json.encode(label).decode("utf-8", "replace")
-    if len(text) <= LONGEST_NUMBER or not _LONG_NUMBER.search(text):
-        return text
-    return json.dumps(json.loads(text, parse_int=lambda digits: digits if len(digits) > 1000 else int(digits)))
-
-
-def parted_attributes(label: AnyLabel) -> tuple[dict[str, Any], dict[str, bool]]:
-    """Return the attributes without the flags, and the flags; a flag that is no truth value stays an attribute."""
-    given, flags = label.attributes, {}
-    if isinstance(given, dict):
-        attributes = given
-        for name, flag in _FLAGS.items():
-            if name in given and (said := answer(given[name])) is not None:
-                flags[flag] = said
-                del given[name]
-    else:
-        attributes = {} if given is None else {"attributes": given}
-    if label.score is not None:
-        attributes["score"] = label.score
-    return attributes, flags
-
-
-def _box(box: Any, options: ReadOptions) -> Box:
-    if not isinstance(box, Box2d):
-        raise LabelError(reasons.BOX_NOT_NUMBERS)
-    far = reasons.FARTHEST
-    if not (-far <= box.x1 <= far and -far <= box.y1 <= far and -far <= box.x2 <= far and -far <= box.y2 <= far):
-        raise LabelError(reasons.TOO_FAR)
-    if box.x2 <= box.x1 or box.y2 <= box.y1:
-        raise LabelError(reasons.BOX_WITHOUT_AREA)
-    if options.boxes == "leave_out":
-        raise LabelError(reasons.BOX_LEFT_OUT)
-    return Box(box.x1, box.y1, box.x2 - box.x1, box.y2 - box.y1)
-
-
-def _rings(label: AnyLabel, meant: Meaning, tolerance: float) -> tuple[Ring, ...]:
-    """Return a ring for each polygon of the label that encloses area; for lanes, the ribbon along each line."""
-    line = is_line(meant.category)
-    rings = []
-    for vertices, types in paths(bytes(label.poly2d)):
-        path = _flattened(vertices, types, not line, tolerance)
-        ring = _ribbon(path) if line else polygon.clean(path)
-        if ring is not None and polygon.encloses_area(ring):
-            rings.append(ring)
-    if not rings:
-        raise LabelError(reasons.LINE_WITHOUT_LENGTH if line else reasons.POLYGON_WITHOUT_AREA)
-    return tuple(rings)
-
-
-def paths(text: bytes) -> list[tuple[Vertices, str | None]]:
-    """Return vertices and letters of each path: 2018 per image one flat list, otherwise a list of objects.
-
-    Raises LabelError where it is neither.
-    """
-    try:
-        if text[1:].lstrip().startswith(b"{"):
-            return [(path.vertices, path.types) for path in _poly2d.decode(text)]
-        points = _path.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise LabelError(reasons.POLYGON_MALFORMED) from None
-    return [([(x, y) for x, y, _ in points], "".join(letter for _, _, letter in points))]
-
-
-def _flattened(vertices: Vertices, types: str | None, closed: bool, tolerance: float) -> NDArray[np.float64]:
-    points = np.array(vertices, np.float64).reshape(-1, 2)
-    if len(points) and not (np.abs(points) <= reasons.FARTHEST).all():
-        raise LabelError(reasons.TOO_FAR)
-    try:
-        return curves.flatten(polygon.rounded(points), types, closed, tolerance)
-    except ValueError:
-        raise LabelError(reasons.POLYGON_MALFORMED) from None
-
-
-def _ribbon(path: NDArray[np.float64]) -> Ring | None:
-    moved = np.append(True, (path[1:] != path[:-1]).any(axis=1)) if len(path) else np.zeros(0, bool)
-    line = path[moved]
-    return polygon.ribbon(line, LINE_WIDTH) if len(line) > 1 else None
-
-
-def _traced(text: msgspec.Raw) -> tuple[tuple[Ring, ...], tuple[int, int]]:
-    try:
-        return run_length_outlines(_run_lengths.decode(text))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise LabelError(reasons.MASK_MALFORMED) from None
 
 
 def run_length_outlines(mask: RunLengths) -> tuple[tuple[Ring, ...], tuple[int, int]]:
@@ -268,3 +182,66 @@ def run_length_outlines(mask: RunLengths) -> tuple[tuple[Ring, ...], tuple[int, 
     if not rings:
         raise LabelError(reasons.MASK_EMPTY)
     return tuple(rings), (width, height)
+
+
+def _with_geometry(label: Label, loose: LooseLabel) -> Label:
+    """Return the label with the geometry that counts; raises LabelError where that is malformed."""
+    if loose.poly2d not in NOTHING:
+        label.poly2d = _fitted(loose.poly2d, _poly2d, reasons.POLYGON_MALFORMED)
+    elif loose.rle not in NOTHING:
+        label.rle = loose.rle
+    elif loose.box2d not in (ABSENT, NOTHING[1]):
+        label.box2d = _fitted(loose.box2d, _box2d, reasons.BOX_NOT_NUMBERS)
+    return label
+
+
+def _fitted(text: msgspec.Raw, decoder: "msgspec.json.Decoder[Any]", reason: str) -> Any:
+    try:
+        return decoder.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise LabelError(reason) from None
+
+
+def _add_paths(rows: Rows, label_id: str, meant: Meaning, given: list[Poly2d | FlatVertex]) -> None:
+    paths = _paths(given)
+    if paths is None:
+        rows.reject(label_id, reasons.POLYGON_MALFORMED, meant.description)
+    else:
+        rows.add_paths(label_id, meant.description, paths, meant.is_line)
+
+
+def _paths(given: list[Poly2d | FlatVertex]) -> list[Path] | None:
+    """Return vertices and letters of each path; None where they don't fit."""
+    try:
+        paths: list[Path] = [(path.vertices, path.types) for path in given]  # type: ignore[union-attr]
+    except AttributeError:  # vertices among them: all must be
+        if not all(isinstance(vertex, tuple) for vertex in given):
+            return None
+        paths = [([(x, y) for x, y, _ in given], "".join(letter for _, _, letter in given))]  # type: ignore[misc]
+    try:
+        for vertices, letters in paths:
+            check_letters(len(vertices), letters)
+    except ValueError:
+        return None
+    return paths
+
+
+def _add_mask(rows: Rows, label_id: str, description: Description, text: msgspec.Raw) -> None:
+    try:
+        rings, size = run_length_outlines(_fitted(text, _run_lengths, reasons.MASK_MALFORMED))
+    except LabelError as fault:
+        rows.reject(label_id, fault.reason, description)
+    else:
+        rows.add_rings(label_id, description, rings, "rle", size)
+
+
+def _parted(given: Any) -> tuple[dict[str, Any], dict[str, bool]]:
+    """Return the attributes without the flags, and the flags; a flag that is no truth value stays an attribute."""
+    if not isinstance(given, dict):
+        return {} if given is None else {"attributes": given}, {}
+    flags: dict[str, bool] = {}
+    for name, flag in _FLAGS.items():
+        if name in given and (said := answer(given[name])) is not None:
+            flags[flag] = said
+            del given[name]
+    return given, flags

@@ -1,24 +1,26 @@
 """COCO instances files: `{images, annotations, categories}` in any order, annotations of an image anywhere in the list.
 
-Annotations are copied to a temporary file and then read image by image, so that memory holds only what the format
-forces on a reader: a name an image, and where each annotation lies. What one becomes is in `coco_annotation`.
+Annotations are decoded image by image, so that memory holds only what the format forces on a reader: a name an image,
+and where each annotation lies. What one becomes is in `coco_annotation`.
 """
 
-import tempfile
-from array import array
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import IO, Any, TypeVar
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
 
 from pipeline.errors import NotLabelsError
 from pipeline.formats.bdd.label import text_of_id
-from pipeline.formats.coco.annotation import Annotation, AnnotationReading, Id, id_of
-from pipeline.formats.json_stream import JsonStream
-from pipeline.formats.options import ReadOptions
+from pipeline.formats.coco import annotation
+from pipeline.formats.coco.annotation import Annotation, Id, id_of
+from pipeline.formats.json_repair import decode_as
+from pipeline.formats.json_stream import Json, elements, start_of
+from pipeline.formats.rows import Rows, json_of
 from pipeline.instances import reasons
-from pipeline.instances.records import LabelledImage, Rejected
+
+LISTS = ("images", "annotations", "categories")
 
 
 class Category(msgspec.Struct):
@@ -37,134 +39,106 @@ class Image(msgspec.Struct):
     height: Any = None
 
 
-Element = TypeVar("Element", Category, Image, Annotation)
+class OfImage(msgspec.Struct):
+    """What is read of an annotation to find its image."""
 
-_values = msgspec.json.Decoder(list[msgspec.Raw])
+    image_id: Any = None
+
+
+Element = TypeVar("Element", Category, Image, Annotation, OfImage)
+
 _category = msgspec.json.Decoder(Category)
 _image = msgspec.json.Decoder(Image)
+_of_image = msgspec.json.Decoder(OfImage)
 _annotation = msgspec.json.Decoder(Annotation)
 
 
-def read(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
-    """Yield the images of a COCO file in the order of its `images`; what is of no image comes under the name "".
+def add(rows: Rows, file: int, whole: Json) -> None:
+    """Add the images of a COCO file in the order of its `images`; what is of no image comes last.
 
-    Raises NotLabelsError where one of the three lists is missing, LabelFileError where the JSON is broken.
+    That goes under the name "", and is rejected. Raises NotLabelsError where one of the three lists is missing.
     """
-    with tempfile.TemporaryFile(prefix="coco-annotations-") as spilled:
-        content = _Content(stream, spilled)
-        for key in stream.members():
-            content.take(key)
-        content.refuse_incomplete()
-        yield from content.labelled(options)
-        yield from content.astray()
+    images, annotations, categories = _lists(whole)
+    words = _words(categories)
+    by_image: dict[Id | None, list[msgspec.Raw]] = defaultdict(list)
+    for text in annotations:
+        found = _decoded(text, _of_image)
+        by_image[id_of(found.image_id) if found else None].append(text)
+    named: dict[Id, Image] = {}
+    astray: list[tuple[str, msgspec.Raw]] = []
+    for text in images:
+        if reason := _place(_decoded(text, _image), named):
+            astray.append((reason, text))
+    for image_id, image in named.items():
+        _add_image(rows, file, image, by_image.pop(image_id, []), words)
+    _add_astray(rows, file, astray, [text for texts in by_image.values() for text in texts])
 
 
-class _Content:
-    """What is known of a file while it is read, and the temporary file with its annotations."""
-
-    def __init__(self, stream: JsonStream, spilled: IO[bytes]) -> None:
-        self._stream, self._spilled = stream, spilled
-        self._lists: set[str] = set()
-        self._words: dict[Id, str] = {}
-        self._images: dict[Id, str] = {}
-        self._sizes: dict[Id, tuple[int, int]] = {}
-        """Width and height of images of which the file says both."""
-        self._where: dict[Id, array[int]] = defaultdict(lambda: array("q"))
-        """By image id: start and length of each annotation in the temporary file."""
-        self._set_aside: list[Rejected] = []
-
-    def take(self, key: str) -> None:
-        """Read one member of the file's object."""
-        if key not in ("images", "annotations", "categories") or self._stream.peek() != b"[":
-            self._stream.value()
-            return
-        self._lists.add(key)
-        if key == "images":
-            self._take_images()
-        elif key == "categories":
-            self._take_categories()
-        else:
-            self._take_annotations()
-
-    def refuse_incomplete(self) -> None:
-        """Raise NotLabelsError for a file that lacks one of the three lists."""
-        absent = [key for key in ("images", "annotations", "categories") if key not in self._lists]
-        if absent:
-            raise NotLabelsError(
-                f"{self._stream.name}: holds no labels: it is a COCO file without {' and '.join(absent)}; "
-                "give COCO's instances file, which has images, annotations and categories"
-            )
-
-    def labelled(self, options: ReadOptions) -> Iterator[LabelledImage]:
-        """Yield each image with its annotations."""
-        for image_id, name in self._images.items():
-            reading = AnnotationReading(self._stream.name, name, self._words, options)
-            for position, text in enumerate(self._texts(image_id)):
-                reading.add(_annotation.decode(text), text, position)
-            yield reading.image(self._sizes.get(image_id))
-
-    def astray(self) -> Iterator[LabelledImage]:
-        """Yield what belongs to no image, each label with its reason."""
-        if self._set_aside:
-            yield LabelledImage("", self._stream.name, (), tuple(self._set_aside))
-        for image_id in list(self._where):
-            texts = list(self._texts(image_id))
-            rejected = [self._rejected(reasons.NO_IMAGE_OF_ID, text, _annotation.decode(text).id) for text in texts]
-            yield LabelledImage("", self._stream.name, (), tuple(rejected))
-
-    def _take_images(self) -> None:
-        for found, text in _elements(self._stream, _image):
-            image_id, name = (id_of(found.id), found.file_name) if found else (None, None)
-            if image_id is None or not isinstance(name, str) or not name.strip():
-                self._set_aside.append(
-                    self._rejected(reasons.NO_IMAGE_NAME if found else reasons.FRAME_NOT_OBJECT, text)
-                )
-            elif self._images.setdefault(image_id, name) != name:
-                self._set_aside.append(self._rejected(reasons.ID_TWICE, text))
-            elif found and (size := _size(found)):
-                self._sizes.setdefault(image_id, size)
-
-    def _take_categories(self) -> None:
-        # A category that can't be read matters only where an annotation means it: that one is rejected then.
-        for found, _ in _elements(self._stream, _category):
-            category_id = id_of(found.id) if found else None
-            if found and category_id is not None and isinstance(found.name, str) and found.name.strip():
-                self._words.setdefault(category_id, found.name)
-
-    def _take_annotations(self) -> None:
-        for found, text in _elements(self._stream, _annotation):
-            image_id = id_of(found.image_id) if found else None
-            if image_id is None:
-                self._set_aside.append(self._rejected(reasons.NO_IMAGE_OF_ID if found else reasons.NO_OBJECT, text))
-                continue
-            self._where[image_id].extend((self._spilled.tell(), len(text)))
-            self._spilled.write(text)
-
-    def _texts(self, image_id: Id) -> Iterator[bytes]:
-        where = self._where.pop(image_id, array("q"))
-        for start, length in zip(where[0::2], where[1::2], strict=True):
-            self._spilled.seek(start)
-            yield self._spilled.read(length)
-
-    def _rejected(self, reason: str, text: bytes, label_id: Any = None) -> Rejected:
-        return Rejected(self._stream.name, "", text_of_id(label_id), reason, text.decode("utf-8", "replace"))
+def _lists(whole: Json) -> list[list[msgspec.Raw]]:
+    absent = [key for key in LISTS if key not in whole.members or start_of(whole.members[key]) != b"["]
+    if absent:
+        raise NotLabelsError(
+            f"{whole.name}: holds no labels: it is a COCO file without {' and '.join(absent)}; "
+            "give COCO's instances file, which has images, annotations and categories"
+        )
+    return [elements(whole.members[key]) for key in LISTS]
 
 
-def _elements(stream: JsonStream, decoder: "msgspec.json.Decoder[Element]") -> Iterator[tuple[Element | None, bytes]]:
-    """Yield each element of a list with its JSON; None for one that is no object."""
+def _words(categories: Sequence[msgspec.Raw]) -> dict[Id, str]:
+    """Return the names of categories by id.
 
-    def decoded(block: bytes) -> list[tuple[Element | None, bytes]]:
-        return [(_decoded(decoder, text), bytes(text)) for text in _values.decode(block)]
+    One that can't be read matters only where an annotation means it: that is rejected then.
+    """
+    words: dict[Id, str] = {}
+    for text in categories:
+        found = _decoded(text, _category)
+        category_id = id_of(found.id) if found else None
+        if found and category_id is not None and isinstance(found.name, str) and found.name.strip():
+            words.setdefault(category_id, found.name)
+    return words
 
-    for block in stream.blocks(decoded):
-        yield from block
+
+def _place(found: Image | None, named: dict[Id, Image]) -> str | None:
+    """Add an image to those that have a name and an id, of which the first one counts; return why it can't be."""
+    if found is None:
+        return reasons.FRAME_NOT_OBJECT
+    image_id = id_of(found.id)
+    if image_id is None or not isinstance(found.file_name, str) or not found.file_name.strip():
+        return reasons.NO_IMAGE_NAME
+    return None if named.setdefault(image_id, found).file_name == found.file_name else reasons.ID_TWICE
 
 
-def _decoded(decoder: "msgspec.json.Decoder[Element]", text: msgspec.Raw) -> Element | None:
+def _add_image(rows: Rows, file: int, image: Image, texts: Sequence[msgspec.Raw], words: dict[Id, str]) -> None:
+    """Add an image with its annotations.
+
+    Its size must be the image's where polygons and boxes are labels: they fit no image that was scaled since.
+    """
+    rows.begin_image(file, image.file_name, partial(list, texts))
+    annotations = (decode_as(text, _annotation) for text in texts)
+    sized = [annotation.add(rows, each, position, words) for position, each in enumerate(annotations)]
+    size = _size(image)
+    if size and any(sized):
+        rows.set_size(size)
+
+
+def _add_astray(
+    rows: Rows, file: int, astray: Sequence[tuple[str, msgspec.Raw]], annotations: Sequence[msgspec.Raw]
+) -> None:
+    if not astray and not annotations:
+        return
+    rows.begin_image(file, "", partial(list, annotations))
+    for reason, text in astray:
+        rows.fault(reason, json_of(text))
+    for text in annotations:
+        found = _decoded(text, _annotation)
+        rows.reject(text_of_id(found.id) if found else "", reasons.NO_IMAGE_OF_ID if found else reasons.NO_OBJECT)
+
+
+def _decoded(text: msgspec.Raw, decoder: "msgspec.json.Decoder[Element]") -> Element | None:
+    """Return an element of a list; None for one that is no object."""
     try:
-        return decoder.decode(text)
+        return decode_as(text, decoder)
     except msgspec.ValidationError:
-        msgspec.json.decode(text)  # raises where it isn't JSON at all, which the stream then mends
         return None
 
 

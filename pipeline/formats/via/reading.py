@@ -1,128 +1,65 @@
 """VIA 1 and 2: annotations as they are exported (`{key: {filename, size, regions, file_attributes}}`) and projects.
 
-What becomes of the regions of an image is in `via_regions`, of their class in `via_classes`.
+What becomes of the regions of an image is in `via_regions`.
 """
 
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from pipeline.errors import LabelFileError, NotLabelsError
-from pipeline.formats.json_stream import JsonStream, decode
-from pipeline.formats.options import ReadOptions
-from pipeline.formats.repeated_keys import Pairs, count, with_own_keys
-from pipeline.formats.via.classes import declared_options, find_rule
-from pipeline.formats.via.regions import Region, RegionReading
+from pipeline.formats.json_repair import decode
+from pipeline.formats.json_stream import Json
+from pipeline.formats.rows import Rows, image_attributes, json_of, video_of
+from pipeline.formats.via import regions as via_regions
+from pipeline.formats.via.classes import Options, declared_options, word_options
+from pipeline.formats.via.regions import Region
 from pipeline.instances import reasons
-from pipeline.instances.records import LabelledImage
 
-Opened = Callable[[], AbstractContextManager[JsonStream]]
-"""Opens the file from its start."""
-
-Declared = dict[str, Mapping[str, str]]
-"""Options of attributes, as they are found."""
-
-_entries = msgspec.json.Decoder(dict[str, Any])
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def read(opened: Opened, options: ReadOptions, project: bool) -> Iterator[LabelledImage]:
-    """Yield the images of a VIA file, which is read twice: first to find how it gives the class of its regions."""
-    declared: Declared = {}
-    with opened() as stream:
-        attributes = (
-            region.attributes
-            for _, entry in entries_of(stream, project, declared)
-            for region in regions_of(entry) or ()
-            if isinstance(region.attributes, dict)
-        )
-        rule = find_rule(attributes, options, declared, stream.name)
-    with opened() as stream:
-        for key, entry in entries_of(stream, project, {}):
-            yield image(key, entry, RegionReading(stream.name, name_of(key, entry), rule, options, declared))
+def add(rows: Rows, file: int, whole: Json, is_project: bool) -> Options:
+    """Add the images of a VIA file; return the options that it declares, those whose ids are words.
 
-
-def entries_of(stream: JsonStream, project: bool, declared: Declared) -> Iterator[tuple[str, Any]]:
-    """Yield the entries of a whole file by key; the options that a project declares are added to `declared`.
-
-    Raises LabelFileError where it is not JSON, or something follows; NotLabelsError for a project without annotations.
+    Raises LabelFileError or NotLabelsError for a project whose annotations are no object, or that has none.
     """
-    yield from _project_metadata(stream, declared) if project else _metadata(stream)
-    stream.end()
+    entries, declared = entries_of(whole, is_project)
+    for key, text in entries.items():
+        _add_image(rows, file, key, decode(text), declared)
+    return word_options(declared)
 
 
-def image(key: str, entry: Any, reading: RegionReading) -> LabelledImage:
-    """Return the image that an entry describes, as far as it is sound."""
-    regions = regions_of(entry)
+def entries_of(whole: Json, is_project: bool) -> tuple[Mapping[str, msgspec.Raw], Options]:
+    """Return the entries of a file by key, and the options that a project declares; raises what `add` raises."""
+    return _project(whole) if is_project else (whole.members, {})
+
+
+def _project(whole: Json) -> tuple[Mapping[str, msgspec.Raw], Options]:
+    """Return a project's entries by key, and the options that it declares for attributes of regions."""
+    metadata = whole.members.get("_via_img_metadata")
+    if metadata is None:
+        raise NotLabelsError(f"{whole.name}: holds no labels: a VIA project without _via_img_metadata")
+    attributes: Any = decode(whole.members.get("_via_attributes", msgspec.Raw(b"null")))
+    try:
+        entries = _members.decode(metadata)
+    except msgspec.ValidationError:
+        message = f"{whole.name}: _via_img_metadata must be an object, an entry an image"
+        raise LabelFileError(message) from None
+    return entries, declared_options(attributes.get("region") if isinstance(attributes, dict) else None)
+
+
+def _add_image(rows: Rows, file: int, key: str, entry: Any, declared: Options) -> None:
+    regions = regions_of(entry) or []
+    said = entry.get("file_attributes") if isinstance(entry, dict) else None
+    given = [region.given for region in regions]
+    rows.begin_image(file, name_of(key, entry), lambda: given, video_of(said), image_attributes(said))
     if not isinstance(entry, dict):
-        reading.reject("", reasons.FRAME_NOT_OBJECT, {key: entry})
-        return reading.image(None)
-    if regions is None:
-        reading.reject("", reasons.LABELS_NOT_LIST, entry.get("regions"))
-    reading.add(regions or ())
-    return reading.image(entry.get("file_attributes"))
-
-
-def _metadata(stream: JsonStream) -> Iterator[tuple[str, Any]]:
-    for block in stream.blocks(_decoded):
-        yield from block.items()
-
-
-def _decoded(text: bytes) -> dict[str, Any]:
-    """Return entries by key; of those, and of regions, that share a key, none is lost."""
-    entries = _entries.decode(text)
-    sound = [entry for entry in entries.values() if isinstance(entry, dict)]
-    regions = [region for entry in sound for region in _values(entry.get("regions")) if isinstance(region, dict)]
-    of_kinds = {"filename": sound, "regions": sound, "shape_attributes": regions}
-    if all(count(text, key) <= sum(key in each for each in of_kind) for key, of_kind in of_kinds.items()):
-        return entries
-    kept = json.loads(text, object_pairs_hook=_each_with_a_key)
-    return kept if isinstance(kept, dict) else entries
-
-
-def _each_with_a_key(pairs: Pairs) -> dict[str, Any]:
-    """Return an object whose entries or regions all have keys of their own; of anything else the last one counts.
-
-    Of an image's entries the first will count, as where they stand in different blocks or lists.
-    """
-    members = with_own_keys(
-        [(key, _with_its_name(key, value)) for key, value in pairs], ("filename", "shape_attributes")
-    )
-    given = [value for key, value in pairs if key == "regions"]
-    if len(given) > 1:
-        members["regions"] = [region for value in given for region in _values(value, [] if value is None else [value])]
-    return members
-
-
-def _with_its_name(key: str, value: Any) -> Any:
-    """Return an entry with the name that its key says, where it has none: it may get another key."""
-    if isinstance(value, dict) and "regions" in value and "filename" not in value:
-        return {"filename": name_of(key, value), **value}
-    return value
-
-
-def _values(regions: Any, others: Collection[Any] = ()) -> Collection[Any]:
-    """Return the regions of an entry, `others` where they are neither an object nor a list."""
-    return regions.values() if isinstance(regions, dict) else regions if isinstance(regions, list) else others
-
-
-def _project_metadata(stream: JsonStream, declared: Declared) -> Iterator[tuple[str, Any]]:
-    annotated = False
-    for key in stream.members():
-        if key == "_via_img_metadata":
-            annotated = True
-            if stream.peek() != b"{":
-                raise LabelFileError(f"{stream.name}: _via_img_metadata must be an object, an entry an image")
-            yield from _metadata(stream)
-        elif key == "_via_attributes":
-            attributes = decode(stream.value(), stream)
-            declared.update(declared_options(attributes.get("region") if isinstance(attributes, dict) else None))
-        else:
-            stream.value()
-    if not annotated:
-        raise NotLabelsError(f"{stream.name}: holds no labels: a VIA project without _via_img_metadata")
+        rows.fault(reasons.FRAME_NOT_OBJECT, json_of({key: entry}))
+    elif regions_of(entry) is None:
+        rows.fault(reasons.LABELS_NOT_LIST, json_of(entry.get("regions")))
+    via_regions.add(rows, regions, declared)
 
 
 def name_of(key: str, entry: Any) -> str:

@@ -3,21 +3,20 @@
 Shapes are turned into those of VIA 2 and read as these; segments of time of audio and video are left out.
 """
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pipeline.errors import LabelFileError
-from pipeline.formats.json_repair import mended
-from pipeline.formats.json_stream import JsonStream, decode
-from pipeline.formats.options import ReadOptions
-from pipeline.formats.repeated_keys import Pairs, count, with_own_keys
+from pipeline.formats.json_repair import decode
+from pipeline.formats.json_stream import Json
+from pipeline.formats.rows import Rows, image_attributes, video_of
+from pipeline.formats.via import regions as via_regions
 from pipeline.formats.via import shapes
-from pipeline.formats.via.classes import Options, declared_options, find_rule, spelled_out
-from pipeline.formats.via.regions import Region, RegionReading
+from pipeline.formats.via.classes import Options, declared_options, spelled_out, word_options
+from pipeline.formats.via.regions import Region
 from pipeline.instances import reasons
-from pipeline.instances.records import LabelledImage
 
 POINT, RECTANGLE, CIRCLE, ELLIPSE, LINE, POLYLINE, POLYGON = 1, 2, 3, 4, 5, 6, 7
 EXTREME_RECTANGLE, EXTREME_CIRCLE = 8, 9
@@ -40,22 +39,25 @@ _KEYS = {
 }
 
 
-def read(stream: JsonStream, options: ReadOptions) -> Iterator[LabelledImage]:
-    """Yield the images of a VIA 3 project."""
-    project = _decoded(stream.value(), stream)
-    stream.end()
+def add(rows: Rows, file: int, whole: Json) -> Options:
+    """Add the images of a VIA 3 project; return the options that it declares, those whose ids are words.
+
+    Raises LabelFileError where files, views or metadata are no objects.
+    """
+    project = {key: decode(text) for key, text in whole.members.items()}
     for key in ("file", "view", "metadata"):
         if not isinstance(project.get(key, {}), dict):
-            raise LabelFileError(f"{stream.name}: {key} must be an object, as VIA 3 writes it")
-    views = _views(project)
-    attributes = (region.attributes for view in views for region in view.regions)
-    rule = find_rule(attributes, options, _declared(_objects(project, "attribute")), stream.name)
-    for view in views:
-        reading = RegionReading(stream.name, view.name, rule, options)
-        for number, metadata in view.segments.items():
-            reading.reject(number, reasons.SEGMENT, metadata)
-        reading.add(view.regions)
-        yield reading.image(view.attributes)
+            raise LabelFileError(f"{whole.name}: {key} must be an object, as VIA 3 writes it")
+    for view in _views(project):
+        segments = [Region(number, None, None, metadata) for number, metadata in view.segments.items()]
+        given = [region.given for region in (*segments, *view.regions)]
+        rows.begin_image(
+            file, view.name, partial(list, given), video_of(view.attributes), image_attributes(view.attributes)
+        )
+        for segment in segments:
+            rows.reject(segment.id, reasons.SEGMENT)
+        via_regions.add(rows, view.regions, {})
+    return _declared(_objects(project, "attribute"))
 
 
 @dataclass
@@ -66,23 +68,6 @@ class _View:
     regions: list[Region] = field(default_factory=list)
     attributes: dict[str, Any] = field(default_factory=dict)
     segments: dict[str, Any] = field(default_factory=dict)
-
-
-def _decoded(text: bytes, stream: JsonStream) -> Any:
-    """Return the project; of the regions that share a key none is lost."""
-    project = decode(text, stream)
-    metadata = [each for each in _members(project, "metadata").values() if isinstance(each, dict)]
-    if all(count(text, key) <= sum(key in each for each in metadata) for key in ("xy", "vid")):
-        return project
-    return json.loads(mended(text, stream.byte - len(text), stream.fault), object_pairs_hook=_with_all_metadata)
-
-
-def _with_all_metadata(pairs: Pairs) -> dict[str, Any]:
-    members = with_own_keys(pairs, ("xy", "vid"))
-    given = [value for key, value in pairs if key == "metadata" and isinstance(value, dict)]
-    if len(given) > 1:
-        members["metadata"] = with_own_keys([pair for value in given for pair in value.items()], ("xy", "vid"))
-    return members
 
 
 def _views(project: Any) -> list[_View]:
@@ -107,9 +92,8 @@ def _declared(attributes: Mapping[str, Mapping[str, Any]]) -> Options:
     """Return what option ids that are words stand for, by the attribute's name, which several may have."""
     declared: dict[str, dict[str, str]] = {}
     for number, options in declared_options(attributes).items():
-        words = {option: text for option, text in options.items() if not option.isdigit()}
-        declared.setdefault(_name(number, attributes[number]), {}).update(words)
-    return declared
+        declared.setdefault(_name(number, attributes[number]), {}).update(options)
+    return word_options(declared)
 
 
 def _name(number: str, attribute: Mapping[str, Any]) -> str:

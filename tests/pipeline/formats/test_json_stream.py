@@ -1,131 +1,104 @@
-"""Walking through JSON of any layout in blocks, and saying where it is broken."""
+"""JSON found by its elements, repaired where it is not strict, and read in batches by any number of processes."""
 
-import io
 import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+from codecs import BOM_UTF8
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED
 
 import msgspec
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.errors import LabelFileError
-from pipeline.formats import json_stream
-from pipeline.formats.json_stream import JsonStream, decode
+from pipeline.errors import LabelFileError, ProcessError
+from pipeline.formats import LabelReader, ReadOptions, json_stream, opening, rows
+from pipeline.formats.json_stream import batches, load
+from pipeline.formats.opening import Content
+from tests.pipeline.formats.label_rows import tables_of, together
+from tests.pipeline.small_sources import zip_of
 
-LAYOUTS: list[dict[str, Any]] = [{}, {"indent": 1}, {"indent": 4}, {"separators": (",", ":")}, {"indent": "\t"}]
+PROJECT = Path(__file__).parents[3]
+LAYOUTS: list[dict[str, Any]] = [{}, {"indent": 4}, {"separators": (",", ":")}, {"indent": "\t"}]
 
 scalars = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
 texts = st.text() | st.sampled_from(['}, {"name": 1', "]", '"', "\\", "},\n    {", "é", '":{"a":'])
 values = st.recursive(
     scalars | texts, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4), max_leaves=8
 )
-frames = st.lists(st.fixed_dictionaries({"name": texts}, optional={"labels": values, "other": values}), max_size=12)
 
 
-def stream_of(text: bytes) -> JsonStream:
-    """A stream whose name is `x.json`."""
-    return JsonStream(io.BytesIO(text).read, "x.json")
+def loaded(text: bytes) -> Any:
+    """The value of a text, put together from its parts; elements of lists from batches of few bytes."""
+    whole = load(Content("x.json", text))
+    if whole.members:
+        return {key: msgspec.json.decode(value) for key, value in whole.members.items()}
+    if whole.parts is None:
+        return msgspec.json.decode(whole.text)
+    found = [json.loads(batch.text(whole.text)) for batch in batches(whole.parts, whole.text)]
+    return [element for batch in found for element in batch] if isinstance(whole.parts, list) else {}
 
 
-def through_blocks(text: bytes) -> Any:
-    """The whole value of `text`, put together from its blocks."""
-    stream = stream_of(text)
-    parts = list(stream.blocks(msgspec.json.decode))
-    stream.end()
-    if text.lstrip().startswith(b"["):
-        return [element for part in parts for element in part]
-    return {key: value for part in parts for key, value in part.items()}
-
-
-@pytest.fixture(params=[7, 40, 300, 1 << 20])
-def small_blocks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Blocks of a few bytes, so that everything happens at their borders."""
-    monkeypatch.setattr(json_stream, "BLOCK", request.param)
-    monkeypatch.setattr(json_stream, "LOOK_AHEAD", 4 * request.param)
-    return int(request.param)
-
-
-EXAMPLES: list[Any] = [
-    [],
-    {},
-    [{"name": f"{number}.jpg", "labels": [{"name": "}, {"}, {"name": number}]} for number in range(40)],
-    [{"name": f"{number}.jpg"} if number % 3 else {"labels": [1], "name": 2} for number in range(40)],
-    [1, "two", None, [3], {"four": 5}] * 9,
-    {f"{number}.jpg{number}": {"filename": f"{number}", "regions": [{"a": {}}]} for number in range(40)},
-    {'quote " in key': {"a": 1}, "comma, in key": {"a": 2}, "": {"a": {}}},
-    {str(number): number for number in range(40)},
-]
-
-
-@pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("value", EXAMPLES)
-def test_blocks_together_are_the_whole_in_any_layout(value: Any, layout: dict[str, Any]) -> None:
-    assert through_blocks(json.dumps(value, **layout).encode()) == value
-
-
-@pytest.mark.parametrize("block", [5, 64])
-@given(value=frames | st.dictionaries(texts, values, max_size=6), layout=st.sampled_from(LAYOUTS))
-def test_blocks_of_any_json_together_are_the_whole(block: int, value: Any, layout: dict[str, Any]) -> None:
+@pytest.mark.parametrize("batch", [1, 64, 1 << 20])
+@given(value=values, layout=st.sampled_from(LAYOUTS))
+def test_parts_together_are_the_whole_in_any_layout(batch: int, value: Any, layout: dict[str, Any]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_stream, "BLOCK", block)
-        assert through_blocks(json.dumps(value, **layout).encode()) == value
-        assert through_blocks(json.dumps(value, ensure_ascii=False, **layout).encode()) == value
+        patch.setattr(json_stream, "BATCH", batch)
+        for ascii_only in (True, False):
+            text = json.dumps(value, ensure_ascii=ascii_only, **layout).encode("utf-8", "replace")
+            assert loaded(text) == json.loads(text)
 
 
-def test_a_large_regular_file_is_decoded_in_few_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_stream, "BLOCK", 10_000)
+def test_a_large_file_is_decoded_in_few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_stream, "BATCH", 10_000)
     text = json.dumps([{"name": f"{number}", "labels": [{"name": 1}] * 5} for number in range(2000)], indent=4).encode()
-    assert len(list(stream_of(text).blocks(msgspec.json.decode))) < 2 * len(text) / 10_000
-    text = json.dumps({f"{number}.jpg": {"filename": "a", "regions": [{"b": {}}]} for number in range(2000)}).encode()
-    assert len(list(stream_of(text).blocks(msgspec.json.decode))) < 2 * len(text) / 10_000 + 2
+    whole = load(Content("x.json", text))
+    assert len(list(batches(whole.parts, whole.text))) <= len(text) / 10_000 + 1
 
 
-@pytest.mark.usefixtures("small_blocks")
-@pytest.mark.parametrize("value", [[[0, "x"]] * 500_000, "x" * 8_000_000, 10**4000])
-def test_a_large_value_that_comes_in_small_pieces_is_not_copied_with_each(value: Any) -> None:
-    """An archive gives some kilobytes at a time: copied with each of them, 8 MB are 30 GB."""
-    text = json.dumps(value).encode()
-    file = io.BytesIO(text)
-    stream = JsonStream(lambda _: file.read(1000), "x.json")
-    assert stream.value() == text
-    stream.end()
-
-
-def test_members_can_be_passed_over() -> None:
-    stream = stream_of(b' { "a" : [1, {"]": "}"}] , "b":-1.5e3,"c":null , "d": "x\\"y" } ')
-    assert [(key, decode(stream.value(), stream)) for key in stream.members()] == [
-        ("a", [1, {"]": "}"}]),
-        ("b", -1500.0),
-        ("c", None),
-        ("d", 'x"y'),
-    ]
-    stream.end()
-
-
-@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize(
     ("text", "value"),
     [
         (b'[{"a": NaN, "b": [Infinity, -Infinity]}]', [{"a": None, "b": [None, None]}]),
-        (b'[{"a": 1e999}]', [{"a": None}]),
-        (b'[{"a": 1' + b"0" * 5000 + b"}]", [{"a": None}]),
         ('[{"a": "é"}]'.encode("cp1252"), [{"a": "é"}]),
+        ('[{"a": "é"}]'.encode("utf-16"), [{"a": "é"}]),
         (b'[{"a": "\\ud800"}]', [{"a": "?"}]),
         (b'[{"a": "tab\there"}]', [{"a": "tab\there"}]),
+        (b'[{"a": NaN, "b": 1e999, "c": 1' + b"0" * 5000 + b"}]", [{"a": None, "b": None, "c": None}]),
+        (b'[{"a": NaN, "b": 1, "b": 2}]', [{"a": None, "b": 2}]),
+        (b"NaN", None),
     ],
 )
-def test_what_only_some_parsers_take_is_mended(text: bytes, value: Any) -> None:
-    assert through_blocks(text) == value
+def test_what_only_some_parsers_take_is_repaired_with_one_warning(
+    text: bytes, value: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert loaded(text) == value
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert record.getMessage().startswith("x.json: not strict JSON")
 
 
-@given(frames, st.data())
+@pytest.mark.parametrize("text", [b'\xef\xbb\xbf[{"a": "\xc3\xa9"}]', b'  [{"a": "\xc3\xa9"}] \n'])
+def test_strict_json_is_read_without_a_word(text: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    assert loaded(text) == [{"a": "é"}]
+    assert not caplog.records
+
+
+@given(st.lists(st.fixed_dictionaries({"name": texts, "other": values}), max_size=12), st.data())
 def test_a_text_cut_anywhere_is_said_to_be_cut_short(value: list[Any], data: st.DataObject) -> None:
     text = json.dumps(value).encode()
     cut = data.draw(st.integers(0, len(text) - 1))
     with pytest.raises(LabelFileError, match=r"^x\.json: (the label file is (empty|cut short)|not JSON at byte)"):
-        through_blocks(text[:cut])
+        loaded(text[:cut])
 
 
 @pytest.mark.parametrize(
@@ -134,19 +107,159 @@ def test_a_text_cut_anywhere_is_said_to_be_cut_short(value: list[Any], data: st.
         (b"", "x.json: the label file is empty"),
         (b"  \n", "the label file is cut short"),
         (b'[{"a": 1}, {"a"', "unfinished after byte 15"),
-        (b'[{"a": 1} {"a": 2}]', "not JSON at byte 10: expected ',]', found '{'"),
-        (b'[{"a": 1},, {"a": 2}]', "expected a value, found ','"),
-        (b'[{"a": 1},]', "expected a value, found ']'"),
+        (b'[{"a": "x', "unfinished after byte 9"),
+        (b'[{"a": 1} {"a": 2}]', "not JSON at byte 10: Expecting ',' delimiter"),
+        (b'[{"a": 1},, {"a": 2}]', "not JSON at byte 10: Expecting value"),
+        (b'[{"a": 1},]', "not JSON at byte"),
         (b'[{"a" 1}]', "not JSON at byte 6"),
-        (b'[{"a": tru}]', "not JSON at byte"),
-        (b'{"a": 1, b: 2}', "expected a key in quotes"),
+        (b'[{"a": tru}]', "not JSON at byte 7"),
+        (b'{"a": 1, b: 2}', "Expecting property name enclosed in double quotes"),
         (b"[1] [2]", "not JSON at byte 4: something follows"),
-        (b"[" * 100_000, "cut short"),
+        (b"[" * 100_000, "nested too deep"),
         (b'[{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}]", "nested too deep"),
     ],
 )
 def test_a_fault_is_said_with_file_and_byte(text: bytes, sentence: str) -> None:
     with pytest.raises(LabelFileError) as caught:
-        through_blocks(text)
+        loaded(text)
     assert str(caught.value).startswith("x.json: ")
     assert sentence in str(caught.value)
+
+
+def frame(number: int) -> dict[str, Any]:
+    """A frame; every tenth is larger than a small batch, some have faults or are none."""
+    box = {"x1": number, "y1": 2.5, "x2": number + 30, "y2": 40}
+    path = {"vertices": [[0, 0], [1280.6437, 20], [1280.6437, 500], [9, 400]], "types": "LLCC", "closed": True}
+    labels: list[Any] = [
+        {"id": at, "category": ("car", "lane")[at % 2], "box2d": box, "attributes": {"note": '}, {"name": "b"'}}
+        for at in range(3 if number % 10 else 40)
+    ]
+    labels += [{"category": "drivable area", "poly2d": [path]}, {"category": "car", "box2d": {**box, "x2": number}}]
+    return {"name": f"{number}.jpg", "attributes": {"weather": "clear"}, "labels": labels if number % 7 else None}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small files are mapped, and read in small batches by processes."""
+    monkeypatch.setattr(json_stream, "BATCH", 3000)
+    monkeypatch.setattr(json_stream, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(opening, "LARGE", 0)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("packed", [False, True], ids=["file", "zip"])
+def test_any_number_of_processes_gives_the_same(tmp_path: Path, packed: bool) -> None:
+    text = (b"" if packed else BOM_UTF8) + json.dumps(
+        [*map(frame, range(60)), None, {"name": "x", "labels": [5]}], indent=1
+    ).encode()
+    path, member = tmp_path / "labels.json", None
+    path.write_bytes(text)
+    if packed:
+        path, member = zip_of(tmp_path / "labels.zip", {"labels.json": text}, ZIP_DEFLATED), "labels.json"
+    alone, helped = (tables_of(path, member, processes) for processes in (1, 2))
+    assert len(alone) == 1
+    assert len(helped) > 5
+    for one, other in zip(together(alone), together(helped), strict=True):
+        assert one.combine_chunks().equals(other.combine_chunks())
+    assert helped[0].images.num_rows < alone[0].images.num_rows == 62
+
+
+def _written_anew(path: Path) -> None:
+    path.with_name("new").write_text("[]")
+    path.with_name("new").replace(path)
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("change", [_written_anew, Path.unlink, lambda path: os.truncate(path, 300)])
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, change: Callable[[Path], None]) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps([frame(at) for at in range(200)], indent=1))
+    before = path.stat()
+
+    def change_once(_: Any) -> None:
+        if path.exists() and path.stat() == before:
+            change(path)
+
+    with (
+        LabelReader(ReadOptions(), change_once, 2) as reader,
+        pytest.raises(LabelFileError, match=r"labels\.json: .* while it was read"),
+    ):
+        reader.read(0, path, None, "labels.json")
+
+
+@pytest.mark.usefixtures("small")
+def test_a_process_that_is_ended_from_outside_is_told_of(tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps([frame(at) for at in range(400)], indent=1))
+
+    def kill(_: Any) -> None:
+        for server in psutil.Process().children():
+            for child in server.children():
+                child.kill()
+
+    with (
+        LabelReader(ReadOptions(), kill, 2) as reader,
+        pytest.raises(ProcessError, match=r"labels\.json was ended from outside: .* short of memory"),
+    ):
+        reader.read(0, path, None, "labels.json")
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["file", "zip"])
+def test_a_file_is_read_in_less_memory_than_its_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    monkeypatch.setattr(json_stream, "BATCH", 1 << 16)
+    monkeypatch.setattr(opening, "LARGE", 1 << 16)
+    monkeypatch.setattr(rows, "ENOUGH_LABELS", 500)
+    _peak(tmp_path, 10, packed)  # what is imported
+    assert _peak(tmp_path, 8_000, packed) < 0.6 * (tmp_path / "labels.json").stat().st_size
+
+
+def _peak(folder: Path, frames: int, packed: bool) -> int:
+    """Most bytes that Python held while a file of so many frames (700 bytes each) was read."""
+    label = {"category": "car", "attributes": {"occluded": True}, "box2d": {"x1": 1.5, "y1": 2, "x2": 30.25, "y2": 40}}
+    content = [{"name": f"{n}.jpg", "labels": [{"id": at, **label} for at in range(5)]} for n in range(frames)]
+    path, member = folder / "labels.json", None
+    path.write_text(json.dumps(content))
+    if packed:
+        path, member = zip_of(folder / "labels.zip", {"l.json": path.read_bytes()}, ZIP_DEFLATED), "l.json"
+    del content
+    counts: list[int] = []
+    tracemalloc.start()
+    with LabelReader(ReadOptions(), lambda tables: counts.append(tables.images.num_rows), 1) as reader:
+        reader.read(0, path, member, "l")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(counts) == frames
+    return peak
+
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from pipeline.formats import LabelReader, ReadOptions, json_stream, label_file
+if __name__ == "__main__":
+    label_file.LARGE = json_stream.WORTH_PROCESSES = 0
+    with LabelReader(ReadOptions(), lambda _: (print("on", flush=True), time.sleep(60)), 2) as reader:
+        reader.read(0, Path(sys.argv[1]), None, "labels.json")
+"""
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    path.write_text(json.dumps([frame(at) for at in range(3)]))
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    parent = subprocess.Popen([sys.executable, program, path], stdout=subprocess.PIPE, env=environment)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"on\n"
+    children = psutil.Process(parent.pid).children(recursive=True)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    assert children
+    deadline = time.monotonic() + 20
+    while any(child.is_running() and child.status() != psutil.STATUS_ZOMBIE for child in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

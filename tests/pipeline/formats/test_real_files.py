@@ -17,11 +17,11 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 from PIL import Image
 
-from pipeline import formats
 from pipeline.errors import NotLabelsError
 from pipeline.geometry import masks
-from pipeline.instances.records import Instance
-from tests.pipeline.label_texts import REAL, read
+from pipeline.recipe.categories import canonical, kind_of
+from tests.pipeline.formats.label_rows import Label, images_of, read
+from tests.pipeline.label_texts import REAL
 
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is absent")
 
@@ -46,15 +46,14 @@ def holds_labels(file: str) -> bool:
     return Path(file).name not in BARE and not Path(file).stem.endswith("attributes")
 
 
-def of_via(content: dict[str, Any], attribute: str) -> Counter[str]:
-    """Count regions by class; points have no area, and regions without a class can't be used."""
-    counts: Counter[str] = Counter()
+def of_via(content: dict[str, Any], attribute: str) -> Counter[str | None]:
+    """Count regions by class; points have no area."""
+    counts: Counter[str | None] = Counter()
     for entry in content.get("_via_img_metadata", content).values():
         regions = entry["regions"]
         for region in regions.values() if isinstance(regions, dict) else regions:
-            name = region["region_attributes"].get(attribute)
-            if name and region["shape_attributes"]["name"] != "point":
-                counts[name] += 1
+            if region["shape_attributes"]["name"] != "point":
+                counts[region["region_attributes"].get(attribute)] += 1
     return counts
 
 
@@ -72,23 +71,25 @@ def of_pixels(file: Path) -> Counter[str]:
 
 
 @pytest.mark.parametrize("file", [file for file in label_files() if holds_labels(file)])
-def test_each_category_has_as_many_instances_as_a_plain_reading_finds(file: str) -> None:
+def test_each_category_has_as_many_labels_as_a_plain_reading_finds(file: str) -> None:
+    attribute = "class_id" if "rice" in file else "name"
+    labels = [label for image in images_of(REAL / file) for label in image.labels]
     if file.endswith(".png"):
-        expected = of_pixels(REAL / file)
+        expected: Counter[Any] = of_pixels(REAL / file)
     else:
         content = json.loads((REAL / file).read_bytes())
-        expected = of_via(content, "class_id" if "rice" in file else "name") if "via" in file else of_bdd(content)
-    images = list(formats.read(REAL / file, None, formats.ReadOptions()))
-    assert Counter(each.source_category for image in images for each in image.instances) == expected
-    assert sum(expected.values()) > 0 or "kudzu" in file
+        expected = of_via(content, attribute) if "via" in file else of_bdd(content)
+    words = [label.attributes.get(attribute) if label.category is None else label.category for label in labels]
+    assert Counter(words) == expected
+    assert expected.total() > 0
     if "kudzu" in file:
-        assert Counter(each.reason for image in images for each in image.rejected) == {"no class": 349}
+        assert expected == {None: 349}
 
 
 @pytest.mark.parametrize("file", [file for file in label_files() if not holds_labels(file)])
 def test_a_file_that_says_nothing_of_images_is_refused_by_name(file: str) -> None:
     with pytest.raises(NotLabelsError, match=rf"^{Path(file).name}: holds no labels"):
-        list(formats.read(REAL / file, None, formats.ReadOptions()))
+        images_of(REAL / file)
 
 
 def outline(vertices: list[list[float]], types: str) -> Outline:
@@ -129,14 +130,14 @@ def both(file: str) -> list[tuple[dict[str, Any], np.ndarray]]:
     content = json.loads((REAL / file).read_text())
     frames = content["frames"] if isinstance(content, dict) else content
     found = []
-    for image, frame in zip(formats.read(REAL / file, None, formats.ReadOptions()), frames, strict=True):
-        for instance, label in zip(image.instances, frame["labels"], strict=True):
+    for image, frame in zip(images_of(REAL / file), frames, strict=True):
+        for instance, label in zip(image.labels, frame["labels"], strict=True):
             if label.get("poly2d"):
                 found.append((label, drawn(instance)))
     return found
 
 
-def drawn(instance: Instance) -> np.ndarray:
+def drawn(instance: Label) -> np.ndarray:
     return masks.mask(instance.rings, 720, 1280)
 
 
@@ -178,10 +179,10 @@ def test_the_official_rule_of_these_tests_is_the_one_that_published_masks_follow
 
 def test_a_bitmask_s_instances_are_the_polygons_that_it_was_made_from() -> None:
     """Measured, label by label: 0.999, 0.993 (beside an overlap, which bitmasks don't have), 0.999, 0.998."""
-    (image,) = formats.read(REAL / BITMASK, None, formats.ReadOptions())
+    (image,) = images_of(REAL / BITMASK)
     polygons = both(f"{VARIANTS}/insseg_rle.json")
-    assert len(image.instances) == len(polygons) == 4
-    by_id = sorted(image.instances, key=lambda each: int(each.id))
+    assert len(image.labels) == len(polygons) == 4
+    by_id = sorted(image.labels, key=lambda each: int(each.id))
     for instance, (label, mask) in zip(by_id, polygons, strict=True):
         assert iou(drawn(instance), mask) >= 0.99
         flags = {name: getattr(instance, name) for name in ("crowd", "occluded", "truncated")}
@@ -191,8 +192,8 @@ def test_a_bitmask_s_instances_are_the_polygons_that_it_was_made_from() -> None:
 def test_a_bitmask_s_outlines_drawn_again_are_its_pixels() -> None:
     """Measured: the same but for pixels that are enclosed."""
     pixels = np.asarray(Image.open(REAL / BITMASK)).astype(int)
-    (image,) = formats.read(REAL / BITMASK, None, formats.ReadOptions())
-    for instance in image.instances:
+    (image,) = images_of(REAL / BITMASK)
+    for instance in image.labels:
         mask = pixels[..., 2] * 256 + pixels[..., 3] == int(instance.id)
         assert not (mask & ~drawn(instance)).any()
         assert iou(drawn(instance), mask) > 0.999
@@ -201,9 +202,10 @@ def test_a_bitmask_s_outlines_drawn_again_are_its_pixels() -> None:
 def test_the_2018_frame_reads_the_same_in_both_of_its_layouts() -> None:
     layouts = ("DERIVED_per_image_1cd5d614.json", "bdd100k_labels_images_REALframe_1cd5d614.json")
     files = (REAL / "bdd/legacy_2018" / name for name in layouts)
-    one, other = (next(iter(formats.read(file, None, formats.ReadOptions()))) for file in files)
-    assert [each.category for each in one.instances] == [each.category for each in other.instances]
-    for here, there in zip(one.instances, other.instances, strict=True):
+    one, other = (next(iter(images_of(file))) for file in files)
+    meant = [[kind_of(canonical(str(each.category)), each.kind) for each in image.labels] for image in (one, other)]
+    assert meant[0] == meant[1]
+    for here, there in zip(one.labels, other.labels, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(here.rings, there.rings, strict=True))
 
 
@@ -212,9 +214,9 @@ def test_boxes_of_segmentation_labels_are_the_extent_of_their_masks() -> None:
     frames = json.loads((REAL / SEG_TRACK).read_text())
     given = {(frame["name"], label["id"]): label["box2d"] for frame in frames for label in frame["labels"]}
     off = [
-        abs(each.box.width - (given[image.name, each.id]["x2"] - given[image.name, each.id]["x1"] + 1))
-        for image in formats.read(REAL / SEG_TRACK, None, formats.ReadOptions())
-        for each in image.instances
+        abs(each.box[2] - (given[image.name, each.id]["x2"] - given[image.name, each.id]["x1"] + 1))
+        for image in images_of(REAL / SEG_TRACK)
+        for each in image.labels
     ]
     assert np.median(off) < 1
 
@@ -224,8 +226,8 @@ def test_run_lengths_alone_give_the_same_pixels(tmp_path: Path) -> None:
     for label in frames[0]["labels"]:
         del label["poly2d"]
     (image,) = read(tmp_path, frames)
-    assert {each.geometry for each in image.instances} == {"rle"}
-    for instance, label in zip(image.instances, frames[0]["labels"], strict=True):
+    assert {each.geometry for each in image.labels} == {"rle"}
+    for instance, label in zip(image.labels, frames[0]["labels"], strict=True):
         pixels = run_lengths(label["rle"])
         assert not (pixels & ~drawn(instance)).any()
         assert iou(drawn(instance), pixels) > 0.99  # but for pixels that are enclosed

@@ -1,10 +1,9 @@
 """Real label files with something wrong in a label: that one is kept or rejected, and no other is lost.
 
-What is changed in synthetic files, and in any byte of the real ones, is in `test_readers_faults`.
+What is changed in synthetic files, and in any byte of the real ones, is in `test_hostile_files`.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -14,13 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import formats, labels
-from pipeline.errors import EmptyDatasetError, LabelFileError
-from pipeline.instances.records import LabelledImage
-from pipeline.sources import raw_images, raw_labels
+from pipeline.errors import LabelFileError
+from tests.pipeline.formats.label_rows import Image, count_labels
+from tests.pipeline.formats.label_rows import images_of as read
 from tests.pipeline.formats.test_real_files import holds_labels, label_files
 from tests.pipeline.label_texts import REAL
-from tests.pipeline.labelled_folders import recipe_of, table
 from tests.pipeline.sound_labels import ODD, places
 
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is absent")
@@ -147,60 +144,8 @@ def test_no_label_of_a_real_file_is_lost_whatever_is_wrong_in_it(
     text, count = mutation(file, data)
     path = tmp_path / "labels.json"
     path.write_bytes(text)
-    images: list[LabelledImage] = []
-    if refused(text, lambda: images.extend(formats.read(path, None, formats.ReadOptions()))):
+    images: list[Image] = []
+    if refused(text, lambda: images.extend(read(path))):
         return
-    assert sum(len(image.instances) + len(image.rejected) for image in images) == count
-    assert not any(image.unwanted for image in images)
-    for image in images:
-        for rejected in image.rejected:
-            assert rejected.reason
-            json.loads(rejected.label)
-
-
-SOURCES = {
-    "bdd/seg_track_20/00091078-875c1f73.json": "bdd/seg_track_20",
-    "bdd/ins_seg_10k/det+ins_seg.json": "bdd/ins_seg_10k",
-    "bdd/det_20/det_20_det_train.json": "bdd/det_20",
-    "via/oxvgg_official/via2_demo_annotations.json": "via/oxvgg_official",
-    "via/tzelalouzeir_rice_via1/val/via_region_data.json": "via/tzelalouzeir_rice_via1/val",
-    "via/nicolasmetallo_car-damage/dataset/val/via_region_data.json": "via/nicolasmetallo_car-damage/dataset/val",
-}
-
-
-@settings(max_examples=15, deadline=None)
-@pytest.mark.parametrize("file", SOURCES)
-@given(data=st.data())
-def test_every_label_is_a_row_of_the_labels_or_of_the_rejected(
-    tmp_path_factory: pytest.TempPathFactory, file: str, data: st.DataObject
-) -> None:
-    work = tmp_path_factory.mktemp("mutated")
-    text, count = mutation(file, data)
-    is_renamed = data.draw(st.booleans()) and not any(value in text for value in BYTES)
-    text = renamed(text, data) if is_renamed else text
-    path = work / "labels.json"
-    path.write_bytes(text)
-    made = recipe_of([REAL / SOURCES[file]], [path], labels={"categories": []}, dataset={"split": "all_in_both"})
-    folders = [work / name for name in ("raw_images", "raw_labels", "filtered_labels")]
-    for folder in folders:
-        folder.mkdir()
-    raw_images.build(made, folders[0], work / "downloads")
-    raw_labels.build(made, folders[1], work / "downloads")
-    try:
-        if refused(text, lambda: labels.build(made, folders[1], folders[0], folders[2])):
-            return
-    except EmptyDatasetError:
-        assert is_renamed
-        assert len(images_of(json.loads(text))) == 1
-        return
-    kept = Counter(row["split"] for row in table(folders[2], "labels"))
-    assert kept["train"] == kept["val"]
-    rejected = table(folders[2], "rejected")
-    assert kept["train"] + sum(labels_in(row["label"]) for row in rejected) == count
-    assert all(row["source"] and row["reason"] for row in rejected if labels_in(row["label"]))
-
-
-def labels_in(label: str) -> int:
-    """How many labels a row of rejected.parquet holds: one, or those of a whole image."""
-    told = json.loads(label)
-    return len(told["labels"]) if isinstance(told, dict) and set(told) == {"labels"} else 1
+    assert count_labels(images) == count
+    assert all(rejected.reason for image in images for rejected in image.rejected)

@@ -5,10 +5,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.geometry.curves import MOST_SEGMENTS, curve, flatten
+from pipeline.geometry import curves
+from pipeline.geometry.curves import MOST_SEGMENTS
 
 coordinates = st.floats(-2000, 2000)
 points = st.tuples(coordinates, coordinates)
+
+
+def flatten(vertices: list, letters: str | None, closed: bool, tolerance: float) -> np.ndarray:
+    """One path, between others that must not matter to it."""
+    line = [(5, 5), (9, 9)]
+    points = np.array([*line, *vertices, *line], float)
+    count = len(vertices)
+    flat, lengths = curves.flatten(points, [2, count, 2], [None, letters, "LL"], [False, closed, True], tolerance)
+    assert (flat[:2].tolist(), flat[-2:].tolist()) == (points[:2].tolist(), points[:2].tolist())
+    assert len(flat) == lengths.sum() == lengths[1] + 4
+    return flat[2:-2]
 
 
 def on_curve(four: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -75,13 +87,13 @@ def test_letters_that_don_t_fit_are_refused(count: int, letters: str) -> None:
 @given(st.lists(points, min_size=4, max_size=4), st.sampled_from([0.05, 0.5, 3.0]))
 def test_no_point_of_a_curve_lies_farther_away_than_the_tolerance(four: list, tolerance: float) -> None:
     control = np.array(four)
-    path = np.concatenate([control[:1], curve(*control, tolerance)])
+    path = flatten(four, "LCCC", False, tolerance)
     true = on_curve(control, np.linspace(0, 1, 200))
     assert distance_to_path(true, path).max() <= tolerance + 1e-6
     assert path[-1].tolist() == control[3].tolist()
 
 
-@given(st.lists(points, min_size=0, max_size=12), st.data(), st.booleans())
+@given(st.lists(points, min_size=1, max_size=12), st.data(), st.booleans())
 def test_any_letters_give_finite_vertices_and_keep_the_start(vertices: list, data: st.DataObject, closed: bool) -> None:
     letters = data.draw(st.text("LC", min_size=len(vertices), max_size=len(vertices)))
     path = flatten(vertices, letters, closed, 0.5)

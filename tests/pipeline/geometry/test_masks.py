@@ -164,11 +164,9 @@ def real_labels() -> list[dict]:
 
 def drawn(label: dict, tolerance: float) -> np.ndarray:
     """The mask of a label, its curves flattened within `tolerance`."""
-    return raster.mask(
-        [curves.flatten(polygon.rounded(path["vertices"]), path["types"], True, tolerance) for path in label["poly2d"]],
-        720,
-        1280,
-    )
+    paths = [(polygon.rounded(path["vertices"]), path["types"]) for path in label["poly2d"]]
+    rings = [curves.flatten(points, [len(points)], [types], [True], tolerance)[0] for points, types in paths]
+    return raster.mask(rings, 720, 1280)
 
 
 @needs_real

@@ -8,10 +8,20 @@ from hypothesis import strategies as st
 from pipeline.formats.via import shapes
 from pipeline.geometry import masks, polygon
 from pipeline.geometry.polygon import Box
-from pipeline.geometry.ring_table import RingTable, clipped
+from pipeline.geometry.ring_table import RingTable, clip, ribbons
 
 whole_points = st.tuples(st.integers(-30, 60), st.integers(-30, 60))
 whole_rings = st.lists(whole_points, min_size=3, max_size=9).map(lambda points: np.array(points, float))
+
+
+def table_of(rings: list[np.ndarray]) -> RingTable:
+    lengths = np.array([len(ring) for ring in rings], int)
+    return RingTable(np.concatenate([np.empty((0, 2)), *rings]), lengths)
+
+
+def clipped(rings: list[np.ndarray], width: int, height: int) -> list[np.ndarray]:
+    """What of each ring lies in an image."""
+    return clip(table_of(rings), np.full((len(rings), 2), (width, height)))[0].separate()
 
 
 def test_official_rounding_takes_halves_up() -> None:
@@ -47,17 +57,17 @@ def test_area_and_bounds_of_a_rectangle() -> None:
 
 def test_a_ring_inside_the_image_is_left_alone() -> None:
     ring = polygon.rectangle(0, 0, 1280, 720)
-    assert polygon.clip([ring], 1280, 720)[0] is ring
+    assert (clipped([ring], 1280, 720)[0] == ring).all()
 
 
 def test_a_vertex_just_outside_is_moved_to_the_border() -> None:
-    (ring,) = polygon.clip([polygon.rectangle(1270, -3, 1280.64, 10)], 1280, 720)
+    (ring,) = clipped([polygon.rectangle(1270, -3, 1280.64, 10)], 1280, 720)
     assert polygon.bounds([ring]) == Box(1270, 0, 10, 10)
 
 
 def test_a_ring_outside_or_touching_only_the_border_is_left_out() -> None:
     outside = [polygon.rectangle(-9, 0, -1, 5), polygon.rectangle(-9, 0, 0, 5), polygon.rectangle(0, 720, 5, 730)]
-    assert polygon.clip(outside, 1280, 720) == ()
+    assert clipped(outside, 1280, 720) == []
 
 
 @pytest.mark.parametrize(
@@ -83,15 +93,13 @@ def test_a_ring_outside_or_touching_only_the_border_is_left_out() -> None:
     ids=["a corner", "three sides", "all sides"],
 )
 def test_a_ring_that_lies_outside_is_left_out_wherever_it_runs(around: list) -> None:
-    assert polygon.clip([np.array(around, float)], 20, 20) == ()
-    sizes = np.array([20.0]), np.array([20.0])
-    assert not clipped(RingTable(np.array(around, float), np.array([len(around)])), *sizes)[1].any()
+    assert clipped([np.array(around, float)], 20, 20) == []
 
 
 def test_the_box_of_a_ring_doesn_t_reach_along_the_border() -> None:
     """A car at the right border, of which a line goes on outside, round the corner of the image."""
     car = [(15, 5), (30, 5), (30, 30), (5, 30), (5, 28), (25, 28), (25, 10), (15, 10)]
-    (ring,) = polygon.clip([np.array(car, float)], 20, 20)
+    (ring,) = clipped([np.array(car, float)], 20, 20)
     assert polygon.bounds([ring]) == Box(15, 5, 5, 5)
 
 
@@ -105,20 +113,16 @@ def runs_back_along_a_border(ring: list) -> bool:
     return False
 
 
-@given(whole_rings)
-def test_rings_are_clipped_at_once_as_one_by_one(ring: np.ndarray) -> None:
-    assume((ring < 0).any() or (ring > (32, 24)).any())
-    points, lengths = np.concatenate([ring, ring[::-1]]), np.full(2, len(ring))
-    many, alive = clipped(RingTable(points, lengths), np.full(2, 32.0), np.full(2, 24.0))
-    alone = [polygon.clip([each], 32, 24) for each in (ring, ring[::-1])]
-    assert alive.tolist() == [len(each) == 1 for each in alone]
-    assert [each.tolist() for each in many.separate()] == [each.tolist() for rings in alone for each in rings]
-    for each in many.separate():
-        assert not runs_back_along_a_border(each.tolist())
+@given(st.lists(whole_rings, max_size=3))
+def test_no_clipped_ring_runs_back_along_a_border_and_each_is_clipped_by_itself(rings: list[np.ndarray]) -> None:
+    together = clipped(rings, 32, 24)
+    assert [ring.tolist() for ring in together] == [each.tolist() for ring in rings for each in clipped([ring], 32, 24)]
+    outside = [ring for ring in rings if (ring < 0).any() or (ring > (32, 24)).any()]
+    assert not any(runs_back_along_a_border(ring.tolist()) for ring in clipped(outside, 32, 24))
 
 
 def test_a_triangle_is_cut_where_its_sides_cross_the_border() -> None:
-    (ring,) = polygon.clip([np.array([(5.0, -5.0), (10.0, 5.0), (0.0, 5.0)])], 20, 20)
+    (ring,) = clipped([np.array([(5.0, -5.0), (10.0, 5.0), (0.0, 5.0)])], 20, 20)
     assert sorted(ring.tolist()) == [[0, 5], [2.5, 0], [7.5, 0], [10, 5]]
 
 
@@ -134,24 +138,30 @@ def doubles_back(ring: np.ndarray) -> bool:
 def test_clipping_changes_no_pixel_inside(ring: np.ndarray) -> None:
     assume(not doubles_back(ring))
     wide = masks.mask([ring + 30], 90, 90)[30:54, 30:62]
-    assert (masks.mask(polygon.clip([ring], 32, 24), 24, 32) == wide).all()
+    assert (masks.mask(clipped([ring], 32, 24), 24, 32) == wide).all()
 
 
 @given(whole_rings)
 def test_a_clipped_ring_lies_inside_and_stays_when_clipped_again(ring: np.ndarray) -> None:
-    for inside in polygon.clip([ring], 32, 24):
+    for inside in clipped([ring], 32, 24):
         assert (inside >= 0).all()
         assert (inside <= (32, 24)).all()
-        assert polygon.clip([inside], 32, 24)[0] is inside
+        assert (clipped([inside], 32, 24)[0] == inside).all()
 
 
-def test_a_line_becomes_a_ribbon_of_its_width() -> None:
-    ring = polygon.ribbon(np.array([(0.0, 0.0), (10.0, 0.0)]), 4)
+def widened(*lines: list[tuple[int, int]]) -> np.ndarray:
+    """The last of the rings around lines, four pixels wide."""
+    return ribbons(table_of([np.array(line, float) for line in lines]), 4).separate()[-1]
+
+
+@pytest.mark.parametrize("before", [(), ([(3, 3), (9, 9), (9, 3)],)], ids=["alone", "behind another"])
+def test_a_line_becomes_a_ribbon_of_its_width(before: tuple) -> None:
+    ring = widened(*before, [(0, 0), (10, 0)])
     assert sorted(ring.tolist()) == [[0, -2], [0, 2], [10, -2], [10, 2]]
 
 
 def test_a_ribbon_that_turns_back_on_itself_is_finite() -> None:
-    assert np.isfinite(polygon.ribbon(np.array([(0.0, 0.0), (10.0, 0.0), (0.0, 0.0)]), 4)).all()
+    assert np.isfinite(widened([(0, 0), (10, 0), (0, 0)])).all()
 
 
 def test_a_circle_stays_within_the_tolerance() -> None:

@@ -11,7 +11,7 @@ from pipeline import recipe
 from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Check
 from pipeline.errors import EmptyDatasetError, RecipeError
-from pipeline.instances.reasons import BOX_LEFT_OUT, BOX_WITHOUT_AREA, OCCLUDED, OTHER_CATEGORY, TOO_SMALL, TRUNCATED
+from pipeline.instances.reasons import BOX_LEFT_OUT, BOX_WITHOUT_AREA, OCCLUDED, TOO_SMALL, TRUNCATED
 from pipeline.labels.filters import ANOTHER_VALUE, NO_VALUE, ImageFilter
 from tests.pipeline.labelled_folders import (
     SQUARE,
@@ -157,14 +157,10 @@ def test_occluded_and_truncated_labels_are_left_out_when_the_recipe_says_so(tmp_
         "occluded": OCCLUDED,
         "Truncated": TRUNCATED,
         "both": OCCLUDED,
-        "unwanted": OTHER_CATEGORY,
     }
     for row in rejected:
         assert (row["source"], row["image"]) == ("l.json", "a.jpg")
         label = json.loads(row["label"])
-        if row["label_id"] == "unwanted":  # which no filter saw: it stands as in its file
-            assert (label["category"], label["attributes"]) == ("sky", {"occluded": True})
-            continue
         assert (label["category"], label["geometry"]) == ("car", "polygon")
         assert label["rings"] == [[list(point) for point in SQUARE]]
         assert label.get("truncated") is (None if row["label_id"] == "occluded" else True)
@@ -173,8 +169,8 @@ def test_occluded_and_truncated_labels_are_left_out_when_the_recipe_says_so(tmp_
     assert Counter({row["reason"]: row["rows"] for row in said.tables["rejected"]}) == {
         OCCLUDED: 2,
         TRUNCATED: 1,
-        OTHER_CATEGORY: 1,
     }
+    assert said.tables["other_categories"] == [{"category": "sky", "labels": 1}]
     assert checks(out)["rejected_share"].passed
     assert "its filters left out 3 more" in checks(out)["rejected_share"].description
 

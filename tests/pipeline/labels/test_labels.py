@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from pipeline import labels
 from pipeline.artifacts import summary
 from pipeline.errors import EmptyDatasetError, LabelFileError
 from pipeline.instances import tables
-from pipeline.instances.reasons import OTHER_CATEGORY
 from tests.pipeline.labelled_folders import (
     CAR,
     HEIGHT,
@@ -70,25 +70,43 @@ def test_an_image_without_wanted_labels_is_background_and_one_without_any_is_set
     frames = [frame("a.jpg", CAR), frame("b.jpg", CAR), frame("empty.jpg"), frame("other.jpg", area("sky", SQUARE))]
     out = stage(tmp_path, images, {"labels.json": frames})
     assert [row["image"] for row in table(out, "images")] == ["a.jpg", "empty.jpg", "other.jpg", "b.jpg"]
-    assert reasons(out) == [("other.jpg", OTHER_CATEGORY), ("unlabelled.jpg", "no labels for this image")]
+    assert reasons(out) == [("unlabelled.jpg", "no labels for this image")]
     numbers = summary.read(out).numbers
     assert (numbers["images_without_instances"], numbers["labels_of_other_categories"]) == (2, 1)
     assert (numbers["labels_left_out"], numbers["labels_filtered_out"]) == (0, 0)
 
 
-def test_a_label_of_another_category_is_kept_as_it_was_read_in_the_file_of_what_was_left_out(tmp_path: Path) -> None:
+def test_labels_of_other_categories_are_counted_and_stand_where_all_labels_do(tmp_path: Path) -> None:
+    lane = area("lane", SQUARE, attributes={"laneType": "road curb"})
     sky = area("sky", SQUARE, attributes={"seen": [1, {"by": "é"}], "occluded": False})
-    frames = [frame("a.jpg", CAR, sky), frame("b.jpg", CAR), frame("absent.jpg", CAR, sky)]
-    rows = table(stage(tmp_path, TWO, {"labels.json": frames}), "rejected")
-    found = [row for row in rows if row["reason"] == OTHER_CATEGORY]
-    assert {(row["source"], row["image"], row["label_id"]) for row in found} == {
-        ("labels.json", name, "1") for name in ("absent.jpg", "a.jpg")
-    }
-    assert len(found) == 2
-    for row in found:
-        told = json.loads(row["label"])
-        assert told == {**sky, "id": 1, "poly2d": told["poly2d"]}
-        assert told["poly2d"][0]["vertices"] == [list(point) for point in SQUARE]
+    frames = [
+        frame("a.jpg", CAR, sky, lane),
+        frame("b.jpg", CAR),
+        frame("absent.jpg", CAR, sky, box("Sky", 1, 1, 1, 1)),
+    ]
+    out = stage(tmp_path, TWO, {"labels.json": frames})
+    assert summary.read(out).tables["other_categories"] == [
+        {"category": "sky", "labels": 3},
+        {"category": "road curb", "labels": 1},
+    ]
+    assert reasons(out) == [("absent.jpg", "no such image")]
+    read = table(out.parent / "raw_labels", "labels")
+    assert Counter(row["category"] for row in read) == {"car": 3, "sky": 2, "lane": 1}
+    assert [json.loads(row["attributes"]) for row in read if row["category"] == "sky"] == [
+        {"seen": [1, {"by": "é"}]}
+    ] * 2
+
+
+def test_other_categories_and_filters_are_chosen_without_the_label_files(tmp_path: Path) -> None:
+    frames = [frame(name, CAR, area("sky", SQUARE)) for name in ("a.jpg", "b.jpg")]
+    first = stage(tmp_path, TWO, {"l.json": frames})
+    (tmp_path / "data/l.json").unlink()
+    made = recipe_of([tmp_path / "data"], [tmp_path / "data/l.json"], labels={"categories": ["sky"]})
+    out = tmp_path / "again"
+    out.mkdir()
+    labels.build(made, first.parent / "raw_labels", first.parent / "raw_images", out)
+    assert [row["category"] for row in table(first, "labels")] == ["car", "car"]
+    assert [row["category"] for row in table(out, "labels")] == ["sky", "sky"]
 
 
 def test_background_can_be_left_out_as_in_2019(tmp_path: Path) -> None:
@@ -177,7 +195,9 @@ def test_labels_of_other_images_are_an_error_that_names_both_sources(tmp_path: P
 
 
 def test_a_category_that_no_label_has_is_an_error_that_names_it(tmp_path: Path) -> None:
-    with pytest.raises(EmptyDatasetError, match=r"no label of swan is usable .* \(1 are of other categories\)"):
+    with pytest.raises(
+        EmptyDatasetError, match=r"no label of swan is usable .* \(1 are of other categories: car \(1\)\)"
+    ):
         stage(tmp_path, TWO, {"l.json": [frame("a.jpg", CAR)]}, labels={"categories": ["swan"]})
 
 
@@ -204,10 +224,9 @@ def test_the_same_input_gives_the_same_bytes_elsewhere(tmp_path: Path) -> None:
     assert not list(one.glob(".*"))
 
 
-@pytest.mark.parametrize("limit", ["ROWS_AT_ONCE", "VERTICES_AT_ONCE"])
-def test_many_instances_fill_several_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+def test_many_instances_fill_several_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.instances.tables.ROWS_A_GROUP", 7)
-    monkeypatch.setattr(f"pipeline.instances.store.{limit}", 5)
+    monkeypatch.setattr("pipeline.labels.collector.ROWS_AT_ONCE", 5)
     images = [f"{number}.jpg" for number in range(20)]
     frames = [frame(f"{number}.jpg", *[CAR] * (number % 4)) for number in (*range(19, 9, -1), *range(10))]
     out = stage(tmp_path, images, {"l.json": frames}, dataset={"split": "all_in_both"})

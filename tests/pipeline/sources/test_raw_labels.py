@@ -1,20 +1,33 @@
-"""Which label files the sources hold: what is listed, in which order, and what is passed over."""
+"""Label files of the sources: which are listed and which passed over, and the tables of what they say."""
 
-import errno
 import json
 import os
-from unittest.mock import Mock
 
 import pytest
 
-from pipeline.errors import SourceError
-from pipeline.files import digests
-from pipeline.labels.files import read_sources
+from pipeline import formats, recipe
+from pipeline.errors import LabelFileError, NotLabelsError, SourceError
+from pipeline.formats import json_stream, opening, rows
+from pipeline.instances import reasons
+from pipeline.instances.tables import RAW_IMAGES, RAW_LABELS, RAW_REJECTED
+from pipeline.sources import raw_labels
+from tests.pipeline.formats.coco.test_files import TRIANGLE, coco
+from tests.pipeline.label_texts import polygon_label, via, via_region
 from tests.pipeline.small_sources import REAL, folder_of, jpeg, listed_labels, png, zip_of
+from tests.pipeline.small_sources import rows as rows_in
 
 
 def sources(folder):
     return json.loads((folder / "sources.json").read_text())["sources"]
+
+
+def built(out, *entries, **labels):
+    """Build `raw_labels` from `entries`; return its images, labels and rejected as lists of rows."""
+    out.mkdir()
+    names = [str(entry) for entry in entries]
+    chosen = recipe.parse({"source": {"images": names, "labels": names}, "labels": labels})
+    raw_labels.build(chosen, out, out.parent / "downloads")
+    return tuple(rows_in(out / f"{name}.parquet") for name in ("images", "labels", "rejected"))
 
 
 def members(folder):
@@ -27,7 +40,14 @@ def test_sources_keep_the_recipe_s_order_and_files_are_sorted_within(tmp_path):
     listed = listed_labels(tmp_path / "raw", archive, later)
     assert members(listed) == [["labels/train.json", "labels/val.json"], [str(later / "via_region_data.json")]]
     first = sources(listed)[0]["files"][0]
-    assert first == {"path": str(archive), "member": "labels/train.json", "size": 2, "kind": "json"}
+    assert first == {
+        "path": str(archive),
+        "member": "labels/train.json",
+        "size": 2,
+        "kind": "json",
+        "name": "z_release.zip/labels/train.json",
+        "options": {},
+    }
 
 
 def test_a_file_named_by_a_person_is_a_label_file_whatever_its_name(tmp_path):
@@ -127,11 +147,14 @@ def test_json_without_labels_does_not_stand_for_bitmasks(tmp_path):
     assert of_folder["skipped"] == of_archive["skipped"] == []
 
 
-@pytest.mark.parametrize("content", [b'[{"name": "1.jpg", "labels": []}]', b'[{"name": "1.jp'])
-def test_json_with_labels_does_even_if_it_is_cut_short(tmp_path, content):
+def test_json_with_labels_does_even_if_it_is_cut_short(tmp_path):
+    content = b'[{"name": "1.jpg", "labels": []}]'
     folder = folder_of(tmp_path / "ins_seg", {"bitmasks/val/1.png": png(), "a.json": b"3", "b.json": content})
     (source,) = sources(listed_labels(tmp_path / "raw", folder))
     assert source["skipped"] == ["bitmasks/val/1.png"]
+    (folder / "b.json").write_bytes(content[:12])
+    with pytest.raises(LabelFileError, match=r"^b\.json: the label file is cut short"):
+        listed_labels(tmp_path / "again", folder)
 
 
 def test_an_entry_that_comes_twice_counts_where_it_comes_last(tmp_path):
@@ -161,46 +184,6 @@ def test_a_file_that_is_passed_over_may_have_any_name(tmp_path):
     assert source["skipped"] == [r"pr\udce9cis.json"]
 
 
-def test_a_label_file_that_can_t_be_read_is_named(tmp_path, monkeypatch):
-    folder = folder_of(tmp_path / "labels", {"l.json": b"[]"})
-
-    def refused(paths):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(paths[0]))
-
-    monkeypatch.setattr(digests, "digests", refused)
-    with pytest.raises(SourceError, match=r"source\.labels: .*l\.json can't be read: Permission denied"):
-        listed_labels(tmp_path / "raw", folder)
-
-
-@pytest.mark.parametrize("change", ["content", "gone", "a folder", "refused"])
-def test_label_files_that_are_not_those_listed_are_named(tmp_path, monkeypatch, change):
-    folder = folder_of(tmp_path / "labels", {"a.json": b"[]", "b.json": b"[]"})
-    listed = listed_labels(tmp_path / "raw", folder, zip_of(tmp_path / "more.zip", {"c.json": b"[]"}))
-    assert [len(source.files) for source in read_sources(listed)] == [2, 1]
-    if change == "content":
-        (folder / "b.json").write_bytes(b"{}")
-        said = r"b\.json has changed since raw_labels listed it; materialise raw_labels again"
-    elif change in ("gone", "a folder"):
-        (folder / "b.json").unlink()
-        if change == "a folder":
-            (folder / "b.json").mkdir()
-        said = r"b\.json is gone since raw_labels listed it; materialise raw_labels again"
-    else:
-        denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder / "b.json"))
-        monkeypatch.setattr(digests, "digests", Mock(side_effect=denied))
-        said = r"b\.json can't be read: Permission denied"
-    with pytest.raises(SourceError, match=said):
-        read_sources(listed)
-
-
-def test_label_files_may_be_replaced_by_equal_ones(tmp_path):
-    folder = folder_of(tmp_path / "labels", {"a.json": b"[]"})
-    listed = listed_labels(tmp_path / "raw", folder)
-    (folder / "a.json").unlink()
-    folder_of(folder, {"a.json": b"[]"})
-    assert len(read_sources(listed)) == 1
-
-
 def test_a_source_without_labels_is_named_with_its_key(tmp_path):
     folder = folder_of(tmp_path / "photos", {"1.jpg": jpeg(), ".hidden.json": b"{}"})
     with pytest.raises(SourceError, match=r"source\.labels: .*photos holds no label file"):
@@ -214,3 +197,100 @@ def test_every_real_label_file_is_listed(tmp_path):
     assert len(bdd["files"]) == len(list((REAL / "bdd").rglob("*.json")))
     assert [file["path"].rpartition("/")[2] for file in damage["files"]] == ["via_region_data.json"]
     assert len(damage["skipped"]) == 3
+
+
+FRAMES = [{"name": "a.jpg", "labels": [polygon_label(), polygon_label([[0, 0]])]}, {"name": "b.jpg", "videoName": "v"}]
+CAR = via([via_region(name="car", instance="7"), via_region({"name": "point"}, name="bus")])
+
+
+def encoded(content):
+    return json.dumps(content).encode()
+
+
+def test_tables_hold_all_that_the_files_say_in_their_order(tmp_path):
+    first = folder_of(tmp_path / "first", {"a.json": encoded(FRAMES), "b.json": b"{}", "c.json": encoded(CAR)})
+    second = zip_of(tmp_path / "second.zip", {"val/d.json": encoded([{"labels": [polygon_label()]}, *FRAMES])})
+    images, labels, rejected = built(tmp_path / "raw", first, second)
+    assert [(row["source"], row["file_index"], row["file"], row["name"], row["video"]) for row in images] == [
+        (0, 0, "a.json", "a.jpg", None),
+        (0, 0, "a.json", "b.jpg", "v"),
+        (0, 2, "c.json", "a.jpg", None),
+        (1, 0, "second.zip/val/d.json", "", None),
+        (1, 0, "second.zip/val/d.json", "a.jpg", None),
+        (1, 0, "second.zip/val/d.json", "b.jpg", "v"),
+    ]
+    assert [(row["image"], row["label_id"], row["category"], row["part_of"]) for row in labels] == [
+        (0, "7", "car", None),
+        (2, "0", None, "7"),
+        (4, "7", "car", None),
+    ]
+    without_file = [row for row in rejected if row["row"] is not None]
+    assert [(row["row"], row["source"], row["label_id"], row["reason"], row["category"]) for row in without_file] == [
+        (0, "a.json", "7~2", reasons.POLYGON_WITHOUT_AREA, "car"),
+        (2, "c.json", "1", reasons.SHAPE_WITHOUT_AREA, None),
+        (3, "second.zip/val/d.json", "7", reasons.NO_IMAGE_NAME, "car"),
+        (4, "second.zip/val/d.json", "7~2", reasons.POLYGON_WITHOUT_AREA, "car"),
+    ]
+    assert [row["attributes"] for row in without_file] == ["{}", '{"name":"bus"}', "{}", "{}"]
+    (set_aside,) = [row for row in rejected if row["row"] is None]
+    assert (set_aside["source"], set_aside["reason"]) == ("b.json", reasons.NOT_LABELS)
+    assert "b.json: holds no labels" in json.loads(set_aside["label"])["file"]
+    summary = json.loads((tmp_path / "raw/summary.json").read_text())
+    assert (summary["numbers"]["images"], summary["numbers"]["labels"], summary["numbers"]["rejected"]) == (6, 3, 5)
+    assert {row["category"]: row["labels"] for row in summary["tables"]["categories"]} == {"car": 2, "(VIA regions)": 1}
+
+
+def test_a_named_file_without_labels_is_refused_and_one_beside_others_set_aside(tmp_path):
+    files = {"bitmasks/train/c.png": png(), "bitmasks/train/d.png": png()[:-20]}
+    folder = folder_of(tmp_path / "ins_seg", files)
+    _, _, rejected = built(tmp_path / "raw", folder)
+    assert [(row["source"], row["reason"]) for row in rejected] == [
+        (name, reasons.NOT_LABELS) for name in sorted(files)
+    ]
+    with pytest.raises(NotLabelsError, match=r"^c\.png: holds no labels"):
+        built(tmp_path / "again", folder / "bitmasks/train/c.png")
+
+
+def test_a_coco_file_is_refused_also_beside_others(tmp_path):
+    files = {"labels.json": encoded(FRAMES), "instances.json": encoded(coco({"segmentation": [TRIANGLE]}))}
+    folder = folder_of(tmp_path / "labels", files)
+    with pytest.raises(LabelFileError, match=r"^instances\.json: is a COCO file, .*: set labels\.coco: true$"):
+        built(tmp_path / "raw", folder)
+    assert not (tmp_path / "raw/labels.parquet").exists()
+    _, labels, _ = built(tmp_path / "again", folder, coco=True)
+    assert [row["category"] for row in labels] == ["car", "car"]
+
+
+def test_a_label_file_that_can_t_be_read_is_named(tmp_path):
+    with (
+        pytest.raises(LabelFileError, match=r"^l: the label file can't be read: No such file or directory"),
+        formats.LabelReader(formats.ReadOptions(), print) as reader,
+    ):
+        reader.read(0, tmp_path / "absent.json", None, "l")
+
+
+def test_the_recipe_s_tolerance_decides_how_curves_are_flattened(tmp_path):
+    curve = polygon_label([[0, 0], [40, 0], [40, 40], [0, 40]], "LLCC")
+    folder = folder_of(tmp_path / "labels", {"l.json": encoded([{"name": "a.jpg", "labels": [curve]}])})
+    fine, coarse = (built(tmp_path / str(tolerance), folder, curve_tolerance=tolerance)[1] for tolerance in (0.1, 3))
+    assert len(fine[0]["polygons"][0]) > len(coarse[0]["polygons"][0])
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_any_number_of_processes_and_of_rows_at_once_gives_the_same_bytes(tmp_path, monkeypatch, processes):
+    frames = [{"name": f"{number}.jpg", "labels": FRAMES[0]["labels"] * (number % 5)} for number in range(200)]
+    folder = folder_of(tmp_path / "labels", {"a.json": encoded(CAR), "b.json": encoded(frames), "c.json": encoded(CAR)})
+    built(tmp_path / "raw", folder)
+    for module, name, value in (
+        (json_stream, "BATCH", 3000),
+        (json_stream, "WORTH_PROCESSES", 0),
+        (opening, "LARGE", 2000),
+        (rows, "ENOUGH_LABELS", 7),
+    ):
+        monkeypatch.setattr(module, name, value)
+    monkeypatch.setattr(os, "cpu_count", lambda: processes)
+    built(tmp_path / "again", folder)
+    for name, schema in (("images", RAW_IMAGES), ("labels", RAW_LABELS), ("rejected", RAW_REJECTED)):
+        content = (tmp_path / f"raw/{name}.parquet").read_bytes()
+        assert content == (tmp_path / f"again/{name}.parquet").read_bytes()
+        assert set(rows_in(tmp_path / f"raw/{name}.parquet")[0]) == set(schema.names)

@@ -11,17 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import formats, via
+from pipeline import via
 from pipeline.formats.via import region_data
 from pipeline.formats.via.writing import Entry, closed
 from pipeline.formats.via.writing_via3 import Via3Writer
 from pipeline.geometry import polygon
-from pipeline.instances.label_block import image_attributes
-from pipeline.instances.records import Instance
-from pipeline.instances.store import InstanceStore
-from pipeline.instances.tables import IMAGES, LABELS
+from pipeline.instances.tables import IMAGES, LABELS, json_text
 from tests.pipeline.labelled_folders import filtered, recipe_of, via_of
 from tests.pipeline.via_rules import assert_via_1_imports, assert_via_opens
+from tests.pipeline.wanted_labels import Wanted, images_of
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "real"
 real_files = pytest.mark.skipif(not REAL.exists(), reason="../shared/real is absent")
@@ -37,7 +35,7 @@ sides = st.floats(0.5, 99) | st.floats(1e-4, 0.01)
 
 
 @st.composite
-def instances(draw: st.DrawFn) -> Instance:
+def instances(draw: st.DrawFn) -> Wanted:
     """Draw an instance that a reader could have given: rings with area, flags, attributes of any kind."""
     rings = []
     for _ in range(draw(st.integers(1, 3))):
@@ -50,10 +48,9 @@ def instances(draw: st.DrawFn) -> Instance:
     if geometry == "box":  # a rectangle, since an outline that a person has given a box is one no more
         left, top, width, height = (getattr(polygon.bounds(rings), side) for side in ("x", "y", "width", "height"))
         rings = [polygon.rectangle(left, top, left + width, top + height)]
-    return Instance(
+    return Wanted(
         id=draw(ids),
         category=category,
-        source_category=category,
         rings=tuple(rings),
         box=polygon.bounds(rings),
         geometry=geometry,
@@ -71,17 +68,17 @@ def instances(draw: st.DrawFn) -> Instance:
     weather=st.dictionaries(st.sampled_from(["weather", "scene", "n"]), scalars, max_size=3),
 )
 def test_labels_to_via_and_back_lose_nothing(
-    tmp_path: Path, drawn: list[list[Instance]], weather: dict[str, Any]
+    tmp_path: Path, drawn: list[list[Wanted]], weather: dict[str, Any]
 ) -> None:
     assert_via_keeps(tmp_path, [(image, weather) for image in drawn])
 
 
-def assert_via_keeps(folder: Path, labelled: Sequence[tuple[Sequence[Instance], dict[str, Any]]]) -> None:
+def assert_via_keeps(folder: Path, labelled: Sequence[tuple[Sequence[Wanted], dict[str, Any]]]) -> None:
     """Write images, each with its instances and attributes, to VIA files and read them back: all is as it was."""
     expected = [list(image) for image, _ in labelled]
     images = [f"{at:03}.jpg" for at in range(len(labelled))]
     index = image_table(images, [json.dumps(attributes) for _, attributes in labelled])
-    rows = table_of(folder, images, expected)
+    rows = table_of(images, expected)
     writers = (
         (region_data.RegionDataWriter, "m.json"),
         (Via1Writer, "1.json"),
@@ -92,25 +89,32 @@ def assert_via_keeps(folder: Path, labelled: Sequence[tuple[Sequence[Instance], 
         with writer(folder / name) as out:
             for entry in via.entries(index, [rows]):
                 out.write(entry)
-        found = list(formats.read(folder / name, None, formats.ReadOptions()))
+        found = images_of(folder / name)
         assert [each.name for each in found] == images
         for each, image, (_, attributes) in zip(found, expected, labelled, strict=True):
-            assert each.rejected == ()
-            assert image_attributes(each.attributes) == attributes
+            assert each.rejected == []
+            assert each.attributes == attributes
             assert_same(each.instances, image)
     assert_via_1_imports(json.loads((folder / "1.json").read_bytes()), None)
     assert_via_opens(json.loads((folder / "p.json").read_bytes()), None)
 
 
-def table_of(folder: Path, images: list[str], labelled: list[list[Instance]]) -> pa.Table:
+def table_of(images: list[str], labelled: list[list[Wanted]]) -> pa.Table:
     """Return the instances of each image as labels.parquet has them."""
-    with InstanceStore(folder / "store") as store:
-        stored = [store.add(image, "s") for image in labelled]
-        store.finish()
-        rows = store.take(stored)
-    names_of_rows = [name for name, image in zip(images, labelled, strict=True) for _ in image]
-    rows = rows.append_column("image", pa.array(names_of_rows, pa.string()))
-    return rows.append_column("split", pa.array(["val"] * len(names_of_rows), pa.string())).select(LABELS.names)
+    rows = [
+        {
+            **{name: getattr(each, name, "") for name in LABELS.names},
+            "image": image,
+            "split": "val",
+            "instance_id": each.id,
+            "polygons": [[{"x": x, "y": y} for x, y in ring.tolist()] for ring in each.rings],
+            "box": vars(each.box),
+            "attributes": json_text(each.attributes),
+        }
+        for image, its in zip(images, labelled, strict=True)
+        for each in its
+    ]
+    return pa.Table.from_pylist(rows, LABELS)
 
 
 class Via1Writer(region_data.RegionDataWriter):
@@ -136,7 +140,7 @@ def image_table(images: list[str], attributes: list[str]) -> pa.Table:
     return pa.table(columns, schema=IMAGES)
 
 
-def assert_same(found: tuple[Instance, ...], expected: list[Instance]) -> None:
+def assert_same(found: list[Wanted], expected: list[Wanted]) -> None:
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         for name in ("id", "category", "geometry", "crowd", "ignored", "occluded", "truncated", "attributes"):
@@ -162,9 +166,9 @@ def real_label_files() -> list[Path]:
 @real_files
 @pytest.mark.parametrize("file", real_label_files(), ids=lambda file: str(file.relative_to(REAL)))
 def test_labels_of_real_files_to_via_and_back_lose_nothing(tmp_path: Path, file: Path) -> None:
-    found = list(formats.read(file, None, formats.ReadOptions(default_class="thing")))
+    found = images_of(file, default_class="thing")
     assert sum(len(image.instances) for image in found) > 0
-    assert_via_keeps(tmp_path, [(image.instances, image_attributes(image.attributes)) for image in found])
+    assert_via_keeps(tmp_path, [(image.instances, image.attributes) for image in found])
 
 
 @real_files

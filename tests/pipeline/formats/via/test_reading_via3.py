@@ -1,6 +1,5 @@
-"""VIA 3 projects: their shapes, attributes and names, read as VIA 2's are (`test_readers_via`)."""
+"""VIA 3 projects: their shapes, attributes and names, read as VIA 2's are."""
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 import pytest
 
 from pipeline.errors import LabelFileError
+from pipeline.formats import LabelReader, ReadOptions
 from pipeline.geometry import polygon
-from pipeline.geometry.polygon import Box
 from pipeline.instances import reasons
-from tests.pipeline.label_texts import only, options, read
+from tests.pipeline.formats.label_rows import only, read
 from tests.pipeline.sound_labels import VIA3
 
 
@@ -33,36 +32,49 @@ def test_a_via_3_project_is_read(tmp_path: Path) -> None:
         "view": {"1": {"fid_list": ["1"]}},
     }
     image, nowhere = read(tmp_path, content)
-    assert (image.name, [each.category for each in image.instances]) == ("a.jpg", ["scratch", "dent"])
-    assert [(each.label_id, each.reason) for each in image.rejected] == [
+    assert (image.name, [each.attributes for each in image.labels]) == (
+        "a.jpg",
+        [{"kind": "scratch"}, {"kind": "dent"}],
+    )
+    assert [(each.id, each.reason) for each in image.rejected] == [
         ("m4", reasons.SEGMENT),
         ("m3", reasons.SHAPE_WITHOUT_AREA),
         ("m5", reasons.SHAPE_MALFORMED),
     ]
     assert image.attributes == {"kind": "dent"}
-    assert [each.label_id for each in nowhere.rejected] == ["m7"]
+    assert [each.id for each in nowhere.rejected] == ["m7"]
 
 
-def test_option_ids_that_are_words_are_classes_as_in_via_2(tmp_path: Path) -> None:
+def test_option_ids_that_are_words_are_declared_by_the_attribute_s_name(tmp_path: Path) -> None:
     kinds = {"scratch": "A scratch longer than 5 cm", "d": "dent", "1": "hole"}
-    options_of = {"aname": "kind", "type": 4, "options": kinds}
-    xy = [7, 0, 0, 8, 0, 8, 6]
-    content = {
-        "project": {"pid": "x", "data_format_version": "3.1.1", "vid_list": ["1"]},
-        "attribute": {"1": options_of, "2": {"aname": "side", "type": 4, "options": {"0": "left", "r": "right"}}},
-        "file": {"1": {"fid": "1", "fname": "a.jpg"}},
-        "metadata": {key: {"vid": "1", "z": [], "xy": xy, "av": {"1": key, "2": "0"}} for key in kinds},
-        "view": {"1": {"fid_list": ["1"]}},
-    }
-    region = {"shape_attributes": {"name": "polygon", "all_points_x": [0, 8, 8], "all_points_y": [0, 0, 6]}}
-    regions = [{**region, "region_attributes": {"kind": key, "side": "left"}} for key in kinds]
-    via_2 = {"_via_settings": {}, "_via_img_metadata": {"a": {"filename": "a.jpg", "size": 1, "regions": regions}}}
-    via_2["_via_attributes"] = {"region": {"kind": {"type": "dropdown", "options": kinds}}, "file": {}}
-    for wanted in ((), ("scratch", "dent", "hole")):
-        (of_3,), (of_2,) = (read(tmp_path, each, options(*wanted, class_attribute="kind")) for each in (content, via_2))
-        assert [each.category for each in of_3.instances] == ["scratch", "dent" if wanted else "d", "hole"]
-        assert [each.category for each in of_3.instances] == [each.category for each in of_2.instances]
-        assert [each.attributes for each in of_3.instances] == [{"side": "left"}] * 3
+    declared = {"1": {"aname": "kind", "type": 4, "options": kinds}}
+    declared["2"] = {"aname": "side", "type": 4, "options": {"0": "left", "r": "right"}}
+    shape = {"vid": "1", "z": [], "xy": [7, 0, 0, 8, 0, 8, 6]}
+    metadata = {key: {**shape, "av": {"1": key, "2": "0"}} for key in kinds}
+    (image,) = read(tmp_path, {**VIA3, "attribute": declared, "metadata": metadata})
+    assert [each.attributes for each in image.labels] == [
+        {"kind": kind, "side": "left"} for kind in ("scratch", "d", "hole")
+    ]
+    with LabelReader(ReadOptions(), lambda _: None) as reader:
+        options = reader.read(0, tmp_path / "labels.json", None, "l")
+    assert options == {"kind": {"scratch": kinds["scratch"], "d": "dent"}, "side": {"r": "right"}}
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("1", "scratch"),
+        ("0", "dent"),
+        ("0,1", {"dent": True, "scratch": True}),
+        ("torn, worn", "torn, worn"),
+        ("", ""),
+    ],
+)
+def test_boxes_ticked_in_via_3_are_ids_between_commas(tmp_path: Path, value: str, found: Any) -> None:
+    declared = {"1": {"aname": "kind", "type": 2, "options": {"0": "dent", "1": "scratch"}}}
+    metadata = {"m": {"vid": "1", "z": [], "xy": [7, 0, 0, 8, 0, 8, 6], "av": {"1": value}}}
+    (image,) = read(tmp_path, {**VIA3, "attribute": declared, "metadata": metadata})
+    assert [each.attributes for each in image.labels] == [{"kind": found}]
 
 
 def test_options_go_by_the_attribute_s_number_where_two_have_one_name(tmp_path: Path) -> None:
@@ -80,7 +92,7 @@ def test_options_go_by_the_attribute_s_number_where_two_have_one_name(tmp_path: 
         "view": {"1": {"fid_list": ["1"]}},
     }
     (image,) = read(tmp_path, content)
-    assert ([each.category for each in image.instances], image.attributes) == (["car"], {"type": "night"})
+    assert ([each.attributes for each in image.labels], image.attributes) == ([{"type": "car"}], {"type": "night"})
 
 
 def of_via_3(tmp_path: Path, *xy: Any) -> Any:
@@ -92,7 +104,7 @@ def of_via_3(tmp_path: Path, *xy: Any) -> Any:
         "metadata": {"m": {"vid": "1", "flg": 0, "z": [], "xy": list(xy), "av": {"1": "thing"}}},
         "view": {"1": {"fid_list": ["1"]}},
     }
-    return only(tmp_path, content, options(curve_tolerance=0.05))
+    return only(tmp_path, content, curve_tolerance=0.05)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +120,7 @@ def of_via_3(tmp_path: Path, *xy: Any) -> Any:
 )
 def test_a_rectangle_of_via_3_is_a_box(tmp_path: Path, xy: Any, box: tuple[float, ...]) -> None:
     found = of_via_3(tmp_path, *xy)
-    assert (found.geometry, found.box) == ("box", Box(*box))
+    assert (found.geometry, found.box) == ("box", box)
     assert polygon.area(found.rings[0]) == 20
 
 
@@ -126,7 +138,7 @@ def test_a_round_shape_of_via_3_has_the_area_of_its_formula(
     tmp_path: Path, xy: Any, box: tuple[float, ...], area: float
 ) -> None:
     found = of_via_3(tmp_path, *xy)
-    assert (found.box.x, found.box.y, found.box.width, found.box.height) == pytest.approx(box, abs=0.2)
+    assert found.box == pytest.approx(box, abs=0.2)
     assert (found.geometry, polygon.area(found.rings[0])) == ("polygon", pytest.approx(area, rel=0.01))
 
 
@@ -159,10 +171,18 @@ def test_a_region_that_is_left_out_is_kept_as_the_project_has_it(tmp_path: Path)
     metadata = {"vid": "1", "flg": 0, "z": [], "xy": [1, 5, 5], "av": {"1": "0"}, "note": "a point"}
     project = {**VIA3, "metadata": {"m": metadata}}
     (image,) = read(tmp_path, project)
-    assert [json.loads(each.label) for each in image.rejected] == [metadata]
+    assert [each.label for each in image.rejected] == [metadata]
 
 
 @pytest.mark.parametrize("key", ["file", "view", "metadata"])
 def test_a_via_3_project_of_lists_is_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(LabelFileError, match=f"{key} must be an object"):
         read(tmp_path, {"project": {"pid": "x"}, "file": {}, "view": {}, "metadata": {}, key: [{}]})
+
+
+def test_segments_of_time_are_left_out_with_their_reason(tmp_path: Path) -> None:
+    metadata = {"s": {"vid": "1", "z": [1.5, 2], "xy": [], "av": {"1": "0"}}, "m": VIA3["metadata"]["m"], "e": []}  # type: ignore[index]
+    image, nowhere = read(tmp_path, {**VIA3, "metadata": metadata})
+    assert [(each.id, each.reason, each.label) for each in image.rejected] == [("s", reasons.SEGMENT, metadata["s"])]
+    assert len(image.labels) == 1
+    assert [each.id for each in nowhere.rejected] == ["e"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pipeline import formats
 from pipeline.formats.via.writing import Entry
 from pipeline.formats.via.writing_via3 import Via3Writer
+from tests.pipeline.formats.label_rows import images_of
 
 ELLIPSE = {"name": "ellipse", "cx": 30, "cy": 20, "rx": 9, "ry": 4}
 SHAPES: list[tuple[dict[str, Any], list[float]]] = [
@@ -75,7 +75,7 @@ def test_every_number_refers_to_something(tmp_path: Path) -> None:
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
     project(tmp_path, region(SHAPES[0][0], name="a < b", note="1 < 2", crowd="true"), weather="clear")
-    first, second = formats.read(tmp_path / "via3.json", None, formats.ReadOptions())
+    first, second = images_of(tmp_path / "via3.json")
     assert (first.name, first.attributes, second.name) == ("a.jpg", {"weather": "clear"}, "b.jpg")
-    (instance,) = first.instances
-    assert (instance.category, instance.attributes, instance.crowd) == ("a < b", {"note": "1 < 2"}, True)
+    (label,) = first.labels
+    assert label.attributes == {"name": "a < b", "note": "1 < 2", "crowd": "true"}

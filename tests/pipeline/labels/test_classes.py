@@ -1,12 +1,29 @@
-"""Which class a VIA region is of: by which attribute, under which name, with which options."""
+"""VIA regions as instances: of which class they are, by which attribute and options, and which of them are one."""
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipeline.geometry.polygon import Box
 from pipeline.instances import reasons
-from tests.pipeline.label_texts import only, options, read, via, via_region
+from tests.pipeline import wanted_labels
+from tests.pipeline.label_texts import REAL, via, via_region
+
+
+def options(*categories: str, **labels: Any) -> dict[str, Any]:
+    """What a recipe says of labels."""
+    return {"categories": categories, **labels}
+
+
+def read(folder: Path, content: Any, chosen: dict[str, Any] | None = None) -> list[wanted_labels.Image]:
+    return wanted_labels.read(folder, content, **(chosen or {}))
+
+
+def only(folder: Path, content: Any, chosen: dict[str, Any] | None = None) -> Any:
+    return wanted_labels.only(folder, content, **(chosen or {}))
 
 
 @pytest.mark.parametrize("attribute", ["name", "class", "type", "category", "label", "class_id"])
@@ -25,7 +42,7 @@ def test_the_recipe_is_heard_in_a_file_that_has_our_attributes_here_and_there(tm
     ours, theirs = via_region(name="John0", instance="a"), via_region(name="John1", kind="car", instance="b")
     (image,) = read(tmp_path, via([ours, ours, theirs, via_region(height="3")]), options("car", class_attribute="kind"))
     assert [each.category for each in image.instances] == ["car"]
-    assert (len(image.unwanted), [each.reason for each in image.rejected]) == (2, [reasons.NO_CLASS])
+    assert (image.unwanted, [each.reason for each in image.rejected]) == (2, [reasons.NO_CLASS])
     chosen = options("car", class_attribute="kind", default_class="car")
     (image,) = read(tmp_path, via([via_region(name="John0"), via_region(height="3")]), chosen)
     assert [each.category for each in image.instances] == ["car"] * 2
@@ -37,7 +54,7 @@ def test_one_region_that_a_person_gave_the_attribute_loses_no_other(tmp_path: Pa
     assert [(each.category, each.attributes) for each in image.instances] == [("bus", {}), ("car", {}), ("car", {})]
     chosen = options("car", class_attribute="kind", default_class="car")
     (image,) = read(tmp_path, via(ours[:1]), chosen)
-    assert (image.instances, [each.reason for each in image.unwanted]) == ((), [reasons.OTHER_CATEGORY])
+    assert (image.instances, image.unwanted) == ([], 1)
 
 
 def test_what_was_drawn_anew_has_its_class_under_name_whatever_the_recipe_says(tmp_path: Path) -> None:
@@ -77,13 +94,13 @@ def test_a_region_drawn_under_another_usual_attribute_takes_no_class_from_the_ot
     both = [via_region(name="Plato", type="car"), via_region(name="Swan")]
     (image,) = read(tmp_path, via(both), options("car", **default))
     assert [each.category for each in image.instances] == ["car"]
-    assert len(image.rejected) + len(image.unwanted) == 1
+    assert len(image.rejected) + image.unwanted == 1
 
 
 def test_the_attribute_whose_values_are_wanted_names_the_class(tmp_path: Path) -> None:
     content = via([via_region(name="Plato", type="human"), via_region(name="Swan", type="bird")])
     (image,) = read(tmp_path, content, options("human"))
-    assert ([each.category for each in image.instances], len(image.unwanted)) == (["human"], 1)
+    assert ([each.category for each in image.instances], image.unwanted) == (["human"], 1)
     (image,) = read(tmp_path, via([via_region(species="oak", name="7")]), options("oak"))
     assert [each.category for each in image.instances] == ["oak"]
 
@@ -221,3 +238,146 @@ def test_boxes_ticked_in_via_3_are_ids_between_commas(tmp_path: Path, value: str
     }
     (image,) = read(tmp_path, content, options(class_attribute="kind"))
     assert [each.category for each in image.instances] == found
+
+
+def test_regions_that_share_an_instance_are_one(tmp_path: Path) -> None:
+    regions = [
+        via_region(name="car", instance="12"),
+        via_region({"name": "rect", "x": 20, "y": 20, "width": 5, "height": 5}, name="car", instance="12"),
+        via_region(name="car", instance="2"),
+        via_region(name="car"),
+        via_region(name="bus", instance="12"),
+    ]
+    (image,) = read(tmp_path, via(regions))
+    assert [(each.id, each.category, len(each.rings)) for each in image.instances] == [
+        ("12", "car", 2),
+        ("2", "car", 1),
+        ("3", "car", 1),
+        ("12~2", "bus", 1),
+    ]
+    assert image.instances[0].box == Box(0, 0, 25, 25)
+
+
+@pytest.mark.parametrize("ids", [("7", " 7"), (" ", "  "), ("7", "7 "), ("a\nb", "a")])
+def test_an_instance_has_its_id_to_the_letter(tmp_path: Path, ids: tuple[str, str]) -> None:
+    regions = [via_region(name="car", instance=each) for each in (*ids, *ids)]
+    (image,) = read(tmp_path, via(regions))
+    assert [(each.id, len(each.rings)) for each in image.instances] == [(each, 2) for each in ids]
+
+
+def test_an_instance_that_is_a_number_is_its_text(tmp_path: Path) -> None:
+    regions = [via_region(name="car", instance=each) for each in (12, "12", 12.0, 0, 0)]
+    (image,) = read(tmp_path, via(regions))
+    assert [(each.id, len(each.rings)) for each in image.instances] == [("12", 3), ("0", 2)]
+
+
+def test_a_region_without_an_instance_takes_no_id_that_another_has(tmp_path: Path) -> None:
+    ids = ["", "0", "~", "3~2", None, "0"]
+    regions = [via_region(name="bus" if at == 5 else "car", instance=each) for at, each in enumerate(ids)]
+    (image,) = read(tmp_path, via(regions))
+    assert [each.id for each in image.instances] == ["0~2", "0", "~", "3~2", "4", "0~3"]
+
+
+def test_what_any_region_of_an_instance_says_holds_for_it(tmp_path: Path) -> None:
+    regions = [
+        via_region(name="car", instance="12", occluded="false", colour="red"),
+        via_region(name="car", instance="12", crowd="true", occluded="true", colour="blue", wheels="3"),
+        via_region(name="car", instance="12", crowd="false"),
+    ]
+    found = only(tmp_path, via(regions))
+    assert (found.crowd, found.ignored, found.occluded, found.truncated) == (True, False, True, None)
+    assert found.attributes == {"colour": "red", "wheels": "3"}
+
+
+def test_what_this_project_writes_comes_back(tmp_path: Path) -> None:
+    region = via_region(
+        name="car",
+        instance="12",
+        crowd="true",
+        ignored="true",
+        occluded="false",
+        truncated="true",
+        geometry="rle",
+        attributes='{"trafficLightColor":"G","score":[0.5,null]}',
+    )
+    found = only(tmp_path, via([region]))
+    assert (found.id, found.geometry, found.crowd, found.ignored) == ("12", "rle", True, True)
+    assert (found.occluded, found.truncated) == (False, True)
+    assert found.attributes == {"trafficLightColor": "G", "score": [0.5, None]}
+
+
+def test_flags_and_attributes_that_say_something_else_stay_attributes(tmp_path: Path) -> None:
+    found = only(tmp_path, via([via_region(name="car", occluded="half", attributes="[1", geometry="cloud")]))
+    assert (found.occluded, found.geometry) == (None, "polygon")
+    assert found.attributes == {"occluded": "half", "attributes": "[1", "geometry": "cloud"}
+    ticked = only(tmp_path, via([via_region(name="car", instance={"a": True}, crowd=2)]))
+    assert (ticked.id, ticked.attributes) == ("0", {"instance": {"a": True}, "crowd": 2})
+
+
+def test_what_is_left_empty_says_nothing(tmp_path: Path) -> None:
+    """VIA 2 gives a new region each attribute that is declared, empty."""
+    empty = dict.fromkeys(("instance", "geometry", "attributes", "crowd", "Occluded"), "")
+    found = only(tmp_path, via([via_region(name="car", truncated=None, colour="", **empty)]))
+    assert (found.id, found.crowd, found.occluded, found.truncated) == ("0", False, None, None)
+    assert found.attributes == {"colour": ""}
+
+
+def test_flags_may_be_numbers(tmp_path: Path) -> None:
+    found = only(tmp_path, via([via_region(name="car", crowd=1, ignored=0, occluded=0, Truncated=1)]))
+    assert (found.crowd, found.ignored, found.occluded, found.truncated) == (True, False, False, True)
+    assert found.attributes == {}
+
+
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is absent")
+
+REAL_FILES = {
+    "tzelalouzeir_rice_via1/val/via_region_data.json": "class_id",
+    "nicolasmetallo_car-damage/dataset/train/car-damage-train.json": "name",
+    "nicolasmetallo_car-damage/dataset/train/train_multiclass.json": "name",
+    "nicolasmetallo_car-damage/dataset/train/via_region_data.json": "name",
+    "nicolasmetallo_car-damage/dataset/val/car-damage-val.json": "name",
+    "nicolasmetallo_car-damage/dataset/val/val_multiclass.json": "name",
+    "nicolasmetallo_car-damage/dataset/val/via_region_data.json": "name",
+    "oxvgg_official/via2_demo_annotations.json": "name",
+    "oxvgg_official/unit_test_annotation2.json": "name",
+}
+
+
+@needs_real
+@pytest.mark.parametrize("file", REAL_FILES)
+def test_every_region_of_a_real_file_is_an_instance_of_its_class_or_rejected(file: str) -> None:
+    content = json.loads((REAL / "via" / file).read_text())
+    expected: Counter[str] = Counter()
+    left_out = 0
+    for entry in content.get("_via_img_metadata", content).values():
+        regions = entry["regions"]
+        for region in regions.values() if isinstance(regions, dict) else regions:
+            name = region["region_attributes"].get(REAL_FILES[file])
+            usable = name and region["shape_attributes"]["name"] != "point"
+            expected.update([name] if usable else [])
+            left_out += not usable
+    found, _ = wanted_labels.selected(REAL / "via" / file)
+    usable = found.labels.filter(found.reasons == "")
+    assert Counter(usable["category"].to_pylist()) == expected
+    assert sum(map(len, found.rejected.values())) + len(found.labels) - len(usable) == left_out
+
+
+@needs_real
+def test_a_real_file_without_classes_is_all_of_the_one_category_wanted() -> None:
+    found, _ = wanted_labels.selected(REAL / "via/lesc-ufv_kudzu/val/via_region_data.json", categories=["kudzu"])
+    assert len(found.labels) == 349
+    assert set(found.labels["category"].to_pylist()) == {"kudzu"}
+
+
+def test_a_rectangle_is_a_box_that_may_be_left_out(tmp_path: Path) -> None:
+    content = via([via_region({"name": "rect", "x": 2, "y": 3, "width": 4, "height": 5}, name="car")])
+    assert only(tmp_path, content).reason == ""
+    assert only(tmp_path, content, options(boxes="leave_out")).reason == reasons.BOX_LEFT_OUT
+
+
+@pytest.mark.parametrize("attributes", [{}, None, "x"])
+def test_a_region_without_attributes_beside_one_that_has_a_class_has_none(tmp_path: Path, attributes: Any) -> None:
+    region = via_region() | {"region_attributes": attributes}
+    (image,) = read(tmp_path, via([via_region(name="thing"), region]))
+    assert [(each.id, each.reason) for each in image.rejected] == [("1", reasons.NO_CLASS)]
+    assert len(image.instances) == 1

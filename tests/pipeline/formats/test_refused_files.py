@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline import formats
 from pipeline.errors import ArchiveError, LabelFileError, NotLabelsError, PipelineError
-from tests.pipeline.label_texts import options, read
+from tests.pipeline.formats.label_rows import images_of, read
 from tests.pipeline.sound_labels import FRAMES, SOUND
 
 
@@ -75,11 +74,11 @@ def test_an_empty_file_and_an_image_are_refused(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_missing_member_are_named(tmp_path: Path) -> None:
     with pytest.raises(LabelFileError, match=r"absent\.json"):
-        list(formats.read(tmp_path / "absent.json", None, options()))
+        images_of(tmp_path / "absent.json")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("b.json", "[]")
     with pytest.raises(ArchiveError, match=r"no c\.json"):
-        list(formats.read(tmp_path / "a.zip", "c.json", options()))
+        images_of(tmp_path / "a.zip", "c.json")
 
 
 def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
@@ -90,4 +89,4 @@ def test_a_damaged_zip_is_refused(tmp_path: Path) -> None:
     for broken in (content[: len(content) // 2], content[:60] + b"\0" * 20 + content[80:], b"PK\3\4"):
         archive.write_bytes(broken)
         with pytest.raises(PipelineError, match=r"a\.zip"):
-            list(formats.read(archive, "a.json", options()))
+            images_of(archive, "a.json")

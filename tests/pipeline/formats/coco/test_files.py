@@ -10,14 +10,11 @@ import numpy as np
 import pytest
 from faster_coco_eval import mask as coco_library
 
-from pipeline import formats
 from pipeline.errors import LabelFileError
+from pipeline.formats import opening
 from pipeline.geometry import masks
-from pipeline.instances import reasons as faults
-from pipeline.instances.records import Instance, Rejected
-from pipeline.recipe.sections import Labels
-from tests.pipeline.label_texts import options, read
-from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of, table
+from pipeline.instances import reasons
+from tests.pipeline.formats.label_rows import images_of, only, read, tables_of
 from tests.pipeline.small_sources import zip_of
 
 CATEGORIES = [{"id": 3, "name": "car"}, {"id": 1, "name": "person", "supercategory": "human"}]
@@ -31,16 +28,12 @@ def coco(*annotations: dict[str, Any], **others: Any) -> dict[str, Any]:
     return {"info": {}, "images": images, "annotations": filled, "categories": CATEGORIES, **others}
 
 
-def read_one(folder: Path, annotation: dict[str, Any], **chosen: Any) -> Instance | Rejected:
-    (image,) = read(folder, coco(annotation), options(**chosen))
-    found: list[Instance | Rejected] = [*image.instances, *image.rejected]
-    assert len(found) == 1
-    return found[0]
+def read_one(folder: Path, annotation: dict[str, Any]) -> Any:
+    return only(folder, coco(annotation))
 
 
 def test_several_polygons_are_one_instance_at_their_own_coordinates(tmp_path: Path) -> None:
     found = read_one(tmp_path, {"segmentation": [TRIANGLE, [10.25, 10, 20, 10, 20, 20.5, 10.25, 10]], "iscrowd": 0})
-    assert isinstance(found, Instance)
     assert [ring.tolist() for ring in found.rings] == [[[0, 0], [8, 0], [8, 6]], [[10.25, 10], [20, 10], [20, 20.5]]]
     assert (found.id, found.category, found.geometry, found.crowd, found.ignored) == (
         "10",
@@ -52,12 +45,8 @@ def test_several_polygons_are_one_instance_at_their_own_coordinates(tmp_path: Pa
 
 
 def test_categories_are_meant_by_their_names(tmp_path: Path) -> None:
-    content = coco({"segmentation": [TRIANGLE], "category_id": 1}, {"segmentation": [TRIANGLE]})
-    (image,) = read(tmp_path, content, options("pedestrian"))
-    assert [(each.category, each.source_category) for each in image.instances] == [("pedestrian", "person")]
-    ((unwanted,), second) = (image.unwanted, content["annotations"][1])
-    assert (unwanted.label_id, unwanted.reason) == (str(second["id"]), faults.OTHER_CATEGORY)
-    assert json.loads(unwanted.label) == second
+    (image,) = read(tmp_path, coco({"segmentation": [TRIANGLE], "category_id": 1}, {"segmentation": [TRIANGLE]}))
+    assert [each.category for each in image.labels] == ["person", "car"]
 
 
 @pytest.mark.parametrize("compressed", [True, False])
@@ -70,7 +59,6 @@ def test_a_crowd_s_run_lengths_are_traced(tmp_path: Path, compressed: bool) -> N
     plain = np.diff([0, *edges.tolist(), flat.size]).tolist()
     counts = encoded["counts"].decode() if compressed else plain
     found = read_one(tmp_path, {"segmentation": {"counts": counts, "size": [48, 64]}, "iscrowd": 1})
-    assert isinstance(found, Instance)
     assert (found.geometry, found.crowd, len(found.rings)) == ("rle", True, 2)
     assert (masks.mask(found.rings, 48, 64) == mask).all()
 
@@ -81,37 +69,28 @@ def test_a_polygon_and_its_own_run_lengths_cover_the_same(tmp_path: Path) -> Non
     mask[4:30, 3:40] = 1
     counts = coco_library.encode(np.asfortranarray(mask))["counts"].decode()
     traced = read_one(tmp_path, {"segmentation": {"counts": counts, "size": [48, 64]}})
-    assert isinstance(polygon, Instance)
-    assert isinstance(traced, Instance)
     assert (masks.mask(polygon.rings, 48, 64) == masks.mask(traced.rings, 48, 64)).all()
     assert masks.trace(masks.mask(polygon.rings, 48, 64))[0].tolist() == traced.rings[0].tolist()
 
 
-def test_a_box_alone_is_a_rectangle_and_may_be_left_out(tmp_path: Path) -> None:
+def test_a_box_alone_is_a_rectangle(tmp_path: Path) -> None:
     found = read_one(tmp_path, {"segmentation": [], "bbox": [1, 2, 4, 5.5]})
-    assert isinstance(found, Instance)
     assert (found.geometry, found.rings[0].tolist()) == ("box", [[1, 2], [1, 7.5], [5, 7.5], [5, 2]])
-    left_out = read_one(tmp_path, {"bbox": [1, 2, 4, 5.5]}, boxes="leave_out")
-    assert isinstance(left_out, Rejected)
-    assert left_out.reason == "box without mask, left out by the recipe"
 
 
 def test_flags_come_from_coco_s_keys_and_from_attributes(tmp_path: Path) -> None:
     said = {"occluded": True, "truncated": False, "color": "red"}
     found = read_one(tmp_path, {"segmentation": [TRIANGLE], "ignore": 1, "score": 0.5, "attributes": said})
-    assert isinstance(found, Instance)
     assert (found.ignored, found.crowd, found.occluded, found.truncated) == (True, False, True, False)
     assert found.attributes == {"color": "red", "score": 0.5}
     unclear = read_one(tmp_path, {"segmentation": [TRIANGLE], "iscrowd": "maybe", "ignore": None})
-    assert isinstance(unclear, Instance)
     assert (unclear.crowd, unclear.ignored, unclear.attributes) == (False, False, {"iscrowd": "maybe"})
 
 
 @pytest.mark.parametrize("nothing", [None, [], {}, [[]], [[], []]])
 def test_a_box_is_used_where_there_are_no_polygons(tmp_path: Path, nothing: Any) -> None:
     found = read_one(tmp_path, {"segmentation": nothing, "bbox": [1, 2, 3, 4]})
-    assert isinstance(found, Instance)
-    assert (found.geometry, found.box.width) == ("box", 3)
+    assert (found.geometry, found.box[2]) == ("box", 3)
 
 
 @pytest.mark.parametrize(
@@ -140,45 +119,48 @@ def test_an_annotation_that_can_t_be_used_is_kept_with_its_reason(
     images = read(tmp_path, coco(annotation))
     (found,) = [rejected for image in images for rejected in image.rejected]
     assert found.reason == reason
-    assert not any(image.instances for image in images)
-    assert json.loads(found.label).items() >= annotation.items()
+    assert not any(image.labels for image in images)
+    assert found.label.items() >= annotation.items()
 
 
 def test_ids_may_be_whole_numbers_written_as_floats(tmp_path: Path) -> None:
     content = coco({"segmentation": [TRIANGLE], "image_id": 7.0, "category_id": 3.0})
     (image,) = read(tmp_path, content)
-    assert [(each.category, image.name) for each in image.instances] == [("car", "a.jpg")]
+    assert [(each.category, image.name) for each in image.labels] == [("car", "a.jpg")]
     content["images"][0]["id"], content["categories"] = 7.0, [{"id": 3.0, "name": "car"}]
     content["annotations"] += [{"id": 1, "image_id": 7, "category_id": 3, "segmentation": [TRIANGLE]}]
     (image,) = read(tmp_path, content)
-    assert [each.category for each in image.instances] == ["car", "car"]
+    assert [each.category for each in image.labels] == ["car", "car"]
     (image, astray) = read(tmp_path, coco({"segmentation": [TRIANGLE], "image_id": 7.5}))
-    assert [each.reason for each in astray.rejected] == [faults.NO_IMAGE_OF_ID]
+    assert [each.reason for each in astray.rejected] == [reasons.NO_IMAGE_OF_ID]
 
 
 @pytest.mark.parametrize(
-    ("sides", "fits"), [((64, 48), True), ((64.0, 48), True), ((0, 48), True), ((640, 480), False)]
+    ("sides", "size"), [((64, 48), (64, 48)), ((64.0, 48), (64, 48)), ((0, 48), (None, None)), ((1e9, 48), (1e6, 48))]
 )
-def test_polygons_made_for_an_image_of_another_size_are_left_out(
-    tmp_path: Path, sides: tuple[float, float], fits: bool
+def test_an_image_has_the_size_that_its_polygons_and_boxes_were_made_for(
+    tmp_path: Path, sides: tuple[float, float], size: Any
 ) -> None:
     images = [{"id": at, "file_name": f"{name}.jpg"} for at, name in ((7, "a"), (8, "b"))]
     images[0] |= dict(zip(("width", "height"), sides, strict=True))
-    given = coco({"segmentation": [TRIANGLE]}, {"segmentation": [TRIANGLE], "image_id": 8}, images=images)
-    data = folder_with(tmp_path / "data", ["a.jpg", "b.jpg", "c.jpg"], {"l.json": given})
-    (data / "more.json").write_text(json.dumps([frame("c.jpg", area("car", SQUARE))]))
-    sections = {"labels": {"coco": True}, "dataset": {"split": "all_in_both"}}
-    out = filtered(recipe_of([data], [data / "l.json", data / "more.json"], **sections), tmp_path / "out")
-    kept = {row["image"] for row in table(out, "labels")}
-    assert kept == {"b.jpg", "c.jpg"} | ({"a.jpg"} if fits else set())
-    reasons = [row["reason"] for row in table(out, "rejected")]
-    assert reasons.count("made for an image of another size") == (0 if fits else 1)
+    with_size, without = read(
+        tmp_path, coco({"bbox": [1, 2, 3, 4]}, {"bbox": [1, 2, 3, 4], "image_id": 8}, images=images)
+    )
+    assert (with_size.size, without.size) == (size, (None, None))
+
+
+def test_masks_have_a_size_of_their_own(tmp_path: Path) -> None:
+    mask = {"segmentation": {"counts": [4, 4], "size": [2, 4]}}
+    (image,) = read(tmp_path, coco(mask))
+    assert (image.size, image.labels[0].mask_size) == ((None, None), (4, 2))
+    (image,) = read(tmp_path, coco(mask, {"bbox": [1, 2, 3, 4]}))
+    assert (image.size, [each.mask_size for each in image.labels]) == ((64, 48), [(4, 2), (None, None)])
 
 
 def test_an_image_id_given_twice_means_the_first_image(tmp_path: Path) -> None:
     images = [{"id": 7, "file_name": "a.jpg"}, {"id": 7, "file_name": "b.jpg"}, {"id": 7, "file_name": "a.jpg"}]
     first, astray = read(tmp_path, coco({"segmentation": [TRIANGLE]}, images=images))
-    assert (first.name, len(first.instances)) == ("a.jpg", 1)
+    assert (first.name, len(first.labels)) == ("a.jpg", 1)
     assert [rejected.reason for rejected in astray.rejected] == ["image id given twice"]
 
 
@@ -192,68 +174,40 @@ def test_lists_may_come_in_any_order_and_annotations_in_any_order_of_images(tmp_
     content = {"annotations": annotations, "categories": CATEGORIES, "images": images}
     for keys in (("images", "annotations", "categories"), ("categories", "annotations", "images")):
         found = read(tmp_path, {key: content[key] for key in keys})
-        assert [(image.name, sorted(int(each.id) for each in image.instances)) for image in found] == [
+        assert [(image.name, sorted(int(each.id) for each in image.labels)) for image in found] == [
             *[(f"{number}.jpg", [number, number + 4, number + 8]) for number in range(4)],
             ("4.jpg", []),
         ]
 
 
-def test_a_file_is_read_in_less_memory_than_its_text(tmp_path: Path) -> None:
+def test_a_file_is_read_in_less_memory_than_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "LARGE", 1 << 16)
     ring = [number * 37 % 101 / 7 for number in range(4000)]
-    annotations = [{"id": n, "image_id": n % 50, "category_id": 3, "segmentation": [ring]} for n in range(650)]
+    annotations = [{"id": n, "image_id": n % 50, "category_id": 3, "segmentation": [ring]} for n in range(300)]
     images = [{"id": number, "file_name": f"{number}.jpg"} for number in range(50)]
     file = tmp_path / "labels.json"
     file.write_text(json.dumps(coco(images=images) | {"annotations": annotations}))
     tracemalloc.start()
-    count = sum(len(image.instances) for image in formats.read(file, None, options()))
+    count = sum(tables.labels.num_rows for tables in tables_of(file))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert count == 650
+    assert count == 300
     assert peak < file.stat().st_size
 
 
-def test_a_coco_file_goes_through_the_stage_and_what_is_of_no_image_is_in_rejected(tmp_path: Path) -> None:
-    content = coco(
-        {"segmentation": [[10, 10, 20, 10, 20, 20]]},
-        {"segmentation": [[10, 10, 20, 10, 20, 20]], "image_id": 8, "iscrowd": 1},
-        {"segmentation": [[10, 10, 20, 10, 20, 20]], "image_id": 99},
-        images=[{"id": 7, "file_name": "train/a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
+def test_what_is_of_no_image_comes_last_without_a_name(tmp_path: Path) -> None:
+    triangle = {"segmentation": [TRIANGLE]}
+    image, astray = read(tmp_path, coco(triangle, {**triangle, "image_id": 99}, {**triangle, "image_id": None}))
+    assert (image.name, [each.id for each in image.labels]) == ("a.jpg", ["10"])
+    assert (astray.name, [(each.id, each.reason) for each in astray.rejected]) == (
+        "",
+        [("11", reasons.NO_IMAGE_OF_ID), ("12", reasons.NO_IMAGE_OF_ID)],
     )
-    data = folder_with(tmp_path / "data", ["train/a.jpg", "val/b.jpg"], {"instances.json": content})
-    out = filtered(recipe_of([data], [data], labels={"categories": [], "coco": True}), tmp_path / "work")
-    assert [(row["image"], row["category"], row["crowd"]) for row in table(out, "labels")] == [
-        ("a.jpg", "car", False),
-        ("b.jpg", "car", True),
-    ]
-    (row,) = [row for row in table(out, "rejected") if row["label_id"]]
-    assert (row["source"], row["label_id"], row["reason"]) == ("instances.json", "12", "no image has its image_id")
-    assert json.loads(row["label"])["image_id"] == 99
 
 
 def test_a_coco_file_is_refused_unless_the_options_say_that_it_is_meant(tmp_path: Path) -> None:
-    content = coco({"segmentation": [TRIANGLE]})
     with pytest.raises(LabelFileError, match=r"^labels\.json: is a COCO file, .*: set labels\.coco: true$"):
-        read(tmp_path, content, options(coco=False))
-    (image,) = read(tmp_path, content, options(coco=True))
-    assert len(image.instances) == 1
-    assert not formats.ReadOptions().coco
-    assert formats.ReadOptions.from_recipe(Labels(coco=True)).coco
-
-
-def test_a_coco_file_in_a_zip_is_refused_by_its_path_inside(tmp_path: Path) -> None:
+        read(tmp_path, coco({"segmentation": [TRIANGLE]}), coco=False)
     archive = zip_of(tmp_path / "l.zip", {"val/instances.json": json.dumps(coco()).encode()})
     with pytest.raises(LabelFileError, match=r"^l\.zip/val/instances\.json: is a COCO file"):
-        list(formats.read_blocks(archive, "val/instances.json", formats.ReadOptions()))
-
-
-@pytest.mark.parametrize("named", [True, False])
-def test_the_stage_refuses_a_coco_file_also_beside_others(tmp_path: Path, named: bool) -> None:
-    files = {
-        "labels.json": [frame("a.jpg", area("car", SQUARE))],
-        "via_region_data.json": coco({"segmentation": [TRIANGLE]}),
-    }
-    data = folder_with(tmp_path / "data", ["train/a.jpg", "val/b.jpg"], files)
-    sources = [data / "via_region_data.json"] if named else [data]
-    with pytest.raises(LabelFileError, match=r"via_region_data\.json: is a COCO file, .*: set labels\.coco: true$"):
-        filtered(recipe_of([data], sources, labels={"categories": []}), tmp_path / "work")
-    assert not (tmp_path / "work/filtered_labels/labels.parquet").exists()
+        images_of(archive, "val/instances.json", coco=False)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.instances.distinct_ids import DistinctIds
+from pipeline.instances.records import DistinctIds
 
 some_ids = st.sampled_from(["", "a", "b", "a~2", "a~3", "a~2~2", "1"])
 
