@@ -1,9 +1,10 @@
-"""`python -m benchmarks [chain|labels|dataset|gpu]`: our stages beside the plainest thing that could do the same.
+"""`python -m benchmarks [chain|labels|dataset|gpu|masks]`: our stages beside the plainest thing that could do the same.
 
 Everything that is compared is measured in one run; each subject has a module of its own, networks a package.
 """
 
 import argparse
+from pathlib import Path
 
 
 def main() -> None:
@@ -25,6 +26,8 @@ def main() -> None:
     gpu = subjects.add_parser("gpu", help="the network on this machine's GPU (10 minutes)")
     gpu.add_argument("--steps", type=int, default=40, help="steps to measure, of each variant")
     gpu.add_argument("--scenes", type=int, default=48, help="scenes of the sample to train on")
+    masks = subjects.add_parser("masks", help="rules to fill polygons beside BDD100K's published masks (a minute)")
+    masks.add_argument("--real", type=Path, default=Path("../shared/real"), help="folder of the published files")
     chosen = parser.parse_args()
     if chosen.subject == "labels":
         from benchmarks import labels as labels_benchmark
@@ -38,6 +41,10 @@ def main() -> None:
         from benchmarks import gpu as gpu_benchmark
 
         gpu_benchmark.run(chosen.steps, chosen.scenes)
+    elif chosen.subject == "masks":
+        from benchmarks import masks as masks_benchmark
+
+        masks_benchmark.run(chosen.real)
     else:
         from benchmarks import chain as chain_benchmark
 

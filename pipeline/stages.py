@@ -144,7 +144,7 @@ STAGES = {
         ),
         Stage(
             "trained_model",
-            2,
+            3,
             "pipeline.training",
             group="model",
             kinds=frozenset({"tensorflow", "keras"}),

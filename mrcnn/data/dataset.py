@@ -98,7 +98,7 @@ class Dataset:
     def load_mask(self, image_id: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
         """Return masks [H, W, N] bool and class ids [N] int32 (negative: a crowd); override it for your dataset.
 
-        Here, without an override: the polygons filled, or no instance where there are none.
+        Here, without an override: the pixels that the polygons touch, or no instance where there are none.
         """
         return masks_of_polygons(self, image_id)
 
@@ -157,16 +157,6 @@ class StoredImage:
         return np.asarray(self.dataset.load_image(self.image_id))
 
 
-def full_masks(
-    instances: list[list[polygons.Ring]], boxes: NDArray[np.int32], shape: tuple[int, int]
-) -> NDArray[np.bool_]:
-    """Return the masks [H, W, N] bool of N lists of rings within their boxes [N, 4], in an image of `shape` (H, W)."""
-    full = np.zeros((len(instances), *shape), bool)
-    for out, rings, (y1, x1, y2, x2) in zip(full, instances, boxes, strict=True):
-        out[y1:y2, x1:x2] = polygons.fill([rings], np.array([[y1, x1, y2, x2]]), (y2 - y1, x2 - x1))[0]
-    return np.moveaxis(full, 0, -1)
-
-
 def masks_of_polygons(dataset: Dataset, image_id: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
     """Return masks [H, W, N] bool and class ids [N] int32 of an image from its dataset's polygons, in stored pixels.
 
@@ -181,8 +171,5 @@ def masks_of_polygons(dataset: Dataset, image_id: int) -> tuple[NDArray[np.bool_
         return np.zeros((height, width, 0), bool), np.zeros(0, np.int32)
     full = np.zeros((len(outlines[0]), height, width), bool)
     for out, rings in zip(full, outlines[0], strict=True):
-        inside = [ring for ring in (polygons.clip_ring(r, (0, 0, height, width)) for r in rings) if len(ring)]
-        if inside:
-            box = np.array([polygons.pixel_box(inside, (0, 0, height, width))], np.int32)
-            out[:] = full_masks([inside], box, (height, width))[:, :, 0]
+        out[:] = polygons.mask(rings, height, width)
     return np.moveaxis(full, 0, -1), np.asarray(outlines[1], np.int32)

@@ -53,6 +53,11 @@ class Frame:
         (top, left), (height, width) = self.offset, self.size
         return max(top, 0), max(left, 0), min(top + height, self.shape[0]), min(left + width, self.shape[1])
 
+    @property
+    def pixel(self) -> tuple[float, float]:
+        """(height, width) of a pixel of the stored image in pixels of the input."""
+        return self.size[0] / self.source[0], self.size[1] / self.source[1]
+
     def widened(self, shape: tuple[int, int]) -> "Frame":
         """Return the frame centred in an input of `shape`, which is at least as high and wide."""
         top, left = ((large - small) // 2 for large, small in zip(shape, self.shape, strict=True))
@@ -67,8 +72,7 @@ class Frame:
 
     def move(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return `points` [K, 2] (x, y) in pixels of the stored image as [K, 2] float64 in pixels of the input."""
-        scale = np.array([self.size[1] / self.source[1], self.size[0] / self.source[0]])
-        moved = np.asarray(points, np.float64) * scale
+        moved = np.asarray(points, np.float64) * self.pixel[::-1]
         if self.mirrored:
             moved[:, 0] = self.size[1] - moved[:, 0]
         return moved + np.array([self.offset[1], self.offset[0]])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mrcnn.data import resizing
 from mrcnn.data.augmentation import Augmentation, apply_augmenter, change_colours
-from mrcnn.data.dataset import Dataset, StoredImage, full_masks
+from mrcnn.data.dataset import Dataset, StoredImage
 from mrcnn.data.image_meta import compose_image_meta
 from mrcnn.data.resizing import Frame
 from mrcnn.shapes import masks, polygons
@@ -89,20 +89,20 @@ def _instances_of_polygons(
     outlines: list[list[polygons.Ring]], class_ids: NDArray[np.int32], frame: Frame, config: Any
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[Any]]:
     """Return class ids [N], boxes [N, 4] and masks, as `Sample` has them, of the instances that the frame shows."""
-    window = frame.window
-    kept, boxes, clipped = [], [], []
-    for number, rings in enumerate(_moved(outlines, frame)):
-        inside = [ring for ring in (polygons.clip_ring(ring, window) for ring in rings) if len(ring)]
-        if inside:
-            kept.append(number)
-            clipped.append(inside)
-            boxes.append(polygons.pixel_box(inside, window))
-    box_array = np.array(boxes, np.int32).reshape(-1, 4)
+    window, pixel = frame.window, frame.pixel
+    shown = [polygons.clipped(rings, window) for rings in _moved(outlines, frame)]
+    kept = [number for number, rings in enumerate(shown) if rings]
+    instances = [shown[number] for number in kept]
+    boxes = np.array([polygons.pixel_box(rings, window, pixel, frame.offset) for rings in instances], np.int32)
+    boxes = boxes.reshape(-1, 4)
     ids = np.asarray(class_ids, np.int32)[kept]
     if config.USE_MINI_MASK:
-        mini = polygons.coverage(clipped, box_array, tuple(config.MINI_MASK_SHAPE[:2]))
-        return ids, box_array, np.moveaxis(mini, 0, -1)
-    return ids, box_array, full_masks(clipped, box_array, frame.shape)
+        mini = polygons.coverage(instances, boxes, tuple(config.MINI_MASK_SHAPE[:2]), pixel)
+        return ids, boxes, np.moveaxis(mini, 0, -1)
+    full = np.zeros((len(instances), *frame.shape), bool)
+    for out, rings in zip(full, instances, strict=True):
+        out[:] = polygons.mask(rings, *frame.shape, window, pixel)
+    return ids, boxes, np.moveaxis(full, 0, -1)
 
 
 def _moved(outlines: list[list[polygons.Ring]], frame: Frame) -> list[list[polygons.Ring]]:

@@ -1,6 +1,6 @@
 """Masks made of pixels: their boxes, mini masks cut out of them, and predicted masks put back into their box.
 
-Masks made of polygons come from `polygons.fill`; run-length encoding is in `rle`.
+Masks made of polygons come from `polygons`; run-length encoding is in `rle`.
 """
 
 from typing import Any

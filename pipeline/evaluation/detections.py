@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mrcnn.shapes import polygons
 from pipeline.dataset.images_zip import ImageRecord, ImagesZip
 from pipeline.geometry.polygon import Box
 from pipeline.running.progress import Progress
@@ -163,11 +164,9 @@ def _images(archive: ImagesZip, records: Sequence[ImageRecord]) -> list[Image]:
 
 def _truth(record: ImageRecord) -> tuple[Truth, ...]:
     """Return the instances that have at least one pixel inside the image."""
-    from pipeline.geometry import masks as raster
-
     found = []
     for instance in record.instances:
-        rle = Rle.of(raster.mask(instance.rings, record.height, record.width))
+        rle = Rle.of(polygons.mask(instance.rings, record.height, record.width))
         ignored = instance.crowd or instance.ignored
         found.append(Truth(instance.category, rle, rle.box, rle.area, ignored, instance.geometry))
     return tuple(truth for truth in found if truth.area > 0)

@@ -1,6 +1,6 @@
 """The area that rings fill together, also where they overlap or cross themselves.
 
-Which rings those are is decided elsewhere; their pixels are `raster`'s business.
+Which rings those are is decided elsewhere; their pixels are `mrcnn.shapes.polygons`' business.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
 """One ring of vertices: cleaning, bounds, area, spikes along the image's border. Many at once are in `ring_table`.
 
-Curves are flattened before (`bezier`), pixels come after (`raster`).
+Curves are flattened before (`bezier`), pixels come after (`mrcnn.shapes.polygons`).
 """
 
 from collections import deque
@@ -37,16 +37,6 @@ def clean(points: ArrayLike) -> Ring:
         ring = ring[np.concatenate([[True], moved])]
     closes = len(ring) > 1 and (ring[0] == ring[-1]).all()
     return ring[:-1] if closes else ring
-
-
-def encloses_area(ring: Ring) -> bool:
-    """Say whether the vertices of a ring don't all lie on one line (a figure of eight does enclose area)."""
-    if len(ring) < 3:
-        return False
-    from_first = ring[1:] - ring[0]
-    x, y = from_first[np.abs(from_first).sum(axis=1).argmax()]
-    across = x * from_first[:, 1] - y * from_first[:, 0]
-    return bool((np.abs(across) > 1e-9).any())
 
 
 def area(ring: Ring) -> float:

@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 from mrcnn.data.dataset import Dataset
 from pipeline.dataset.images_zip import ImageRecord, ImagesZip
-from pipeline.geometry.masks import mask
 from pipeline.labels.balance import repeat_factors, repeats
 
 SOURCE = "via"
@@ -56,13 +55,6 @@ class ZipDataset(Dataset):
             for each in instances
         ]
         return [list(each.rings) for each in instances], np.array(ids, np.int32)
-
-    def load_mask(self, image_id: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-        """Return masks [H, W, N] bool by the official raster rule, and class ids [N] int32."""
-        record = self.records[image_id]
-        masks = [mask(each.rings, record.height, record.width) for each in record.instances]
-        empty = np.zeros((record.height, record.width, 0), bool)
-        return np.stack(masks, axis=-1) if masks else empty, self.polygons(image_id)[1]
 
 
 def balanced(records: Sequence[ImageRecord], threshold: float, seed: int) -> list[ImageRecord]:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from mrcnn.shapes import polygons
 from pipeline.formats.bdd.label import RunLengths, run_length_outlines, text_of_id
 from pipeline.formats.options import FLAGS, answer
 from pipeline.formats.rows import Description, Rows
@@ -90,7 +91,7 @@ def _polygons(given: list[Any]) -> tuple[Ring, ...]:
         if not all(abs(number) <= reasons.FARTHEST for number in numbers):
             raise LabelError(reasons.TOO_FAR)
         ring = polygon.clean(np.array(numbers, np.float64))
-        if polygon.encloses_area(ring):
+        if polygons.encloses_area(ring):
             rings.append(ring)
     if not rings:
         raise LabelError(reasons.POLYGON_WITHOUT_AREA)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrcnn.shapes import polygons
 from pipeline.geometry import polygon
 from pipeline.geometry.polygon import Ring
 from pipeline.instances import reasons
@@ -60,7 +61,7 @@ def outline(shape: Any, tolerance: float) -> tuple[Ring, Geometry]:
 
 def _polygon(shape: dict[str, Any]) -> Ring:
     ring = polygon.clean(points_of(shape))
-    if not polygon.encloses_area(ring):
+    if not polygons.encloses_area(ring):
         raise LabelError(reasons.SHAPE_WITHOUT_AREA)
     return ring
 

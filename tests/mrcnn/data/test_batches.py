@@ -175,7 +175,7 @@ class Triangle(Squares):
     """One instance: the upper left half of a square of 16 pixels."""
 
     def polygons(self, image_id):
-        ring = np.array([[8, 8], [24.4, 8], [8, 24.4]])
+        ring = np.array([[8, 8], [24, 8], [8, 24]])
         return ([[ring]], np.array([1], np.int32)) if self.with_polygons else None
 
     def load_mask(self, image_id):

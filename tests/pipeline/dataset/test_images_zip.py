@@ -8,13 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mrcnn.config import Config
+from mrcnn.data.dataset import StoredImage
+from mrcnn.data.resizing import frame_for
+from mrcnn.data.samples import load_sample
+from mrcnn.shapes.polygons import mask
 from pipeline import dataset
 from pipeline.dataset.images_zip import ImagesZip
 from pipeline.errors import ArchiveError, EmptyDatasetError, LabelFileError
-from pipeline.geometry.masks import mask
+from pipeline.evaluation.detections import Limits, find
 from pipeline.instances import reasons
 from pipeline.relabelling import folder as via_folder
 from pipeline.training.data import ZipDataset
+from tests.pipeline.evaluation.test_evaluation import ToldDetector
 from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of, via_of
 from tests.pipeline.small_datasets import entry, jpeg, numbered, polygon, square, squares, write
 
@@ -60,8 +66,16 @@ def test_regions_of_two_classes_are_two_instances_whatever_they_share(tmp_path: 
     ]
 
 
-def test_a_label_of_several_polygons_is_one_mask_for_the_trainer(tmp_path: Path) -> None:
-    """From the label file through VIA and `images.zip` to what the network learns from."""
+class Unscaled(Config):
+    """Images as they are stored, with whole masks."""
+
+    NUM_CLASSES = 2
+    IMAGE_RESIZE_MODE = "none"
+    USE_MINI_MASK = False
+
+
+def test_a_label_of_several_polygons_is_one_mask_for_trainer_and_judge(tmp_path: Path) -> None:
+    """From the label file through VIA and `images.zip` to what the network learns from, and is judged by."""
     left, right = [(10.0, 10.0), (10.0, 20.0), (20.0, 20.0)], [(30.0, 10.0), (30.0, 20.0), (44.0, 20.0)]
     frames = [frame("a.jpg", area("car", left, right), area("car", SQUARE))]
     folder = folder_with(tmp_path / "data", ["a.jpg"], {"labels.json": frames})
@@ -70,11 +84,18 @@ def test_a_label_of_several_polygons_is_one_mask_for_the_trainer(tmp_path: Path)
     sides = {f"via_{split}": via_of(made, labels, split) for split in ("train", "val")}
     (tmp_path / "zip").mkdir()
     dataset.build(made, labels, **sides, raw_images=tmp_path / "work" / "raw_images", out=tmp_path / "zip")
-    masks, class_ids = ZipDataset(ImagesZip(tmp_path / "zip" / "images.zip"), "train", ["car"]).load_mask(0)
+    with ImagesZip(tmp_path / "zip" / "images.zip") as archive:
+        cars = ZipDataset(archive, "train", ["car"])
+        masks, class_ids = cars.load_mask(0)
+        unscaled = frame_for(masks.shape[:2], Unscaled())
+        trained = load_sample(StoredImage(cars, 0), Unscaled(), unscaled, np.random.default_rng(0)).masks
+        judged = find(ToldDetector(lambda _: ()), archive, archive.records("train"), ["BG", "car"], Limits()).images[0]
     assert class_ids.tolist() == [1, 1]
     rings = [np.array(ring) for ring in (left, right)]
     assert (masks[:, :, 0] == mask(rings, *masks.shape[:2])).all()
     assert masks[:, :, 0].any(axis=0)[[12, 42]].all()
+    assert (trained == masks).all()
+    assert (np.stack([truth.rle.pixels() for truth in judged.truth], axis=-1) == masks).all()
 
 
 def test_a_file_of_2019_with_list_regions_no_sizes_and_the_class_under_another_name(tmp_path: Path) -> None:

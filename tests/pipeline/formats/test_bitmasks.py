@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from mrcnn.shapes import polygons
 from pipeline.errors import NotLabelsError
-from pipeline.geometry import masks
 from tests.pipeline.formats.label_rows import Image as Labelled
 from tests.pipeline.formats.label_rows import images_of
 
@@ -55,7 +55,7 @@ def read(folder: Path, content: Any, path: str = "bitmasks/train/a.png") -> Labe
 
 
 def mask_of(image: Labelled, number: int = 0, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    return masks.mask(image.labels[number].rings, height, width)
+    return polygons.mask(image.labels[number].rings, height, width)
 
 
 def test_an_instance_has_its_category_id_outline_and_box(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path as Outline
 from PIL import Image
 
+from mrcnn.shapes import polygons
 from pipeline.errors import NotLabelsError
-from pipeline.geometry import masks
 from pipeline.recipe.categories import canonical, kind_of
 from tests.pipeline.formats.label_rows import Label, images_of, read
 from tests.pipeline.label_texts import REAL
@@ -138,7 +138,7 @@ def both(file: str) -> list[tuple[dict[str, Any], np.ndarray]]:
 
 
 def drawn(instance: Label) -> np.ndarray:
-    return masks.mask(instance.rings, 720, 1280)
+    return polygons.mask(instance.rings, 720, 1280)
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:

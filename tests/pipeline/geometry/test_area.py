@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.geometry import masks, polygon
+from mrcnn.shapes import polygons
+from pipeline.geometry import polygon
 from pipeline.geometry.area import EDGES_AT_ONCE, filled_area
 
 FINER = 32
@@ -54,6 +55,6 @@ def test_rings_of_many_vertices_are_crossed_with_all_of_each_other() -> None:
 @given(st.lists(rings, min_size=1, max_size=3))
 def test_any_rings_fill_what_their_pixels_do(several: list) -> None:
     given = [np.array(points, float) for points in several]
-    touched = masks.mask([each * FINER for each in given], 10 * FINER, 12 * FINER).sum() / FINER**2
+    touched = polygons.mask([each * FINER for each in given], 10 * FINER, 12 * FINER).sum() / FINER**2
     length = sum(np.hypot(*(each - np.roll(each, 1, axis=0)).T).sum() for each in given)
     assert touched - (2 * length + 8) / FINER <= filled_area(given) <= touched + 1e-6

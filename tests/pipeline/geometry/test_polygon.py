@@ -5,8 +5,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from mrcnn.shapes import polygons
 from pipeline.formats.via import shapes
-from pipeline.geometry import masks, polygon
+from pipeline.geometry import polygon
 from pipeline.geometry.polygon import Box
 from pipeline.geometry.ring_table import RingTable, clip, ribbons
 
@@ -45,7 +46,7 @@ def test_a_repeated_closing_vertex_and_repeated_neighbours_are_taken_off() -> No
     ],
 )
 def test_vertices_on_one_line_enclose_nothing_but_a_figure_of_eight_does(points: list, has_area: bool) -> None:
-    assert polygon.encloses_area(polygon.clean(points)) is has_area
+    assert polygons.encloses_area(polygon.clean(points)) is has_area
 
 
 def test_area_and_bounds_of_a_rectangle() -> None:
@@ -137,8 +138,8 @@ def doubles_back(ring: np.ndarray) -> bool:
 @given(whole_rings)
 def test_clipping_changes_no_pixel_inside(ring: np.ndarray) -> None:
     assume(not doubles_back(ring))
-    wide = masks.mask([ring + 30], 90, 90)[30:54, 30:62]
-    assert (masks.mask(clipped([ring], 32, 24), 24, 32) == wide).all()
+    wide = polygons.mask([ring + 30], 90, 90)[30:54, 30:62]
+    assert (polygons.mask(clipped([ring], 32, 24), 24, 32) == wide).all()
 
 
 @given(whole_rings)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from mrcnn.shapes.masks import extract_bboxes
+from mrcnn.shapes.polygons import mask as filled
 from pipeline import dataset
 from pipeline.dataset.images_zip import ImagesZip
-from pipeline.geometry import masks as raster
 from pipeline.training.data import ZipDataset
 from tests.pipeline.evaluation.test_evaluation import evaluate
 from tests.pipeline.formats.test_bitmasks import CAR, at, drawn, encoded
@@ -32,7 +32,7 @@ def run_lengths(box: Corners) -> dict[str, Any]:
     """The mask of a rectangle as COCO's compressed run lengths."""
     from faster_coco_eval import mask
 
-    pixels = raster.mask([np.array(corners(box), float)], HEIGHT, WIDTH)
+    pixels = filled([np.array(corners(box), float)], HEIGHT, WIDTH)
     rle = mask.encode(np.asfortranarray(pixels.astype(np.uint8)))
     return {"counts": rle["counts"].decode(), "size": [HEIGHT, WIDTH]}
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.geometry import masks
+from mrcnn.shapes import polygons
 from pipeline.instances import reasons
 from tests.pipeline.formats.label_rows import Label, Rejected, read, read_label
 from tests.pipeline.label_texts import SQUARE, polygon_label
@@ -59,7 +59,7 @@ def test_vertices_and_controls_are_rounded_before_curves_are_flattened(tmp_path:
 def test_a_label_with_only_run_lengths_is_traced(tmp_path: Path) -> None:
     found = read_label(tmp_path, {"category": "car", "rle": {"counts": [5, 2, 2, 2, 1], "size": [4, 3]}})
     assert (found.geometry, found.box, found.mask_size) == ("rle", (1, 1, 2, 2), (3, 4))
-    assert masks.mask(found.rings, 4, 3).sum() == 4
+    assert polygons.mask(found.rings, 4, 3).sum() == 4
 
 
 @pytest.mark.parametrize(

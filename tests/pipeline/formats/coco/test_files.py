@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from faster_coco_eval import mask as coco_library
 
+from mrcnn.shapes import polygons
 from pipeline.errors import LabelFileError
 from pipeline.formats import opening
 from pipeline.geometry import masks
@@ -60,7 +61,7 @@ def test_a_crowd_s_run_lengths_are_traced(tmp_path: Path, compressed: bool) -> N
     counts = encoded["counts"].decode() if compressed else plain
     found = read_one(tmp_path, {"segmentation": {"counts": counts, "size": [48, 64]}, "iscrowd": 1})
     assert (found.geometry, found.crowd, len(found.rings)) == ("rle", True, 2)
-    assert (masks.mask(found.rings, 48, 64) == mask).all()
+    assert (polygons.mask(found.rings, 48, 64) == mask).all()
 
 
 def test_a_polygon_and_its_own_run_lengths_cover_the_same(tmp_path: Path) -> None:
@@ -69,8 +70,8 @@ def test_a_polygon_and_its_own_run_lengths_cover_the_same(tmp_path: Path) -> Non
     mask[4:30, 3:40] = 1
     counts = coco_library.encode(np.asfortranarray(mask))["counts"].decode()
     traced = read_one(tmp_path, {"segmentation": {"counts": counts, "size": [48, 64]}})
-    assert (masks.mask(polygon.rings, 48, 64) == masks.mask(traced.rings, 48, 64)).all()
-    assert masks.trace(masks.mask(polygon.rings, 48, 64))[0].tolist() == traced.rings[0].tolist()
+    assert (polygons.mask(polygon.rings, 48, 64) == polygons.mask(traced.rings, 48, 64)).all()
+    assert masks.trace(polygons.mask(polygon.rings, 48, 64))[0].tolist() == traced.rings[0].tolist()
 
 
 def test_a_box_alone_is_a_rectangle(tmp_path: Path) -> None:
