@@ -75,7 +75,7 @@ class Collected:
 
     frames: dict[int, Frame]
     labels: pa.Table
-    """In one chunk; columns as in `tables.LABELS`, but for `image`, a row of the raw images.parquet, and `source`."""
+    """Columns as in `tables.LABELS`, but for `image`, a row of the raw images.parquet, and `source`."""
     rows: Rows
     """Those of the labels that are kept, an image's together."""
     unwanted: Counter[str]
@@ -91,8 +91,19 @@ class Collected:
 
 
 def taken(labels: pa.Table, rows: Sequence[Rows]) -> pa.Table:
-    """Return some rows of a table, one after the other."""
-    return labels.take(pa.array(np.concatenate([np.empty(0, np.int64), *rows])))
+    """Return some rows of a table, one after the other; of each of its chunks at once, since lists are copied whole."""
+    asked = np.concatenate([np.empty(0, np.int64), *rows])
+    batches = labels.to_batches()
+    starts = np.cumsum([0, *map(len, batches)])
+    chunk_of = np.searchsorted(starts, asked, side="right") - 1
+    order = np.argsort(chunk_of, kind="stable")
+    ends = np.searchsorted(chunk_of[order], np.arange(len(batches) + 1))
+    pieces = [
+        batches[chunk].take(pa.array(asked[order[ends[chunk] : ends[chunk + 1]]] - starts[chunk]))
+        for chunk in np.flatnonzero(np.diff(ends))
+    ]
+    table = pa.Table.from_batches(pieces, labels.schema)
+    return table if (np.diff(order) == 1).all() else table.combine_chunks().take(pa.array(np.argsort(order)))
 
 
 def portions(items: Iterable[tuple[Item, Rows]]) -> Iterator[list[tuple[Item, Rows]]]:
@@ -134,13 +145,13 @@ def collect(
     _add_files(sources, selection.files, rejections)
     matches = _matches(images, sources, names, index, selection)
     log_absent(sources, images["source"].to_pylist(), images["name"].to_pylist(), matches)
-    labels, reasons = _fitted(recipe, selection, matches, index)
-    placing = _Placing(images, sources, index, selection, labels, reasons)
+    selection.labels, reasons = _fitted(recipe, selection, matches, index)
+    placing = _Placing(images, sources, index, selection, reasons)
     for entry in _last_source_first(images["source"].to_numpy()):
         placing.place(entry, matches[entry])
     placing.write_left_out(rejections)
     rows = placing.set_rows()
-    return Collected(placing.frames, InstanceFilter(recipe).marked(labels), rows, selection.unwanted)
+    return Collected(placing.frames, InstanceFilter(recipe).marked(selection.labels), rows, selection.unwanted)
 
 
 def _add_files(sources: Sequence[LabelSource], unread: Sequence[Rejected], rejections: Rejections) -> None:
@@ -190,14 +201,15 @@ def _fitted(
     row_of = row_of[selection.labels["image"].to_numpy()]
     reasons = np.where((selection.reasons == "") & (row_of < 0), NO_SUCH_IMAGE, selection.reasons)
     sizes, chosen = _sizes(index)[row_of], InstanceFilter(recipe)
-    parts = []
-    for start in range(0, len(row_of), ROWS_AT_ONCE):
-        rows = slice(start, start + ROWS_AT_ONCE)
-        batch = selection.labels.slice(start, ROWS_AT_ONCE).to_batches()[0]
+    parts: list[pa.RecordBatch] = []
+    start = 0
+    for batch in selection.labels.to_batches():
+        rows = slice(start, start + len(batch))
         chosen.add_reasons(batch, reasons[rows])
-        batch, reasons[rows] = clipped(batch, sizes[rows], reasons[rows], recipe.least_area)
-        parts.append(batch)
-    return pa.Table.from_batches(parts, selection.labels.schema).combine_chunks(), reasons
+        fitted, reasons[rows] = clipped(batch, sizes[rows], reasons[rows], recipe.least_area)
+        parts.append(fitted)
+        start = rows.stop
+    return pa.Table.from_batches(parts, selection.labels.schema), reasons
 
 
 def _last_source_first(sources: NDArray[np.int32]) -> list[int]:
@@ -225,17 +237,17 @@ class _Placing:
         sources: Sequence[LabelSource],
         index: pa.Table,
         selection: Selection,
-        labels: pa.Table,
         reasons: Reasons,
     ) -> None:
+        """`reasons` ([N] str) say why labels of the selection, as they lie in their images, are left out."""
         self.frames: dict[int, Frame] = {}
         """By row of the index."""
-        self._sources, self._selection, self._labels, self._reasons = sources, selection, labels, reasons
+        self._sources, self._selection, self._labels, self._reasons = sources, selection, selection.labels, reasons
         self._index_names: list[str] = index["image"].to_pylist()
         self._source_of, self._file_of, self._names, self._videos, self._attributes = (
             images[name].to_pylist() for name in ("source", "file_index", "name", "video", "attributes")
         )
-        entry_of = labels["image"].to_numpy()
+        entry_of = self._labels["image"].to_numpy()
         self._ends = np.searchsorted(entry_of, np.arange(len(images) + 1))
         filtered = np.isin(reasons, list(LABEL_REASONS)) & (selection.reasons == "")
         self._usable = np.bincount(entry_of[selection.reasons == ""], minlength=len(images)) > 0

@@ -6,6 +6,8 @@ What their categories mean is in `vocabulary`, how VIA files give them in `label
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +23,7 @@ from pipeline.instances.records import Rejected
 from pipeline.instances.tables import (
     FLAGS,
     LABELS_FILE,
+    RAW_LABELS,
     REJECTED_FILE,
     bounding_boxes,
     boxes,
@@ -33,6 +36,7 @@ from pipeline.labels.clipping import widened
 from pipeline.labels.files import LabelSource, read_table
 from pipeline.recipe.categories import Meaning, Wanted, canonical, kind_of
 from pipeline.recipe.sections import Labels
+from pipeline.running.threads import ordered_map
 
 READ = ("image", "label_id", "polygons", "box", "geometry", *FLAGS, "attributes", "mask_width", "mask_height")
 """Columns that are read of labels that are wanted."""
@@ -128,19 +132,20 @@ def _codes(column: pa.ChunkedArray) -> tuple[list[str], NDArray[np.int64]]:
 
 def _read(path: Path, chosen: NDArray[np.bool_]) -> pa.Table:
     """Return the rows that are `chosen` ([N]), lines as areas; row groups without any are not read."""
-    parts: list[pa.RecordBatch] = []
-    end = 0
+    metadata = pq.read_metadata(path)
+    ends = np.cumsum([0, *(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))])
+    rows = [np.flatnonzero(chosen[start:end]) for start, end in pairwise(ends)]
+    groups = [(group, its) for group, its in enumerate(rows) if len(its)]
+    parts = list(ordered_map(partial(_read_group, path), groups, batch_size=1))
+    table = pa.Table.from_batches(parts) if parts else RAW_LABELS.empty_table().select(READ)
+    return table.rename_columns(["instance_id" if name == "label_id" else name for name in READ])
+
+
+def _read_group(path: Path, group_and_rows: tuple[int, NDArray[np.int64]]) -> pa.RecordBatch:
+    group, rows = group_and_rows
     with pq.ParquetFile(path, read_dictionary=["attributes"]) as file:
-        for group in range(file.num_row_groups):
-            start, end = end, end + file.metadata.row_group(group).num_rows
-            of_group = chosen[start:end]
-            if of_group.any():
-                rows = file.read_row_group(group, READ)
-                rows = rows if of_group.all() else rows.take(pa.array(np.flatnonzero(of_group)))
-                parts += map(widened, rows.to_batches())
-        empty = file.schema_arrow.empty_table().select(READ)
-    table = pa.Table.from_batches(parts) if parts else empty
-    return table.combine_chunks().rename_columns(["instance_id" if name == "label_id" else name for name in READ])
+        table = file.read_row_group(group, READ, use_threads=False)
+    return widened(table.take(pa.array(rows)).to_batches()[0])
 
 
 def _with_classes(labels: pa.Table, numbers: NDArray[np.int64], classes: _Classes) -> pa.Table:

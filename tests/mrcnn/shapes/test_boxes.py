@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mrcnn.ops import boxes
+from mrcnn.shapes import metrics
 from mrcnn.shapes.boxes import apply_box_deltas, box_refinement, denorm_boxes, non_max_suppression
 
 SQUARE = [0.0, 0.0, 2.0, 2.0]
@@ -20,7 +21,7 @@ def test_two_squares_that_share_a_half_overlap_by_a_third():
 
 def test_two_empty_boxes_overlap_by_nothing_rather_than_by_nan():
     assert boxes.overlaps(np.float32([EMPTY]), np.float32([EMPTY])).numpy()[0, 0] == 0
-    assert boxes.compute_overlaps(np.array([EMPTY]), np.array([EMPTY]))[0, 0] == 0
+    assert metrics.compute_overlaps(np.array([EMPTY]), np.array([EMPTY]))[0, 0] == 0
 
 
 def test_a_box_within_a_crowd_is_covered_although_their_overlap_is_small():
@@ -73,4 +74,4 @@ def test_the_two_implementations_agree():
     corner = rng.uniform(0, 50, (2, 20, 2))
     first, second = np.concatenate([corner, corner + rng.uniform(1, 50, (2, 20, 2))], axis=2).astype(np.float32)
     assert boxes.deltas_between(first, second).numpy() == pytest.approx(box_refinement(first, second), abs=1e-5)
-    assert boxes.overlaps(first, second).numpy() == pytest.approx(boxes.compute_overlaps(first, second), abs=1e-5)
+    assert boxes.overlaps(first, second).numpy() == pytest.approx(metrics.compute_overlaps(first, second), abs=1e-5)

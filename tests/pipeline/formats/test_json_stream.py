@@ -237,9 +237,9 @@ def _peak(folder: Path, frames: int, packed: bool) -> int:
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from pipeline.formats import LabelReader, ReadOptions, json_stream, label_file
+from pipeline.formats import LabelReader, ReadOptions, json_stream, opening
 if __name__ == "__main__":
-    label_file.LARGE = json_stream.WORTH_PROCESSES = 0
+    opening.LARGE = json_stream.WORTH_PROCESSES = 0
     with LabelReader(ReadOptions(), lambda _: (print("on", flush=True), time.sleep(60)), 2) as reader:
         reader.read(0, Path(sys.argv[1]), None, "labels.json")
 """

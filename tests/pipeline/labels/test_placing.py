@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.instances.reasons import BOX_LEFT_OUT, NO_CLASS
+from pipeline.instances.reasons import BOX_LEFT_OUT
 from pipeline.instances.rejections import Rejections
 from pipeline.labels import image_names
 from pipeline.labels.clipping import OUTSIDE
@@ -74,24 +74,6 @@ def test_what_reaches_over_the_border_ends_there_and_what_lies_outside_is_left_o
     assert second["box"] == {"x": 10, "y": 10, "width": 54, "height": 10}
     assert len(second["polygons"]) == 2
     assert [(row["label_id"], row["reason"]) for row in rejected] == [("3", OUTSIDE)]
-
-
-def test_regions_that_share_an_instance_and_a_class_are_one(tmp_path: Path) -> None:
-    regions = [
-        region({"name": "car", "instance": "x", "crowd": "no", "colour": "red"}, 1, label_id="0", geometry="box"),
-        region({"name": "bus", "instance": "x"}, 15, label_id="1"),
-        region({"name": "car", "instance": "x", "crowd": "yes", "colour": "blue", "wet": True}, 30, label_id="2"),
-        region({"colour": "grey"}, 40, label_id="3"),
-        region({"name": "tree"}, 40, label_id="4"),
-        region({"name": "car"}, 40, label_id="x"),
-    ]
-    found, (rejected,) = collected(tmp_path, [("a.jpg", regions), ("b.jpg", regions[:1])], categories=["car", "bus"])
-    rows = [(row["instance_id"], row["category"], row["crowd"], len(row["polygons"])) for row in kept(found)]
-    assert rows == [("x", "car", True, 2), ("x~2", "bus", False, 1), ("x~3", "car", False, 1), ("x", "car", False, 1)]
-    first = kept(found)[0]
-    assert (json.loads(first["attributes"]), first["geometry"]) == ({"colour": "red", "wet": True}, "polygon")
-    assert first["box"] == {"x": 1, "y": 1, "width": 39, "height": 10}
-    assert (rejected["label_id"], rejected["reason"], found.unwanted) == ("3", NO_CLASS, Counter(tree=1))
 
 
 def test_a_label_that_could_not_be_read_counts_by_its_category(tmp_path: Path) -> None:
