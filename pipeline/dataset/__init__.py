@@ -1,12 +1,9 @@
-"""Stage `dataset_zip`: the images and labels of each split in one `images.zip`, laid out as the 2019 notebooks expect.
-
-Which image is in which split was decided in `pipeline.labels`, the VIA files were written by `pipeline.via`.
-"""
+"""The stage `dataset_zip`: images and labels of each split in one `images.zip`, as the 2019 notebooks expect it."""
 
 import mmap
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +16,7 @@ from pipeline.artifacts.summary import Summary
 from pipeline.errors import ArtifactError, EmptyDatasetError
 from pipeline.files.atomic import EarlySync, whole_file
 from pipeline.files.zip_writing import Slot, StoredZip
+from pipeline.formats.via.region_data import REGION_DATA
 from pipeline.instances.tables import Split
 from pipeline.recipe import Recipe
 from pipeline.running.progress import Progress
@@ -26,7 +24,6 @@ from pipeline.running.threads import in_batches, ordered_map
 from pipeline.sources.image_index import INDEX, ImageStore, IndexedImage, read_index
 
 ARCHIVE = "images.zip"
-VIA_FILE = "via_region_data.json"
 IMAGES_AT_ONCE = 32
 """Images read and written by a thread at a time: about as many bytes (2 MB) as its cache holds; tried from 8 to 64."""
 
@@ -47,10 +44,9 @@ def build(recipe: Recipe, filtered_labels: Path, via_train: Path, via_val: Path,
     with _via_files(recipe, filtered_labels, via_train, via_val, out) as via_files:
         index = read_index(raw_images)
         images = {split: _images(split, file, index) for split, file in via_files.items()}
-        with whole_file(out / ARCHIVE) as file, ImageStore(raw_images) as store:
+        with whole_file(out / ARCHIVE) as file, ImageStore(raw_images) as store, EarlySync(file) as sync:
             archive = StoredZip(file)
-            with EarlySync(file) as sync:
-                _write_members(archive, images, via_files, store, sync)
+            _write_members(archive, images, via_files, store, sync)
             archive.close()
         summary.write(out, _summary(images, archive.size))
 
@@ -59,38 +55,35 @@ def build(recipe: Recipe, filtered_labels: Path, via_train: Path, via_val: Path,
 def _via_files(
     recipe: Recipe, filtered_labels: Path, via_train: Path, via_val: Path, out: Path
 ) -> Iterator[dict[Split, Path]]:
-    """Give the VIA file of each split; that of test is written for the occasion, where there is a test split."""
-    files: dict[Split, Path] = {"train": via_train / VIA_FILE, "val": via_val / VIA_FILE}
-    if not _has_test_images(filtered_labels):
+    """Give the VIA file of each split; that of test is written here, where there is a test split."""
+    files: dict[Split, Path] = {"train": via_train / REGION_DATA, "val": via_val / REGION_DATA}
+    with pq.ParquetFile(filtered_labels / INDEX) as table:
+        splits = table.read(["split"]).column("split").to_pylist()
+    if "test" not in splits:
         yield files
         return
     from pipeline import via
 
     with TemporaryDirectory(prefix=".via-test-", dir=out) as folder:
         via.build(recipe, filtered_labels=filtered_labels, split="test", out=Path(folder))
-        yield {"test": Path(folder, VIA_FILE), **files}
-
-
-def _has_test_images(filtered_labels: Path) -> bool:
-    with pq.ParquetFile(filtered_labels / INDEX) as file:
-        return "test" in file.read(["split"]).column("split").to_pylist()
+        yield {"test": Path(folder, REGION_DATA), **files}
 
 
 def _images(split: Split, via_file: Path, index: dict[str, IndexedImage]) -> list[IndexedImage]:
     """Return the images that a VIA file names, sorted by name."""
-    names = sorted(_names(via_file))
+    names = Counter(_names(via_file))
     if not names and split != "test":
         raise EmptyDatasetError(
             f"{via_file} names no image: the {split} split is empty; see dataset.split in the recipe"
         )
-    if twice := next((a for a, b in pairwise(names) if a == b), None):
-        raise ArtifactError(f"{via_file} names {twice} twice; materialise via_{split} again")
-    if absent := [name for name in names if name not in index]:
+    if twice := [name for name, times in names.items() if times > 1]:
+        raise ArtifactError(f"{via_file} names {twice[0]} twice; materialise via_{split} again")
+    if absent := sorted(names.keys() - index.keys()):
         raise ArtifactError(
             f"{via_file} names {len(absent)} images that raw_images does not hold (the first is {absent[0]}): "
             "materialise the chain from raw_images on"
         )
-    return [index[name] for name in names]
+    return [index[name] for name in sorted(names)]
 
 
 def _names(via_file: Path) -> list[str]:
@@ -118,16 +111,12 @@ def _write_members(
     total = sum(image.size for chosen in images.values() for image in chosen)
     with Progress(f"writing {ARCHIVE}", total, "B") as bar:
         for split in sorted(images):
-            slots = _slots(archive, f"images/{split}", images[split])
+            folder = f"images/{split}"
+            slots = ((archive.reserve(f"{folder}/{each.image}", each.size, each.crc32), each) for each in images[split])
             for size in ordered_map(copy, in_batches(slots, IMAGES_AT_ONCE), batch_size=1):
                 bar.advance(size)
                 sync.wrote(size)
-            archive.add_file(f"images/{split}/{VIA_FILE}", via_files[split])
-
-
-def _slots(archive: StoredZip, folder: str, images: list[IndexedImage]) -> Iterator[tuple[Slot, IndexedImage]]:
-    for image in images:
-        yield archive.reserve(f"{folder}/{image.image}", image.size, image.crc32), image
+            archive.add_file(f"{folder}/{REGION_DATA}", via_files[split])
 
 
 def _verified(store: ImageStore, image: IndexedImage) -> bytes:
@@ -143,11 +132,17 @@ def _verified(store: ImageStore, image: IndexedImage) -> bytes:
 
 
 def _summary(images: dict[Split, list[IndexedImage]], archive_size: int) -> Summary:
-    rows = [
-        {"split": split, "images": len(chosen), "bytes": sum(image.size for image in chosen)}
-        for split, chosen in images.items()
-    ]
-    numbers: dict[str, int | float] = {f"{split}_images": len(chosen) for split, chosen in images.items()}
-    numbers["images"] = sum(len(chosen) for chosen in images.values())
-    numbers["bytes"] = archive_size
-    return Summary(numbers=numbers, tables={"splits": rows})
+    counts = {split: len(chosen) for split, chosen in images.items()}
+    return Summary(
+        numbers={
+            **{f"{split}_images": count for split, count in counts.items()},
+            "images": sum(counts.values()),
+            "bytes": archive_size,
+        },
+        tables={
+            "splits": [
+                {"split": split, "images": len(chosen), "bytes": sum(image.size for image in chosen)}
+                for split, chosen in images.items()
+            ]
+        },
+    )

@@ -1,7 +1,4 @@
-"""What there is to know of a dataset before one believes a figure measured on it.
-
-Nothing of the model is here; how well it did is in `pipeline.evaluation.judgement`.
-"""
+"""What there is to know of a dataset before one believes a figure measured on it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -12,7 +9,7 @@ from pipeline.dataset.images_zip import ImageRecord, ImagesZip
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """What a split holds."""
+    """What a split, or the judged images of it, hold."""
 
     split: str
     images: int
@@ -23,12 +20,17 @@ class SplitFacts:
     ignored: int
     """Instances that are crowds or to be ignored."""
     boxes: int
-    """Of those that count, the ones of which only a box is known."""
+    """Of those that count, the ones of which only a box is known, so that a rectangle stands in for the mask."""
+
+    @property
+    def counted(self) -> int:
+        """Instances that count."""
+        return sum(self.instances.values())
 
     @property
     def box_share(self) -> float:
         """Share of the instances that count of which only a box is known."""
-        return self.boxes / sum(self.instances.values()) if self.instances else 0.0
+        return self.boxes / self.counted if self.instances else 0.0
 
 
 @dataclass(frozen=True)
@@ -36,43 +38,28 @@ class DatasetFacts:
     """The splits, and what limits the worth of the judged one."""
 
     splits: tuple[SplitFacts, ...]
-    judged: str
+    judged: SplitFacts
+    """Of the judged images only."""
     seen_in_training: int
     """Judged images whose very file is in the training split, too."""
-    boxes: int
-    """Judged instances of which only a box is known, so that a rectangle stands in for the mask."""
-    judged_instances: int
-    judged_images: int
 
     @property
     def learnt_box_share(self) -> float:
-        """Share of the instances of the training split that are boxes."""
+        """Share of the instances of the training split of which only a box is known."""
         return next((each.box_share for each in self.splits if each.split == "train"), 0.0)
-
-    @property
-    def box_share(self) -> float:
-        """Share of the judged instances that are boxes."""
-        return self.boxes / self.judged_instances if self.judged_instances else 0.0
 
 
 def measure(archive: ImagesZip, split: str, records: Sequence[ImageRecord]) -> DatasetFacts:
     """Return the facts of `archive`; `records` are the judged images of `split`."""
-    trained = set()
-    if split != "train" and "train" in archive.splits:
-        trained = {(record.size, record.crc) for record in archive.records("train")}
-    seen = len(records) if split == "train" else sum((record.size, record.crc) in trained for record in records)
-    judged = [each for record in records for each in record.instances if not (each.crowd or each.ignored)]
+    trained = {(each.size, each.crc) for each in archive.records("train")} if "train" in archive.splits else set()
     return DatasetFacts(
-        splits=tuple(_split(name, archive.records(name)) for name in archive.splits),
-        judged=split,
-        seen_in_training=seen,
-        boxes=sum(instance.geometry == "box" for instance in judged),
-        judged_instances=len(judged),
-        judged_images=len(records),
+        splits=tuple(_split_facts(name, archive.records(name)) for name in archive.splits),
+        judged=_split_facts(split, records),
+        seen_in_training=sum((record.size, record.crc) in trained for record in records),
     )
 
 
-def _split(name: str, records: Sequence[ImageRecord]) -> SplitFacts:
+def _split_facts(name: str, records: Sequence[ImageRecord]) -> SplitFacts:
     instances = [instance for record in records for instance in record.instances]
     counting = [each for each in instances if not (each.crowd or each.ignored)]
     counted = Counter(each.category for each in counting)

@@ -1,7 +1,4 @@
-"""Reads a finished `images.zip`: its splits, its classes, its labelled images, and their bytes, without unpacking it.
-
-How such a file is made is not here (`pipeline.dataset`), nor is the reading of other label files (`pipeline.formats`).
-"""
+"""A finished `images.zip` as it is read: its splits, its classes, its labelled images, and their bytes."""
 
 import logging
 import struct
@@ -9,29 +6,25 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
-from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Self
 from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mrcnn.data import decoding
 from pipeline.dataset import labels
 from pipeline.errors import ArchiveError, EmptyDatasetError
+from pipeline.files.zip_reading import BOMB_BYTES, BOMB_RATIO
+from pipeline.formats.via.region_data import REGION_DATA
 from pipeline.instances.records import Instance
+from pipeline.instances.tables import SPLITS
 
-LABELS = "via_region_data.json"
-SPLITS = ("train", "val", "test")
 LARGEST_LABELS = 4 << 30
 """Bytes of the largest label file that is read (70,000 BDD frames take about 1.5 GB)."""
 LARGEST_IMAGE = 256 << 20
-MOST_PIXELS = 178_956_970
-"""Where Pillow, too, begins to speak of a decompression bomb."""
-MOST_INFLATED = 200
-"""Largest ratio of a member's size to its compressed size; JSON reaches about 20."""
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +63,13 @@ def members_of(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 
 def split_folders(archive: Path, members: Iterable[str]) -> dict[str, str]:
-    """Return the folder of each split that an archive has, wherever it lies; raises ArchiveError where one has two."""
-    found = [folder for folder, _, name in (member.rpartition("/") for member in members) if name == LABELS]
-    folders = {split: sorted(folder for folder in found if folder.rpartition("/")[2] == split) for split in SPLITS}
-    for split, its in folders.items():
-        if len(its) > 1:
-            raise ArchiveError(f"{archive}: has two label files for {split}, in {' and in '.join(its)}")
-    return {split: its[0] for split, its in folders.items() if its}
+    """Return the folder of each split that an archive has, at any depth; raises ArchiveError where one has two."""
+    labelled = [folder for folder, _, name in (member.rpartition("/") for member in members) if name == REGION_DATA]
+    by_split = {split: sorted(each for each in labelled if each.rpartition("/")[2] == split) for split in SPLITS}
+    for split, folders in by_split.items():
+        if len(folders) > 1:
+            raise ArchiveError(f"{archive}: has two label files for {split}, in {' and in '.join(folders)}")
+    return {split: folders[0] for split, folders in by_split.items() if folders}
 
 
 class MemberNames:
@@ -84,24 +77,16 @@ class MemberNames:
 
     def __init__(self, members: Iterable[str]) -> None:
         self._members = set(members)
-
-    @cached_property
-    def _composed(self) -> dict[str, str | None]:
-        """Members by their names as NFC; None where that is the name of several."""
-        found: dict[str, str | None] = {}
-        for member in self._members:
-            composed = normalize("NFC", member)
-            found[composed] = None if composed in found else member
-        return found
+        forms = Counter(normalize("NFC", member) for member in self._members)
+        composed = {normalize("NFC", member): member for member in self._members}
+        self._composed = {name: member for name, member in composed.items() if forms[name] == 1}
 
     def find(self, path: str) -> str | None:
         """Return the one member that `path` means, if there is one."""
-        if path in self._members:
-            return path
-        return None if path.isascii() else self._composed.get(normalize("NFC", path))
+        return path if path in self._members else self._composed.get(normalize("NFC", path))
 
 
-class ImagesZip:
+class ImagesZip(AbstractContextManager["ImagesZip"]):
     """`images/<split>/<image>` and `images/<split>/via_region_data.json` in one archive, as since 2019.
 
     Reads what this pipeline writes and what the 2019 script wrote: regions as a dict or a list, no `instance`, the
@@ -122,7 +107,7 @@ class ImagesZip:
         self._names = MemberNames(self._members)
         self._folders = split_folders(self.path, self._members)
         if not self._folders:
-            raise ArchiveError(f"{self.path}: holds no images/train/{LABELS} or images/val/{LABELS}")
+            raise ArchiveError(f"{self.path}: holds no images/train/{REGION_DATA} or images/val/{REGION_DATA}")
         self._records: dict[str, tuple[ImageRecord, ...]] = {}
         self.left_out: list[LeftOut] = []
         """What could not be used of the splits read so far."""
@@ -135,20 +120,17 @@ class ImagesZip:
     def records(self, split: str) -> tuple[ImageRecord, ...]:
         """Return the images of `split`, sorted by name; raises EmptyDatasetError where there are none."""
         if split not in self._folders:
-            raise EmptyDatasetError(f"{self.path}: has no images/{split}/{LABELS}; it has {', '.join(self.splits)}")
+            has = ", ".join(self.splits)
+            raise EmptyDatasetError(f"{self.path}: has no images/{split}/{REGION_DATA}; it has {has}")
         if split not in self._records:
             self._records[split] = self._read_split(split)
         return self._records[split]
 
     def class_names(self, order: Sequence[str] = ()) -> tuple[str, ...]:
         """Return the categories of all splits: those of `order` that occur come first, then the rest, sorted."""
-        found = self._categories
-        return (*(name for name in order if name in found), *sorted(found - set(order)))
-
-    @cached_property
-    def _categories(self) -> frozenset[str]:
         records = (record for split in self.splits for record in self.records(split))
-        return frozenset(instance.category for record in records for instance in record.instances)
+        found = {instance.category for record in records for instance in record.instances}
+        return (*(name for name in order if name in found), *sorted(found - set(order)))
 
     def read(self, record: ImageRecord) -> bytes:
         """Return the image file's bytes; raises ArchiveError when it is damaged or too large."""
@@ -156,82 +138,65 @@ class ImagesZip:
 
     def pixels(self, record: ImageRecord) -> NDArray[np.uint8]:
         """Return the image, [height, width, 3] uint8 RGB; raises ArchiveError where it is not what `record` says."""
-        import cv2
-
         encoded = self.read(record)
-        if self._header_size(record.member, encoded) != (record.width, record.height):
+        if self._size(record.member, encoded) != (record.width, record.height):
             raise ArchiveError(f"{self._where(record.member)}: isn't {record.width}x{record.height} as its labels say")
-        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
-        if image is None:
-            raise ArchiveError(f"{self._where(record.member)}: the image can't be decoded")
-        return image.astype(np.uint8, copy=False)
-
-    def close(self) -> None:
-        """Close the archive."""
-        self._archive.close()
-
-    def __enter__(self) -> Self:
-        return self
+        try:
+            return decoding.decode(encoded, record.member)
+        except decoding.ImageError as error:
+            raise ArchiveError(f"{self.path}: {error}") from None
 
     def __exit__(self, *exc: object) -> None:
-        self.close()
+        self._archive.close()
 
     def _where(self, member: str) -> str:
         return f"{self.path}/{member}"
 
     def _read(self, member: str, largest: int) -> bytes:
         info = self._members[member]
-        if info.file_size > largest or info.file_size > MOST_INFLATED * max(info.compress_size, 1024):
+        if info.file_size > min(largest, max(BOMB_BYTES, BOMB_RATIO * info.compress_size)):
             raise ArchiveError(f"{self._where(member)}: unpacks to {info.file_size:,} bytes, which is not believable")
         try:
             return self._archive.read(info)
         except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
             raise ArchiveError(f"{self._where(member)}: is damaged: {error}") from None
 
-    def _header_size(self, member: str, encoded: bytes) -> tuple[int, int]:
+    def _size(self, member: str, encoded: bytes) -> tuple[int, int]:
         """Return (width, height) as the image's header says."""
-        from PIL import Image, UnidentifiedImageError
-
         try:
-            with Image.open(BytesIO(encoded)) as image:
-                width, height = image.size
-        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise ArchiveError(f"{self._where(member)}: isn't an image that can be read: {error}") from None
-        if width * height > MOST_PIXELS:
-            raise ArchiveError(f"{self._where(member)}: {width}x{height} pixels are too many")
+            height, width = decoding.image_size(encoded, member)
+        except ValueError as error:
+            raise ArchiveError(f"{self.path}: {error}") from None
         return width, height
 
     def _read_split(self, split: str) -> tuple[ImageRecord, ...]:
-        member = f"{self._folders[split]}/{LABELS}"
+        folder = self._folders[split]
+        where = self._where(f"{folder}/{REGION_DATA}")
+        content = self._read(f"{folder}/{REGION_DATA}", LARGEST_LABELS)
         left_out: list[LeftOut] = []
         records: dict[str, ImageRecord] = {}
-        content = self._read(member, LARGEST_LABELS)
-        for entry in labels.read(content, self._where(member), self._class_attribute):
+        for entry in labels.read(content, where, self._class_attribute):
             image = PurePosixPath(entry.filename.replace("\\", "/")).name
+            member = self._names.find(f"{folder}/{image}")
             if image in records:
                 left_out.append(LeftOut(split, image, "", "labelled twice: the first labels count"))
-                continue
-            path = self._names.find(f"{self._folders[split]}/{image}")
-            if path is None:
+            elif member is None:
                 left_out.append(LeftOut(split, image, "", "the image is not in the archive"))
-                continue
-            records[image] = self._record(split, image, path, entry, left_out)
+            else:
+                left_out += [LeftOut(split, image, region, reason) for region, reason in entry.left_out]
+                records[image] = self._record(split, image, member, entry)
         if not records:
-            raise EmptyDatasetError(f"{self._where(member)}: labels no image that is in the archive")
-        for reason, count in sorted(Counter(item.reason for item in left_out).items()):
-            log.warning("%s: %d left out: %s", self._where(member), count, reason)
+            raise EmptyDatasetError(f"{where}: labels no image that is in the archive")
+        for reason, count in sorted(Counter(each.reason for each in left_out).items()):
+            log.warning("%s: %d left out: %s", where, count, reason)
         self.left_out += left_out
         return tuple(records[image] for image in sorted(records))
 
-    def _record(
-        self, split: str, image: str, member: str, entry: labels.LabelledEntry, left_out: list[LeftOut]
-    ) -> ImageRecord:
+    def _record(self, split: str, image: str, member: str, entry: labels.LabelledEntry) -> ImageRecord:
         width, height = entry.width, entry.height
         if not (width and height):
-            width, height = self._header_size(member, self._read(member, LARGEST_IMAGE))
-        if width * height > MOST_PIXELS:
+            width, height = self._size(member, self._read(member, LARGEST_IMAGE))
+        if width * height > decoding.LARGEST_IMAGE:
             raise ArchiveError(f"{self._where(member)}: {width}x{height} pixels are too many")
-        left_out += [LeftOut(split, image, region, reason) for region, reason in entry.left_out]
         info = self._members[member]
         return ImageRecord(image, split, width, height, entry.instances, member, info.file_size, info.CRC)

@@ -1,7 +1,4 @@
-"""The stage `evaluation_report`: runs a trained model over a split and writes everything that is known of it.
-
-Measures and pages are made in modules of their own; here they are put in order and into files.
-"""
+"""The stage `evaluation_report`: runs a trained model over a split and writes everything that is known of it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,21 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import fingerprint_of, summary
 from pipeline.dataset.images_zip import ImageRecord, ImagesZip
-from pipeline.errors import ArtifactError
 from pipeline.files.atomic import whole_file, write_json
 from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
     from pipeline.evaluation.coco import Figures
     from pipeline.evaluation.detections import Detector
-    from pipeline.evaluation.judgement import Judgement
-    from pipeline.evaluation.report.page import ModelFacts, Report
+    from pipeline.evaluation.report.page import Report
 
-
-LARGEST_PICTURE = 40_000
-"""Bytes of a picture that Dagster keeps in its event log."""
-PICTURE_WIDTH = 360
-PICTURES = 3
+PICTURES, PICTURE_WIDTH = 3, 360
+"""How many small pictures the summary has, and pixels of each of their two halves."""
 
 
 def build(recipe: Recipe, trained_model: Path, dataset_zip: Path, out: Path) -> None:
@@ -36,7 +28,7 @@ def build(recipe: Recipe, trained_model: Path, dataset_zip: Path, out: Path) -> 
     """
     from pipeline.training.model_file import load_for_detection
 
-    detector, class_names = load_for_detection(
+    detector = load_for_detection(
         trained_model,
         DETECTION_MIN_CONFIDENCE=recipe.evaluation.min_confidence,
         DETECTION_MAX_INSTANCES=recipe.evaluation.max_detections,
@@ -44,33 +36,30 @@ def build(recipe: Recipe, trained_model: Path, dataset_zip: Path, out: Path) -> 
     )
     made_from = {"trained_model": fingerprint_of(trained_model), "dataset_zip": fingerprint_of(dataset_zip)}
     with ImagesZip(dataset_zip, recipe.labels.class_attribute) as archive:
-        report = judge(recipe, detector, model_facts(trained_model, class_names), archive, made_from)
-        write_files(report, archive, out)
+        write_files(judge(recipe, detector, trained_model, archive, made_from), archive, out)
 
 
 def judge(
-    recipe: Recipe,
-    detector: "Detector",
-    model: "ModelFacts",
-    archive: ImagesZip,
-    fingerprints: Mapping[str, str],
+    recipe: Recipe, detector: "Detector", trained_model: Path, archive: ImagesZip, fingerprints: Mapping[str, str]
 ) -> "Report":
-    """Return everything that is measured of `detector` on the split that the recipe names."""
-    from pipeline.dataset import facts as dataset_facts
+    """Return everything that is measured of `detector`, the model in a folder, on the split that the recipe names."""
+    from pipeline.dataset import facts
     from pipeline.evaluation import detections, judgement
+    from pipeline.evaluation.report.figures import read_history
     from pipeline.evaluation.report.page import Report
+    from pipeline.training import model_file
 
-    chosen = recipe.evaluation
+    model = model_file.read(trained_model)
     records = judged_records(archive, recipe)
-    limits = detections.Limits(chosen.min_confidence, chosen.max_detections, chosen.batch_size)
-    findings = detections.find(detector, archive, records, model.class_names, limits)
-    labelled = {truth.category for image in findings.images for truth in image.truth}
+    images, seconds = detections.find(detector, archive, records, model.class_names, recipe.evaluation)
+    labelled = {truth.category for image in images for truth in image.truth}
     known = model.class_names[1:]
     categories = (*known, *sorted(labelled - set(known)))
     return Report(
-        judgement=judgement.judge(findings, categories, chosen.max_detections),
-        facts=dataset_facts.measure(archive, chosen.split, records),
+        judgement=judgement.judge(images, seconds, categories, recipe.evaluation.max_detections),
+        facts=facts.measure(archive, recipe.evaluation.split, records),
         model=model,
+        history=read_history(trained_model / "history.csv"),
         recipe=recipe,
         fingerprints=fingerprints,
     )
@@ -83,24 +72,6 @@ def judged_records(archive: ImagesZip, recipe: Recipe) -> Sequence[ImageRecord]:
     if limit is None or limit >= len(records):
         return records
     return [records[position * len(records) // limit] for position in range(limit)]
-
-
-def model_facts(model: Path, class_names: Sequence[str]) -> "ModelFacts":
-    """Return what the model's folder says of it; raises ArtifactError when model.json can't be read."""
-    from pipeline.evaluation.report.figures import read_history
-    from pipeline.evaluation.report.page import ModelFacts
-
-    path = model / "model.json"
-    try:
-        content = json.loads(path.read_text("utf-8"))
-        return ModelFacts(
-            name=str(content["name"]),
-            class_names=tuple(class_names),
-            config=dict(content["config"]),
-            history=read_history(model / "history.csv"),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{path}: can't be read as the description of a model: {error!r}") from None
 
 
 def write_files(report: "Report", archive: ImagesZip, out: Path) -> None:
@@ -127,10 +98,10 @@ def metrics(report: "Report") -> dict[str, Any]:
         "bbox": _figures(judged.bbox),
         "images": len(judged.images),
         "instances": judged.instances,
-        "split": report.facts.judged,
+        "split": report.facts.judged.split,
         "seconds_per_image": round(judged.seconds_per_image, 4),
         "seen_in_training": report.facts.seen_in_training,
-        "box_share": round(report.facts.box_share, 6),
+        "box_share": round(report.facts.judged.box_share, 6),
         "model": report.fingerprints.get("trained_model"),
         "dataset": report.fingerprints.get("dataset_zip"),
         "recipe_name": report.recipe.name,
@@ -138,8 +109,7 @@ def metrics(report: "Report") -> dict[str, Any]:
 
 
 def _figures(figures: "Figures") -> dict[str, Any]:
-    whole = {key: getattr(figures, key) for key in ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR")}
-    return {**whole, "per_class": {name: asdict(each) for name, each in figures.per_class.items()}}
+    return {key: value for key, value in asdict(figures).items() if key != "curves"}
 
 
 def _write_compact(path: Path, value: Any) -> None:
@@ -148,7 +118,7 @@ def _write_compact(path: Path, value: Any) -> None:
 
 
 def _summary(report: "Report", archive: ImagesZip, out: Path) -> summary.Summary:
-    judged, facts = report.judgement, report.facts
+    judged = report.judgement
     figures = {
         f"{kind}_{key}": getattr(of_kind, key)
         for kind, of_kind in (("segm", judged.segm), ("bbox", judged.bbox))
@@ -157,13 +127,12 @@ def _summary(report: "Report", archive: ImagesZip, out: Path) -> summary.Summary
     table = [
         {
             "class": name,
-            "AP50": of_class.AP50,
-            "AP": of_class.AP,
-            "instances": of_class.instances,
+            **{key: getattr(of_class, key) for key in ("AP50", "AP", "instances")},
             "threshold": judged.thresholds[name].score,
         }
         for name, of_class in judged.segm.per_class.items()
     ]
+    made_from = {f"{name} fingerprint": text for name, text in report.fingerprints.items()}
     return summary.Summary(
         numbers={
             **{key: value for key, value in figures.items() if value is not None},
@@ -171,34 +140,37 @@ def _summary(report: "Report", archive: ImagesZip, out: Path) -> summary.Summary
             "instances": judged.instances,
             "seconds_per_image": round(judged.seconds_per_image, 4),
         },
-        texts={"split": facts.judged, **{f"{name} fingerprint": text for name, text in report.fingerprints.items()}},
+        texts={"split": report.facts.judged.split, **made_from},
         tables={"classes": table},
-        pictures=_pictures(judged, archive, report.recipe.seed, out),
+        pictures=_pictures(report, archive, out),
         checks=_checks(report),
     )
 
 
 def _checks(report: "Report") -> list[summary.Check]:
-    facts = report.facts
-    seen = f"{facts.seen_in_training} of {facts.judged_images} judged images were trained on"
-    boxes = f"{facts.boxes} of {facts.judged_instances} judged instances are boxes in place of masks"
+    seen, judged = report.facts.seen_in_training, report.facts.judged
+    trained_on = f"{seen} of {judged.images} judged images were trained on"
+    boxes = f"{judged.boxes} of {judged.counted} judged instances are boxes in place of masks"
     return [
-        summary.Check("judged_on_unseen_images", not facts.seen_in_training, seen, {"seen": facts.seen_in_training}),
-        summary.Check("judged_on_masks", not facts.boxes, boxes, {"box_share": facts.box_share}),
+        summary.Check("judged_on_unseen_images", not seen, trained_on, {"seen": seen}),
+        summary.Check("judged_on_masks", not judged.boxes, boxes, {"box_share": judged.box_share}),
     ]
 
 
-def _pictures(judged: "Judgement", archive: ImagesZip, seed: int, out: Path) -> dict[str, str]:
+def _pictures(report: "Report", archive: ImagesZip, out: Path) -> dict[str, str]:
     """Write up to three small pictures, labelled beside detected; return their files by what they show."""
     import numpy as np
+    from PIL import Image
 
+    from pipeline import pictures
     from pipeline.evaluation.report import overlays
 
-    pictures = {}
-    for number, chosen in enumerate(overlays.choose(judged, PICTURES, seed)):
-        both = np.hstack(overlays.pair(archive, judged, chosen.position, PICTURE_WIDTH))
-        file = f"overlay_{number + 1}.jpg"
+    files = {}
+    shown = overlays.draw(archive, report.judgement, PICTURES, report.recipe.seed, PICTURE_WIDTH)
+    for number, picture in enumerate(shown, 1):
+        file = f"overlay_{number}.jpg"
+        both = Image.fromarray(np.hstack([np.asarray(picture.labelled), np.asarray(picture.detected)]))
         with whole_file(out / file) as written:
-            written.write(overlays.jpeg(both, LARGEST_PICTURE))
-        pictures[f"{judged.images[chosen.position].record.image} (labelled, detected; {chosen.why})"] = file
-    return pictures
+            written.write(pictures.jpeg(both, pictures.LARGEST))
+        files[f"{picture.image} (labelled, detected; {picture.why})"] = file
+    return files

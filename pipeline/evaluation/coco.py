@@ -1,10 +1,14 @@
 """Ground truth and detections in COCO's form, and COCO's average precision of them."""
 
+# ruff: noqa: TID253 - nothing imports this module before a model is judged
+
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
 from pipeline.evaluation.detections import JudgedImage
@@ -12,7 +16,7 @@ from pipeline.geometry.polygon import Box
 
 IOU_50, IOU_75 = 0, 5
 """Positions in COCO's ten thresholds, 0.50, 0.55 … 0.95."""
-AREAS = {"all": 0, "small": 1, "medium": 2, "large": 3}
+ALL, SMALL, MEDIUM, LARGE = range(4)
 """Positions of COCO's areas: all, under 32², under 96², larger (square pixels of the image as it is)."""
 
 
@@ -50,27 +54,26 @@ def ground_truth(images: Sequence[JudgedImage], categories: Sequence[str]) -> di
     puts its ignored regions there too.
     """
     ids = {name: number for number, name in enumerate(categories, 1)}
-    annotations: list[dict[str, Any]] = []
-    for image_id, image in enumerate(images, 1):
-        for truth in image.truth:
-            annotation = {
-                "id": len(annotations) + 1,
-                "image_id": image_id,
-                "category_id": ids[truth.category],
-                "segmentation": truth.rle.coco,
-                "bbox": _sides(truth.box),
-                "area": truth.area,
-                "iscrowd": int(truth.ignored),
-                "ignore": int(truth.ignored),
-            }
-            annotations.append(annotation)
+    labelled = [(image_id, truth) for image_id, image in enumerate(images, 1) for truth in image.truth]
     return {
         "images": [
             {"id": number, "file_name": image.record.image, "width": image.record.width, "height": image.record.height}
             for number, image in enumerate(images, 1)
         ],
         "categories": [{"id": number, "name": name} for name, number in ids.items()],
-        "annotations": annotations,
+        "annotations": [
+            {
+                "id": number,
+                "image_id": image_id,
+                "category_id": ids[truth.category],
+                "segmentation": truth.rle.coco,
+                "bbox": _sides(truth.rle.box),
+                "area": truth.rle.area,
+                "iscrowd": int(truth.ignored),
+                "ignore": int(truth.ignored),
+            }
+            for number, (image_id, truth) in enumerate(labelled, 1)
+        ],
     }
 
 
@@ -94,44 +97,31 @@ def average_precision(
     images: Sequence[JudgedImage], categories: Sequence[str], kind: Literal["segm", "bbox"], max_detections: int = 100
 ) -> Figures:
     """Return COCO's figures of masks (`segm`) or boxes (`bbox`) over ten IoU thresholds."""
-    from faster_coco_eval import COCO, COCOeval_faster
-
     truth = ground_truth(images, categories)
-    evaluation = COCOeval_faster(COCO(truth), COCO(_found(images, categories, truth)), kind)
-    evaluation.params.maxDets = [1, 10, max_detections]
-    evaluation.evaluate()
-    evaluation.accumulate()
-    precision, recall = np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"])
-    return _figures(precision[..., -1], recall[..., -1], _counts(images, categories))
-
-
-def _found(images: Sequence[JudgedImage], categories: Sequence[str], truth: dict[str, Any]) -> dict[str, Any]:
-    """Return the detections as a COCO dataset, with the area of the mask (loadRes would take the box's)."""
-    areas = [detection.area for image in images for detection in image.detections]
+    areas = [detection.rle.area for image in images for detection in image.detections]
+    # With the area of the mask: COCO.loadRes would take that of the box.
     annotations = [
         {**result, "id": number, "area": area, "iscrowd": 0}
         for number, (result, area) in enumerate(zip(results(images, categories), areas, strict=True), 1)
     ]
-    return {"images": truth["images"], "categories": truth["categories"], "annotations": annotations}
-
-
-def _counts(images: Sequence[JudgedImage], categories: Sequence[str]) -> dict[str, int]:
-    counts = dict.fromkeys(categories, 0)
-    for image in images:
-        for truth in image.truth:
-            counts[truth.category] += not truth.ignored
-    return counts
+    evaluation = COCOeval_faster(COCO(truth), COCO({**truth, "annotations": annotations}), kind)
+    evaluation.params.maxDets = [1, 10, max_detections]
+    evaluation.evaluate()
+    evaluation.accumulate()
+    precision, recall = np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"])
+    instances = Counter(truth.category for image in images for truth in image.truth if not truth.ignored)
+    return _figures(precision[..., -1], recall[..., -1], {name: instances[name] for name in categories})
 
 
 def _figures(precision: NDArray[Any], recall: NDArray[Any], counts: dict[str, int]) -> Figures:
     """Return the figures from precision [10 IoU, 101 recall, class, 4 areas] and recall [10 IoU, class, 4 areas]."""
-    whole = precision[..., AREAS["all"]]
+    whole = precision[..., ALL]
     per_class = {
         name: ClassFigures(
             AP=_mean(whole[:, :, position]),
             AP50=_mean(whole[IOU_50, :, position]),
             AP75=_mean(whole[IOU_75, :, position]),
-            AR=_mean(recall[:, position, AREAS["all"]]),
+            AR=_mean(recall[:, position, ALL]),
             instances=count,
         )
         for position, (name, count) in enumerate(counts.items())
@@ -140,10 +130,10 @@ def _figures(precision: NDArray[Any], recall: NDArray[Any], counts: dict[str, in
         AP=_mean(whole),
         AP50=_mean(whole[IOU_50]),
         AP75=_mean(whole[IOU_75]),
-        APs=_mean(precision[..., AREAS["small"]]),
-        APm=_mean(precision[..., AREAS["medium"]]),
-        APl=_mean(precision[..., AREAS["large"]]),
-        AR=_mean(recall[..., AREAS["all"]]),
+        APs=_mean(precision[..., SMALL]),
+        APm=_mean(precision[..., MEDIUM]),
+        APl=_mean(precision[..., LARGE]),
+        AR=_mean(recall[..., ALL]),
         per_class=per_class,
         curves={n: whole[IOU_50, :, k].astype(np.float64) for k, n in enumerate(counts) if counts[n]},
     )

@@ -1,30 +1,36 @@
-"""What a network finds in the images of a split, beside what is labelled in them.
+"""What a network detects in the images of a split, beside what is labelled in them."""
 
-How good the findings are is judged elsewhere (`pipeline.evaluation.coco`, `pipeline.evaluation.scores`).
-"""
+# ruff: noqa: TID253 - nothing imports this module before a model is judged
 
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import cached_property
+from typing import Any, Protocol, Self
 
 import numpy as np
+from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
 from mrcnn.shapes import polygons
 from pipeline.dataset.images_zip import ImageRecord, ImagesZip
 from pipeline.geometry.polygon import Box
+from pipeline.recipe.sections import Evaluation
 from pipeline.running.progress import Progress
+from pipeline.running.threads import ordered_map
 
 log = logging.getLogger(__name__)
+
+IOU = 0.5
+"""Mask IoU from which on a detection and an instance can be the same thing."""
+FALSE, IGNORED = -1, -2
 
 Image = NDArray[np.uint8]
 
 
 class Detector(Protocol):
-    """What is asked of a network: `mrcnn.model.MaskRCNN` has it."""
+    """What a network must offer, as `mrcnn.model.MaskRCNN` does."""
 
     def detect(self, images: list[Image], verbose: int = 0, masks: str = "arrays") -> list[dict[str, Any]]:
         """Return for each image rois [N, 4] (y1, x1, y2, x2), class_ids [N], scores [N] and, for masks="rle", rles."""
@@ -43,34 +49,31 @@ class Rle:
         """The mask as COCO's JSON has it."""
         return {"size": [self.height, self.width], "counts": self.counts}
 
-    @property
+    @cached_property
     def area(self) -> int:
         """Pixels that are set."""
-        from faster_coco_eval.core import mask
+        return int(coco_mask.area(self.coco))
 
-        return int(mask.area(self.coco))
-
-    @property
+    @cached_property
     def box(self) -> Box:
         """The smallest box around the pixels that are set."""
-        from faster_coco_eval.core import mask
-
-        return Box(*(float(side) for side in mask.toBbox(self.coco)))
+        return Box(*(float(side) for side in coco_mask.toBbox(self.coco)))
 
     def pixels(self) -> NDArray[np.bool_]:
         """Return the mask, [height, width] bool."""
-        from faster_coco_eval.core import mask
-
-        return np.asarray(mask.decode(self.coco)).astype(bool)
+        return np.asarray(coco_mask.decode(self.coco)).astype(bool)
 
     @classmethod
-    def of(cls, pixels: NDArray[np.bool_]) -> "Rle":
+    def of(cls, pixels: NDArray[np.bool_]) -> Self:
         """Return the run lengths of a mask, [height, width] bool."""
-        from faster_coco_eval.core import mask
+        return cls.from_coco(coco_mask.encode(np.asfortranarray(pixels, dtype=np.uint8)))
 
-        height, width = pixels.shape
-        counts = mask.encode(np.asfortranarray(pixels, dtype=np.uint8))["counts"]
-        return cls(height, width, counts.decode("ascii") if isinstance(counts, bytes) else counts)
+    @classmethod
+    def from_coco(cls, rle: dict[str, Any]) -> Self:
+        """Return the run lengths of {"size": [height, width], "counts": text or bytes}."""
+        height, width = rle["size"]
+        counts = rle["counts"]
+        return cls(int(height), int(width), counts.decode("ascii") if isinstance(counts, bytes) else counts)
 
 
 @dataclass(frozen=True)
@@ -79,11 +82,8 @@ class Truth:
 
     category: str
     rle: Rle
-    box: Box
-    area: int
     ignored: bool
     """Crowd or ignored: neither found nor missed, and what is detected inside it is not counted (as BDD100K does)."""
-    geometry: str
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Detection:
     score: float
     rle: Rle
     box: Box
-    area: int
+    """As the network gives it; that of the mask may be smaller."""
 
 
 @dataclass(frozen=True)
@@ -105,86 +105,97 @@ class JudgedImage:
     truth: tuple[Truth, ...]
     detections: tuple[Detection, ...]
 
+    @cached_property
+    def overlaps(self) -> NDArray[np.float64]:
+        """Mask IoU of D detections and T labelled instances, [D, T] float64.
 
-@dataclass(frozen=True)
-class Findings:
-    """All images of a split, and how long detection took."""
+        Against an ignored instance it is the share of the detection that lies in it.
+        """
+        if not self.detections or not self.truth:
+            return np.zeros((len(self.detections), len(self.truth)))
+        found, labelled = ([each.rle.coco for each in part] for part in (self.detections, self.truth))
+        return np.asarray(coco_mask.iou(found, labelled, [int(each.ignored) for each in self.truth]), np.float64)
 
-    images: tuple[JudgedImage, ...]
-    seconds_per_image: float
-    """Median over the batches but the first, which also builds the graph."""
+    @cached_property
+    def truth_of(self) -> list[int]:
+        """For each detection: the instance of its class that it found, FALSE, or IGNORED.
 
-
-@dataclass(frozen=True)
-class Limits:
-    """Which detections are kept, and how many images go through the network at once."""
-
-    min_confidence: float = 0.05
-    max_detections: int = 100
-    batch_size: int = 1
+        COCO's greedy match: by falling score, each detection takes the best instance of its class that is still free.
+        """
+        ignored = np.array([truth.ignored for truth in self.truth], bool)
+        free = ~ignored
+        found = []
+        for detection, overlaps in zip(self.detections, self.overlaps, strict=True):
+            same = np.array([truth.category == detection.category for truth in self.truth], bool) & (overlaps >= IOU)
+            candidates = np.where(same & free, overlaps, 0.0)
+            if candidates.any():
+                found.append(int(candidates.argmax()))
+                free[found[-1]] = False
+            else:
+                found.append(IGNORED if (same & ignored).any() else FALSE)
+        return found
 
 
 def find(
-    detector: Detector, archive: ImagesZip, records: Sequence[ImageRecord], class_names: Sequence[str], limits: Limits
-) -> Findings:
-    """Return what `detector` finds in `records`; `class_names[class_id]` names its classes, 0 being background."""
+    detector: Detector,
+    archive: ImagesZip,
+    records: Sequence[ImageRecord],
+    class_names: Sequence[str],
+    settings: Evaluation,
+) -> tuple[tuple[JudgedImage, ...], float]:
+    """Return what `detector` finds in `records`, and the seconds that an image takes it.
+
+    `class_names[class_id]` names its classes, 0 being background. The seconds are the median over the batches but the
+    first, which also builds the graph.
+    """
     judged: list[JudgedImage] = []
     seconds: list[float] = []
-    labelled = 0
     with Progress("detecting", len(records), "image") as bar:
-        for batch, images in _batches(archive, records, limits.batch_size):
+        for batch, images in _batches(archive, records, settings.batch_size):
             start = time.perf_counter()
             results = detector.detect(images, verbose=0, masks="rle")
             seconds.append((time.perf_counter() - start) / len(batch))
             for record, result in zip(batch, results, strict=False):
-                labelled += len(record.instances)
-                judged.append(JudgedImage(record, _truth(record), _detections(result, class_names, limits)))
+                judged.append(JudgedImage(record, _truth(record), _detections(result, class_names, settings)))
             bar.advance(len(batch))
-    if outside := labelled - sum(len(image.truth) for image in judged):
+    if outside := sum(len(image.record.instances) - len(image.truth) for image in judged):
         log.warning("%s: %d labels lie outside of their images and are left out", archive.path, outside)
-    return Findings(tuple(judged), float(np.median(seconds[1:] or seconds)))
+    return tuple(judged), float(np.median(seconds[1:] or seconds))
 
 
 def _batches(
     archive: ImagesZip, records: Sequence[ImageRecord], size: int
 ) -> Iterator[tuple[Sequence[ImageRecord], list[Image]]]:
     """Yield batches with their images, read while the network works; the last is filled up by repetition."""
+
+    def read(part: Sequence[ImageRecord]) -> list[Image]:
+        return [archive.pixels(record) for record in part]
+
     parts = [records[start : start + size] for start in range(0, len(records), size)]
-    with ThreadPoolExecutor(1) as reader:
-        following = [reader.submit(_images, archive, part) for part in parts[:1]]
-        for position, part in enumerate(parts):
-            images = following.pop().result()
-            following = [reader.submit(_images, archive, later) for later in parts[position + 1 : position + 2]]
-            yield part, images + images[-1:] * (size - len(images))
-
-
-def _images(archive: ImagesZip, records: Sequence[ImageRecord]) -> list[Image]:
-    return [archive.pixels(record) for record in records]
+    for part, images in zip(parts, ordered_map(read, parts, batch_size=1, threads=1), strict=True):
+        yield part, images + images[-1:] * (size - len(images))
 
 
 def _truth(record: ImageRecord) -> tuple[Truth, ...]:
     """Return the instances that have at least one pixel inside the image."""
-    found = []
-    for instance in record.instances:
-        rle = Rle.of(polygons.mask(instance.rings, record.height, record.width))
-        ignored = instance.crowd or instance.ignored
-        found.append(Truth(instance.category, rle, rle.box, rle.area, ignored, instance.geometry))
-    return tuple(truth for truth in found if truth.area > 0)
+    masks = [Rle.of(polygons.mask(each.rings, record.height, record.width)) for each in record.instances]
+    return tuple(
+        Truth(instance.category, rle, instance.crowd or instance.ignored)
+        for instance, rle in zip(record.instances, masks, strict=True)
+        if rle.area
+    )
 
 
-def _detections(result: dict[str, Any], class_names: Sequence[str], limits: Limits) -> tuple[Detection, ...]:
+def _detections(result: dict[str, Any], class_names: Sequence[str], settings: Evaluation) -> tuple[Detection, ...]:
+    columns = (result[name] for name in ("rois", "class_ids", "scores", "rles"))
     found = [
-        _detection(roi, class_names[int(class_id)], float(score), rle)
-        for roi, class_id, score, rle in zip(
-            result["rois"], result["class_ids"], result["scores"], result["rles"], strict=True
-        )
-        if score >= limits.min_confidence
+        _detection(roi, class_names[int(class_id)], float(score), Rle.from_coco(rle))
+        for roi, class_id, score, rle in zip(*columns, strict=True)
+        if score >= settings.min_confidence
     ]
-    return tuple(sorted(found, key=lambda detection: -detection.score)[: limits.max_detections])
+    return tuple(sorted(found, key=lambda detection: -detection.score)[: settings.max_detections])
 
 
-def _detection(roi: Sequence[float], category: str, score: float, rle: dict[str, Any]) -> Detection:
+def _detection(roi: Sequence[float], category: str, score: float, mask: Rle) -> Detection:
     top, left, bottom, right = (float(side) for side in roi)
-    counts = rle["counts"].decode("ascii") if isinstance(rle["counts"], bytes) else rle["counts"]
-    mask = Rle(int(rle["size"][0]), int(rle["size"][1]), counts)
-    return Detection(category, score, mask, Box(left, top, right - left, bottom - top), mask.area)
+    return Detection(category, score, mask, Box(left, top, right - left, bottom - top))

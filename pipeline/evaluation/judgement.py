@@ -1,7 +1,4 @@
-"""Everything that is measured of a model on a split: average precision, thresholds, confusion, in one record.
-
-How each is measured stands in `coco`, `thresholds` and `confusion`; how it looks, in `pipeline.evaluation.report`.
-"""
+"""Everything that is measured of a model on a split, in one record."""
 
 from dataclasses import dataclass
 
@@ -10,8 +7,8 @@ from numpy.typing import NDArray
 
 from pipeline.evaluation import coco, scores
 from pipeline.evaluation.coco import Figures
-from pipeline.evaluation.detections import Findings, JudgedImage
-from pipeline.evaluation.scores import Matches, Threshold
+from pipeline.evaluation.detections import FALSE, JudgedImage
+from pipeline.evaluation.scores import Threshold
 
 
 @dataclass(frozen=True)
@@ -19,8 +16,8 @@ class Judgement:
     """What a model did on the images of a split."""
 
     images: tuple[JudgedImage, ...]
-    matches: tuple[Matches, ...]
     categories: tuple[str, ...]
+    """Those of the model, then any other that is labelled."""
     segm: Figures
     bbox: Figures
     thresholds: dict[str, Threshold]
@@ -35,8 +32,7 @@ class Judgement:
 
     def shown(self, image: JudgedImage) -> list[int]:
         """Return which of the image's detections reach the threshold of their class."""
-        least = {name: threshold.least for name, threshold in self.thresholds.items()}
-        return [k for k, detection in enumerate(image.detections) if detection.score >= least[detection.category]]
+        return scores.shown(image, self.thresholds)
 
 
 @dataclass(frozen=True)
@@ -50,29 +46,28 @@ class Quality:
     """Panoptic quality (Kirillov et al., 2019): the IoU of all that was found, over found + half of the errors."""
 
 
-def judge(findings: Findings, categories: tuple[str, ...], max_detections: int) -> Judgement:
+def judge(
+    images: tuple[JudgedImage, ...], seconds_per_image: float, categories: tuple[str, ...], max_detections: int
+) -> Judgement:
     """Measure everything; `categories` are those of the model, then any other that is labelled."""
-    matches = tuple(scores.match(image) for image in findings.images)
-    measured = scores.measure(findings.images, matches, categories)
+    thresholds = scores.best_thresholds(images, categories)
     return Judgement(
-        images=findings.images,
-        matches=matches,
-        categories=categories,
-        segm=coco.average_precision(findings.images, categories, "segm", max_detections),
-        bbox=coco.average_precision(findings.images, categories, "bbox", max_detections),
-        thresholds=measured,
-        confusion=scores.matrix(findings.images, matches, categories, measured),
-        seconds_per_image=findings.seconds_per_image,
+        images,
+        categories,
+        segm=coco.average_precision(images, categories, "segm", max_detections),
+        bbox=coco.average_precision(images, categories, "bbox", max_detections),
+        thresholds=thresholds,
+        confusion=scores.confusion_matrix(images, categories, thresholds),
+        seconds_per_image=seconds_per_image,
     )
 
 
-def quality(judgement: Judgement, position: int) -> Quality:
-    """Return how well the image at `position` was understood."""
-    image, matched = judgement.images[position], judgement.matches[position]
-    shown = judgement.shown(image)
-    hits = [(k, int(matched.truth_of[k])) for k in shown if matched.truth_of[k] >= 0]
-    false = sum(int(matched.truth_of[k]) == scores.FALSE for k in shown)
+def quality(judgement: Judgement, image: JudgedImage) -> Quality:
+    """Return how well one of the images was understood."""
+    truth_of = {k: image.truth_of[k] for k in judgement.shown(image)}
+    hits = [(k, truth) for k, truth in truth_of.items() if truth >= 0]
+    false = sum(truth == FALSE for truth in truth_of.values())
     missed = sum(not truth.ignored for truth in image.truth) - len(hits)
     errors = len(hits) + 0.5 * (missed + false)
-    score = sum(float(matched.overlaps[pair]) for pair in hits) / errors if errors else 1.0
+    score = sum(float(image.overlaps[pair]) for pair in hits) / errors if errors else 1.0
     return Quality(len(hits), missed, false, score)

@@ -1,53 +1,13 @@
-"""What is measured at mask IoU 0.5: matches of detections and instances, thresholds of scores, confusion of classes."""
+"""What is measured at mask IoU 0.5: thresholds of scores, confusion of classes."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.detections import JudgedImage
-
-IOU = 0.5
-FALSE, IGNORED = -1, -2
-
-
-@dataclass(frozen=True)
-class Matches:
-    """How the D detections of an image meet its T labelled instances."""
-
-    overlaps: NDArray[np.float64]
-    """Mask IoU, [D, T] float64; against an ignored instance, the share of the detection that lies in it."""
-    truth_of: NDArray[np.int64]
-    """For each detection [D]: the instance of its class that it found, FALSE, or IGNORED."""
-
-
-def match(image: JudgedImage) -> Matches:
-    """Return COCO's greedy match: by falling score, each detection takes the best instance of its class still free."""
-    overlaps = _overlaps(image)
-    truth_of = np.full(len(image.detections), FALSE, np.int64)
-    ignored = np.array([truth.ignored for truth in image.truth], bool)
-    free = ~ignored
-    for number, detection in enumerate(image.detections):
-        same = np.array([truth.category == detection.category for truth in image.truth], bool)
-        candidates = np.where(same & free & (overlaps[number] >= IOU), overlaps[number], 0.0)
-        if candidates.any():
-            truth_of[number] = int(candidates.argmax())
-            free[truth_of[number]] = False
-        elif (same & ignored & (overlaps[number] >= IOU)).any():
-            truth_of[number] = IGNORED
-    return Matches(overlaps, truth_of)
-
-
-def _overlaps(image: JudgedImage) -> NDArray[np.float64]:
-    from faster_coco_eval.core import mask
-
-    if not image.detections or not image.truth:
-        return np.zeros((len(image.detections), len(image.truth)))
-    found = [detection.rle.coco for detection in image.detections]
-    labelled = [truth.rle.coco for truth in image.truth]
-    return np.asarray(mask.iou(found, labelled, [int(truth.ignored) for truth in image.truth]), np.float64)
-
+from pipeline.evaluation.detections import IGNORED, IOU, JudgedImage
 
 FALLBACK = 0.5
 """Score for a class of which nothing could be measured."""
@@ -68,46 +28,41 @@ class Threshold:
         return FALLBACK if self.score is None else self.score
 
 
-def measure(
-    images: Sequence[JudgedImage], matches: Sequence[Matches], categories: Sequence[str]
-) -> dict[str, Threshold]:
-    """Return the threshold of each class."""
+def best_thresholds(images: Sequence[JudgedImage], categories: Sequence[str]) -> dict[str, Threshold]:
+    """Return for each class the threshold with the highest F1; of equals, the highest one."""
+    labelled = Counter(truth.category for image in images for truth in image.truth if not truth.ignored)
     found: dict[str, list[tuple[float, bool]]] = {name: [] for name in categories}
-    labelled = dict.fromkeys(categories, 0)
-    for image, matched in zip(images, matches, strict=True):
-        for truth in image.truth:
-            labelled[truth.category] += not truth.ignored
-        for detection, truth_index in zip(image.detections, matched.truth_of.tolist(), strict=True):
-            if truth_index != IGNORED:
-                found[detection.category].append((detection.score, truth_index >= 0))
+    for image in images:
+        for detection, truth in zip(image.detections, image.truth_of, strict=True):
+            if truth != IGNORED:
+                found[detection.category].append((detection.score, truth >= 0))
     return {name: _best(found[name], labelled[name]) for name in categories}
 
 
+def shown(image: JudgedImage, thresholds: Mapping[str, Threshold]) -> list[int]:
+    """Return which of the image's detections reach the threshold of their class."""
+    return [k for k, each in enumerate(image.detections) if each.score >= thresholds[each.category].least]
+
+
 def _best(found: list[tuple[float, bool]], labelled: int) -> Threshold:
-    """Return the cut with the highest F1; of equals, the one with the highest score."""
+    """Return the threshold of one class from its detections (score, whether it is right) and labelled instances."""
     if not labelled or not any(hit for _, hit in found):
         return Threshold(None, None, None, None)
-    scores: NDArray[np.float64] = np.array([score for score, _ in found])
-    order = np.argsort(-scores, kind="stable")
-    scores = scores[order]
-    hits = np.cumsum(np.array([hit for _, hit in found])[order])
-    shown = np.arange(1, len(scores) + 1)
-    f1 = 2 * hits / (shown + labelled)
+    scores, right = np.array(sorted(found, key=lambda pair: -pair[0])).T
+    hits, count = np.cumsum(right), np.arange(1, len(scores) + 1)
+    f1 = 2 * hits / (count + labelled)
     whole_ties = np.append(scores[:-1] != scores[1:], True)
     cut = int(np.where(whole_ties, f1, -1).argmax())
     return Threshold(
         score=float(scores[cut]),
         f1=round(float(f1[cut]), 6),
-        precision=round(float(hits[cut] / shown[cut]), 6),
+        precision=round(float(hits[cut] / count[cut]), 6),
         recall=round(float(hits[cut] / labelled), 6),
     )
 
 
-def matrix(
-    images: Sequence[JudgedImage],
-    matches: Sequence[Matches],
-    categories: Sequence[str],
-    thresholds: Mapping[str, Threshold],
+def confusion_matrix(
+    images: Sequence[JudgedImage], categories: Sequence[str], thresholds: Mapping[str, Threshold]
 ) -> NDArray[np.int64]:
     """Return counts, [C + 1, C + 1] int64: rows labelled, columns detected, background last in both.
 
@@ -117,12 +72,12 @@ def matrix(
     """
     ids = {name: number for number, name in enumerate(categories)}
     counts = np.zeros((len(categories) + 1, len(categories) + 1), np.int64)
-    for image, matched in zip(images, matches, strict=True):
-        shown = [k for k, d in enumerate(image.detections) if d.score >= thresholds[d.category].least]
+    for image in images:
+        kept = shown(image, thresholds)
         labelled = np.array([ids[truth.category] for truth in image.truth], np.int64)
-        detected = np.array([ids[image.detections[k].category] for k in shown], np.int64)
+        detected = np.array([ids[image.detections[k].category] for k in kept], np.int64)
         ignored = np.array([truth.ignored for truth in image.truth], bool)
-        _count(counts, matched.overlaps[shown], labelled, detected, ignored)
+        _count(counts, image.overlaps[kept], labelled, detected, ignored)
     return counts
 
 

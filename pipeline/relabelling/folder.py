@@ -1,31 +1,27 @@
-"""Makes a folder that VIA opens: images of a finished data set beside a VIA project with their labels.
-
-The relabelling loop is described in docs/relabelling.md: open, correct in VIA, list the result last in `source.labels`.
-"""
+"""Makes a folder that VIA opens: images of a finished data set beside a VIA project with their labels."""
 
 import argparse
 import logging
 import sys
 import zipfile
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from pipeline.dataset.images_zip import MemberNames, members_of
+from pipeline.dataset.images_zip import LARGEST_IMAGE, MemberNames, members_of
 from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
 from pipeline.files.atomic import whole_file
-from pipeline.formats.via.region_data import PROJECT, REGION_DATA, ProjectWriter, RegionDataWriter
+from pipeline.formats.via.region_data import PROJECT, REGION_DATA, project_file, region_data_file
 from pipeline.formats.via.writing import OWN, Declarations, Entry, as_address, closed, unclosed
-from pipeline.formats.via.writing_via3 import Via3Writer, shown_by_via3
+from pipeline.formats.via.writing_via3 import shown_by_via3, via3_project_file
 from pipeline.instances.tables import SPLITS
 from pipeline.relabelling import contents
 from pipeline.relabelling.contents import LabelFile
 
 VIA3_PROJECT = "via3_project.json"
-LARGEST_IMAGE = 256 << 20
 EXIT_FAULT = 2
 
 Places = dict[int, str]
@@ -58,17 +54,18 @@ def make_folder(
             files = contents.label_files(path, archive)
             split = split or next((each for each in ("val", "train") if each in files), None)
             if not labels and split not in files:
-                raise ArtifactError(f"{path}: has no images/{split or 'val'}/{REGION_DATA}; {_told(files)}")
+                has = f"it has {', '.join(files)}" if files else "it is no images.zip"
+                raise ArtifactError(f"{path}: has no images/{split or 'val'}/{REGION_DATA}; {has}")
             shown = LabelFile(labels, None, archive) if labels else files[str(split)]
             declared = _declared(shown, path, files.values())
-            places = _picked(_places(shown, declared, archive, _folders(split, files)), images)
-            return _fill(out, archive, shown, places, declared)
+            places = _places(shown, declared, archive, _folders(split, files))
+            if images is not None and images < len(places):
+                picked = list(places.items())
+                places = dict(picked[number * len(picked) // images] for number in range(images))
+            _fill(out, archive, shown, places, declared)
+            return len(places)
     except (EOFError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         raise ArchiveError(f"{path}: can't be read as a zip archive: {error}") from None
-
-
-def _told(splits: Collection[str]) -> str:
-    return f"it has {', '.join(splits)}" if splits else "it is no images.zip"
 
 
 def _declared(shown: LabelFile, archive: Path, files: Iterable[LabelFile]) -> Declarations:
@@ -88,8 +85,8 @@ def _declared(shown: LabelFile, archive: Path, files: Iterable[LabelFile]) -> De
 
 def _folders(split: str | None, files: Mapping[str, LabelFile]) -> list[str]:
     """Return where images may lie in the archive: first in the split, then (labels from elsewhere) in any."""
-    there = {each: file.folder for each, file in files.items()}
-    return [there.get(each, f"images/{each}") for each in dict.fromkeys((split, *SPLITS)) if each]
+    order = [each for each in dict.fromkeys((split, *SPLITS)) if each]
+    return [files[each].folder if each in files else f"images/{each}" for each in order]
 
 
 def _places(shown: LabelFile, declared: Declarations, archive: zipfile.ZipFile, folders: Sequence[str]) -> Places:
@@ -97,24 +94,19 @@ def _places(shown: LabelFile, declared: Declarations, archive: zipfile.ZipFile, 
     names = members_of(archive)
     members, bases = MemberNames(names), {name.rpartition("/")[2] for name in names}
     found: dict[str, int] = {}
-    missing = twice = doubtful = 0
+    left_out = Counter[str]()
     for position, entry in enumerate(shown.entries_into(declared)):
         member = _member(members, entry.filename, folders)
-        missing += member is None
-        twice += member in found
         if member is None:
-            continue
-        if _is_another_s_address(member.rpartition("/")[2], bases):
-            doubtful += 1
+            left_out[f"not in {archive.filename}"] += 1
+        elif member in found:
+            left_out["labelled twice: the first labels count"] += 1
+        elif _has_a_namesake(member.rpartition("/")[2], bases):
+            left_out["left out: VIA would show another image under their name (a%b.jpg beside a%25b.jpg)"] += 1
         else:
-            found.setdefault(member, position)
-    for count, what in (
-        (missing, f"not in {archive.filename}"),
-        (twice, "labelled twice: the first labels count"),
-        (doubtful, "left out: VIA would call them as others are called (a%b.jpg beside a%25b.jpg); rename them"),
-    ):
-        if count:
-            log.warning("%d labelled images are %s", count, what)
+            found[member] = position
+    for reason, count in left_out.items():
+        log.warning("%d labelled images are %s", count, reason)
     if not found:
         advice = "" if shown.member else "; name the images.zip with them by --pictures"
         raise EmptyDatasetError(f"{archive.filename}: holds none of the images that {shown} labels{advice}")
@@ -133,56 +125,40 @@ def _member(members: MemberNames, image: str, folders: Sequence[str]) -> str | N
     return next((member for path in paths if (member := members.find(path))), None)
 
 
-def _is_another_s_address(name: str, names: Collection[str]) -> bool:
+def _has_a_namesake(name: str, names: Collection[str]) -> bool:
     """Say whether a name, as a project has it, is that of another image."""
     return any(spelled != name and spelled in names for spelled in (as_address(name), shown_by_via3(name)))
 
 
-def _picked(places: Places, images: int | None) -> Places:
-    """Return at most `images` of them, evenly over all."""
-    if images is None or images >= len(places):
-        return places
-    positions = list(places)
-    picked = (positions[number * len(positions) // images] for number in range(images))
-    return {position: places[position] for position in picked}
-
-
-def _fill(out: Path, archive: zipfile.ZipFile, shown: LabelFile, places: Places, declared: Declarations) -> int:
+def _fill(out: Path, archive: zipfile.ZipFile, shown: LabelFile, places: Places, declared: Declarations) -> None:
     out.mkdir(parents=True, exist_ok=True)
     # The absolute folder makes VIA find the images wherever via.html lies.
     folder = f"{out.resolve()}/"
     with (
-        ProjectWriter(out / PROJECT, out.name, declared, as_address(folder)) as project,
-        RegionDataWriter(out / REGION_DATA) as region_data,
-        Via3Writer(out / VIA3_PROJECT, out.name, folder, declared) as via3_project,
+        region_data_file(out / REGION_DATA) as append_for_via1,
+        project_file(out / PROJECT, out.name, declared, as_address(folder)) as append_for_via2,
+        via3_project_file(out / VIA3_PROJECT, out.name, folder, declared) as append_for_via3,
     ):
         for entry in _copied(out, archive, shown, places):
-            # VIA 2 looks for an image where its name leads, VIA 1 is given it by hand.
-            project.write(replace(unclosed(entry), filename=as_address(entry.filename)))
-            region_data.write(closed(entry))
-            via3_project.write(unclosed(entry))
-    return len(places)
+            append_for_via1(closed(entry))
+            # VIA 2 takes the name for an address; VIA 1 compares it with that of a chosen file.
+            append_for_via2(replace(unclosed(entry), filename=as_address(entry.filename)))
+            append_for_via3(unclosed(entry))
 
 
 def _copied(out: Path, archive: zipfile.ZipFile, shown: LabelFile, places: Places) -> Iterator[Entry]:
-    """Copy each image, and yield what VIA is told of it, with the size in bytes that it really has."""
+    """Copy each image, and yield its entry with its size in bytes; raises ArchiveError for one that is too large."""
     members = members_of(archive)
     for position, entry in enumerate(shown.entries()):
         if position not in places:
             continue
-        name, data = PurePosixPath(places[position]).name, _read(archive, members[places[position]])
+        name, info = PurePosixPath(places[position]).name, members[places[position]]
+        if info.file_size > LARGEST_IMAGE:
+            size = f"{info.file_size:,} bytes, which is not believable"
+            raise ArchiveError(f"{archive.filename}: {info.filename} unpacks to {size}")
         with whole_file(out / name) as file:
-            file.write(data)
-        yield replace(entry, filename=name, size=len(data))
-
-
-def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
-    """Return an image's bytes; raises ArchiveError when it is larger than believable."""
-    if info.file_size > LARGEST_IMAGE:
-        raise ArchiveError(
-            f"{archive.filename}: {info.filename} unpacks to {info.file_size:,} bytes, which is not believable"
-        )
-    return archive.read(info)
+            file.write(archive.read(info))
+        yield replace(entry, filename=name, size=info.file_size)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -207,6 +183,6 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_FAULT
     print(
         f"{count} images: load {arguments.out.resolve() / PROJECT} in VIA 2 (Project > Load), or {VIA3_PROJECT} in "
-        "VIA 3; how to go on is in docs/relabelling.md"
+        "VIA 3; the next steps are in docs/relabelling.md"
     )
     return 0

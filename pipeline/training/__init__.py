@@ -1,7 +1,4 @@
-"""The stage `trained_model`: trains the recipe's network on an `images.zip`, and goes on where it was stopped.
-
-The network and its loop are `mrcnn`'s; here they are given the recipe's settings and the archive's images.
-"""
+"""The stage `trained_model`: trains the recipe's network on an `images.zip`, and resumes where it was stopped."""
 
 import logging
 import shutil
@@ -16,15 +13,14 @@ from pipeline.dataset.images_zip import ImagesZip
 from pipeline.errors import ArchiveError, EmptyDatasetError, RecipeError, TrainingError
 from pipeline.files.atomic import whole_file
 from pipeline.recipe import Recipe
+from pipeline.recipe.categories import canonical
 from pipeline.recipe.sections import Augmentation, Training
 from pipeline.running.progress import Progress
 from pipeline.training import model_file
-from pipeline.training import run as training_run
 from pipeline.training.data import ZipDataset, balanced
 from pipeline.training.weights import identify, load_into
 
 if TYPE_CHECKING:
-    from mrcnn.config import Config
     from mrcnn.model import MaskRCNN
     from mrcnn.training import TrainingResult
 
@@ -43,14 +39,16 @@ def identities(recipe: Recipe) -> dict[str, Any]:
 def build(recipe: Recipe, dataset_zip: Path, out: Path, identities: dict[str, Any] | None = None) -> None:
     """Train on the splits train and val of an `images.zip`; write weights, model.json, history.csv and tensorboard/.
 
-    What an interrupted call left in `out` is gone on with, where that had written a state and was begun with the same
+    What an interrupted call left in `out` is resumed, where that had written a state and was begun with the same
     recipe, dataset and starting weights (as `identities` has them, else as they are now); else it is dropped. Raises
     RecipeError (settings that no network can have), TrainingError (weights that don't fit, a loss that is not a
     number), EmptyDatasetError (nothing to train on), ArchiveError and LabelFileError (the dataset).
     """
+    from pipeline.training import run as training_run
+
     run = out / RUN
     with ImagesZip(dataset_zip, recipe.labels.class_attribute) as archive:
-        names = archive.class_names(_order(recipe))
+        names = archive.class_names([canonical(word) for word in recipe.labels.categories])
         if not names:
             raise EmptyDatasetError(f"{dataset_zip}: holds no labelled instance to train on")
         seen = balanced(archive.records("train"), recipe.training.balance, recipe.seed)
@@ -58,28 +56,28 @@ def build(recipe: Recipe, dataset_zip: Path, out: Path, identities: dict[str, An
         val = ZipDataset(archive, "val", names) if "val" in archive.splits else None
         model = _model(recipe, names, len(train.image_ids), out)
         with (
-            training_run.opened(run, training_run.planned(recipe, dataset_zip, identities)) as goes_on,
+            training_run.opened(run, training_run.planned(recipe, dataset_zip, identities)) as resumes,
             _faults_named(dataset_zip),
         ):
-            if not goes_on:
+            if not resumes:
                 load_into(model, recipe.training)
-                model.epoch = 0  # a checkpoint of this name would go on in its own folder with its next epoch
+                model.epoch = 0  # else a checkpoint of a run's name would make it continue in the folder of that run
             model.log_dir = str(run)
             result = _train(model, recipe.training, train, val)
     _keep(recipe, model, result, names, out)
-
-
-def _order(recipe: Recipe) -> list[str]:
-    """Return the recipe's categories as they are called in the archive, in the order of their class numbers."""
-    from pipeline.recipe.categories import canonical
-
-    return [canonical(word) for word in recipe.labels.categories]
+    training_run.remove(run)
 
 
 def _model(recipe: Recipe, names: tuple[str, ...], images: int, out: Path) -> "MaskRCNN":
-    """Return the network with fresh weights, on all devices that the recipe wants."""
+    """Return the network with fresh weights, on all devices that the recipe wants.
+
+    Raises RecipeError where no network can have its settings, or where a later stage names no layers.
+    """
     import keras
     import tensorflow as tf
+
+    from mrcnn.model import MaskRCNN
+    from mrcnn.training import layers_regex
 
     training = recipe.training
     keras.utils.set_random_seed(recipe.seed)
@@ -93,8 +91,18 @@ def _model(recipe: Recipe, names: tuple[str, ...], images: int, out: Path) -> "M
         "training on %s, %d images, %d classes; TensorBoard: tensorboard --logdir %s",
         f"{devices} GPU" if gpus else "the CPU", images, len(names), out / RUN,
     )  # fmt: skip
-    model = _network(config, training, out)
-    _check_layers(model, training)
+    try:
+        model = MaskRCNN(mode="training", config=config, model_dir=str(out))
+    except (TypeError, ValueError, ArithmeticError) as error:
+        if not training.config:  # the other keys have bounds: this is a fault of ours
+            raise
+        settings = ", ".join(training.config)
+        raise RecipeError([f"training.config: no network can be built with these {settings}: {error}"]) from None
+    for number, stage in enumerate(training.stages):
+        try:
+            model.set_trainable(layers_regex(stage.layers), verbose=0)
+        except ValueError as error:
+            raise RecipeError([f"training.stages.{number}.layers: {error}"]) from None
     return model
 
 
@@ -109,32 +117,9 @@ def _devices(training: Training, gpus: int) -> int:
     return used
 
 
-def _network(config: "Config", training: Training, out: Path) -> "MaskRCNN":
-    from mrcnn.model import MaskRCNN
-
-    try:
-        return MaskRCNN(mode="training", config=config, model_dir=str(out))
-    except (TypeError, ValueError, ArithmeticError) as error:
-        if not training.config:  # the other keys have bounds: this is a fault of ours
-            raise
-        settings = ", ".join(training.config)
-        raise RecipeError([f"training.config: no network can be built with these {settings}: {error}"]) from None
-
-
-def _check_layers(model: "MaskRCNN", training: Training) -> None:
-    """Refuse what names no layers now, not after the stages before it."""
-    from mrcnn.training import layers_regex
-
-    for number, stage in enumerate(training.stages):
-        try:
-            model.set_trainable(layers_regex(stage.layers), verbose=0)
-        except ValueError as error:
-            raise RecipeError([f"training.stages.{number}.layers: {error}"]) from None
-
-
 @contextmanager
 def _faults_named(images_zip: Path) -> Iterator[None]:
-    """Tell what `mrcnn` found wrong with the data in one sentence; faults of our own code stay what they are."""
+    """Raise what `mrcnn` found wrong with the data as errors of ours; faults of our own code stay what they are."""
     from mrcnn.data.decoding import ImageError
     from mrcnn.training import TrainingDiverged
     from mrcnn.training.checkpoints import StateError
@@ -167,7 +152,7 @@ def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDat
                 resume=model.log_dir,
                 on_step=partial(_advance, bar, epochs * model.config.STEPS_PER_EPOCH),
                 early_stopping=training.early_stopping,
-                keep="best" if training.keep == "best" else "last",
+                keep=training.keep,
                 validate_every=training.validate_every or 1,
                 validation_steps=training.validation_steps,
             )
@@ -178,8 +163,7 @@ def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDat
 
 def _advance(bar: Progress, end: int, step: int, total: int, logs: dict[str, float]) -> None:
     """Move the bar to `step` of the stage's `total` steps, which end at step `end` of the whole training."""
-    done = end - total + step
-    bar.advance(done - bar.done, f"loss {logs['loss']:.3f}" if "loss" in logs else "")
+    bar.advance(end - total + step - bar.done, f"loss {logs['loss']:.3f}" if "loss" in logs else "")
 
 
 def _augmentation(wanted: Augmentation) -> Any:
@@ -195,38 +179,30 @@ def _augmentation(wanted: Augmentation) -> Any:
 
 
 def _keep(recipe: Recipe, model: "MaskRCNN", result: "TrainingResult", names: tuple[str, ...], out: Path) -> None:
-    """Write the artifact's files from what the run left, and remove the run's folder."""
+    """Write the artifact's files from what the run left."""
+    import pandas as pd
+
     run = Path(model.log_dir)
     chosen = result.best_checkpoint if recipe.training.keep == "best" else result.last_checkpoint
     if chosen is None:
         raise TrainingError("training: no epoch was finished, so that there are no weights to keep")
     shutil.copyfile(chosen, out / model_file.weights_file(recipe.name))
     model_file.write(out, model.config, names)
-    _write_history(out / "history.csv", result.history)
+    with whole_file(out / "history.csv") as file:  # a row an epoch; epochs without validation leave cells empty
+        pd.DataFrame(result.history).to_csv(file, index=False)
     (out / "tensorboard").mkdir(exist_ok=True)
     for events in sorted(run.glob("events.*")):
         shutil.copyfile(events, out / "tensorboard" / events.name)
     summary.write(out, _summary(model, result.history, names))
-    training_run.remove(run)
-
-
-def _write_history(path: Path, history: Sequence[dict[str, float]]) -> None:
-    """Write a row an epoch; epochs without validation leave its columns empty."""
-    columns = list(dict.fromkeys(name for row in history for name in row))
-    with whole_file(path) as file:
-        lines = [",".join(columns)]
-        lines += [",".join(str(row.get(name, "")) for name in columns) for row in history]
-        file.write(("\n".join(lines) + "\n").encode())
 
 
 def _summary(model: "MaskRCNN", history: Sequence[dict[str, float]], names: tuple[str, ...]) -> summary.Summary:
     last = history[-1]
-    weights = int(model.keras_model.count_params())
     return summary.Summary(
         numbers={
             "epochs": int(last["epoch"]),
             "steps": int(last["step"]),
-            "weights": weights,
+            "weights": int(model.keras_model.count_params()),
             "seconds": round(sum(row["seconds"] for row in history), 1),
             **{name: last[name] for name in ("loss", "val_loss") if name in last},
         },

@@ -1,6 +1,7 @@
 """`model.json`: the network's settings and classes beside its weights, and how a trained model is opened again."""
 
 import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,22 @@ if TYPE_CHECKING:
     from mrcnn.model import MaskRCNN
 
 FILE = "model.json"
+
 DERIVED = ("BATCH_SIZE", "IMAGE_SHAPE", "IMAGE_META_SIZE")
 """Attributes that Config works out from the others."""
-
 OF_THE_MACHINE = ("LOADER_THREADS",)
 """Settings that change no result: the model is the same without them."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What model.json says."""
+
+    name: str
+    class_names: tuple[str, ...]
+    """Background first."""
+    backbone: str
+    config: dict[str, Any]
 
 
 def weights_file(name: str) -> str:
@@ -89,35 +101,34 @@ def write(folder: Path, config: "Config", class_names: tuple[str, ...]) -> None:
     """Write model.json for a trained model."""
     left_out = (*DERIVED, *OF_THE_MACHINE)
     settings = {name: _plain(value) for name, value in config.to_dict().items() if name not in left_out}
-    write_json(
-        folder / FILE,
-        {"name": config.NAME, "class_names": ["BG", *class_names], "backbone": config.BACKBONE, "config": settings},
-    )
+    write_json(folder / FILE, asdict(Description(str(config.NAME), ("BG", *class_names), config.BACKBONE, settings)))
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return list(value) if isinstance(value, tuple) else value
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def load_for_detection(folder: Path, **changes: Any) -> tuple["MaskRCNN", tuple[str, ...]]:
-    """Return the trained model, ready for `detect`, and its class names (background first).
-
-    `changes` replace settings, e.g. `DETECTION_MIN_CONFIDENCE`. Raises ArtifactError where the folder holds no model.
-    """
+def read(folder: Path) -> Description:
+    """Return what model.json says; raises ArtifactError where the folder holds no trained model."""
     try:
         content = json.loads((folder / FILE).read_text("utf-8"))
-        names, settings = tuple(content["class_names"]), dict(content["config"])
-        weights = folder / weights_file(content["name"])
+        return Description(**{**content, "class_names": tuple(content["class_names"])})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{folder / FILE}: not a model that this pipeline trained ({error})") from None
-    if not weights.exists():
-        raise ArtifactError(f"{weights}: the model's weights are missing")
+
+
+def load_for_detection(folder: Path, **changes: Any) -> "MaskRCNN":
+    """Return the trained model, ready for `detect`; `changes` replace settings, e.g. `DETECTION_MIN_CONFIDENCE`.
+
+    Raises ArtifactError where the folder holds no model.
+    """
     from mrcnn.model import MaskRCNN
 
-    known = {"GPU_COUNT": 1, "IMAGES_PER_GPU": 1}
-    config = _config(content["backbone"], settings | known | changes)
+    described = read(folder)
+    weights = folder / weights_file(described.name)
+    if not weights.exists():
+        raise ArtifactError(f"{weights}: the model's weights are missing")
+    config = _config(described.backbone, described.config | {"GPU_COUNT": 1, "IMAGES_PER_GPU": 1} | changes)
     model = MaskRCNN(mode="inference", config=config, model_dir=str(folder))
     model.load_weights(str(weights), by_name=True)
-    return model, names
+    return model

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,27 +10,12 @@ import pyarrow as pa
 from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Summary
 from pipeline.errors import EmptyDatasetError
-from pipeline.formats.via.region_data import PROJECT, REGION_DATA, ProjectWriter, RegionDataWriter
-from pipeline.formats.via.writing import OWN, Declarations, Entry, Regions, file_attributes
-from pipeline.formats.via.writing import regions_by_image as regions_of_batch
+from pipeline.formats.via.region_data import PROJECT, REGION_DATA, project_file, region_data_file
+from pipeline.formats.via.writing import OWN, Declarations, Entry, Regions, file_attributes, regions_by_image
 from pipeline.instances.tables import label_batches, read_images
 from pipeline.recipe import Recipe
 from pipeline.recipe.categories import Wanted
 from pipeline.running.progress import Progress
-
-USAGE = """usage: python -m pipeline.via open SOURCE ...    make a folder that VIA opens (open --help)
-       python -m pipeline.via train|val ...      the stages via_train and via_val, without Dagster (train --help)"""
-EXIT_USAGE = 2
-
-
-def build_train(recipe: Recipe, filtered_labels: Path, out: Path) -> None:
-    """Write the training images with their labels to `out`, as `build` does."""
-    build(recipe, filtered_labels, "train", out)
-
-
-def build_val(recipe: Recipe, filtered_labels: Path, out: Path) -> None:
-    """Write the validation images with their labels to `out`, as `build` does."""
-    build(recipe, filtered_labels, "val", out)
 
 
 def build(recipe: Recipe, filtered_labels: Path, split: str, out: Path) -> None:
@@ -42,60 +27,46 @@ def build(recipe: Recipe, filtered_labels: Path, split: str, out: Path) -> None:
     images = read_images(filtered_labels, split)
     if not images.num_rows:
         raise EmptyDatasetError(f"{filtered_labels}: has no image in {split}")
-    categories = Wanted(recipe.labels.categories).categories
     regions, instances = Counter[str](), Counter[str]()
-    with ExitStack() as stack:
-        region_data = stack.enter_context(RegionDataWriter(out / REGION_DATA))
-        # not called as the recipe is: it is the same project when only the recipe's name is another
-        project = stack.enter_context(ProjectWriter(out / PROJECT, split, Declarations(categories, OWN)))
-        progress = stack.enter_context(Progress(f"writing VIA {split}", images.num_rows, "image"))
+    declared = Declarations(Wanted(recipe.labels.categories).categories, OWN)
+    with (
+        region_data_file(out / REGION_DATA) as append_region_data,
+        # Named after the split: the project is the same when only the recipe's name is another.
+        project_file(out / PROJECT, split, declared) as append_to_project,
+        Progress(f"writing VIA {split}", images.num_rows, "image") as progress,
+    ):
         for entry in entries(images, label_batches(filtered_labels, split)):
-            region_data.write(entry)
-            project.write(entry)
+            append_region_data(entry)
+            append_to_project(entry)
             _count(entry, regions, instances)
             progress.advance()
     summary.write(out, _summary(split, images.num_rows, regions, instances))
 
 
+build_train = partial(build, split="train")
+build_val = partial(build, split="val")
+
+
 def entries(images: pa.Table, instances: Iterable[pa.Table]) -> Iterator[Entry]:
-    """Yield what VIA knows of each image; both tables are those of one split, sorted by image."""
-    labelled = _regions_by_image(instances)
-    name, regions = next(labelled, ("", []))
+    """Yield the entry of each image; both tables are those of one split, sorted by image."""
+    labelled = regions_by_image(instances)
+    next_image, next_regions = next(labelled, ("", []))
     columns = ("image", "size", "width", "height", "video", "attributes")
     for image, size, width, height, video, attributes in zip(
         *(images[column].to_pylist() for column in columns), strict=True
     ):
-        its_regions: Regions = []
-        if name == image:
-            its_regions = regions
-            name, regions = next(labelled, ("", []))
-        yield Entry(image, size, width, height, file_attributes(image, video, attributes), its_regions)
-
-
-def _regions_by_image(instances: Iterable[pa.Table]) -> Iterator[tuple[str, Regions]]:
-    """Yield (image, its regions), also where the instances of an image are in two batches."""
-    waiting: tuple[str, Regions] | None = None
-    for batch in instances:
-        for image, regions in regions_of_batch(batch):
-            if waiting and waiting[0] == image:
-                waiting[1].extend(regions)
-                continue
-            if waiting:
-                yield waiting
-            waiting = (image, regions)
-    if waiting:
-        yield waiting
+        regions: Regions = []
+        if next_image == image:
+            regions = next_regions
+            next_image, next_regions = next(labelled, ("", []))
+        yield Entry(image, size, width, height, file_attributes(image, video, attributes), regions)
 
 
 def _count(entry: Entry, regions: Counter[str], instances: Counter[str]) -> None:
     """Count regions, and instances (regions that share `instance` are one), by class."""
-    seen = set()
-    for region in entry.regions:
-        attributes = region["region_attributes"]
-        regions[attributes["name"]] += 1
-        if attributes["instance"] not in seen:
-            seen.add(attributes["instance"])
-            instances[attributes["name"]] += 1
+    attributes = [region["region_attributes"] for region in entry.regions]
+    regions.update(each["name"] for each in attributes)
+    instances.update({each["instance"]: each["name"] for each in attributes}.values())
 
 
 def _summary(split: str, images: int, regions: Counter[str], instances: Counter[str]) -> Summary:

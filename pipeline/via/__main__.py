@@ -3,7 +3,9 @@
 import sys
 from collections.abc import Sequence
 
-from pipeline.via import EXIT_USAGE, USAGE
+USAGE = """usage: python -m pipeline.via open SOURCE ...    make a folder that VIA opens (open --help)
+       python -m pipeline.via train|val ...      the stages via_train and via_val, without Dagster (train --help)"""
+EXIT_USAGE = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,12 +19,12 @@ def rle(x: int, y: int, side: int) -> Rle:
 
 def truth(category: str, x: int, y: int, side: int, ignored: bool = False) -> Truth:
     """Return a labelled square."""
-    return Truth(category, rle(x, y, side), Box(x, y, side, side), side * side, ignored, "polygon")
+    return Truth(category, rle(x, y, side), ignored)
 
 
 def found(category: str, score: float, x: int, y: int, side: int) -> Detection:
     """Return a detected square."""
-    return Detection(category, score, rle(x, y, side), Box(x, y, side, side), side * side)
+    return Detection(category, score, rle(x, y, side), Box(x, y, side, side))
 
 
 def judged(truths: list[Truth], detections: list[Detection], name: str = "a.jpg") -> JudgedImage:

@@ -51,6 +51,12 @@ def write(path: Path, splits: dict[str, Any], images: dict[str, bytes], folder: 
     return path
 
 
+def one_image(folder: Path, regions: Any, name: str = "a.jpg", width: int = 32, height: int = 16) -> Path:
+    """Write an archive whose val holds one image with these regions, its size given."""
+    labels = {name: entry(name, regions, width=width, height=height)}
+    return write(folder / "images.zip", {"val": labels}, {f"val/{name}": jpeg(width, height)})
+
+
 def squares(path: Path, images: int = 3, width: int = 160, height: int = 90) -> Path:
     """Write train and val of `images` images each: a 40 px car at (10, 20) and a 24 px sign at (100, 30) in each."""
     splits: dict[str, Any] = {}

@@ -30,14 +30,14 @@ def differing(one: Path, other: Path) -> list[str]:
 
     from mrcnn.weights import read_file
 
-    ours, theirs = read_file(one), read_file(other)
-    assert ours.keys() == theirs.keys()
-    learnt = [key for key in ours if "moving" not in key[1]]
+    first, second = read_file(one), read_file(other)
+    assert first.keys() == second.keys()
+    learnt = [key for key in first if "moving" not in key[1]]
     return sorted(
         {
             layer
             for layer, tensor in learnt
-            if ours[layer, tensor].shape != theirs[layer, tensor].shape
-            or not np.allclose(ours[layer, tensor], theirs[layer, tensor], atol=1e-6)
+            if first[layer, tensor].shape != second[layer, tensor].shape
+            or not np.allclose(first[layer, tensor], second[layer, tensor], atol=1e-6)
         }
     )

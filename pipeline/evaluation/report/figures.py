@@ -1,11 +1,7 @@
-"""Charts as SVG that stands in a page: it takes the page's text colour, so that it suits light and dark.
-
-Tables, bars and pictures are no charts: the page's template and `pipeline.evaluation.report.overlays` make them.
-"""
+"""Charts as SVG that stands in a page: it takes the page's text colour, so that it suits light and dark."""
 
 # ruff: noqa: TID253 - nothing imports this module before a report is made
 
-import csv
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -15,9 +11,9 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from pipeline import pictures
 from pipeline.evaluation.coco import Figures
@@ -26,6 +22,7 @@ INK = "#010203"
 """Stands for the page's text colour until the SVG is written."""
 SIZE = (5.0, 3.5)
 """Inches; at 72 points an inch a phone shows text of 10 points about as it is."""
+RECALL = np.linspace(0, 1, 101)
 MOST_CURVES = 10
 DASHES = ("-", (0, (6, 2)), (0, (2, 2)), (0, (7, 2, 2, 2)))
 STYLE: dict[str, Any] = {
@@ -56,83 +53,56 @@ def precision_recall(figures: Figures, categories: Sequence[str]) -> str:
         figure = Figure(SIZE, layout="constrained")
         axes = figure.add_subplot(xlabel="recall", ylabel="precision", xlim=(0, 1.01), ylim=(0, 1.03))
         for name in sorted(names, key=categories.index):
-            number = categories.index(name)
-            _curve(axes, figures.curves[name], f"{name}  {_two(figures.per_class[name].AP50)}", number)
+            label = f"{name}  {_two(figures.per_class[name].AP50)}"
+            axes.plot(RECALL, figures.curves[name], **_line(categories.index(name)), label=label)
         if len(figures.curves) > 1:
             mean = np.mean(list(figures.curves.values()), axis=0)
-            axes.plot(np.linspace(0, 1, len(mean)), mean, color=INK, linewidth=3, label=f"mean  {_two(figures.AP50)}")
+            axes.plot(RECALL, mean, color=INK, linewidth=3, label=f"mean  {_two(figures.AP50)}")
         if figures.curves:
             figure.legend(loc="outside lower center", ncols=3, fontsize=9)
         return _svg(figure)
 
 
-def _curve(axes: Any, precision: NDArray[np.float64], label: str, number: int) -> None:
-    recall = np.linspace(0, 1, len(precision))
-    axes.plot(recall, precision, linestyle=_dashes(number), color=pictures.of_class(number), label=label)
-
-
 def losses(history: Mapping[str, Sequence[float]]) -> str:
     """Return the loss of training and validation over epochs, from `read_history`."""
-    with _style("losses"):
-        figure = Figure(SIZE, layout="constrained")
-        axes = _epochs(figure, "loss")
-        for column, label, number in (("loss", "training", 0), ("val_loss", "validation", 1)):
-            if column in history:
-                _line(axes, history[column], label, number)
-        axes.set_ylim(bottom=0)
-        axes.legend(fontsize=9)
-        return _svg(figure)
+    named = {"training": "loss", "validation": "val_loss"}
+    return _over_epochs("loss", {label: history[column] for label, column in named.items() if column in history})
 
 
 def loss_parts(history: Mapping[str, Sequence[float]]) -> str | None:
     """Return each part of the training loss over epochs; None where the history holds no parts."""
-    parts = [name for name in history if name.endswith("_loss") and not name.startswith("val_")]
-    if not parts:
-        return None
-    with _style("loss_parts"):
+    parts = {
+        name.removesuffix("_loss").replace("_", " "): values
+        for name, values in history.items()
+        if name.endswith("_loss") and not name.startswith("val_")
+    }
+    return _over_epochs("part of the training loss", parts) if parts else None
+
+
+def _over_epochs(quantity: str, lines: Mapping[str, Sequence[float]]) -> str:
+    """Return a line for each label, over epochs, which are whole numbers; epochs without a value are left out."""
+    with _style(quantity):
         figure = Figure(SIZE, layout="constrained")
-        axes = _epochs(figure, "part of the training loss")
-        for number, name in enumerate(parts):
-            _line(axes, history[name], name.removesuffix("_loss").replace("_", " "), number)
+        axes: Any = figure.add_subplot(xlabel="epoch", ylabel=quantity)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        for number, (label, values) in enumerate(lines.items()):
+            measured = pd.Series(values, range(1, len(values) + 1)).dropna()
+            marker = "o" if len(measured) <= MOST_CURVES else ""
+            axes.plot(measured, **_line(number), label=label, marker=marker)
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=9)
         return _svg(figure)
 
 
-def _line(axes: Any, values: Sequence[float], label: str, number: int) -> None:
-    measured = [(epoch, value) for epoch, value in enumerate(values, 1) if np.isfinite(value)]
-    if not measured:
-        return
-    epochs, heights = zip(*measured, strict=True)
-    marker = "o" if len(measured) <= MOST_CURVES else ""
-    axes.plot(epochs, heights, linestyle=_dashes(number), color=pictures.of_class(number), label=label, marker=marker)
-
-
-def _epochs(figure: Figure, label: str) -> Any:
-    """Return axes of a quantity over epochs, which are whole numbers."""
-    axes = figure.add_subplot(xlabel="epoch", ylabel=label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return axes
-
-
-def _dashes(number: int) -> Any:
-    return DASHES[number % len(DASHES)]
+def _line(number: int) -> dict[str, Any]:
+    """Return how the line of the class, or of the quantity, at `number` is drawn."""
+    return {"linestyle": DASHES[number % len(DASHES)], "color": pictures.colour(number)}
 
 
 def read_history(path: Path) -> dict[str, list[float]]:
-    """Return the columns of the model's history.csv, a value an epoch, NaN where a cell is empty or no number."""
-    if not path.exists():
-        return {}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return {column: [_number(row[column]) for row in rows] for column in (rows[0] if rows else [])}
-
-
-def _number(text: str | None) -> float:
-    try:
-        return float(text or "nan")
-    except ValueError:
-        return float("nan")
+    """Return the columns of the model's history.csv, a value an epoch, NaN where a cell is empty."""
+    columns = pd.read_csv(path) if path.exists() else pd.DataFrame()
+    return {str(name): column.tolist() for name, column in columns.items()}
 
 
 def _two(figure: float | None) -> str:

@@ -1,7 +1,4 @@
-"""Puts the report together: what the template shows, as records, and the page as one file.
-
-Charts are drawn in `figures`, pictures in `overlays`; how the page looks stands in the template.
-"""
+"""The report as one page: what its template shows."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -12,29 +9,22 @@ from typing import Any
 import jinja2
 import yaml
 from markupsafe import Markup
+from PIL import Image
 
-from pipeline import pictures as palette
+from pipeline import pictures
 from pipeline.dataset.facts import DatasetFacts
 from pipeline.dataset.images_zip import ImagesZip
 from pipeline.evaluation.judgement import Judgement
 from pipeline.evaluation.report import figures, overlays
 from pipeline.files.atomic import whole_file
 from pipeline.recipe import Recipe
+from pipeline.training.model_file import Description
 
 TEMPLATE = "template.html.jinja"
+WIDTH = 640
+"""Pixels of a picture in the page."""
 FEW_IMAGES = 30
 """On fewer images the figures jump with each of them."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What the model's folder says of it."""
-
-    name: str
-    class_names: tuple[str, ...]
-    """Background first."""
-    config: Mapping[str, Any]
-    history: Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
@@ -43,29 +33,11 @@ class Report:
 
     judgement: Judgement
     facts: DatasetFacts
-    model: ModelFacts
+    model: Description
+    history: Mapping[str, Sequence[float]]
+    """Columns of the model's history.csv; none where it has no such file."""
     recipe: Recipe
     fingerprints: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Banner:
-    """Something that a reader must know before the figures."""
-
-    title: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Ground truth beside detections of one image, as data addresses."""
-
-    image: str
-    caption: str
-    labelled: str
-    detected: str
-    width: int
-    height: int
 
 
 def write(report: Report, archive: ImagesZip, path: Path) -> None:
@@ -77,55 +49,64 @@ def write(report: Report, archive: ImagesZip, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"figure": _figure, "percent": _percent, "thousands": "{:,}".format}
+    environment.filters |= {"figure": _figure, "percent": _percent, "thousands": "{:,}".format, "data": _data}
     page = environment.get_template(TEMPLATE).render(_content(report, archive))
     with whole_file(path) as file:
         file.write(page.encode())
 
 
-def banners(report: Report) -> list[Banner]:
-    """Return what limits the worth of the figures, gravest first."""
-    facts, known = report.facts, set(report.model.class_names)
-    found = []
-    if facts.seen_in_training:
-        share = f"{facts.seen_in_training:,} of {facts.judged_images:,} judged images"
-        text = f"{share} are in the training split, too: the figures say how well they were learnt by heart."
-        found.append(Banner("Judged on what it was trained on", text))
-    if facts.boxes:
-        text = (
-            f"{_percent(facts.box_share)} of the judged instances have a box and no mask; a rectangle stands in, "
-            "so the mask figures say how well rectangles are drawn."
-        )
-        found.append(Banner("Boxes stand in for masks", text))
-    if facts.learnt_box_share and facts.judged != "train":
-        text = (
+def banners(report: Report) -> list[tuple[str, str]]:
+    """Return (title, text) of what limits the worth of the figures, gravest first."""
+    facts, judged = report.facts, report.facts.judged
+    strange = [name for name in report.judgement.categories if name not in report.model.class_names]
+    candidates = [
+        (
+            facts.seen_in_training,
+            "Judged on what it was trained on",
+            f"{facts.seen_in_training:,} of {judged.images:,} judged images are in the training split, too: the "
+            "figures say how well they were learnt by heart.",
+        ),
+        (
+            judged.boxes,
+            "Boxes stand in for masks",
+            f"{_percent(judged.box_share)} of the judged instances have a box and no mask; a rectangle stands in, so "
+            "the mask figures say how well rectangles are drawn.",
+        ),
+        (
+            facts.learnt_box_share and judged.split != "train",
+            "Trained on boxes",
             f"{_percent(facts.learnt_box_share)} of the instances that the model learnt from have a box and no mask, "
-            "so it was taught to draw that many rectangles."
-        )
-        found.append(Banner("Trained on boxes", text))
-    strange = [name for name in report.judgement.categories if name not in known]
-    if strange:
-        text = f"The model doesn't know {', '.join(strange)}; all instances of these count as missed."
-        found.append(Banner("Labelled classes that the model doesn't know", text))
-    if facts.judged_images < FEW_IMAGES:
-        found.append(Banner("Few images", f"On {facts.judged_images} images the figures jump with each of them."))
-    return found
+            "so it was taught to draw that many rectangles.",
+        ),
+        (
+            strange,
+            "Labelled classes that the model doesn't know",
+            f"The model doesn't know {', '.join(strange)}; all instances of these count as missed.",
+        ),
+        (
+            judged.images < FEW_IMAGES,
+            "Few images",
+            f"On {judged.images} images the figures jump with each of them.",
+        ),
+    ]
+    return [(title, text) for holds, title, text in candidates if holds]
 
 
 def _content(report: Report, archive: ImagesZip) -> dict[str, Any]:
-    judgement = report.judgement
+    judgement, recipe = report.judgement, report.recipe
+    charts = [figures.losses(report.history), figures.loss_parts(report.history)] if "loss" in report.history else []
     return {
         "report": report,
         "judgement": judgement,
         "facts": report.facts,
         "banners": banners(report),
-        "colours": {name: palette.of_class(k) for k, name in enumerate(judgement.categories)},
-        "pictures": _pictures(report, archive),
+        "colours": {name: pictures.colour(k) for k, name in enumerate(judgement.categories)},
+        "pictures": list(overlays.draw(archive, judgement, recipe.evaluation.overlays, recipe.seed, WIDTH)),
         "curves": _svg(figures.precision_recall(judgement.segm, judgement.categories)),
-        "training": [_svg(chart) for chart in _training(report.model.history)],
+        "training": [_svg(chart) for chart in charts if chart],
         "confusion": _confusion(judgement),
         "config": {key: _short(value) for key, value in sorted(report.model.config.items())},
-        "recipe": yaml.safe_dump(report.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
+        "recipe": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     }
 
 
@@ -134,34 +115,9 @@ def _svg(chart: str) -> Markup:
     return Markup(chart)  # noqa: S704
 
 
-def _training(history: Mapping[str, Sequence[float]]) -> list[str]:
-    if "loss" not in history:
-        return []
-    charts = [figures.losses(history), figures.loss_parts(history)]
-    return [chart for chart in charts if chart]
-
-
-def _pictures(report: Report, archive: ImagesZip) -> dict[str, list[Picture]]:
-    """Return the pictures by why they were chosen."""
-    chosen = overlays.choose(report.judgement, report.recipe.evaluation.overlays, report.recipe.seed)
-    pictures: dict[str, list[Picture]] = {}
-    for each in chosen:
-        labelled, detected = overlays.pair(archive, report.judgement, each.position)
-        quality = each.quality
-        picture = Picture(
-            image=report.judgement.images[each.position].record.image,
-            caption=f"{quality.found} found · {quality.missed} missed · {quality.false} false",
-            labelled=_data(overlays.jpeg(labelled)),
-            detected=_data(overlays.jpeg(detected)),
-            width=labelled.shape[1],
-            height=labelled.shape[0],
-        )
-        pictures.setdefault(each.why, []).append(picture)
-    return pictures
-
-
-def _data(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode('ascii')}"
+def _data(picture: Image.Image) -> str:
+    """Return a picture as the address of its own content."""
+    return f"data:image/jpeg;base64,{base64.b64encode(pictures.jpeg(picture)).decode('ascii')}"
 
 
 def _confusion(judgement: Judgement) -> list[dict[str, Any]]:

@@ -1,12 +1,13 @@
-"""VIA's JSON: how an image, its regions and the attributes of a project are spelled, so that VIA 1, 2 and 3 open them.
+"""An image, its regions and the attributes of a project as VIA 1, 2 and 3 need them in their JSON.
 
-Facts of the format: VIA's own source (via-1.x.y, via-2.x.y). Reading VIA files is in `pipeline.formats`, writing whole
-files in `pipeline.via`.
+Facts of the format: VIA's own source (via-1.x.y, via-2.x.y).
 """
 
 import html
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import Any
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 
 from pipeline.geometry.ring_table import RingTable, enclose_area
 from pipeline.instances.records import GEOMETRIES
-from pipeline.instances.tables import json_text
+from pipeline.instances.tables import json_text, rings_in
 from pipeline.instances.videos import video_in_name
 
 DECIMALS = 3
@@ -33,7 +34,7 @@ Regions = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Entry:
-    """What VIA knows of one image."""
+    """An image of a VIA file."""
 
     filename: str
     size: int
@@ -81,7 +82,7 @@ class Declarations:
         self._options = {key: {option: option for option in options} for key, options in chosen.items()}
         """Of attributes with options, the text that each option is shown with."""
         self._ticked: set[str] = set()
-        """Attributes whose options are boxes to tick, as files of other hands have them."""
+        """Attributes whose options are boxes to tick, as other people's files have them."""
 
     def add(self, entry: Entry) -> None:
         """Take note of what an entry uses."""
@@ -115,18 +116,8 @@ class Declarations:
         return _choice("checkbox" if key in self._ticked else "dropdown", self._options[key])
 
 
-def closed(entry: Entry) -> Entry:
+def closed(entry: Entry, again: bool = True) -> Entry:
     """Return an entry whose polygons end with their first vertex, as in VIA 1: it draws no side that closes them."""
-    return _with_corners(entry, lambda corners: [*corners, corners[0]])
-
-
-def unclosed(entry: Entry) -> Entry:
-    """Return an entry whose polygons don't repeat their first vertex, as in VIA 2 and 3."""
-    return _with_corners(entry, lambda corners: corners)
-
-
-def _with_corners(entry: Entry, ended: Callable[[list[Any]], list[Any]]) -> Entry:
-    """Return an entry in whose polygons the x and the y, without a repeated end, are what `ended` makes of them."""
     regions = []
     for region in entry.regions:
         shape = region["shape_attributes"]
@@ -134,9 +125,15 @@ def _with_corners(entry: Entry, ended: Callable[[list[Any]], list[Any]]) -> Entr
         if shape.get("name", "polygon") == "polygon" and all(isinstance(each, list) and each for each in corners):
             if all(len(each) > 1 and each[0] == each[-1] for each in corners):
                 corners = [each[:-1] for each in corners]
-            shape = shape | dict(zip(CORNERS, map(ended, corners), strict=True))
+            ended = [[*each, each[0]] for each in corners] if again else corners
+            shape = shape | dict(zip(CORNERS, ended, strict=True))
         regions.append(region | {"shape_attributes": shape})
     return replace(entry, regions=regions)
+
+
+def unclosed(entry: Entry) -> Entry:
+    """Return an entry whose polygons don't repeat their first vertex, as in VIA 2 and 3."""
+    return closed(entry, again=False)
 
 
 def as_address(path: str) -> str:
@@ -178,27 +175,23 @@ def project_settings(name: str, image_folder: str = "") -> dict[str, Any]:
 def file_attributes(image: str, video: str | None, attributes: str) -> dict[str, str]:
     """Return an image's attributes (JSON) as VIA keeps them: texts by name, all that isn't text under `attributes`.
 
-    `video` is told only where the image's name doesn't.
+    `video` is among them only where the image's name doesn't say it.
     """
     given: dict[str, Any] = msgspec.json.decode(attributes)
-    told = {key: value for key, value in given.items() if isinstance(value, str) and key not in ("video", "attributes")}
-    rest = {key: value for key, value in given.items() if key not in told}
+    texts = {
+        key: value for key, value in given.items() if isinstance(value, str) and key not in ("video", "attributes")
+    }
+    rest = {key: value for key, value in given.items() if key not in texts}
     if video and video != video_in_name(image):
-        told["video"] = video
-    return told | ({"attributes": json_text(rest)} if rest else {})
+        texts["video"] = video
+    return texts | ({"attributes": json_text(rest)} if rest else {})
 
 
-def regions_by_image(instances: pa.Table) -> Iterator[tuple[str, Regions]]:
-    """Yield (image, its regions) for rows of labels.parquet that are sorted by image; a region a polygon."""
-    images = instances["image"].to_pylist()
-    regions: Regions = []
-    for row, region in enumerate(_regions(instances)):
-        if row and images[row] != images[row - 1]:
-            yield images[row - 1], regions
-            regions = []
-        regions += region
-    if images:
-        yield images[-1], regions
+def regions_by_image(instances: Iterable[pa.Table]) -> Iterator[tuple[str, Regions]]:
+    """Yield (image, its regions) for tables of labels.parquet's rows, sorted by image; a region a polygon."""
+    rows = (row for table in instances for row in zip(table["image"].to_pylist(), _regions(table), strict=True))
+    for image, of_image in groupby(rows, itemgetter(0)):
+        yield image, [region for _, regions in of_image for region in regions]
 
 
 def _regions(instances: pa.Table) -> Iterator[Regions]:
@@ -206,36 +199,31 @@ def _regions(instances: pa.Table) -> Iterator[Regions]:
     shapes = _shapes(instances["polygons"].combine_chunks())
     names = ("instance_id", "category", "geometry", *FLAGS, *ANSWERS, "attributes")
     columns = [instances[name].to_pylist() for name in names]
-    for shape, (instance, category, geometry, crowd, ignored, occluded, truncated, attributes) in zip(
-        shapes, zip(*columns, strict=True), strict=True
+    for shape, instance, category, geometry, crowd, ignored, occluded, truncated, rest in zip(
+        shapes, *columns, strict=True
     ):
-        said = {"name": category, "instance": instance}
-        said.update((flag, "true") for flag, holds in zip(FLAGS, (crowd, ignored), strict=True) if holds)
+        attributes = {"name": category, "instance": instance}
+        attributes.update((flag, "true") for flag, holds in zip(FLAGS, (crowd, ignored), strict=True) if holds)
         answers = zip(ANSWERS, (occluded, truncated), strict=True)
-        said.update((key, "true" if answer else "false") for key, answer in answers if answer is not None)
+        attributes.update((key, "true" if answer else "false") for key, answer in answers if answer is not None)
         if geometry != "polygon":
-            said["geometry"] = geometry
-        if attributes != "{}":
-            said["attributes"] = attributes
-        yield [{"shape_attributes": each, "region_attributes": said} for each in shape]
+            attributes["geometry"] = geometry
+        if rest != "{}":
+            attributes["attributes"] = rest
+        yield [{"shape_attributes": each, "region_attributes": attributes} for each in shape]
 
 
-def _shapes(polygons: pa.ListArray) -> Iterator[Sequence[dict[str, Any]]]:
+def _shapes(polygons: pa.ListArray) -> Iterator[list[dict[str, Any]]]:
     """Yield the shape_attributes of each instance's rings."""
-    rings = polygons.flatten()
-    points = rings.flatten()
-    exact = np.stack([points.field(axis).to_numpy() for axis in (0, 1)], axis=1)
-    rounded = np.round(exact, DECIMALS) + 0.0
-    lengths = rings.value_lengths().to_numpy()
-    # Of a thin ring rounding may make a line, which is no area when it is read.
-    is_area = enclose_area(RingTable(rounded, lengths.astype(np.int64)))
-    xs, ys = np.where(np.repeat(is_area, lengths)[:, None], rounded, exact).T.tolist()
-    ends = np.cumsum([0, *lengths]).tolist()
-    first = 0
-    for count in polygons.value_lengths().to_pylist():
-        parts = [slice(ends[ring], ends[ring + 1]) for ring in range(first, first + count)]
-        yield [{"name": "polygon", "all_points_x": xs[part], "all_points_y": ys[part]} for part in parts]
-        first += count
+    rings, rings_each = rings_in(polygons)
+    rounded = np.round(rings.points, DECIMALS) + 0.0
+    # Rounding may make a line of a thin ring, which is no area when it is read.
+    is_area = enclose_area(RingTable(rounded, rings.lengths))
+    xs, ys = np.where(np.repeat(is_area, rings.lengths)[:, None], rounded, rings.points).T.tolist()
+    ends = pairwise(np.cumsum([0, *rings.lengths]).tolist())
+    shapes = [{"name": "polygon", "all_points_x": xs[i:j], "all_points_y": ys[i:j]} for i, j in ends]
+    for first, end in pairwise(np.cumsum([0, *rings_each]).tolist()):
+        yield shapes[first:end]
 
 
 def _choice(kind: str, options: Mapping[str, str]) -> dict[str, Any]:

@@ -1,17 +1,17 @@
 """A native VIA 3 project: images, views, regions and attributes, each by number (data format 3.1.1).
 
-Facts of the format: VIA's own source (via-3.x.y). VIA 2's files are in `pipeline.formats.via.writing`, reading in
-`pipeline.formats.via.reading_via3`.
+Facts of the format: VIA's own source (via-3.x.y).
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pipeline.files.atomic import write_json
 from pipeline.formats.via.reading_via3 import CIRCLE, ELLIPSE, POINT, POLYGON, POLYLINE, RECTANGLE
+from pipeline.formats.via.region_data import Append
 from pipeline.formats.via.shapes import numbers, outline, points_of
 from pipeline.formats.via.writing import Declarations, Entry, as_address
 from pipeline.instances.reasons import LabelError
@@ -36,58 +36,50 @@ _NUMBERS = {
 }
 
 
-class Via3Writer:
-    """Writes a VIA 3 project, which is held in memory until its end: it is for the images of a folder."""
+@contextmanager
+def via3_project_file(
+    path: Path, name: str, image_folder: str, declared: Declarations | None = None
+) -> Iterator[Append]:
+    """Open a VIA 3 project, which is held in memory until the block ends: it is for the images of a folder."""
+    attributes = declared or Declarations()
+    entries: list[Entry] = []
 
-    def __init__(self, path: Path, name: str, image_folder: str, declared: Declarations | None = None) -> None:
-        self._path, self._name, self._image_folder = path, name, image_folder
-        self._declared = declared or Declarations()
-        self._entries: list[Entry] = []
+    def append(entry: Entry) -> None:
+        attributes.add(entry)
+        entries.append(entry)
 
-    def write(self, entry: Entry) -> None:
-        """Append an image."""
-        self._declared.add(entry)
-        self._entries.append(entry)
+    yield append
+    write_json(path, _project(name, image_folder, attributes.as_json(), entries))
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            write_json(self._path, self._project())
-
-    def _project(self) -> dict[str, Any]:
-        declared = self._declared.as_json()
-        region = {name: str(number) for number, name in enumerate(declared["region"], FIRST_ATTRIBUTE)}
-        of_file = {name: str(number) for number, name in enumerate(declared["file"], FIRST_ATTRIBUTE + len(region))}
-        attributes = {
-            **{number: _attribute(name, declared["region"][name], OF_REGION) for name, number in region.items()},
-            **{number: _attribute(name, declared["file"][name], OF_FILE) for name, number in of_file.items()},
-        }
-        numbered = {str(number): entry for number, entry in enumerate(self._entries, start=1)}
-        return {
-            "project": _about(self._name, list(numbered)),
-            "config": _config(self._image_folder, region["name"]),
-            "attribute": attributes,
-            "file": {
-                number: {
-                    "fid": number,
-                    "fname": shown_by_via3(entry.filename),
-                    "type": IMAGE,
-                    "loc": FILE_ADDRESS,
-                    "src": as_address(entry.filename),
-                }
-                for number, entry in numbered.items()
-            },
-            "view": {number: {"fid_list": [number]} for number in numbered},
-            "metadata": {
-                f"{number}_{place}": {"vid": number, "flg": 0, "z": [], "xy": xy, "av": values}
-                for number, entry in numbered.items()
-                for place, (xy, values) in enumerate(_metadata(entry, region, of_file))
-            },
-        }
+def _project(name: str, image_folder: str, declared: Mapping[str, Any], entries: list[Entry]) -> dict[str, Any]:
+    region = {key: str(number) for number, key in enumerate(declared["region"], FIRST_ATTRIBUTE)}
+    of_file = {key: str(number) for number, key in enumerate(declared["file"], FIRST_ATTRIBUTE + len(region))}
+    numbered = {str(number): entry for number, entry in enumerate(entries, start=1)}
+    return {
+        "project": _about(name, list(numbered)),
+        "config": _config(image_folder, region["name"]),
+        "attribute": {
+            **{number: _attribute(key, declared["region"][key], OF_REGION) for key, number in region.items()},
+            **{number: _attribute(key, declared["file"][key], OF_FILE) for key, number in of_file.items()},
+        },
+        "file": {
+            number: {
+                "fid": number,
+                "fname": shown_by_via3(entry.filename),
+                "type": IMAGE,
+                "loc": FILE_ADDRESS,
+                "src": as_address(entry.filename),
+            }
+            for number, entry in numbered.items()
+        },
+        "view": {number: {"fid_list": [number]} for number in numbered},
+        "metadata": {
+            f"{number}_{place}": {"vid": number, "flg": 0, "z": [], "xy": xy, "av": values}
+            for number, entry in numbered.items()
+            for place, (xy, values) in enumerate(_metadata(entry, region, of_file))
+        },
+    }
 
 
 def shown_by_via3(name: str) -> str:
@@ -135,9 +127,9 @@ def _attribute(name: str, declared: Mapping[str, Any], anchor: str) -> dict[str,
 def _metadata(
     entry: Entry, region: Mapping[str, str], of_file: Mapping[str, str]
 ) -> list[tuple[list[Any], dict[str, str]]]:
-    """Return (where, values by attribute number) of the image, where it says anything, and of each of its regions."""
-    said = {of_file[name]: _value(value) for name, value in entry.file_attributes.items()}
-    found: list[tuple[list[Any], dict[str, str]]] = [([], said)] if said else []
+    """Return (place, values by attribute number) of the image, where it has attributes, and of each of its regions."""
+    of_image = {of_file[name]: _value(value) for name, value in entry.file_attributes.items()}
+    found: list[tuple[list[Any], dict[str, str]]] = [([], of_image)] if of_image else []
     for each in entry.regions:
         values = {region[name]: _value(value) for name, value in each["region_attributes"].items()}
         try:

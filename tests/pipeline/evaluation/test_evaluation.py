@@ -1,4 +1,4 @@
-"""The whole stage with a detector that is told what to find: files, figures, and a page that stands alone."""
+"""The whole stage with a detector of given detections: files, figures, and a page that stands alone."""
 
 import csv
 import json
@@ -16,10 +16,11 @@ from pipeline.artifacts import summary
 from pipeline.dataset.images_zip import ImagesZip
 from pipeline.errors import ArtifactError, EmptyDatasetError
 from pipeline.evaluation.detections import Detector, Image, Rle
-from pipeline.evaluation.report.page import ModelFacts
+from pipeline.evaluation.report import figures
 from pipeline.recipe import Recipe, parse
+from pipeline.training import model_file
 from tests.browser import browser_page, needs_chromium
-from tests.pipeline.small_datasets import entry, jpeg, numbered, square, squares, write
+from tests.pipeline.small_datasets import entry, jpeg, numbered, one_image, square, squares, write
 
 CLASSES = ("BG", "car", "traffic sign")
 FINGERPRINTS = {"trained_model": "0123456789abcdef", "dataset_zip": "fedcba9876543210"}
@@ -28,8 +29,8 @@ Find = tuple[int, float, int, int, int]
 """Class id, score, and a square: left, top, side."""
 
 
-class ToldDetector:
-    """Finds in each image what it is told for its position in the sequence of images."""
+class FixedDetector:
+    """Finds in each image what `find` gives for its position in the sequence of images."""
 
     def __init__(self, find: Callable[[int], Sequence[Find]]) -> None:
         self.find = find
@@ -60,6 +61,14 @@ def everything(position: int) -> list[Find]:
     return [(1, 0.9, 10, 20, 40), (2, 0.8, 100, 30, 24), (1, 0.3, 120, 60, 20)]
 
 
+def described(model: Path, **config: Any) -> Path:
+    """Write the model.json of a model, and return the model's folder."""
+    model.mkdir()
+    content = {"name": "things", "class_names": CLASSES, "backbone": "narrow", "config": config}
+    (model / "model.json").write_text(json.dumps(content))
+    return model
+
+
 def evaluate(
     tmp_path: Path, archive: Path, find: Callable[[int], Sequence[Find]] = everything, **options: Any
 ) -> tuple[Path, Detector]:
@@ -67,8 +76,8 @@ def evaluate(
     out = tmp_path / "out"
     out.mkdir()
     recipe = parse({"evaluation": options})
-    model = ModelFacts("things", CLASSES, {"NAME": "things", "RPN_ANCHOR_SCALES": [8, 16]}, {})
-    detector = ToldDetector(find)
+    model = described(tmp_path / "model", NAME="things", RPN_ANCHOR_SCALES=[8, 16])
+    detector = FixedDetector(find)
     with ImagesZip(archive) as opened:
         report = evaluation.judge(recipe, detector, model, opened, FINGERPRINTS)
         evaluation.write_files(report, opened, out)
@@ -80,6 +89,11 @@ def perfect(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a run in which everything was found."""
     folder = tmp_path_factory.mktemp("perfect")
     return evaluate(folder, squares(folder / "images.zip"), overlays=3)[0]
+
+
+def page_of(tmp_path: Path, archive: Path, find: Callable[[int], Sequence[Find]]) -> str:
+    """Return the page of a run."""
+    return (evaluate(tmp_path, archive, find)[0] / "index.html").read_text("utf-8")
 
 
 def read(path: Path) -> Any:
@@ -99,9 +113,7 @@ def test_a_perfect_detector_has_ap_1_in_every_file(perfect: Path) -> None:
 
 
 def test_nothing_found_and_nothing_labelled_give_null_and_never_nan(tmp_path: Path) -> None:
-    labels = {"a": entry("a.jpg", {})}
-    archive = write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(64, 48)})
-    out, _ = evaluate(tmp_path, archive, lambda _: [])
+    out = evaluate(tmp_path, one_image(tmp_path, {}, width=64, height=48), lambda _: [])[0]
     assert read(out / "metrics.json")["segm"]["AP"] is None
     assert read(out / "thresholds.json")["classes"]["car"]["score"] is None
     for file in out.glob("*.json"):
@@ -138,12 +150,12 @@ def test_the_coco_files_belong_together(perfect: Path) -> None:
 
 
 def test_the_summary_says_the_figures_and_has_small_pictures(perfect: Path) -> None:
-    said = summary.read(perfect)
-    assert said.numbers["segm_AP50"] == 1
-    assert [row["class"] for row in said.tables["classes"]] == ["car", "traffic sign"]
-    assert len(said.pictures) == 3
-    assert all((perfect / file).stat().st_size <= 40_000 for file in said.pictures.values())
-    assert {check.name: check.passed for check in said.checks} == {
+    made = summary.read(perfect)
+    assert made.numbers["segm_AP50"] == 1
+    assert [row["class"] for row in made.tables["classes"]] == ["car", "traffic sign"]
+    assert len(made.pictures) == 3
+    assert all((perfect / file).stat().st_size <= 40_000 for file in made.pictures.values())
+    assert {check.name: check.passed for check in made.checks} == {
         "judged_on_unseen_images": False,  # train and val of `squares` hold the same files
         "judged_on_masks": True,
     }
@@ -151,14 +163,8 @@ def test_the_summary_says_the_figures_and_has_small_pictures(perfect: Path) -> N
 
 def test_the_page_says_everything_and_asks_nothing_of_the_network(perfect: Path) -> None:
     page = (perfect / "index.html").read_text("utf-8")
-    for said in (
-        "0123456789abcdef",
-        "fedcba9876543210",
-        "traffic sign",
-        "val_2.jpg",
-        "Judged on what it was trained on",
-    ):
-        assert said in page
+    texts = (*FINGERPRINTS.values(), "traffic sign", "val_2.jpg", "Judged on what it was trained on")
+    assert all(text in page for text in texts)
     assert page.count("data:image/jpeg;base64,") == 6
     assert not re.search(r"""(src|href|srcset|action|data)\s*=\s*["']?\s*(https?:)?//""", page)
     assert not re.search(r"url\(\s*[\"']?https?:|@import|<script|<link[^>]+stylesheet", page)
@@ -167,28 +173,22 @@ def test_the_page_says_everything_and_asks_nothing_of_the_network(perfect: Path)
 
 def test_class_and_image_names_are_text_and_never_markup(tmp_path: Path) -> None:
     name = '<img src=x onerror="alert(1)">$\\frac{'
-    image = "a<b>&'.jpg"
-    labels = {"a": entry(image, [square(10, 10, 30, name)], width=64, height=48)}
-    archive = write(tmp_path / "images.zip", {"val": labels}, {f"val/{image}": jpeg(64, 48)})
-    out, _ = evaluate(tmp_path, archive, lambda _: [(1, 0.9, 10, 10, 30)])
-    page = (out / "index.html").read_text("utf-8")
+    archive = one_image(tmp_path, [square(10, 10, 30, name)], "a<b>&'.jpg", 64, 48)
+    page = page_of(tmp_path, archive, lambda _: [(1, 0.9, 10, 10, 30)])
     assert "<img src=x" not in page
     assert "<b>&'" not in page
     assert "doesn&#39;t know &lt;img" in page
 
 
-def test_boxes_that_stand_in_for_masks_are_said(tmp_path: Path) -> None:
-    regions = numbered([square(10, 10, 30, "car", geometry="box"), square(50, 10, 10, "car")])
-    labels = {"a": entry("a.jpg", regions, width=64, height=48)}
-    archive = write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(64, 48)})
-    out, _ = evaluate(tmp_path, archive, lambda _: [])
-    assert read(out / "metrics.json")["box_share"] == 0.5
-    page = (out / "index.html").read_text("utf-8")
+def test_boxes_that_stand_in_for_masks_are_reported(tmp_path: Path) -> None:
+    regions = [square(10, 10, 30, "car", geometry="box"), square(50, 10, 10, "car")]
+    page = page_of(tmp_path, one_image(tmp_path, regions, width=64, height=48), lambda _: [])
+    assert read(tmp_path / "out/metrics.json")["box_share"] == 0.5
     assert "Boxes stand in for masks" in page
     assert "50 % of the judged instances" in page
 
 
-def test_boxes_that_were_learnt_from_are_said(tmp_path: Path) -> None:
+def test_boxes_that_were_learnt_from_are_reported(tmp_path: Path) -> None:
     boxes = numbered([square(1, 1, 9, "car", geometry="box"), square(20, 1, 9, "car", crowd="true")])
     masks = numbered([square(10, 10, 30, "car")])
     splits = {
@@ -197,16 +197,14 @@ def test_boxes_that_were_learnt_from_are_said(tmp_path: Path) -> None:
     }
     images = {f"{split}/{split}.jpg": jpeg(64, 48) for split in splits}
     archive = write(tmp_path / "images.zip", splits, images)
-    out, _ = evaluate(tmp_path, archive, lambda _: [])
-    page = (out / "index.html").read_text("utf-8")
+    page = page_of(tmp_path, archive, lambda _: [])
     assert "100 % of the instances that the model learnt from" in page
     assert "Boxes stand in for masks" not in page
 
 
 def test_ignored_instances_count_nowhere(tmp_path: Path) -> None:
-    regions = numbered([square(10, 10, 30, "car", ignored="true"), square(50, 10, 10, "car", crowd="true")])
-    labels = {"a": entry("a.jpg", regions, width=64, height=48)}
-    archive = write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(64, 48)})
+    regions = [square(10, 10, 30, "car", ignored="true"), square(50, 10, 10, "car", crowd="true")]
+    archive = one_image(tmp_path, regions, width=64, height=48)
     out, _ = evaluate(tmp_path, archive, lambda _: [(1, 0.9, 12, 12, 20)])
     metrics = read(out / "metrics.json")
     assert (metrics["instances"], metrics["segm"]["AP50"]) == (0, None)
@@ -214,7 +212,7 @@ def test_ignored_instances_count_nowhere(tmp_path: Path) -> None:
 
 def test_batches_are_filled_up_and_the_fill_is_not_judged(tmp_path: Path) -> None:
     out, detector = evaluate(tmp_path, squares(tmp_path / "images.zip", images=3), batch_size=2)
-    assert isinstance(detector, ToldDetector)
+    assert isinstance(detector, FixedDetector)
     assert detector.batches == [2, 2]
     assert read(out / "metrics.json")["images"] == 3
 
@@ -238,35 +236,28 @@ def test_the_same_detections_give_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_training_curves_stand_in_the_page_when_there_is_a_history(tmp_path: Path) -> None:
-    model = tmp_path / "model"
-    model.mkdir()
-    (model / "model.json").write_text(json.dumps({"name": "things", "class_names": CLASSES, "config": {"NAME": "x"}}))
-    with (model / "history.csv").open("w", newline="") as file:
-        csv.writer(file).writerows(
-            [["epoch", "loss", "mrcnn_mask_loss", "val_loss"], [1, 2.5, 1, 2.6], [2, 1.5, 0.5, ""]]
-        )
-    facts = evaluation.model_facts(model, CLASSES)
-    assert facts.history["loss"] == [2.5, 1.5]
-    assert np.isnan(facts.history["val_loss"][1])
-    from pipeline.evaluation.report import figures
-
-    assert "training" in figures.losses(facts.history)
-    assert "mrcnn mask" in (figures.loss_parts(facts.history) or "")
+    rows = [["epoch", "loss", "mrcnn_mask_loss", "val_loss"], [1, 2.5, 1, 2.6], [2, 1.5, 0.5, ""]]
+    with (tmp_path / "history.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    history = figures.read_history(tmp_path / "history.csv")
+    assert history["loss"] == [2.5, 1.5]
+    assert np.isnan(history["val_loss"][1])
+    assert "training" in figures.losses(history)
+    assert "mrcnn mask" in (figures.loss_parts(history) or "")
 
 
 def test_the_stage_asks_the_model_for_what_the_recipe_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, out = tmp_path / "model", tmp_path / "out"
-    model.mkdir()
+    out = tmp_path / "out"
     out.mkdir()
-    (model / "model.json").write_text(json.dumps({"name": "streets", "class_names": CLASSES, "config": {}}))
     asked: dict[str, Any] = {}
 
-    def load(folder: Path, **changes: Any) -> tuple[Detector, tuple[str, ...]]:
+    def load(folder: Path, **changes: Any) -> Detector:
         asked.update(changes, folder=folder)
-        return ToldDetector(everything), CLASSES
+        return FixedDetector(everything)
 
-    monkeypatch.setattr("pipeline.training.model_file.load_for_detection", load)
+    monkeypatch.setattr(model_file, "load_for_detection", load)
     recipe = parse({"evaluation": {"min_confidence": 0.1, "max_detections": 7, "batch_size": 3, "overlays": 0}})
+    model = described(tmp_path / "model")
     evaluation.build(recipe, model, squares(tmp_path / "images.zip"), out)
     assert asked == {
         "folder": model,
@@ -275,12 +266,12 @@ def test_the_stage_asks_the_model_for_what_the_recipe_says(tmp_path: Path, monke
         "IMAGES_PER_GPU": 3,
     }
     assert read(out / "metrics.json")["segm"]["AP50"] == 1
-    assert "streets" in (out / "index.html").read_text("utf-8")
+    assert "things" in (out / "index.html").read_text("utf-8")
 
 
 def test_a_model_folder_without_a_description_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match=r"model\.json"):
-        evaluation.model_facts(tmp_path, CLASSES)
+        model_file.read(tmp_path)
 
 
 def test_a_split_that_is_not_there_is_refused(tmp_path: Path) -> None:

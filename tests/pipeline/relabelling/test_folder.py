@@ -1,6 +1,7 @@
 """`python -m pipeline.via open`: what may be opened, which images and classes are shown, what releases of VIA need."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from pipeline import dataset, via
 from pipeline.artifacts import Artifact, Store
 from pipeline.dataset.images_zip import ImagesZip
-from pipeline.errors import EmptyDatasetError, LabelFileError, PipelineError
+from pipeline.errors import ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
 from pipeline.relabelling import contents
 from pipeline.relabelling import folder as via_folder
 from pipeline.stages import STAGES
@@ -213,9 +214,9 @@ def test_a_folder_that_can_t_be_made_is_named(tmp_path: Path, place: str, capsys
     archive = archive_of(tmp_path, val=labelled())
     (tmp_path / "file").touch()
     assert __main__.main(["open", str(archive), "--out", str(tmp_path / place)]) == 2
-    said = capsys.readouterr().err
-    assert said.startswith(f"{tmp_path}/{place[:4]}")
-    assert "Traceback" not in said
+    message = capsys.readouterr().err
+    assert message.startswith(f"{tmp_path}/{place[:4]}")
+    assert "Traceback" not in message
 
 
 def test_what_was_corrected_can_be_opened_again(tmp_path: Path) -> None:
@@ -235,7 +236,7 @@ def test_what_was_corrected_can_be_opened_again(tmp_path: Path) -> None:
         ("cut.zip", None, r"cut\.zip: can't be read as a zip archive"),
     ],
 )
-def test_what_can_t_be_opened_is_said_by_name(
+def test_what_can_t_be_opened_is_refused_by_name(
     tmp_path: Path, source: str, pictures: str | None, complaint: str
 ) -> None:
     archive_of(tmp_path, val=labelled())
@@ -249,3 +250,60 @@ def test_an_artifact_outside_of_its_store_knows_neither_classes_nor_images(chain
     alone = shutil.copytree(chain["via_val"], tmp_path / "elsewhere/here")
     assert contents.categories_of(alone) == ()
     assert via_folder.make_folder(alone, tmp_path / "look", pictures=chain["dataset_zip"]) == 1
+
+
+def test_open_makes_a_folder_that_via_opens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    val = {**labelled(CLOSED), **labelled(CLOSED, CLOSED, name="b.jpg")}
+    out = tmp_path / "look"
+    assert __main__.main(["open", str(archive_of(tmp_path, val=val).parent), "--images", "2", "--out", str(out)]) == 0
+    assert re.match(r"2 images: load .*/look/via_project.json in VIA 2", capsys.readouterr().out)
+    files = ["a.jpg", "b.jpg", "via3_project.json", "via_project.json", "via_region_data.json"]
+    assert sorted(path.name for path in out.iterdir()) == files
+    project = opened(out)
+    assert project["_via_settings"]["core"]["default_filepath"] == f"{out}/"
+    assert [len(image["regions"]) for image in project["_via_img_metadata"].values()] == [1, 2]
+
+
+def test_open_makes_a_project_of_a_dataset_of_other_hands(tmp_path: Path) -> None:
+    shape = {"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}
+    given = [{"class_id": 3, "kind": {"a": True}}, {"class_id": None, "kind": {"b": False}}, None, {"name": "x"}]
+    labels = labelled(*({"shape_attributes": shape, "region_attributes": each} for each in given))
+    labels["a.jpg"]["file_attributes"] = {"n": 2}
+    assert via_folder.make_folder(archive_of(tmp_path, train=labels), tmp_path / "look") == 1
+    assert [region["region_attributes"] for region in regions(tmp_path / "look")] == [
+        {"class_id": "3", "kind": {"a": True}},
+        {"class_id": "", "kind": {"b": False}},
+        {},
+        {"name": "x"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("splits", "complaint"),
+    [
+        (("train", "val"), "has no images/test/via_region_data.json; it has train, val"),
+        ((), "it is no images.zip"),
+    ],
+)
+def test_open_lists_the_splits_that_there_are(
+    tmp_path: Path, splits: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = archive_of(tmp_path, **{split: labelled() for split in splits})
+    assert __main__.main(["open", str(archive), "--split", "test", "--out", str(tmp_path / "look")]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    archive = archive_of(tmp_path, val=labelled())
+    with pytest.raises(ArtifactError, match="isn't empty"):
+        via_folder.make_folder(archive, tmp_path)
+    with pytest.raises(ArtifactError, match=r"images\.zip: is a file; name a new folder with --out"):
+        via_folder.make_folder(archive, archive)
+
+
+def test_no_image_is_written_outside_the_folder(tmp_path: Path) -> None:
+    labels = {"val": labelled(name="../../evil.jpg")}
+    write(tmp_path / "images.zip", labels, {"val/../../evil.jpg": b"evil", "val/evil.jpg": b"harmless"})
+    via_folder.make_folder(tmp_path / "images.zip", tmp_path / "deep/look")
+    assert (tmp_path / "deep/look/evil.jpg").read_bytes() == b"harmless"
+    assert not list(tmp_path.glob("evil.jpg"))

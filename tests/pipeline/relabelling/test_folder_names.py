@@ -69,7 +69,7 @@ def test_an_image_whose_name_would_be_taken_for_another_s_is_left_out(
     archive = write(tmp_path / "images.zip", {"val": labels}, {f"val/{name}": jpeg(20, 10) for name in names})
     assert folder.make_folder(archive, tmp_path / "out") == 1
     assert (tmp_path / "out" / "a%25b.jpg").is_file()
-    assert "1 labelled images are left out: VIA would call them as others are called" in caplog.text
+    assert "1 labelled images are left out: VIA would show another image under their name" in caplog.text
 
 
 def test_an_image_may_have_the_longest_of_names(tmp_path: Path) -> None:

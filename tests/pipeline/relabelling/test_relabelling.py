@@ -8,9 +8,9 @@ import pytest
 
 from pipeline import dataset
 from pipeline.artifacts import summary
-from pipeline.formats.via import region_data
+from pipeline.formats.via.region_data import region_data_file
 from pipeline.formats.via.writing import Entry, closed
-from pipeline.formats.via.writing_via3 import Via3Writer
+from pipeline.formats.via.writing_via3 import via3_project_file
 from pipeline.recipe import Recipe
 from pipeline.via import __main__
 from tests.pipeline.labelled_folders import SQUARE, area, box, filtered, folder_with, frame, recipe_of, table, via_of
@@ -85,10 +85,10 @@ def rows_of(folder: Path, *images: str) -> list[dict[str, Any]]:
 def saved(images: dict[str, Any], project: dict[str, Any], path: Path, way: str) -> None:
     """Write what a person has corrected as VIA 2 exports annotations or saves a project, or as VIA 1 or 3 does."""
     if way in ("via 1", "via 3"):
-        with region_data.RegionDataWriter(path) if way == "via 1" else Via3Writer(path, "corrected", "/") as writer:
+        with region_data_file(path) if way == "via 1" else via3_project_file(path, "corrected", "/") as append:
             for image in images.values():
                 entry = Entry(image["filename"], image["size"], 0, 0, image["file_attributes"], image["regions"])
-                writer.write(closed(entry) if way == "via 1" else entry)
+                append(closed(entry) if way == "via 1" else entry)
         return
     path.write_text(json.dumps(images if way == "annotations" else project | {"_via_img_metadata": images}))
 
@@ -199,7 +199,7 @@ def test_what_a_correction_leaves_empty_stays_known_of_the_image(tmp_path: Path)
         (["a.jpg", "shot_a.jpg", "shot_b.jpg"], "INFO"),
     ],
 )
-def test_a_correction_of_an_image_that_there_is_not_is_told_of(
+def test_a_correction_of_an_unknown_image_is_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, named: list[str], level: str
 ) -> None:
     data = folder_with(
@@ -209,10 +209,10 @@ def test_a_correction_of_an_image_that_there_is_not_is_told_of(
     (data / "june.json").write_text(json.dumps(corrections))
     with caplog.at_level("INFO"):
         filtered(recipe_of([data], [data / "labels.json", data / "june.json"], **SECTIONS), tmp_path / "out")
-    told = [(record.levelname, record.message) for record in caplog.records if "are left out (" in record.message]
-    level_of_first, of_first = told.pop(0)
+    messages = [(record.levelname, record.message) for record in caplog.records if "are left out (" in record.message]
+    level_of_first, of_first = messages.pop(0)
     assert level_of_first == "INFO"
     assert "labels.json: labels of 1 of its 5 images are left out (elsewhere.jpg: no such image)" in of_first
-    assert [levelname for levelname, _ in told] == ([level] if level else [])
+    assert [levelname for levelname, _ in messages] == ([level] if level else [])
     lost = f"labels of {sum(name.startswith('shot') for name in named)} of its {len(named)} images"
-    assert all(f"june.json: {lost} are left out (shot_a" in text for _, text in told)
+    assert all(f"june.json: {lost} are left out (shot_a" in text for _, text in messages)

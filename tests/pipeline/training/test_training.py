@@ -1,117 +1,29 @@
-"""When a training goes on from what an earlier call left, when it begins anew, and what it says of what it can't do."""
+"""How the stage reports faults of images and settings, and which devices share a batch."""
 
+import io
 import logging
-import shutil
-import subprocess
-import sys
 import zlib
-from pathlib import Path
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from mrcnn.training.checkpoints import STATE_FILE, TrainingState, write_state
 from pipeline import training
-from pipeline.errors import ArchiveError, PipelineError, RecipeError, TrainingError
-from pipeline.recipe import Recipe
+from pipeline.errors import ArchiveError, RecipeError
 from pipeline.training import model_file
-from pipeline.training import run as training_run
 from tests.pipeline.small_datasets import entry, numbered, square, squares, write
 from tests.pipeline.weights_files import tiny
 
 
 @pytest.fixture
-def dataset(tmp_path):
-    return squares(tmp_path / "images.zip")
-
-
-def begun(run: Path, chosen: Recipe, dataset: Path, state: bool = True) -> Path:
-    """Leave what a call leaves that was killed after an epoch, or before."""
-    nothing = SimpleNamespace(variables=[], metrics=[], optimizer=SimpleNamespace(variables=[]))
-    with training_run.opened(run, training_run.planned(chosen, dataset)) as goes_on:
-        assert not goes_on
-        (run / "events.out.tfevents.1").touch()
-        if state:
-            write_state(run, TrainingState(1, 1, "all", 1, 0, 2019), nothing)
-    return run
-
-
-def goes_on(run: Path, chosen: Recipe, dataset: Path) -> bool:
-    with training_run.opened(run, training_run.planned(chosen, dataset)) as answer:
-        assert answer == (run / STATE_FILE).is_file()
-        assert answer == (run / "events.out.tfevents.1").is_file()
-        return answer
-
-
-def test_the_same_training_goes_on_wherever_its_dataset_lies_and_on_any_threads(tmp_path, dataset):
-    run = begun(tmp_path / "run", tiny(), dataset)
-    moved = shutil.copyfile(dataset, tmp_path / "elsewhere.zip")
-    assert goes_on(run, tiny(threads=3, strategy="one_device"), moved)
-
-
-def test_another_recipe_begins_anew_and_says_why(tmp_path, dataset, caplog):
-    caplog.set_level(logging.INFO)
-    run = begun(tmp_path / "run", tiny(), dataset)
-    assert not goes_on(run, tiny(learning_rate=0.5), dataset)
-    assert "recipe key training.learning_rate: 0.001 → 0.5" in caplog.text
-    assert not goes_on(run, tiny(), dataset)
-
-
-def test_another_dataset_of_the_same_name_begins_anew(tmp_path, dataset, caplog):
-    caplog.set_level(logging.INFO)
-    run = begun(tmp_path / "run", tiny(), dataset)
-    squares(dataset, images=4)
-    assert not goes_on(run, tiny(), dataset)
-    assert "input dataset_zip" in caplog.text
-
-
-def test_other_starting_weights_of_the_same_name_begin_anew(tmp_path, dataset):
-    given = tmp_path / "given.h5"
-    given.write_bytes(b"one")
-    run = begun(tmp_path / "run", tiny(weights=str(given)), dataset)
-    assert goes_on(run, tiny(weights=str(given)), dataset)
-    given.write_bytes(b"another")
-    assert not goes_on(run, tiny(weights=str(given)), dataset)
-
-
-def test_without_a_state_that_can_be_read_training_begins_anew(tmp_path, dataset, caplog):
-    caplog.set_level(logging.INFO)
-    run = begun(tmp_path / "run", tiny(), dataset, state=False)
-    assert not goes_on(run, tiny(), dataset)
-    assert "stopped before it had written a state" in caplog.text
-    (run / STATE_FILE).write_bytes(b"cut")
-    assert not goes_on(run, tiny(), dataset)
-    assert "can't be read" in caplog.text
-
-
-def test_a_state_that_can_t_be_read_just_now_is_kept(tmp_path, dataset):
-    run = begun(tmp_path / "run", tiny(), dataset)
-    holder = "import h5py, sys; file = h5py.File(sys.argv[1], 'r+'); print('held', flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", holder, str(run / STATE_FILE)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"held\n"
-        with pytest.raises(TrainingError, match="can't be read now"):
-            goes_on(run, tiny(), dataset)
-        process.communicate(b"")
-    assert goes_on(run, tiny(), dataset)
-
-
-def test_a_fault_leaves_a_folder_only_where_there_is_something_to_go_on_from(tmp_path, dataset):
-    made_from = training_run.planned(tiny(), dataset)
-    for state in (False, True):
-        run = begun(tmp_path / "run", tiny(), dataset, state)
-        with pytest.raises(PipelineError), training_run.opened(run, made_from):
-            raise PipelineError
-        assert run.exists() == state
+def out(tmp_path):
+    """Return the folder of the stage, empty."""
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
 
 
 def png(garbled: bool) -> bytes:
     """Return a PNG of 160 × 90 with whole chunks; garbled, its pixels can't be unpacked."""
-    import io
-
-    import numpy as np
-    from PIL import Image
-
     content = io.BytesIO()
     Image.fromarray(np.full((90, 160, 3), 90, np.uint8)).save(content, "PNG")
     whole = content.getvalue()
@@ -122,17 +34,17 @@ def png(garbled: bool) -> bytes:
     return whole[:start] + pixels + crc + whole[start + length + 4 :]
 
 
-def test_an_image_whose_pixels_are_damaged_is_named_and_leaves_nothing_behind(tmp_path):
+def test_an_image_whose_pixels_are_damaged_is_named_and_leaves_nothing_behind(tmp_path, out):
     names = ("sound.png", "garbled.png")
     regions = numbered([square(10, 20, 40, "car"), square(100, 30, 24, "sign")])
     labels = {f"{name}-1": entry(name, regions, width=160, height=90) for name in names}
     images = {f"train/{name}": png(name == "garbled.png") for name in names}
     dataset = write(tmp_path / "images.zip", {"train": labels}, images)
-    out = tmp_path / "out"
-    out.mkdir()
-    with pytest.raises(ArchiveError, match=r"images\.zip: image 'garbled\.png' of 'via': this is not an image") as told:
+    with pytest.raises(
+        ArchiveError, match=r"images\.zip: image 'garbled\.png' of 'via': this is not an image"
+    ) as refusal:
         training.build(tiny(steps_per_epoch=4), dataset, out)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(refusal.value)
     assert list(out.iterdir()) == []
 
 
@@ -143,11 +55,9 @@ def test_an_image_whose_pixels_are_damaged_is_named_and_leaves_nothing_behind(tm
         ({"config": {"RPN_CHANNELS": -1}}, "training.config: .*RPN_CHANNELS"),
     ],
 )
-def test_what_no_network_can_have_is_said_before_training_and_names_its_key(tmp_path, dataset, changes, words):
-    out = tmp_path / "out"
-    out.mkdir()
+def test_settings_that_no_network_can_have_are_refused_by_their_key_before_training(tmp_path, out, changes, words):
     with pytest.raises(RecipeError, match=words):
-        training.build(tiny(**changes), dataset, out)
+        training.build(tiny(**changes), squares(tmp_path / "images.zip"), out)
     assert list(out.iterdir()) == []
 
 

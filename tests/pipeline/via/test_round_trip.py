@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import via
-from pipeline.formats.via import region_data
-from pipeline.formats.via.writing import Entry, closed
-from pipeline.formats.via.writing_via3 import Via3Writer
+from pipeline.formats.via.region_data import project_file, region_data_file
+from pipeline.formats.via.writing import closed
+from pipeline.formats.via.writing_via3 import via3_project_file
 from pipeline.geometry import polygon
 from pipeline.instances.tables import IMAGES, LABELS, json_text
 from tests.pipeline.labelled_folders import filtered, recipe_of, via_of
@@ -79,16 +79,16 @@ def assert_via_keeps(folder: Path, labelled: Sequence[tuple[Sequence[Wanted], di
     images = [f"{at:03}.jpg" for at in range(len(labelled))]
     index = image_table(images, [json.dumps(attributes) for _, attributes in labelled])
     rows = table_of(images, expected)
-    writers = (
-        (region_data.RegionDataWriter, "m.json"),
-        (Via1Writer, "1.json"),
-        (project_writer, "p.json"),
-        (via3_writer, "3.json"),
-    )
-    for writer, name in writers:
-        with writer(folder / name) as out:
+    files = {
+        "m.json": region_data_file(folder / "m.json"),
+        "1.json": region_data_file(folder / "1.json"),
+        "p.json": project_file(folder / "p.json", "project"),
+        "3.json": via3_project_file(folder / "3.json", "project", "/pictures/"),
+    }
+    for name, file in files.items():
+        with file as append:
             for entry in via.entries(index, [rows]):
-                out.write(entry)
+                append(closed(entry) if name == "1.json" else entry)
         found = images_of(folder / name)
         assert [each.name for each in found] == images
         for each, image, (_, attributes) in zip(found, expected, labelled, strict=True):
@@ -115,21 +115,6 @@ def table_of(images: list[str], labelled: list[list[Wanted]]) -> pa.Table:
         for each in its
     ]
     return pa.Table.from_pylist(rows, LABELS)
-
-
-class Via1Writer(region_data.RegionDataWriter):
-    """Writes annotations as a folder for VIA has them for VIA 1."""
-
-    def write(self, entry: Entry) -> None:
-        super().write(closed(entry))
-
-
-def project_writer(path: Path) -> region_data.ProjectWriter:
-    return region_data.ProjectWriter(path, "project")
-
-
-def via3_writer(path: Path) -> Via3Writer:
-    return Via3Writer(path, "project", "/pictures/")
 
 
 def image_table(images: list[str], attributes: list[str]) -> pa.Table:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.formats.via.writing import Entry
-from pipeline.formats.via.writing_via3 import Via3Writer
+from pipeline.formats.via.writing_via3 import via3_project_file
 from tests.pipeline.formats.label_rows import images_of
 
 ELLIPSE = {"name": "ellipse", "cx": 30, "cy": 20, "rx": 9, "ry": 4}
@@ -24,9 +24,9 @@ SHAPES: list[tuple[dict[str, Any], list[float]]] = [
 
 def project(tmp_path: Path, *regions: dict[str, Any], **file_attributes: str) -> Any:
     """Return the project of two images, the first with these regions."""
-    with Via3Writer(tmp_path / "via3.json", "look", f"{tmp_path}/") as writer:
-        writer.write(Entry("a.jpg", 10, 64, 48, file_attributes, list(regions)))
-        writer.write(Entry("b.jpg", 11, 64, 48, {}, []))
+    with via3_project_file(tmp_path / "via3.json", "look", f"{tmp_path}/") as append:
+        append(Entry("a.jpg", 10, 64, 48, file_attributes, list(regions)))
+        append(Entry("b.jpg", 11, 64, 48, {}, []))
     return json.loads((tmp_path / "via3.json").read_bytes())
 
 
@@ -46,7 +46,7 @@ def test_a_leaning_ellipse_becomes_a_polygon(tmp_path: Path) -> None:
     assert len(metadata["xy"]) > 16
 
 
-def test_a_region_that_via_3_cannot_show_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_region_that_via_3_cannot_show_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     shapes = [{"name": "point", "cx": "1", "cy": 2}, {"name": "polyline", "all_points_x": [1], "all_points_y": [2]}]
     shapes += [{"name": "rect", "x": 1}, {"name": "blob"}]
     assert project(tmp_path, *map(region, shapes))["metadata"] == {}
