@@ -1,4 +1,4 @@
-"""The Dagster side: which assets exist, what feeds what, and when they run. The work itself lives in `pipeline`."""
+"""The Dagster side: which assets exist, what feeds what, and when they run."""
 
 from assets.definitions import defs
 

@@ -1,7 +1,4 @@
-"""`python -m assets`: the whole chain from a shell, ending in one line: where the report is, or what to mend.
-
-The same as `dagster asset materialize -m assets --select '*'`, with the recipe checked before anything starts.
-"""
+"""`python -m assets`: the whole chain from a shell, with the recipe checked before anything starts."""
 
 import argparse
 import json
@@ -14,7 +11,7 @@ from typing import Any
 from pipeline import recipe
 from pipeline.artifacts import LATEST, Store
 from pipeline.errors import PipelineError
-from pipeline.program import key_and_value
+from pipeline.program import add_recipe_options, key_and_value
 
 REPORT = "evaluation_report"
 
@@ -23,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Materialise the selected assets; return 0, or 2 after printing the failure's sentence last."""
     arguments = _parser().parse_args(argv)
     try:
-        changes = dict(key_and_value(change) for change in arguments.set)
+        changes = dict(map(key_and_value, arguments.set))
         recipe.load(arguments.recipe, changes)
         failure, last = _materialise(arguments.recipe, changes, arguments.select)
     except PipelineError as fault:
@@ -45,8 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m assets", description="Run the whole chain and say where its report is."
     )
-    parser.add_argument("--recipe", type=Path, help="recipe file (default: $BDD_RECIPE, else the sample's)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
+    add_recipe_options(parser)
     parser.add_argument("--select", default="*", help="assets to materialise, as in dagster (default: all)")
     return parser
 
@@ -75,8 +71,8 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> tup
     for event in result.all_events:
         if event.is_step_failure:
             data = event.step_failure_data
-            said = data.user_failure_data and data.user_failure_data.description
-            return said or (data.error.message if data.error else "the run failed"), ""
+            sentence = data.user_failure_data and data.user_failure_data.description
+            return sentence or (data.error.message if data.error else "the run failed"), ""
     made = [event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key]
     return "" if result.success else "the run failed", REPORT if REPORT in made or not made else made[-1]
 

@@ -10,7 +10,7 @@ from pipeline.errors import ArtifactError
 from pipeline.stages import STAGES
 
 DATA_VERSION_TAG = "dagster/data_version"
-"""The tag under which Dagster keeps a materialisation's data version."""
+"""Dagster's tag for a materialisation's data version."""
 
 
 class ArtifactIOManager(dg.IOManager):
@@ -26,9 +26,9 @@ class ArtifactIOManager(dg.IOManager):
         """Return the upstream artifact; raises dagster.Failure, saying what to materialise, where there is none."""
         stage = STAGES[context.asset_key.path[-1]]
         store = Store()
-        mark = _made_in_this_run(context)
-        if mark is not None:
-            return Artifact(stage.name, mark, store.folder(stage, mark))
+        fingerprint = _made_in_this_run(context)
+        if fingerprint is not None:
+            return Artifact(stage.name, fingerprint, store.folder(stage, fingerprint))
         try:
             return store.newest_matching(stage, self.recipe.load())
         except ArtifactError as fault:

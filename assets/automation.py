@@ -38,7 +38,7 @@ def sources_changed(context: dg.SensorEvaluationContext, recipe: RecipeResource)
 
 
 def _stamps(resource: RecipeResource) -> dict[str, str | None]:
-    """Return how the recipe file and every local source look now, by what they are; absent ones are None."""
+    """Return the stamps of the recipe file and every local source; those of absent ones are None."""
     recipe = resource.load()
     given: dict[walking.Role, list[str]] = {"images": recipe.source.images, "labels": recipe.source.labels}
     stamps = {"recipe": walking.stamp(Source(resource.path(), "recipe", "path", resource.path()), "labels")}

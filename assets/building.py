@@ -1,6 +1,5 @@
-"""Materialises one asset: asks the store, and where something is to be built, runs the stage's program via Pipes."""
+"""Materialises one asset: from the store, or by the stage's program, run through Pipes."""
 
-import errno
 import json
 import logging
 import os
@@ -18,7 +17,7 @@ from assets import metadata
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import PipelineError
-from pipeline.program import EXIT_NO_SPACE, FAILURE, PARENT_VARIABLE, no_space
+from pipeline.program import EXIT_NO_SPACE, FAILURE, PARENT_VARIABLE, Forwarder, is_full, no_space
 from pipeline.recipe import Recipe
 from pipeline.stages import STAGES, Stage
 
@@ -48,7 +47,7 @@ def materialise(
     except PipelineError as fault:
         raise dg.Failure(description=str(fault), allow_retries=False) from None
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        if not is_full(error):
             raise
         raise dg.Failure(description=no_space(error.filename or store.root), allow_retries=False) from None
     return metadata.result(stage, built)
@@ -75,7 +74,7 @@ def _run_program(
     client = dg.PipesSubprocessClient(environment, termination_timeout_seconds=SECONDS_FOR_A_CHECKPOINT)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", dg.PreviewWarning)  # Pipes' own use of a function that is one
+            warnings.simplefilter("ignore", dg.PreviewWarning)  # Pipes itself uses a preview function
             client.run(context=context, command=[*command, "--out", str(partial)])
     except DagsterPipesExecutionError as error:
         raise StageError(_sentence(partial, stage, str(error))) from None
@@ -85,12 +84,12 @@ def _run_program(
 
 
 def _sentence(partial: Path, stage: Stage, error: str) -> str:
-    """Return what the program said last, or what its exit code means where it could not say anything."""
+    """Return the sentence that the program left, or what its exit code means where there is none."""
     failure = partial / FAILURE
-    said = failure.read_text("utf-8", errors="replace").strip() if failure.exists() else ""
+    sentence = failure.read_text("utf-8", errors="replace").strip() if failure.exists() else ""
     failure.unlink(missing_ok=True)
-    if said:
-        return said
+    if sentence:
+        return sentence
     if error.endswith(f" {EXIT_NO_SPACE}"):
         return no_space(partial)
     return f"{stage.name}: its program ended unexpectedly ({error}); its traceback is in the run's output above"
@@ -98,8 +97,8 @@ def _sentence(partial: Path, stage: Stage, error: str) -> str:
 
 @contextmanager
 def _messages_in(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Show the store's messages (why it builds, whom it waits for) in the run's log."""
-    handler = _RunLog(context)
+    """Show the store's messages (why it builds, what it waits for) in the run's log."""
+    handler = Forwarder(context.log)
     logger = logging.getLogger("pipeline")
     before = logger.level
     logger.addHandler(handler)
@@ -109,12 +108,3 @@ def _messages_in(context: dg.AssetExecutionContext) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
-
-
-class _RunLog(logging.Handler):
-    def __init__(self, context: dg.AssetExecutionContext) -> None:
-        super().__init__()
-        self.context = context
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.context.log.log(record.levelno, record.getMessage())

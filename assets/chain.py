@@ -1,4 +1,4 @@
-"""The assets, one for each stage of `pipeline.stages`: each hands its artifacts to its stage and nothing more."""
+"""The assets, one for each stage of `pipeline.stages`."""
 
 import dagster as dg
 
@@ -31,7 +31,7 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
 
 
 def _description(stage: Stage) -> str:
-    """Return what the asset's page says: what it is, what it reads of the recipe, which files it holds."""
+    """Return the text of the asset's page: what it is, which files it holds, which recipe keys it reads."""
     reads = f" Reads of the recipe: {', '.join(f'`{key}`' for key in stage.reads)}." if stage.reads else ""
     return f"{stage.description}\n\nFiles: {', '.join(f'`{file}`' for file in stage.files)}.{reads}"
 

@@ -1,9 +1,5 @@
-"""The history of runs that Dagster keeps (`storage` in dagster.yaml): what to say where its disk takes no more.
+"""Faults of the history of runs that Dagster keeps (`storage` in dagster.yaml)."""
 
-What the stages write is not here: their faults are `assets.building`'s.
-"""
-
-import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -12,16 +8,16 @@ from pathlib import Path
 from dagster._core.instance.ref import InstanceRef
 from sqlalchemy.exc import OperationalError
 
-from pipeline.program import no_space
+from pipeline.program import is_full, no_space
 
 UNWRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
-"""What SQLite says of a disk that is full (of its shared memory: an I/O error), or that lets nobody write."""
+"""SQLite's errors for a disk that is full (an I/O error for its shared memory) or read-only."""
 
 
 def fault(error: BaseException) -> str:
-    """Return one sentence naming the folder, where a disk that can't be written is behind `error`; else nothing."""
+    """Return one sentence naming the folder where a disk that can't be written caused `error`; else nothing."""
     for cause in _causes(error):
-        if isinstance(cause, OSError) and cause.errno in {errno.ENOSPC, errno.EDQUOT}:
+        if isinstance(cause, OSError) and is_full(cause):
             return no_space(cause.filename or folder())
         if isinstance(cause, OperationalError) and isinstance(cause.orig, sqlite3.Error):
             code = cause.orig.sqlite_errorcode & 0xFF
@@ -35,7 +31,7 @@ def fault(error: BaseException) -> str:
 
 
 def folder() -> Path:
-    """Return where `$DAGSTER_HOME/dagster.yaml` (else that of the working folder) has the history of runs."""
+    """Return where `$DAGSTER_HOME/dagster.yaml` (else that of the working folder) puts the history of runs."""
     home = os.environ.get("DAGSTER_HOME") or str(Path.cwd())
     storage = InstanceRef.from_dir(home).run_storage_data
     return Path((storage.config_dict if storage else {}).get("base_dir", home)).absolute()

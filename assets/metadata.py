@@ -1,4 +1,4 @@
-"""What Dagster shows of an artifact: numbers that plot over time, tables, small pictures, checks."""
+"""An artifact's summary as Dagster shows it: numbers that plot over time, tables, small pictures, checks."""
 
 import base64
 from pathlib import Path
@@ -20,11 +20,11 @@ def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
 
 def result(stage: Stage, built: Built) -> dg.MaterializeResult[Artifact]:
     """Return what the asset function hands to Dagster; the fingerprint is the data version."""
-    said = summary.read(built.artifact.folder)
+    found = summary.read(built.artifact.folder)
     return dg.MaterializeResult(
         value=built.artifact,
         data_version=dg.DataVersion(built.artifact.fingerprint),
-        metadata={**_of_the_build(built), **_of_the_summary(said, built.artifact.folder)},
+        metadata={**_of_the_build(built), **_of_the_summary(found, built.artifact.folder)},
         check_results=[
             dg.AssetCheckResult(
                 passed=check.passed,
@@ -33,7 +33,7 @@ def result(stage: Stage, built: Built) -> dg.MaterializeResult[Artifact]:
                 description=check.description,
                 metadata={name: float(value) for name, value in check.numbers.items()},
             )
-            for check in said.checks
+            for check in found.checks
             if check.name in stage.checks
         ],
     )
@@ -50,12 +50,12 @@ def _of_the_build(built: Built) -> dict[str, Any]:
     return facts
 
 
-def _of_the_summary(said: summary.Summary, folder: Path) -> dict[str, Any]:
-    facts: dict[str, Any] = {**{name: _number(value) for name, value in said.numbers.items()}, **said.texts}
-    for name, rows in said.tables.items():
+def _of_the_summary(found: summary.Summary, folder: Path) -> dict[str, Any]:
+    facts: dict[str, Any] = {**{name: _number(value) for name, value in found.numbers.items()}, **found.texts}
+    for name, rows in found.tables.items():
         if rows:
             facts[name] = _table(rows)
-    for name, path in said.pictures.items():
+    for name, path in found.pictures.items():
         content = (folder / path).read_bytes()
         if len(content) <= LARGEST_PICTURE:
             facts[name] = dg.MetadataValue.md(

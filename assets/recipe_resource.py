@@ -10,7 +10,7 @@ from pipeline.errors import RecipeError
 
 
 class RecipeResource(dg.ConfigurableResource[recipe.Recipe]):
-    """Which recipe the chain follows."""
+    """The recipe that the chain follows."""
 
     file: str = Field(
         default="", description="Recipe file; empty: the environment variable BDD_RECIPE, else recipes/sample.yaml."

@@ -1,11 +1,8 @@
-"""The kinds of fault that a person can mend; each message is one sentence that names the file, image, label or key.
-
-Faults of our own code are not here: they stay ordinary exceptions, with their traceback.
-"""
+"""The kinds of fault that a person can mend; each message is one sentence that names the file, image, label or key."""
 
 
 class PipelineError(Exception):
-    """A fault in what the chain was given; its message is all that a person needs to see."""
+    """A fault in the input of the chain; its message is all that a person needs to see."""
 
 
 class RecipeError(PipelineError):
@@ -17,7 +14,7 @@ class RecipeError(PipelineError):
 
 
 class SourceError(PipelineError):
-    """A source of images or labels is missing, unreachable or of no kind that we read."""
+    """A source of images or labels is missing, unreachable or of no kind that is read."""
 
 
 class ArchiveError(PipelineError):
@@ -25,15 +22,15 @@ class ArchiveError(PipelineError):
 
 
 class LabelFileError(PipelineError):
-    """A whole label file can't be read: cut in half, not JSON, or of a format that is not ours to read."""
+    """A label file can't be read: truncated, not JSON, or of no format that is read."""
 
 
 class NotLabelsError(LabelFileError):
-    """A whole JSON file is sound but holds no labels (VIA's attributes, some other tool's settings)."""
+    """A JSON file is sound but holds no labels (VIA's attributes, another tool's settings)."""
 
 
 class ProcessError(PipelineError):
-    """A process that helps was ended from outside, mostly by a system that is short of memory."""
+    """A worker process was ended from outside, mostly by a system that is short of memory."""
 
 
 class EmptyDatasetError(PipelineError):
@@ -45,4 +42,4 @@ class ArtifactError(PipelineError):
 
 
 class TrainingError(PipelineError):
-    """Training can't start or go on: weights that don't fit, a loss that is not a number."""
+    """Training can't start or continue: weights that don't fit, a loss that is not a number."""

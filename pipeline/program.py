@@ -1,7 +1,4 @@
-"""Runs one stage as a program of its own: from a shell, a Colab cell, or Dagster (through Pipes).
-
-What the stages do is not here: only arguments, messages, faults and exit codes.
-"""
+"""Runs one stage as a program, from a shell, a Colab cell or Dagster: arguments, messages, exit codes."""
 
 import argparse
 import ctypes
@@ -22,90 +19,91 @@ from pipeline.running import progress
 from pipeline.stages import STAGES, Stage
 
 FAILURE = ".failure"
-"""File in `--out` that holds the one sentence of a failure, for whoever started the program."""
+"""File in `--out` that holds the one sentence of a failure, for the process that started the program."""
 
 PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
-"""Set in our environment when Dagster started us (Dagster Pipes' bootstrap parameter)."""
+"""Set in the environment when Dagster starts a program (Dagster Pipes' bootstrap parameter)."""
 
 PARENT_VARIABLE = "BDD_PARENT_PROCESS"
-"""The process that started us through Pipes, set by it."""
+"""Set to the id of the process that starts a program through Pipes."""
 
 EXIT_FAULT = 2
 EXIT_NO_SPACE = 28
 EXIT_INTERRUPTED = 130
 
+OWN_LOGGERS = ("pipeline", "mrcnn")
+
 log = logging.getLogger("pipeline")
 
 
 def main(stage: str, argv: Sequence[str] | None = None) -> int:
-    """Run `stage` with command-line arguments; return 0, 2 for a fault (its sentence printed last), or 130."""
+    """Run `stage` with command-line arguments; return 0, 2 for a fault, 28 for a full disk, or 130 when interrupted.
+
+    The sentence of a fault is printed last.
+    """
     if PIPES_VARIABLE in os.environ:
         die_with_parent()
     arguments = _parser(stage).parse_args(argv)
-    out: Path = arguments.out
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ side speaks to its developers
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ messages are for its developers
     with _messages():
         try:
-            _run(stage, arguments, out)
+            _run(STAGES[stage], arguments)
+            return 0
         except PipelineError as fault:
-            _say(out, str(fault))
-            return EXIT_FAULT
+            code, sentence = EXIT_FAULT, str(fault)
         except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            if not is_full(error):
                 raise
-            _say(out, no_space(error.filename or out))
-            return EXIT_NO_SPACE
+            code, sentence = EXIT_NO_SPACE, no_space(error.filename or arguments.out)
         except KeyboardInterrupt as stop:
-            _say(out, f"{stage} was interrupted" + (f": {stop}" if str(stop) else ""))
-            return EXIT_INTERRUPTED
-    return 0
+            code, sentence = EXIT_INTERRUPTED, f"{stage} was interrupted" + (f": {stop}" if str(stop) else "")
+        _report(arguments.out, sentence)
+        return code
 
 
-def _run(stage: str, arguments: argparse.Namespace, out: Path) -> None:
-    changes = dict(key_and_value(change) for change in arguments.set)
-    chosen = recipe.load(arguments.recipe, changes)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / FAILURE).unlink(missing_ok=True)
-    inputs = {name: _input(name, getattr(arguments, name)) for name in STAGES[stage].inputs}
-    STAGES[stage].build(chosen, **inputs, **_identities(stage, arguments), out=out)
-
-
-def _identities(stage: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what is known of the sources outside the store, as an argument of `stage`'s build."""
-    if not STAGES[stage].outside or not arguments.identities:
-        return {}
-    return {"identities": json.loads(arguments.identities.read_text("utf-8"))}
+def _run(stage: Stage, arguments: argparse.Namespace) -> None:
+    chosen = recipe.load(arguments.recipe, dict(map(key_and_value, arguments.set)))
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / FAILURE).unlink(missing_ok=True)
+    given: dict[str, Any] = {name: _input(name, getattr(arguments, name)) for name in stage.inputs}
+    if stage.outside and arguments.identities:
+        given["identities"] = json.loads(arguments.identities.read_text("utf-8"))
+    stage.build(chosen, **given, out=arguments.out)
 
 
 def _input(name: str, path: Path) -> Path:
-    """Return the input as the stage wants it: an artifact's folder, or the one file of it that counts."""
-    made_by = STAGES[name]
-    if made_by.handed_on and path.is_dir():
-        path = path / made_by.handed_on
+    """Return the input as the stage takes it: an artifact's folder, or the one file of it that is handed on."""
+    stage = STAGES[name]
+    if stage.handed_on and path.is_dir():
+        path = path / stage.handed_on
     if not path.exists():
-        raise PipelineError(f"{path}: {made_by.argument} does not exist ({_what_is_given(made_by)})")
+        raise PipelineError(f"{path}: {stage.argument} does not exist ({_input_help(stage)})")
     return path.absolute()
 
 
-def _what_is_given(made_by: Stage) -> str:
-    folder = f"folder made by {made_by.name}"
-    return f"{made_by.handed_on}, or the {folder}" if made_by.handed_on else folder
+def _input_help(stage: Stage) -> str:
+    folder = f"folder made by {stage.name}"
+    return f"{stage.handed_on}, or the {folder}" if stage.handed_on else folder
 
 
-def _parser(stage: str) -> argparse.ArgumentParser:
-    module = STAGES[stage].module
+def _parser(name: str) -> argparse.ArgumentParser:
+    stage = STAGES[name]
     parser = argparse.ArgumentParser(
-        prog=f"python -m {module}", description=f"Make {stage} without Dagster: {', '.join(STAGES[stage].files)}."
+        prog=f"python -m {stage.module}", description=f"Make {name} without Dagster: {', '.join(stage.files)}."
     )
-    parser.add_argument("--recipe", type=Path, help="recipe file (default: $BDD_RECIPE, else the sample's)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
-    for name in STAGES[stage].inputs:
-        made_by = STAGES[name]
-        parser.add_argument(made_by.argument, dest=name, type=Path, required=True, help=_what_is_given(made_by))
-    if STAGES[stage].outside:
+    add_recipe_options(parser)
+    for made_by in map(STAGES.__getitem__, stage.inputs):
+        parser.add_argument(made_by.argument, dest=made_by.name, type=Path, required=True, help=_input_help(made_by))
+    if stage.outside:
         parser.add_argument("--identities", type=Path, help="JSON file of what the sources are (default: ask them)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the result")
     return parser
+
+
+def add_recipe_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--recipe` and `--set` to the options of a program."""
+    parser.add_argument("--recipe", type=Path, help="recipe file (default: $BDD_RECIPE, else the sample's)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
 
 
 def key_and_value(change: str) -> tuple[str, str]:
@@ -118,32 +116,32 @@ def key_and_value(change: str) -> tuple[str, str]:
 
 @contextmanager
 def _messages() -> Iterator[None]:
-    """Send messages to Dagster when it started us, else to stderr."""
+    """Send messages to Dagster when it started this program, else to stderr."""
     if PIPES_VARIABLE not in os.environ:
         logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-        for ours in ("pipeline", "mrcnn"):
-            logging.getLogger(ours).setLevel(logging.INFO)
+        for name in OWN_LOGGERS:
+            logging.getLogger(name).setLevel(logging.INFO)
         yield
         return
     from dagster_pipes import open_dagster_pipes
 
     progress.draw_bars = False
     with open_dagster_pipes() as pipes:
-        handler = _PipesHandler(pipes.log)
-        logging.getLogger().addHandler(handler)
+        logging.getLogger().addHandler(Forwarder(pipes.log))
         logging.getLogger().setLevel(logging.INFO)
         yield
 
 
-class _PipesHandler(logging.Handler):
-    """Passes our messages on to the Dagster run that started this program."""
+class Forwarder(logging.Handler):
+    """Passes the messages of our loggers, and the warnings of others, on to a logger of Dagster's."""
 
     def __init__(self, sink: logging.Logger) -> None:
         super().__init__()
         self.sink = sink
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.name.startswith(("pipeline", "mrcnn")) or record.levelno >= logging.WARNING:
+        """Pass a message on."""
+        if record.name.startswith(OWN_LOGGERS) or record.levelno >= logging.WARNING:
             self.sink.log(record.levelno, record.getMessage())
 
 
@@ -159,13 +157,18 @@ def die_with_parent() -> None:
         os.kill(os.getpid(), signal.SIGKILL)  # the parent died before the kernel was asked
 
 
+def is_full(error: OSError) -> bool:
+    """Return whether an error is that of a full disk or a used-up quota."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
 def no_space(where: Path | str) -> str:
     """Return the sentence for a full disk (or a used-up quota)."""
     return f"no space is left on the disk of {where}: free some and run it again"
 
 
-def _say(out: Path, sentence: str) -> None:
-    """Print the sentence last, and leave it where whoever started us finds it: whole or, on a full disk, not at all."""
+def _report(out: Path, sentence: str) -> None:
+    """Print the sentence last, and leave it in `out` for the process that started this one: whole or not at all."""
     sentence = " ".join(sentence.split())
     if out.is_dir():
         try:

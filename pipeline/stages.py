@@ -1,8 +1,8 @@
-"""The stages of the chain, each described once: what it reads, is made from and leaves, and how it is shown.
+"""The registry of the stages of the chain: what each reads, is made from and leaves, and how it is shown.
 
 To add a stage, add an entry to `STAGES` and a module with the function `build(recipe, out, **inputs)`: `out` is the
-folder to fill, and each input the folder of its artifact (or the file that its stage calls `handed_on`), by keyword.
-A stage's code version is raised by hand when its output would change; a test holds the digest of each output.
+folder to fill, and each input, by keyword, the folder of its artifact (or the file that its stage names `handed_on`).
+Raise a stage's code version when its output would change; a test holds the digest of each output.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ class Stage:
     name: str
     code_version: int
     module: str
-    """Where its `build` stands; `python -m` of it runs the stage alone."""
+    """The module of its `build`; `python -m` of it runs the stage alone."""
     group: str = ""
     kinds: frozenset[str] = frozenset()
     """Labels in the Dagster UI."""
@@ -39,13 +39,13 @@ class Stage:
     """Checks that its summary always holds."""
     function: str = "build"
     outside: bool = False
-    """Whether it is made from things outside the store: its module's `identities(recipe)` says what they are now, and
-    its `build` takes what was said as `identities`, so that nobody is asked twice."""
+    """Whether it is made from sources outside the store: its module's `identities(recipe)` returns what they are now,
+    and its `build` takes that as `identities`, so that no source is asked twice."""
     resumes_from: str = ""
-    """What an interrupted build leaves in its partial folder to go on from (a glob pattern); else it begins anew."""
+    """The state in its partial folder from which an interrupted build resumes (a glob pattern); else it begins anew."""
     uses_gpu: bool = False
     option: str = ""
-    """How programs of later stages are given its artifact; by default its name."""
+    """The option that gives its artifact to programs of later stages; by default its name."""
     handed_on: str = ""
     """The one file of its artifact that later stages need; by default the folder."""
 
@@ -187,7 +187,7 @@ STAGES = {
 
 
 def fingerprint(stage: Stage, recipe: Recipe, identities: dict[str, Any], inputs: dict[str, str]) -> str:
-    """Return 16 hex digits that say what the stage's output is made from; `inputs` are fingerprints by name."""
+    """Return 16 hex digits of a digest of all that the output is made from; `inputs` are fingerprints by name."""
     made_from = {
         "stage": stage.name,
         "code_version": stage.code_version,

@@ -1,6 +1,6 @@
 """The artifact store: `$BDD_DATA_DIR/<stage>/<fingerprint>/`, whole or not at all, reused when nothing changed.
 
-`python -m pipeline.artifacts list|verify` shows what is there, and re-hashes every file.
+`python -m pipeline.artifacts list|verify` shows what is there, and hashes every file again.
 """
 
 import json
@@ -8,9 +8,9 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -56,10 +56,16 @@ class Manifest:
     recipe: dict[str, Any]
     identities: dict[str, Any]
     inputs: dict[str, str]
-    files: dict[str, FileFacts]
-    reasons: list[str]
-    built_at: str
-    seconds: float
+    files: dict[str, FileFacts] = field(default_factory=dict)
+    reasons: list[str] = field(default_factory=list)
+    built_at: str = ""
+    seconds: float = 0.0
+
+    @staticmethod
+    def planned(stage: Stage, recipe: Recipe, identities: dict[str, Any], inputs: dict[str, str]) -> "Manifest":
+        """Return the manifest of an artifact that is to be made; `inputs` are fingerprints by name."""
+        made_from = fingerprint(stage, recipe, identities, inputs)
+        return Manifest(stage.name, made_from, stage.code_version, stage.recipe_part(recipe), identities, inputs)
 
     @staticmethod
     def read(folder: Path) -> "Manifest":
@@ -89,9 +95,9 @@ class Store:
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root or data_folder()).absolute()
 
-    def folder(self, stage: Stage, mark: str) -> Path:
+    def folder(self, stage: Stage, fingerprint: str) -> Path:
         """Return where the artifact of this fingerprint is, or will be."""
-        return self.root / stage.name / mark
+        return self.root / stage.name / fingerprint
 
     def build(
         self,
@@ -103,41 +109,36 @@ class Store:
     ) -> Built:
         """Return the artifact that `stage` makes of `inputs` and `recipe`: the one that is there, or a new one.
 
-        `make` fills a partial folder, which is renamed when it is whole; where it fetches sources itself, it is to
-        fetch what `identities` say (without them, the stage is asked). Two processes that want the same artifact build
-        it once; a build that died leaves nothing that hinders the next.
+        `make` fills a partial folder, which is renamed when it is whole. It must use the sources that `identities`
+        describe (by default what the stage's sources are now). Two processes that want the same artifact build it once;
+        a build that died leaves nothing that hinders the next.
         """
         identities = stage.identities(recipe) if identities is None else identities
-        marks = {name: inputs[name].fingerprint for name in stage.inputs}
-        mark = fingerprint(stage, recipe, identities, marks)
-        final = self.folder(stage, mark)
-        with locks.held(final.parent / f".lock-{mark}", f"{stage.name} {mark}"):
-            damage = _damage(final) if final.exists() else []
-            if final.exists() and not damage:
-                self._use(stage, final)
-                log.info("cached: %s %s, nothing that it is made from has changed", stage.name, mark)
-                return Built(Artifact(stage.name, mark, final), True, [])
-            planned = Manifest(
-                stage.name, mark, stage.code_version, stage.recipe_part(recipe), identities, marks, {}, [], "", 0.0
-            )
-            reasons = damage or self._reasons(stage, planned)
-            log.info("building %s %s: %s", stage.name, mark, "; ".join(reasons))
-            self._make(stage, planned, reasons, make)
-            return Built(Artifact(stage.name, mark, final), False, reasons)
+        planned = Manifest.planned(stage, recipe, identities, {name: inputs[name].fingerprint for name in stage.inputs})
+        artifact = Artifact(stage.name, planned.fingerprint, self.folder(stage, planned.fingerprint))
+        label = f"{stage.name} {planned.fingerprint}"
+        with locks.held(artifact.folder.parent / f".lock-{planned.fingerprint}", label):
+            damage = _damage(artifact.folder) if artifact.folder.exists() else []
+            if artifact.folder.exists() and not damage:
+                _use(artifact.folder)
+                log.info("cached: %s, nothing that it is made from has changed", label)
+                return Built(artifact, True, [])
+            planned = replace(planned, reasons=damage or self._reasons(stage, planned))
+            log.info("building %s: %s", label, "; ".join(planned.reasons))
+            self._make(stage, planned, artifact.folder, make)
+            return Built(artifact, False, planned.reasons)
 
-    def _make(self, stage: Stage, planned: Manifest, reasons: list[str], make: Make) -> None:
-        final = self.folder(stage, planned.fingerprint)
+    def _make(self, stage: Stage, planned: Manifest, final: Path, make: Make) -> None:
         partial = final.parent / f".partial-{planned.fingerprint}"
         if partial.exists() and not _can_be_resumed(stage, partial):
             shutil.rmtree(partial)
         partial.mkdir(exist_ok=True)
         started = time.monotonic()
+        needs_gpu = stage.uses_gpu and any(Path("/dev").glob("nvidia[0-9]*"))
         try:
-            with ExitStack() as stack:
-                if stage.uses_gpu and any(Path("/dev").glob("nvidia[0-9]*")):
-                    stack.enter_context(locks.held(self.root / ".lock-gpu", "the GPU"))
+            with locks.held(self.root / ".lock-gpu", "the GPU") if needs_gpu else nullcontext():
                 make(partial)
-            _finish(partial, stage, planned, reasons, time.monotonic() - started)
+            _finish(partial, stage, planned, time.monotonic() - started)
         except BaseException:
             if not _can_be_resumed(stage, partial):
                 shutil.rmtree(partial, ignore_errors=True)
@@ -146,59 +147,55 @@ class Store:
             shutil.rmtree(final)
         partial.rename(final)
         sync(final.parent)
-        self._use(stage, final)
+        _use(final)
 
     def newest_matching(self, stage: Stage, recipe: Recipe) -> Artifact:
         """Return the artifact last used whose whole ancestry was made with this recipe.
 
         Raises ArtifactError, saying what to materialise, where there is none.
         """
-        for folder in self._by_last_use(stage):
-            if self._matches(stage, folder, recipe):
-                return Artifact(stage.name, folder.name, folder)
+        for artifact in self.complete(stage):
+            if self._matches(stage, artifact.folder, recipe):
+                return artifact
         raise ArtifactError(
             f"no {stage.name} was made with this recipe under {self.root}: materialise {stage.name} with it first"
         )
 
-    def complete(self, stage: Stage) -> Iterator[Artifact]:
-        """Yield every complete artifact of a stage, the one used last first."""
-        for folder in self._by_last_use(stage):
-            yield Artifact(stage.name, folder.name, folder)
-
-    def _by_last_use(self, stage: Stage) -> list[Path]:
-        """Return the stage's complete folders, the last used first (the mtime of its manifest is its last use)."""
-        manifests = [path for path in (self.root / stage.name).glob(f"*/{MANIFEST}") if path.parent.name != LATEST]
-        visible = [path for path in manifests if not path.parent.name.startswith(".")]
-        return [path.parent for path in sorted(visible, key=lambda path: path.stat().st_mtime_ns, reverse=True)]
+    def complete(self, stage: Stage) -> list[Artifact]:
+        """Return the complete artifacts of a stage, the one used last first (its manifest has the latest mtime)."""
+        manifests = (self.root / stage.name).glob(f"[0-9a-f]*/{MANIFEST}")
+        folders = [path.parent for path in sorted(manifests, key=lambda path: -path.stat().st_mtime_ns)]
+        return [Artifact(stage.name, folder.name, folder) for folder in folders]
 
     def _matches(self, stage: Stage, folder: Path, recipe: Recipe) -> bool:
-        """Say whether the artifact and all that it was made from agree with the recipe and today's code."""
-        if not (folder / MANIFEST).exists() or _damage(folder):
+        """Return whether the artifact and all that it was made from agree with the recipe and today's code."""
+        if _damage(folder):
             return False
         manifest = Manifest.read(folder)
         return (
             manifest.code_version == stage.code_version
             and manifest.recipe == stage.recipe_part(recipe)
             and all(
-                self._matches(STAGES[name], self.folder(STAGES[name], mark), recipe)
-                for name, mark in manifest.inputs.items()
+                self._matches(STAGES[name], self.folder(STAGES[name], fingerprint), recipe)
+                for name, fingerprint in manifest.inputs.items()
             )
         )
 
     def _reasons(self, stage: Stage, planned: Manifest) -> list[str]:
-        """Say what is new against the artifact of this stage that was used last."""
-        for folder in self._by_last_use(stage):
-            with suppress(ArtifactError):  # a damaged one says nothing
-                return differences(Manifest.read(folder), planned)
+        """Return what is new against the artifact of this stage that was used last."""
+        for artifact in self.complete(stage):
+            with suppress(ArtifactError):  # a damaged one tells nothing
+                return differences(Manifest.read(artifact.folder), planned)
         return ["first time"]
 
-    def _use(self, stage: Stage, final: Path) -> None:
-        """Mark the artifact as the last used, and point `latest` at it."""
-        os.utime(final / MANIFEST)
-        beside = final.parent / f".{LATEST}-{os.getpid()}"
-        beside.unlink(missing_ok=True)
-        beside.symlink_to(final.name)
-        beside.replace(final.parent / LATEST)
+
+def _use(folder: Path) -> None:
+    """Note that the artifact is the one used last, and point `latest` at it."""
+    os.utime(folder / MANIFEST)
+    link = folder.parent / f".{LATEST}-{os.getpid()}"
+    link.unlink(missing_ok=True)
+    link.symlink_to(folder.name)
+    link.replace(folder.parent / LATEST)
 
 
 def differences(before: Manifest, after: Manifest) -> list[str]:
@@ -222,34 +219,31 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:200]}…"
 
 
-def _finish(partial: Path, stage: Stage, planned: Manifest, reasons: list[str], seconds: float) -> None:
+def _finish(partial: Path, stage: Stage, planned: Manifest, seconds: float) -> None:
     """Check that the stage left its files, make them durable, and write the manifest last."""
     missing = [name for name in stage.files if not (partial / name).exists()]
     if missing:
         raise ArtifactError(f"{stage.name} ended without its files: {', '.join(missing)}")
-    files = {}
+    files: dict[str, FileFacts] = {}
     for path in sorted(p for p in partial.rglob("*") if p.is_file()):
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        sync(path)
         files[path.relative_to(partial).as_posix()] = {"size": path.stat().st_size, "sha256": sha256_of(path)}
-    manifest = asdict(planned) | {
-        "files": files,
-        "reasons": reasons,
-        "built_at": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "seconds": round(seconds, 3),
-    }
-    write_json(partial / MANIFEST, manifest)
+    built_at = time.strftime("%Y-%m-%dT%H:%M:%S%z")
+    write_json(partial / MANIFEST, asdict(replace(planned, files=files, built_at=built_at, seconds=round(seconds, 3))))
 
 
 def _can_be_resumed(stage: Stage, partial: Path) -> bool:
-    """Say whether there is something in a stage's partial folder that it goes on from."""
+    """Return whether a stage's partial folder holds a state to resume from."""
     return bool(stage.resumes_from) and any(partial.glob(stage.resumes_from))
 
 
-def _damage(folder: Path) -> list[str]:
-    """Return a sentence for each file of the artifact that is missing or of another size than when it was built."""
-    if not (folder / MANIFEST).exists():
-        return [f"damaged: {MANIFEST} is missing"]
+def verify(artifact: Artifact) -> list[str]:
+    """Return a sentence for each file that is not, byte for byte, what it was when it was built."""
+    return _damage(artifact.folder, hash_files=True)
+
+
+def _damage(folder: Path, hash_files: bool = False) -> list[str]:
+    """Return a sentence for each file that is missing or of another size (or content) than when it was built."""
     try:
         manifest = Manifest.read(folder)
     except ArtifactError:
@@ -261,30 +255,9 @@ def _damage(folder: Path) -> list[str]:
             sentences.append(f"damaged: {name} is missing")
         elif path.stat().st_size != facts["size"]:
             sentences.append(f"damaged: {name} has {path.stat().st_size:,} bytes instead of {facts['size']:,}")
-    return sentences
-
-
-def verify(artifact: Artifact) -> list[str]:
-    """Return a sentence for each file that is not, byte for byte, what it was when it was built."""
-    sentences = _damage(artifact.folder)
-    try:
-        manifest = Manifest.read(artifact.folder)
-    except ArtifactError:
-        return sentences
-    for name, facts in manifest.files.items():
-        path = artifact.folder / name
-        if path.exists() and path.stat().st_size == facts["size"] and sha256_of(path) != facts["sha256"]:
+        elif hash_files and sha256_of(path) != facts["sha256"]:
             sentences.append(f"damaged: {name} has another content than when it was built")
     return sentences
-
-
-def _history(artifact: Artifact) -> str:
-    """Return when and why an artifact was built."""
-    try:
-        manifest = Manifest.read(artifact.folder)
-    except ArtifactError as error:
-        return str(error)
-    return f"{manifest.built_at}  {'; '.join(manifest.reasons)}"
 
 
 def fingerprint_of(path: Path) -> str:

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.artifacts import Store, _history, verify
+from pipeline.artifacts import Artifact, Manifest, Store, verify
+from pipeline.errors import ArtifactError
 from pipeline.stages import STAGES
 
 
@@ -24,6 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                 damaged += bool(sentences)
                 print("\n".join(f"  {sentence}" for sentence in sentences or ["intact"]))
     return 1 if damaged else 0
+
+
+def _history(artifact: Artifact) -> str:
+    """Return when and why an artifact was built."""
+    try:
+        manifest = Manifest.read(artifact.folder)
+    except ArtifactError as error:
+        return str(error)
+    return f"{manifest.built_at}  {'; '.join(manifest.reasons)}"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a stage says of its result: `summary.json` in the artifact's folder, shown by Dagster, built or cached."""
+"""The summary of a stage's result, `summary.json` in the artifact's folder, which Dagster shows."""
 
 import json
 from dataclasses import asdict, dataclass, field
@@ -12,7 +12,7 @@ FILE = "summary.json"
 
 @dataclass(frozen=True)
 class Check:
-    """Something about the result that a person should know of when it fails; it never stops the chain."""
+    """A check of the result; a failed one is a warning to a person and never stops the chain."""
 
     name: str
     passed: bool

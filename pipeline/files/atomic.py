@@ -1,4 +1,4 @@
-"""Files written whole or not at all: written beside, fsynced, renamed."""
+"""Files written whole or not at all: written under another name, fsynced, renamed."""
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Self
 from unicodedata import category
 
 LONGEST_NAME = 200
+"""Bytes of a name to which something is added; file systems take 255."""
 SYNCED_AT_ONCE = 256 << 20
 """Bytes after which a large file is brought to the disk, while more of it is written."""
 
@@ -18,61 +19,53 @@ SYNCED_AT_ONCE = 256 << 20
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a binary file that appears at `path` only when the block ends without an error."""
-    beside = path.with_name(f".{_shortened(path.name)}.{os.getpid()}.part")
+    encoded = os.fsencode(path.name)
+    name = path.name if len(encoded) <= LONGEST_NAME else hashlib.sha256(encoded).hexdigest()
+    partial = path.with_name(f".{name}.{os.getpid()}.part")
     try:
-        with beside.open("wb") as file:
+        with partial.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        partial.replace(path)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
     sync(path.parent)
-
-
-def _shortened(name: str) -> str:
-    """Return a name to which something may be added: file systems take 255 bytes."""
-    return name if len(os.fsencode(name)) <= LONGEST_NAME else hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 class EarlySync:
     """Brings what was written of a large file to the disk while more is written: `with EarlySync(file) as sync: …`.
 
-    The fsync that makes the file whole then finds little left to do, and few of its pages wait in memory. An error of
-    the disk is raised by `wrote` or at the block's end: the system tells it once, so a later fsync would not see it.
+    The fsync at its end then finds little left to do. An error of the disk is raised at the block's end: the system
+    reports it once, so a later fsync would not see it.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._descriptor = file.fileno()
         self._thread = ThreadPoolExecutor(1)
-        self._running: Future[None] | None = None
-        self._waiting = 0
+        self._syncs: list[Future[None]] = []
+        self._unsynced = 0
 
     def wrote(self, size: int) -> None:
-        """Count `size` bytes more; brings them to the disk when there are enough, and nothing else is on its way.
-
-        Raises OSError where the disk could not take what was brought to it before.
-        """
-        self._waiting += size
-        if self._waiting < SYNCED_AT_ONCE or (self._running and not self._running.done()):
-            return
-        if self._running:
-            self._running.result()
-        self._running = self._thread.submit(os.fsync, self._descriptor)
-        self._waiting = 0
+        """Count `size` more bytes as written."""
+        self._unsynced += size
+        if self._unsynced >= SYNCED_AT_ONCE:
+            self._syncs.append(self._thread.submit(os.fsync, self._descriptor))
+            self._unsynced = 0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._thread.shutdown()
-        if kind is None and self._running:
-            self._running.result()
+        self._thread.shutdown(cancel_futures=kind is not None)
+        if kind is None:
+            for sync in self._syncs:
+                sync.result()
 
 
 def is_clean(text: str) -> bool:
-    """Say whether a name holds only letters, signs and spaces of any width: nothing that steers a terminal or hides."""
+    """Return whether a name holds only printable characters and spaces of any width, no control or hidden ones."""
     return text.isprintable() or all(letter.isprintable() or category(letter) == "Zs" for letter in text)
 
 

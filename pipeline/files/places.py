@@ -1,4 +1,4 @@
-"""Where the artifacts and downloads of this user lie."""
+"""Folders of this user's artifacts and downloads."""
 
 import os
 from pathlib import Path
@@ -10,5 +10,5 @@ def data_folder() -> Path:
 
 
 def downloads_folder() -> Path:
-    """Return the folder of what is fetched or drawn only once, `$BDD_DATA_DIR/.downloads`."""
+    """Return the folder of downloads and drawn samples, `$BDD_DATA_DIR/.downloads`."""
     return data_folder() / ".downloads"

@@ -1,7 +1,4 @@
-"""Zip archives as untrusted input: which members there are, where their bytes lie, and those; nothing is unpacked.
-
-What the members mean (images, labels) lives elsewhere; so does writing archives.
-"""
+"""Zip archives as untrusted input: their members, and where the bytes of these lie; nothing is unpacked."""
 
 import os
 import struct
@@ -21,7 +18,7 @@ METHODS: dict[int, Compression] = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEF
 ENCRYPTED = 1
 BOMB_BYTES = 64 << 20
 BOMB_RATIO = 400
-"""A member that inflates to more than both is a bomb: label files, the best packed of what we read, reach about 50."""
+"""A member that inflates to more than both is a bomb; label files, which pack best, reach a ratio of about 50."""
 
 
 @dataclass(frozen=True)
@@ -41,32 +38,32 @@ class Member:
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip archive's files, in the order of their bytes; `repeated` are those whose name its directory has again."""
+    """A zip archive's files, in the order of their bytes; `repeated` are those whose name comes again after them."""
 
-    path: Path
     members: tuple[Member, ...]
     repeated: tuple[Member, ...]
 
 
 def is_zip(path: Path) -> bool:
-    """Tell whether a file starts or ends as a zip archive does (a truncated one still starts so)."""
+    """Return whether a file starts or ends as a zip archive does (a truncated one still starts so)."""
     with path.open("rb") as file:
         return file.read(4) in (LOCAL_SIGNATURE, b"PK\x05\x06") or zipfile.is_zipfile(path)
 
 
 def read_archive(path: Path) -> Archive:
-    """List an archive's files after checking every name, size and place.
+    """List an archive's files after checking every name, size and offset.
 
-    Raises ArchiveError when it is truncated or no zip, encrypted, packed by a method other than stored or deflate,
-    when a name leads out of its folder, members overlap, or one would inflate beyond reason.
+    Raises ArchiveError when it is truncated, no zip, encrypted, packed by a method other than stored or deflate, when
+    a name leads out of its folder, members overlap, or one is a bomb.
     """
-    infos = [info for info in _directory(path) if not _is_folder(info)]
+    # ZipInfo.is_dir fails on an empty name.
+    infos = [info for info in _directory(path) if not info.orig_filename.endswith(("/", "\\"))]
     members = [_member(path, info) for info in infos]
     last = {member.path: member for member in members}
     members.sort(key=lambda member: member.header_offset)
     _refuse_overlaps(path, members)
     repeated = tuple(member for member in members if last[member.path] is not member)
-    return Archive(path, tuple(member for member in members if last[member.path] is member), repeated)
+    return Archive(tuple(member for member in members if last[member.path] is member), repeated)
 
 
 def data_offset(descriptor: int, member: Member, archive: Path) -> int:
@@ -80,8 +77,13 @@ def data_offset(descriptor: int, member: Member, archive: Path) -> int:
     return member.header_offset + LOCAL_HEADER.size + name_length + extra_length
 
 
+def is_bomb(info: zipfile.ZipInfo) -> bool:
+    """Return whether a member declares to inflate to more than is believable."""
+    return info.file_size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size)
+
+
 def inflate(data: bytes, size: int) -> bytes:
-    """Return deflated `data` inflated to exactly `size` bytes; raises ValueError when it gives more, fewer or none."""
+    """Return deflated `data` inflated to exactly `size` bytes; raises ValueError where it doesn't inflate to that."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
         content = inflater.decompress(data, size + 1)
@@ -100,11 +102,6 @@ def _directory(path: Path) -> list[zipfile.ZipInfo]:
         raise ArchiveError(f"{path} is truncated or not a zip archive ({error}); copy or download it again") from error
 
 
-def _is_folder(info: zipfile.ZipInfo) -> bool:
-    """Tell whether an entry is a folder; ZipInfo.is_dir fails on an empty name."""
-    return info.orig_filename.endswith(("/", "\\"))
-
-
 def _member(archive: Path, info: zipfile.ZipInfo) -> Member:
     if info.flag_bits & ENCRYPTED:
         raise ArchiveError(f"{archive} is encrypted ({info.orig_filename!r}): unpack it and give the folder")
@@ -115,7 +112,7 @@ def _member(archive: Path, info: zipfile.ZipInfo) -> Member:
     compression = METHODS[info.compress_type]
     if compression == "stored" and info.compress_size != info.file_size:
         raise ArchiveError(f"{archive} is damaged: {info.orig_filename!r} is stored, with two different sizes")
-    if info.file_size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size):
+    if is_bomb(info):
         sizes = f"{info.compress_size:,} to {info.file_size:,} bytes"
         raise ArchiveError(f"{archive}: {info.orig_filename!r} would inflate from {sizes}: refused")
     path = _safe_path(archive, info.orig_filename)
@@ -134,7 +131,7 @@ def _refuse_overlaps(path: Path, members: list[Member]) -> None:
     """Refuse archives whose members share bytes: a small file that inflates without end."""
     size = path.stat().st_size
     ends = [*(member.header_offset for member in members[1:]), size]
-    for member, end in zip(members, ends, strict=False):  # without members, the size stands alone
+    for member, end in zip(members, ends, strict=False):  # without members, there is the size alone
         if member.header_offset < 0:
             raise ArchiveError(f"{path} is damaged: {member.path} would start before it; copy or download it again")
         if member.header_offset + LOCAL_HEADER.size + member.length > end:

@@ -1,10 +1,11 @@
-"""Writes a zip archive of stored members whose bytes depend on nothing but names and contents; ZIP64 where it is due.
+"""Zip archives of stored members, whose bytes depend on nothing but the names and contents of the members.
 
-Faster than `zipfile` for many small members, since their CRC is known beforehand. What is put in lives elsewhere.
+Members have their room before their content, so that several threads can write them; that makes it faster than
+`zipfile.ZipFile.writestr`.
 """
 
 import os
-import struct
+import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,21 +14,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 CHUNK = 1 << 20
-LIMIT_32 = 0xFFFFFFFF
-LIMIT_16 = 0xFFFF
-UTF_8 = 0x800
-FIRST_OF_1980 = 0x21
-"""1980-01-01, the earliest day that the format knows, at midnight."""
-PLAIN, ZIP64 = 20, 45
-"""The version of the format (APPNOTE.TXT 4.4.3) that a reader needs."""
-ON_UNIX = 3 << 8
+EARLIEST_DATE = (1980, 1, 1, 0, 0, 0)
+"""The earliest that the format knows."""
+ON_UNIX = 3
 READABLE_FILE = 0o100644 << 16
-
-LOCAL = struct.Struct("<4s5H3I2H")
-CENTRAL = struct.Struct("<4s6H3I5H2I")
-END = struct.Struct("<4s4H2IH")
-END_64 = struct.Struct("<4sQ2H2I4Q")
-LOCATOR_64 = struct.Struct("<4sIQI")
 
 
 @dataclass(frozen=True)
@@ -41,32 +31,25 @@ class Slot:
 class StoredZip:
     """A zip archive being written to `file`, which must be empty; `close` writes its directory.
 
-    Room is reserved in order by one thread and filled in any order by several, since sizes are known beforehand. The
-    layout is that of PKWARE's APPNOTE.TXT: local headers 4.3.7, directory 4.3.12, ZIP64 4.3.14 and 4.5.3.
+    One thread reserves the room of the members in order, and any threads fill it in any order.
     """
 
     def __init__(self, file: BinaryIO) -> None:
+        self._archive = zipfile.ZipFile(file, "w")
         self._descriptor = file.fileno()
-        self._directory: list[bytes] = []
         self.size = 0
         """Bytes reserved so far."""
 
     def reserve(self, name: str, size: int, crc32: int) -> Slot:
         """Append room for a member of `size` bytes whose CRC is `crc32`."""
-        encoded = name.encode()
-        large = size >= LIMIT_32
-        offset = self.size
-        need = ZIP64 if large or offset >= LIMIT_32 else PLAIN
-        shown = min(size, LIMIT_32)
-        flags = 0 if name.isascii() else UTF_8
-        common = (need, flags, 0, 0, FIRST_OF_1980, crc32, shown, shown, len(encoded))
-        extra = struct.pack("<2H2Q", 1, 16, size, size) if large else b""
-        header = LOCAL.pack(b"PK\x03\x04", *common, len(extra)) + encoded + extra
-        extra = _central_extra(size, offset)
-        place = (len(extra), 0, 0, 0, READABLE_FILE, min(offset, LIMIT_32))
-        self._directory.append(CENTRAL.pack(b"PK\x01\x02", ON_UNIX | need, *common, *place) + encoded + extra)
-        self.size += len(header) + size
-        return Slot(offset, header)
+        info = zipfile.ZipInfo(name, EARLIEST_DATE)
+        info.create_system, info.external_attr = ON_UNIX, READABLE_FILE
+        info.file_size = info.compress_size = size
+        info.CRC, info.header_offset = crc32, self.size
+        slot = Slot(self.size, info.FileHeader())
+        self._archive.filelist.append(info)
+        self.size += len(slot.header) + size
+        return slot
 
     def fill(self, slots: Sequence[Slot], contents: Sequence[bytes]) -> None:
         """Write the contents of some members (512 at most) that follow one another in the archive."""
@@ -89,17 +72,9 @@ class StoredZip:
 
     def close(self) -> None:
         """Write the directory, with which the archive is complete; `file` itself stays open."""
-        start, count = self.size, len(self._directory)
-        directory = b"".join(self._directory)
-        end = b""
-        if count >= LIMIT_16 or start >= LIMIT_32 or len(directory) >= LIMIT_32:
-            sizes = (0, 0, count, count, len(directory), start)
-            end = END_64.pack(b"PK\x06\x06", END_64.size - 12, ON_UNIX | ZIP64, ZIP64, *sizes)
-            end += LOCATOR_64.pack(b"PK\x06\x07", 0, start + len(directory), 1)
-        shown = min(count, LIMIT_16)
-        end += END.pack(b"PK\x05\x06", 0, 0, shown, shown, min(len(directory), LIMIT_32), min(start, LIMIT_32), 0)
-        _write_at(self._descriptor, [directory, end], start)
-        self.size += len(directory) + len(end)
+        self._archive.start_dir = self.size
+        self._archive.close()
+        self.size = os.fstat(self._descriptor).st_size
 
 
 def _write_at(descriptor: int, pieces: list[bytes], offset: int) -> None:
@@ -111,9 +86,3 @@ def _write_at(descriptor: int, pieces: list[bytes], offset: int) -> None:
             offset += written
             written = os.pwrite(descriptor, rest, offset)
             rest = rest[written:]
-
-
-def _central_extra(size: int, offset: int) -> bytes:
-    """Return the ZIP64 field with those numbers that 32 bits can't hold, in the order that 4.5.3 prescribes."""
-    numbers = ([size, size] if size >= LIMIT_32 else []) + ([offset] if offset >= LIMIT_32 else [])
-    return struct.pack(f"<2H{len(numbers)}Q", 1, 8 * len(numbers), *numbers) if numbers else b""

@@ -1,7 +1,4 @@
-"""The recipe: one YAML file that says what to read, what to keep, how to train and how to judge.
-
-`python -m pipeline.recipe check|show|schema FILE` prints its faults, its full content, or its JSON schema.
-"""
+"""The recipe, one YAML file with a section a stage: read, changed by key, checked; each fault is a sentence."""
 
 import os
 import reprlib
@@ -21,8 +18,9 @@ def read(text: str) -> Any:
     try:
         return yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise ValueError(f"{error.problem or error.context}{f' (line {mark.line + 1})' if mark else ''}") from None
+        position = error.problem_mark or error.context_mark
+        line = f" (line {position.line + 1})" if position else ""
+        raise ValueError(f"{error.problem or error.context}{line}") from None
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from None
     except RecursionError:
@@ -31,20 +29,17 @@ def read(text: str) -> Any:
 
 class _Loader(yaml.SafeLoader):
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Refuse a key that is given twice, which YAML forbids and PyYAML lets the last one win."""
+        """Refuse a key that is given twice: YAML forbids it, and PyYAML takes the last value."""
         node = super().compose_mapping_node(anchor)
-        first: set[tuple[str, str]] = set()
+        seen: set[tuple[str, str]] = set()
         for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in first:
-                    raise yaml.MarkedYAMLError(
-                        problem=f"the key {key.value} is given twice", problem_mark=key.start_mark
-                    )
-                first.add((key.tag, key.value))
+            if (key.tag, str(key.value)) in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key {key.value} is given twice", problem_mark=key.start_mark)
+            seen.add((key.tag, str(key.value)))
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Say where a value stands that only looks like a date or a number: PyYAML's own converters just break."""
+        """Name the line of a value that only looks like a date or a number, at which PyYAML's converters break."""
         try:
             return super().construct_object(node, deep)
         except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
@@ -125,16 +120,17 @@ def _sentences(error: ValidationError) -> list[str]:
         if fault["type"] == "extra_forbidden":
             sentences.append(f"{key}: unknown key")
             continue
-        ours = fault["msg"].removeprefix("Value error, ")
-        what = ours if fault["type"] == "value_error" else f"{ours[:1].lower()}{ours[1:]}"
+        what = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] != "value_error":  # Pydantic's own message
+            what = f"{what[:1].lower()}{what[1:]}"
         sentences.append(f"{key}: {what}{_found(fault['input'], what)}")
     return sentences
 
 
-def _found(value: Any, said: str) -> str:
-    """Return what was found as the end of a sentence; nothing for a whole section, or where it was said already."""
+def _found(value: Any, sentence: str) -> str:
+    """Return what was found as the end of a sentence; nothing for a whole section, or where it is named already."""
     text = _SHORT.repr(value)
-    return "" if isinstance(value, dict | Section) or text in said else f" (found {text})"
+    return "" if isinstance(value, dict | Section) or text in sentence else f" (found {text})"
 
 
 _SHORT = reprlib.Repr()

@@ -1,7 +1,4 @@
-"""One vocabulary of categories over the BDD releases: which word means what, and which labels a recipe wants.
-
-Reading label files is not here (`pipeline.formats`); classes of VIA files that the vocabulary lacks pass unchanged.
-"""
+"""The vocabulary of categories of all BDD releases: which word means what, and which categories a recipe wants."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,15 +17,9 @@ SYNONYMS = {
 DRIVABLE = "drivable area"
 LANE = "lane"
 LANE_TYPES = (
-    "crosswalk",
-    "double other",
-    "double white",
-    "double yellow",
-    "road curb",
-    "single other",
-    "single white",
+    "crosswalk", "double other", "double white", "double yellow", "road curb", "single other", "single white",
     "single yellow",
-)
+)  # fmt: skip
 KINDS = {"direct": DRIVABLE, "alternative": DRIVABLE} | dict.fromkeys(LANE_TYPES, LANE)
 """Categories of 2020 that 2018 wrote as a kind (areaType, laneType) of a wider category."""
 
@@ -45,74 +36,22 @@ IGNORED = frozenset({"other person", "other vehicle", "trailer"})
 """Of those, the ones that evaluation ignores, as the official toolkit does."""
 
 DETECTION = (
-    "pedestrian",
-    "rider",
-    "car",
-    "truck",
-    "bus",
-    "train",
-    "motorcycle",
-    "bicycle",
-    "traffic light",
-    "traffic sign",
-)
+    "pedestrian", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle", "traffic light", "traffic sign",
+)  # fmt: skip
 """Categories of det_20, ins_seg and seg_track in the order of their official ids, from 1."""
 
 SEGMENTATION = (
-    "road",
-    "sidewalk",
-    "building",
-    "wall",
-    "fence",
-    "pole",
-    "vegetation",
-    "terrain",
-    "sky",
-)
+    "road", "sidewalk", "building", "wall", "fence", "pole", "vegetation", "terrain", "sky",
+)  # fmt: skip
 """Categories that only sem_seg and pan_seg have."""
 
 PANOPTIC = (
-    "dynamic",
-    "ego vehicle",
-    "ground",
-    "static",
-    "parking",
-    "rail track",
-    "road",
-    "sidewalk",
-    "bridge",
-    "building",
-    "fence",
-    "garage",
-    "guard rail",
-    "tunnel",
-    "wall",
-    "banner",
-    "billboard",
-    "lane divider",
-    "parking sign",
-    "pole",
-    "polegroup",
-    "street light",
-    "traffic cone",
-    "traffic device",
-    "traffic light",
-    "traffic sign",
-    "traffic sign frame",
-    "terrain",
-    "vegetation",
-    "sky",
-    "person",
-    "rider",
-    "bicycle",
-    "bus",
-    "car",
-    "caravan",
-    "motorcycle",
-    "trailer",
-    "train",
-    "truck",
-)
+    "dynamic", "ego vehicle", "ground", "static", "parking", "rail track", "road", "sidewalk", "bridge", "building",
+    "fence", "garage", "guard rail", "tunnel", "wall", "banner", "billboard", "lane divider", "parking sign",
+    "pole", "polegroup", "street light", "traffic cone", "traffic device", "traffic light", "traffic sign",
+    "traffic sign frame", "terrain", "vegetation", "sky", "person", "rider", "bicycle", "bus", "car", "caravan",
+    "motorcycle", "trailer", "train", "truck",
+)  # fmt: skip
 """Categories of pan_seg in the order of their official ids, from 1 (the toolkit's label/label.py)."""
 
 _WORDS = frozenset([*DETECTION, *SEGMENTATION, *KINDS, *COUNTED_AS, DRIVABLE, LANE])

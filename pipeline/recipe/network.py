@@ -1,7 +1,4 @@
-"""What `training.config` may say: settings of `mrcnn.config.Config` that have no key of their own in the recipe.
-
-Building the network's settings from a whole recipe is `pipeline.training.model_file`'s.
-"""
+"""Checks of `training.config`: settings of `mrcnn.config.Config` that have no key of their own in the recipe."""
 
 import json
 from functools import lru_cache
@@ -72,7 +69,7 @@ def _fault(name: str, value: Any) -> str:
 def _type_of(name: str) -> TypeAdapter[Any]:
     """Return the type of a setting: as annotated, else that of its default (an array's: as many numbers).
 
-    JSON's strict reading is what YAML means: a list is a tuple and 1 a float, but text is no number and 1 no truth.
+    JSON's strict reading is what YAML means: a list is a tuple and 1 a float, but text is no number and 1 no boolean.
     """
     return TypeAdapter(_hint(name), config=ConfigDict(strict=True, allow_inf_nan=False))
 

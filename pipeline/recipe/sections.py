@@ -42,25 +42,25 @@ def _as_texts(values: Any) -> Any:
 Texts = Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=1)]
 
 
-def _of_a_kind_that_we_read(entry: str) -> str:
+def _of_a_known_kind(entry: str) -> str:
     kind_and_place(entry)
     return entry
 
 
-Entry = Annotated[str, AfterValidator(_of_a_kind_that_we_read)]
-"""A source; whether it is there is looked at when it is read, since it may come until then."""
+Entry = Annotated[str, AfterValidator(_of_a_known_kind)]
+"""A source; whether it exists is checked when it is read, since it may come until then."""
 
 
-def _with_a_letter(name: str) -> str:
+def _not_blank(name: str) -> str:
     if not name.strip():
         raise ValueError("a category needs a name; an empty list keeps all")
     return name
 
 
-Category = Annotated[str, AfterValidator(_with_a_letter)]
+Category = Annotated[str, AfterValidator(_not_blank)]
 
 
-def _an_expression(layers: str) -> str:
+def _regular_expression(layers: str) -> str:
     """Return `layers` if it can be read as a regular expression: the names of sets of layers are such, too."""
     try:
         re.compile(layers)
@@ -69,7 +69,7 @@ def _an_expression(layers: str) -> str:
     return layers
 
 
-LayerExpression = Annotated[str, AfterValidator(_an_expression), Field(min_length=1)]
+LayerExpression = Annotated[str, AfterValidator(_regular_expression), Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -121,7 +121,7 @@ class Labels(Section):
     truncated: Literal["keep", "ignore", "leave_out"] = "keep"
     """The same for labels marked truncated (cut by the image's edge)."""
     class_attribute: str | None = None
-    """The VIA region attribute that names the class; without it, it is found, and said."""
+    """The VIA region attribute that names the class; by default it is detected, with a message."""
     default_class: str | None = Field(default=None, min_length=1)
     """The class of VIA regions that name none; without it, they are left out and counted, unless no region of the file
     has attributes and the recipe wants one category alone."""

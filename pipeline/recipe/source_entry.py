@@ -1,7 +1,4 @@
-"""What an entry of `source.images` or `source.labels` is, by its form alone: nothing is looked for or fetched here.
-
-What it holds now, and where its files can be read, is said in `pipeline.sources`.
-"""
+"""The entries of `source.images` and `source.labels`: what each is by its form alone."""
 
 import os
 import re
@@ -15,7 +12,7 @@ from pipeline.errors import SourceError
 Kind = Literal["sample", "path", "https", "gdrive"]
 
 SAMPLE = "sample"
-"""The source that is drawn, not had."""
+"""The entry of the embedded sample."""
 
 DRIVE_HOSTS = ("drive.google.com", "docs.google.com", "drive.usercontent.google.com")
 DRIVE_ID = re.compile(r"[\w-]{10,200}")
@@ -23,7 +20,7 @@ DRIVE_ID = re.compile(r"[\w-]{10,200}")
 
 @dataclass(frozen=True)
 class Source:
-    """An entry of the recipe: `place` is a path, an address or a Drive file id; `key` is where the recipe has it."""
+    """An entry of the recipe: `place` is a path, an address or a Drive file id, `key` its key in the recipe."""
 
     entry: str
     key: str
@@ -37,7 +34,7 @@ class Source:
 
 
 def parse(entry: str, key: str = "source") -> Source:
-    """Return what an entry of the recipe is; raises SourceError for an address of a kind that we don't read."""
+    """Return what an entry of the recipe is; raises SourceError for an address of a kind that isn't read."""
     entry = entry.strip()
     try:
         return Source(entry, key, *kind_and_place(entry))

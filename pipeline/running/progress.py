@@ -1,7 +1,4 @@
-"""Progress of long work: a bar on a terminal, a line every few seconds in a log.
-
-Messages themselves go through `logging`; where they end up (terminal, Dagster) is the program's choice.
-"""
+"""Progress of long work: a bar on a terminal, a line every few seconds in a log."""
 
 import logging
 import sys
@@ -16,7 +13,7 @@ SECONDS_BETWEEN_LINES = 5.0
 log = logging.getLogger(__name__)
 
 draw_bars = True
-"""False where nobody sees our terminal, and a log line is wanted instead."""
+"""Whether stderr is a terminal that a person sees; elsewhere progress is logged."""
 
 Item = TypeVar("Item")
 
@@ -37,7 +34,7 @@ class Progress:
         self._bar = tqdm(total=total, desc=what, unit=unit, disable=hidden, unit_scale=unit == "B")
 
     def advance(self, count: int = 1, note: str = "") -> None:
-        """Count `count` more units as done; `note` (a loss, a file name) stands behind the bar."""
+        """Count `count` more units as done; `note` (a loss, a file name) is shown behind the bar."""
         self.done += count
         self.note = note or self.note
         self._bar.update(count)
@@ -60,7 +57,7 @@ class Progress:
 
 
 def track(items: Iterable[Item], what: str, total: int | None = None, unit: str = "item") -> Iterator[Item]:
-    """Yield `items` while showing how far it has come; `total` defaults to their length, if they have one."""
+    """Yield `items` with a progress bar; `total` defaults to their length, if they have one."""
     if total is None and hasattr(items, "__len__"):
         total = len(items)  # type: ignore[arg-type]
     with Progress(what, total, unit) as bar:

@@ -1,7 +1,4 @@
-"""Work spread over threads with results in order and memory that stays flat; what the work is lives elsewhere.
-
-Threads suit reading, hashing and checking bytes: all of these let go of Python's lock.
-"""
+"""Work spread over threads, with results in order and bounded memory, for work that releases Python's lock."""
 
 import os
 from collections import deque
@@ -21,8 +18,8 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Yield `function(item)` in the order of `items`, computed ahead on `threads` threads (default: the cores, 2 to 8).
 
-    At most two batches of results a thread wait to be taken. An exception of `function` is raised here, and what
-    was not begun yet is dropped.
+    At most two batches a thread are computed ahead. An exception of `function` is raised here; batches that have not
+    begun are dropped.
     """
     threads = threads or min(8, max(2, os.cpu_count() or 2))
     batches = in_batches(items, batch_size)

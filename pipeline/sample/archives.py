@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.files.atomic import whole_file
 from pipeline.running.progress import track
-from pipeline.sample.drawing import SPLITS, Order, draw_all
+from pipeline.sample.drawing import SPLITS, SceneKey, draw_all
 
 BEYOND_THE_EDGE = 1280.643700
 MISSING_IMAGE = "ffffffff-00000000.jpg"
@@ -80,29 +80,29 @@ def generate(folder: Path, seed: int, train: int, val: int, processes: int | Non
     The same arguments give the same bytes; `processes` (default: one a core) changes only the time it takes.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    orders = _orders(seed, train, val)
+    keys = _keys(seed, train, val)
     frames: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     unlabelled: list[dict[str, Any]] = []
     with whole_file(folder / IMAGES_ARCHIVE) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for drawn in track(draw_all(orders, processes), "drawing the sample", len(orders), "scene"):
-            order = drawn.order
-            _store(archive, f"bdd100k/images/100k/{order.split}/{order.name}", drawn.jpeg)
-            if order.fault == UNLABELLED:
+        for drawn in track(draw_all(keys, processes), "drawing the sample", len(keys), "scene"):
+            key = drawn.key
+            _store(archive, f"bdd100k/images/100k/{key.split}/{key.name}", drawn.jpeg)
+            if key.fault == UNLABELLED:
                 unlabelled.append(without_labels(drawn.frame))
-            elif not order.fault:
-                frames[order.split].append(drawn.frame)
+            elif not key.fault:
+                frames[key.split].append(drawn.frame)
     for split in SPLITS:
         spoil(frames[split])
     frames["train"] += [*unlabelled, without_image(unlabelled[0])]
     _write_labels(folder / LABELS_ARCHIVE, frames)
 
 
-def _orders(seed: int, train: int, val: int) -> list[Order]:
-    """Return the scenes in the order in which the archive has them: by path."""
-    orders = [Order(seed, "train", number) for number in range(train)]
-    orders += [Order(seed, "train", train, UNLABELLED), Order(seed, "train", train + 1, FRAMELESS)]
-    orders += [Order(seed, "val", number) for number in range(val)]
-    return sorted(orders, key=lambda order: (order.split, order.name))
+def _keys(seed: int, train: int, val: int) -> list[SceneKey]:
+    """Return the scenes, sorted by their path in the archive."""
+    keys = [SceneKey(seed, "train", number) for number in range(train)]
+    keys += [SceneKey(seed, "train", train, UNLABELLED), SceneKey(seed, "train", train + 1, FRAMELESS)]
+    keys += [SceneKey(seed, "val", number) for number in range(val)]
+    return sorted(keys, key=lambda key: (key.split, key.name))
 
 
 def _store(archive: zipfile.ZipFile, path: str, content: bytes) -> None:

@@ -1,29 +1,23 @@
-"""Draws scenes, here or in several processes of our own, and hands them over in order.
+"""Draws scenes, here or in several processes, and yields them in order."""
 
-The processes are started by name, so that they neither fork this one's threads nor import its main module again.
-"""
-
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from queue import SimpleQueue
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from pipeline.running.processes import available_cores, process_pool
+
 SPLITS = ("train", "val")
+"""The splits that the sample has."""
 JPEG_QUALITY = (62, 93)
-PROJECT = Path(__file__).resolve().parent.parent.parent
+SCENES_A_PROCESS = 4
+"""Fewer are not worth the start of a process."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """One scene to draw: its number within its split, and what is wrong with its frame ("" where nothing is)."""
+class SceneKey:
+    """What decides a scene: its number within its split, and what is wrong with its frame ("" where nothing is)."""
 
     seed: int
     split: str
@@ -43,15 +37,15 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A drawn scene: its order, its JPEG and its 2018 frame."""
+class DrawnScene:
+    """A drawn scene: its key, its JPEG and its 2018 frame."""
 
-    order: Order
+    key: SceneKey
     jpeg: bytes
     frame: dict[str, Any]
 
 
-def draw(order: Order) -> Drawn:
+def draw(key: SceneKey) -> DrawnScene:
     """Draw one scene: the JPEG and its frame."""
     import cv2
 
@@ -59,72 +53,26 @@ def draw(order: Order) -> Drawn:
     from pipeline.sample.painting import paint
     from pipeline.sample.scene import sample_scene
 
-    rng = order.generator(1)
+    rng = key.generator(1)
     scene = sample_scene(rng)
     canvas, picture = paint(scene, rng)
     quality = int(rng.integers(*JPEG_QUALITY))
     _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return Drawn(order, jpeg.tobytes(), describe(order.name, scene, canvas))
+    return DrawnScene(key, jpeg.tobytes(), describe(key.name, scene, canvas))
 
 
-def draw_all(orders: list[Order], processes: int | None = None) -> Iterator[Drawn]:
+def draw_all(keys: list[SceneKey], processes: int | None = None) -> Iterator[DrawnScene]:
     """Yield all scenes in order, drawn by `processes` (default: one a core, at most one for four scenes)."""
-    wanted = min(processes or min(_cores(), len(orders) // 4), len(orders))
+    wanted = min(processes or min(available_cores(), len(keys) // SCENES_A_PROCESS), len(keys))
     if wanted <= 1:
-        yield from map(draw, orders)
+        yield from map(draw, keys)
         return
-    painters = [Painter() for _ in range(wanted)]
-    idle: SimpleQueue[Painter] = SimpleQueue()
-    for painter in painters:
-        idle.put(painter)
-
-    def draw_elsewhere(order: Order) -> Drawn:
-        painter = idle.get()
-        try:
-            return painter.draw(order)
-        finally:
-            idle.put(painter)
-
-    pool = ThreadPoolExecutor(wanted)
-    try:
-        yield from pool.map(draw_elsewhere, orders)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for painter in painters:
-            painter.dismiss()
+    with process_pool(wanted) as pool:
+        yield from pool.map(_draw_on_one_thread, keys)
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _draw_on_one_thread(key: SceneKey) -> DrawnScene:
+    import cv2
 
-
-class Painter:
-    """A process that draws scenes; it ends by itself when this one is gone."""
-
-    def __init__(self) -> None:
-        paths = [str(PROJECT), os.environ.get("PYTHONPATH", "")]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-        command = [sys.executable, "-m", "pipeline.sample.painting_process"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-
-    def draw(self, order: Order) -> Drawn:
-        """Have one scene drawn; RuntimeError if the process ends instead (its stderr, which is ours, says why)."""
-        requests, answers = self._process.stdin, self._process.stdout
-        assert requests is not None
-        assert answers is not None
-        try:
-            requests.write(json.dumps(asdict(order)).encode() + b"\n")
-            requests.flush()
-            header = json.loads(answers.readline())
-            jpeg = answers.read(header["size"])
-            if len(jpeg) < header["size"]:
-                raise BrokenPipeError
-        except (BrokenPipeError, json.JSONDecodeError) as error:
-            code = self._process.wait()
-            raise RuntimeError(f"a process that draws the sample ended with {code} at {order}") from error
-        return Drawn(order, jpeg, header["frame"])
-
-    def dismiss(self) -> None:
-        """End the process."""
-        self._process.terminate()
-        self._process.communicate()
+    cv2.setNumThreads(1)
+    return draw(key)

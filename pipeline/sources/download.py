@@ -1,7 +1,7 @@
-"""Fetching files over HTTP, and the folder in which each download is kept once: resumed, verified, whole or not at all.
+"""Downloads over HTTP: resumed, verified, and kept once, whole or not at all.
 
-A download's folder holds `download.json`, the record of the whole file, and a folder for each identity, so that the
-part of one version of a file is never continued with the rest of another.
+The folder of an address holds `download.json`, the record of the whole file, and a folder for each identity: the part
+of one version of a file is never continued with the rest of another.
 """
 
 import hashlib
@@ -18,7 +18,6 @@ import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
-from urllib3.exceptions import MaxRetryError
 
 from pipeline.errors import ArchiveError, SourceError
 from pipeline.files.atomic import is_clean, sync, write_json
@@ -49,7 +48,7 @@ log = logging.getLogger(__name__)
 
 
 class RemoteIdentity(msgspec.Struct, frozen=True):
-    """What a server says of the file at an address: equal identities stand for the same file; `size` is in bytes."""
+    """The version of the file at an address, by its server's headers; equal ones are one file. `size` is in bytes."""
 
     address: str
     etag: str | None = None
@@ -58,7 +57,7 @@ class RemoteIdentity(msgspec.Struct, frozen=True):
 
 
 class Download(msgspec.Struct, frozen=True):
-    """The record of a whole file: its path in the download's folder, its bytes, and what it was fetched as."""
+    """The record of a whole file: its path in the download's folder, its length in bytes, and its version."""
 
     file: str
     length: int
@@ -66,7 +65,7 @@ class Download(msgspec.Struct, frozen=True):
 
 
 def remote_identity(address: str, key: str) -> RemoteIdentity:
-    """Return what the server says of the file at `address`; where it can't be reached, that of the copy from before.
+    """Return the version of the file at `address`; where its server can't be reached, that of the copy from before.
 
     Raises SourceError, naming the address and its recipe `key`, when it can't be reached and was never downloaded.
     """
@@ -83,17 +82,17 @@ def remote_identity(address: str, key: str) -> RemoteIdentity:
         return kept.identity
     if identity == RemoteIdentity(address):
         another = f"{address}{'&' if '?' in address else '?'}v=2"
-        says = "its server tells neither a version nor a date nor a size, so another file there goes unnoticed"
-        log.warning("%s: %s: give it another address then (%s)", what, says, another)
+        fault = "its server tells neither a version nor a date nor a size, so another file there goes unnoticed"
+        log.warning("%s: %s: give it another address then (%s)", what, fault, another)
     return identity
 
 
 def fetch(identity: RemoteIdentity, key: str, downloads: Path, stop: threading.Event | None = None) -> Path:
     """Return the file of that identity, downloaded at most once, into a folder of its own under `downloads`.
 
-    A copy that is here is used without asking the server; a server that has another file by now is a SourceError. What
-    an interrupted download left is continued where the server can (If-Range). Raises SourceError, naming the address
-    and its recipe `key`, for a fault of the server or its file, and when `stop` is set. A full disk is an OSError.
+    A copy that is here is used without asking the server. An interrupted download is resumed where the server can
+    (If-Range). Raises SourceError, naming the address and its recipe `key`, when the server has another file by now,
+    for a fault of the server or its file, and when `stop` is set. A full disk is an OSError.
     """
     folder, what = _folder(identity.address, downloads), f"{key}: {identity.address}"
     with locks.held(folder / LOCK, f"the download of {identity.address}"):
@@ -114,7 +113,7 @@ def read_record(folder: Path) -> Download | None:
 
 
 def keep(folder: Path, file: Path, name: str, identity: RemoteIdentity, what: str) -> Path:
-    """Make `file`, which lies below `folder`, its whole file, called `name`; the earlier one goes only then.
+    """Make `file`, which lies below `folder`, its whole file, called `name`; only then is the earlier one removed.
 
     Removes a file that can't be used, and raises SourceError, beginning with `what`.
     """
@@ -136,32 +135,30 @@ def keep(folder: Path, file: Path, name: str, identity: RemoteIdentity, what: st
 
 
 def safe_name(name: str) -> str:
-    """Return the last part of a name or path that a server gave, without what could mean more than a name."""
+    """Return the last part of a name or path that a server gave, without characters that are unsafe in a file name."""
     last = name.replace("\\", "/").rstrip("/").rpartition("/")[2]
     clean = "".join(letter if is_clean(letter) else "_" for letter in last)
     return clean.strip(". ").encode()[-LONGEST_NAME:].decode(errors="ignore") or "download"
 
 
 def _received(identity: RemoteIdentity, what: str, place: Path, stop: threading.Event) -> Path:
-    """Return the whole content as a file in `place` that ends in `.part`; new bytes let the tries begin anew."""
+    """Return the whole content as a file in `place` that ends in `.part`; tries without new bytes are counted."""
     place.mkdir(exist_ok=True)
-    retry, most = RETRY, 0
+    most = failures = 0
     while True:
         try:
-            return _go_on(identity, what, place, stop)
+            return _fetch_rest(identity, what, place, stop)
         except requests.RequestException as error:
             length = sum(part.stat().st_size for part in place.glob(f"*{PART}"))
-            retry, most = (RETRY, length) if length > most else (retry, most)
-            try:
-                retry = retry.increment("GET", identity.address)
-            except MaxRetryError:
+            most, failures = max(most, length), 1 if length > most else failures + 1
+            if failures > int(RETRY.total or 0):
                 again = "run it again, and it goes on from there"
                 raise SourceError(f"{what} broke off time and again ({_cause(error)}); {again}") from error
             log.info("%s broke off (%s): going on", identity.address, _cause(error))
-            stop.wait(retry.get_backoff_time())
+            stop.wait(RETRY.backoff_factor * 2**failures)
 
 
-def _go_on(identity: RemoteIdentity, what: str, place: Path, stop: threading.Event) -> Path:
+def _fetch_rest(identity: RemoteIdentity, what: str, place: Path, stop: threading.Event) -> Path:
     """Fetch what is missing of the part in `place`; raises requests.RequestException for what may be tried again."""
     part = next(place.glob(f"*{PART}"), None)
     have = part.stat().st_size if part else 0
@@ -191,7 +188,7 @@ def _go_on(identity: RemoteIdentity, what: str, place: Path, stop: threading.Eve
 
 
 def _write(response: requests.Response, part: Path, identity: RemoteIdentity, what: str, stop: threading.Event) -> None:
-    """Append the body to `part`, which goes when the disk is full; refused where there is no room from the start."""
+    """Append the body to `part`, which is removed when the disk is full; refused where there is no room for it."""
     with Progress(f"downloading {part.stem}", identity.size, "B") as bar, part.open("ab") as file:
         bar.advance(file.tell())
         free = shutil.disk_usage(part.parent).free
@@ -213,7 +210,7 @@ def _write(response: requests.Response, part: Path, identity: RemoteIdentity, wh
 
 @contextmanager
 def _opened(address: str, what: str, headers: dict[str, str], retry: Retry) -> Iterator[requests.Response]:
-    """Ask for a file, its bytes as they are; raises SourceError for an answer that is no file, part or lack of one."""
+    """Request a file without compression; raises SourceError for a response that is neither a file nor a part of it."""
     with requests.Session() as session:
         for scheme in ("https://", "http://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
@@ -230,7 +227,7 @@ def _opened(address: str, what: str, headers: dict[str, str], retry: Retry) -> I
 
 
 def _fault(address: str, response: requests.Response) -> str | None:
-    """Return what is wrong with an answer, and what to do; None where it is about the file."""
+    """Return what is wrong with a response, and what to do; None where it is about the file."""
     status, headers = response.status_code, response.headers
     if address.startswith("https:") and any(each.url.startswith("http:") for each in (*response.history, response)):
         return f"leads to {response.url}, which is not secured; give that address if it is right"

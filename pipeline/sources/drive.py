@@ -1,4 +1,4 @@
-"""Fetches a file that is shared on Google Drive, through gdown, at most once."""
+"""Downloads of files that are shared on Google Drive, by gdown."""
 
 import logging
 import shutil
@@ -14,7 +14,7 @@ from pipeline.sources.download import LOCK, TIMEOUT, RemoteIdentity, keep, read_
 
 TRIES_AGAIN = 5
 NO_REST = "did not honor the requested byte range"
-"""In what gdown says when a server doesn't give the rest that it asked for; it would say so for good."""
+"""Part of gdown's message when a server doesn't give the rest that it asked for; asking again would not help."""
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 def fetch(file_id: str, key: str, downloads: Path, stop: threading.Event | None = None) -> Path:
     """Return the Drive file of that id, downloaded at most once, into a folder of its own under `downloads`.
 
-    What a killed download left is continued where Drive gives its rest. Raises SourceError, naming the id and its
+    An interrupted download is resumed where Drive gives its rest. Raises SourceError, naming the id and its
     recipe `key`, when Drive does not give the file (not shared, quota used up, no network), when `stop` is set, and
     for a file that can't be used.
     """
@@ -48,7 +48,7 @@ def fetch(file_id: str, key: str, downloads: Path, stop: threading.Event | None 
 
 
 def _download(file_id: str, incoming: Path, stop: threading.Event | None) -> Path:
-    """Fetch the rest of what is in `incoming`, or all of it where there is no such rest (everything was here, say)."""
+    """Fetch the rest of what is in `incoming`, or all of it where there is no such rest."""
     import gdown
 
     with Progress(f"downloading gdrive:{file_id}", None, "B") as bar:
@@ -57,7 +57,7 @@ def _download(file_id: str, incoming: Path, stop: threading.Event | None) -> Pat
             bar.total = total
             bar.advance(received - bar.done)
 
-        def ask() -> Path:
+        def download() -> Path:
             incoming.mkdir(exist_ok=True)
             got = gdown.download(
                 id=file_id,
@@ -72,10 +72,10 @@ def _download(file_id: str, incoming: Path, stop: threading.Event | None) -> Pat
             return Path(str(got))
 
         try:
-            return ask()
+            return download()
         except gdown.DownloadError as error:
             if NO_REST not in str(error):
                 raise
             log.info("gdrive:%s gives no rest of what is here of it: fetching it anew", file_id)
             shutil.rmtree(incoming)
-            return ask()
+            return download()

@@ -1,11 +1,10 @@
-"""The index of raw images, `images.parquet`, a row an image: written, read, and the bytes of an image found by it."""
+"""The index of raw images, `images.parquet`: written, read, and used to read the bytes of an image."""
 
 import os
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
@@ -22,12 +21,12 @@ REJECTED = "rejected.parquet"
 
 @dataclass(frozen=True)
 class IndexedImage:
-    """A row of the index."""
+    """An image of the sources, a row of the index."""
 
     image: str
     """Its flat name, unique also where case does not count."""
     split: Split | None
-    """What a folder of its path says."""
+    """The split that a folder of its path names."""
     source: str
     """The archive or folder that holds it: absolute, or relative to the raw_images folder."""
     path: str
@@ -46,7 +45,7 @@ class IndexedImage:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Return the image of a row (as `to_pylist` gives it) of a table that has these columns, and maybe others."""
+        """Return the image of a row of a table that has these columns, and maybe others."""
         return cls(**{field.name: row[field.name] for field in fields(cls)})
 
 
@@ -65,8 +64,7 @@ def write_rejected(folder: Path, rejected: Iterable[Rejected]) -> None:
 def read_index_table(folder: Path) -> pa.Table:
     """Return the index in a raw_images folder, its columns as in `SCHEMA`; raises ArtifactError where it has none."""
     try:
-        # Not pq.read_table: it imports pandas, a third of a second that the copying stage has no other use for.
-        with pq.ParquetFile(folder / INDEX) as file:
+        with pq.ParquetFile(folder / INDEX) as file:  # pq.read_table imports pandas, a third of a second
             return file.read(SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise ArtifactError(f"{folder / INDEX} can't be read ({error}); materialise raw_images again") from error
@@ -74,8 +72,7 @@ def read_index_table(folder: Path) -> pa.Table:
 
 def read_index(folder: Path) -> dict[str, IndexedImage]:
     """Return the images of a raw_images folder by name, sorted; raises ArtifactError where it has no index."""
-    table = read_index_table(folder)
-    columns = [table.column(field.name).to_pylist() for field in fields(IndexedImage)]
+    columns = [column.to_pylist() for column in read_index_table(folder).columns]
     return {row[0]: IndexedImage(*row) for row in zip(*columns, strict=True)}
 
 
@@ -85,14 +82,14 @@ class ImageStore:
     def __init__(self, raw_images: Path) -> None:
         self.raw_images = raw_images
         self._archives: dict[str, int | None] = {}
-        """By source: the open archive, or None for a folder. Asked for every image, so nothing is asked of the disk."""
+        """By source: the open archive, or None for a folder."""
         self._opening = threading.Lock()
 
     def read(self, image: IndexedImage) -> bytes:
         """Return the bytes of the image file as its source holds them, inflated where the archive deflated them.
 
-        Raises ArtifactError when the source is gone or no longer holds that many bytes there; whether they are the
-        same bytes is for the caller to compare (`sha256`).
+        Raises ArtifactError when the source is gone or no longer holds that many bytes there; the caller compares
+        whether they are the same (`crc32`, `sha256`).
         """
         try:
             data = self._stored_bytes(image)
@@ -106,35 +103,30 @@ class ImageStore:
         return data
 
     def _stored_bytes(self, image: IndexedImage) -> bytes:
-        archive = self._archive(image.source)
-        if archive is None:
-            with (self.raw_images / image.source / image.path).open("rb", buffering=0) as file:
-                return file.read(image.length + 1)
-        return os.pread(archive, image.length, image.offset)
-
-    def _archive(self, source: str) -> int | None:
-        if source not in self._archives:
+        if image.source not in self._archives:
             with self._opening:
-                if source not in self._archives:
-                    path = self.raw_images / source
-                    self._archives[source] = None if path.is_dir() else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        return self._archives[source]
+                if image.source not in self._archives:
+                    self._archives[image.source] = self._open(self.raw_images / image.source)
+        archive = self._archives[image.source]
+        if archive is not None:
+            return os.pread(archive, image.length, image.offset)
+        with (self.raw_images / image.source / image.path).open("rb", buffering=0) as file:
+            return file.read(image.length + 1)
+
+    @staticmethod
+    def _open(source: Path) -> int | None:
+        return None if source.is_dir() else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
 
     def _changed(self, image: IndexedImage, why: str) -> str:
         where = self.raw_images / image.source / image.path
         return f"{where} is no longer what was indexed ({why}); materialise raw_images again"
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
         """Close the archives that reading has opened."""
         for descriptor in self._archives.values():
             if descriptor is not None:
                 os.close(descriptor)
         self._archives.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

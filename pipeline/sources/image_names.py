@@ -1,4 +1,4 @@
-"""Flat names of images, which no two images share, also where case does not count."""
+"""Flat names of images, unique also where case does not count."""
 
 import hashlib
 from collections import defaultdict
@@ -14,19 +14,19 @@ def flat_names(paths: Sequence[Sequence[str]]) -> list[str]:
     """Return a name for each path (source, folders, base name), unique also where case does not count.
 
     A base name that occurs once is kept. Paths that share one get as many of their folders before it, joined by `__`,
-    as tell them apart: `train__0001.jpg`, `val__0001.jpg`. What is then still alike gets a number before its suffix.
+    as make them different: `train__0001.jpg`, `val__0001.jpg`. Names still alike get a number before the suffix.
     """
     groups = defaultdict(list)
     for at, path in enumerate(paths):
         groups[path[-1].casefold()].append(at)
     names = [""] * len(paths)
     for group in groups.values():
-        for at, name in zip(group, _told_apart([paths[at] for at in group]), strict=True):
+        for at, name in zip(group, _with_folders([paths[at] for at in group]), strict=True):
             names[at] = name
     return _numbered(names, [len(groups[path[-1].casefold()]) > 1 for path in paths])
 
 
-def _told_apart(paths: list[Sequence[str]]) -> list[str]:
+def _with_folders(paths: list[Sequence[str]]) -> list[str]:
     depth = 1
     while True:
         names = [_joined(path[-depth:]) for path in paths]
@@ -44,7 +44,7 @@ def _joined(parts: Sequence[str]) -> str:
 
 
 def _numbered(names: list[str], changed: list[bool]) -> list[str]:
-    """Number the names that are still taken; a name that is the file's own goes before a joined one."""
+    """Number the names that are still taken; a file's own name is not changed for a joined one."""
     taken: set[str] = set()
     result = list(names)
     for at in sorted(range(len(names)), key=lambda at: changed[at]):

@@ -1,7 +1,4 @@
-"""The archives of the BDD100K portal: their names, sizes and md5, and what to say when one is missing or different.
-
-The portal needs an account, so that nothing is fetched from it here.
-"""
+"""The archives of the BDD100K portal, which needs an account: their names, sizes and md5, and messages about them."""
 
 import logging
 from dataclasses import dataclass
@@ -18,7 +15,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PortalArchive:
-    """An archive as the portal offers it: `size` as shown there, `bytes` the same as a number."""
+    """An archive that the portal offers: `size` as shown there, `bytes` the same as a number."""
 
     name: str
     size: str
@@ -50,24 +47,17 @@ def how_to_get(path: Path) -> str:
     )
 
 
-def difference(path: Path) -> str | None:
-    """Return in what the file differs from the portal's archive of its name, as a sentence; None where it does not.
+def warn_of_difference(path: Path) -> None:
+    """Log a warning where the file is not what the portal offers under its name; it is used all the same.
 
-    A size far off is said without reading the file; the md5 is computed once for a path, size and time of change.
+    A size far off is reported without reading the file; its md5 is computed once.
     """
     archive = ARCHIVES.get(path.name)
     if archive is None:
-        return None
-    size = path.stat().st_size
-    if abs(size - archive.bytes) > SIZE_TOLERANCE * archive.bytes:
-        return f"{path} has {size:,} bytes, but the portal's {archive.name} has {archive.size}"
-    md5 = digests.digest(path, "md5")
-    if md5 != archive.md5:
-        return f"{path} has md5 {md5}, but the portal's {archive.name} has {archive.md5}"
-    return None
-
-
-def warn_of_difference(path: Path) -> None:
-    """Log a warning where the file is not what the portal offers under its name; it is used all the same."""
-    if said := difference(path):
-        log.warning("%s; it is used all the same", said)
+        return
+    size, expected = path.stat().st_size, archive.size
+    actual = f"{size:,} bytes"
+    if abs(size - archive.bytes) <= SIZE_TOLERANCE * archive.bytes:
+        actual, expected = f"md5 {digests.digest(path, 'md5')}", f"md5 {archive.md5}"
+    if actual != expected:
+        log.warning("%s has %s, but the portal's %s has %s; it is used all the same", path, actual, path.name, expected)

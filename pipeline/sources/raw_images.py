@@ -1,7 +1,4 @@
-"""Stage `raw_images`: every image of the sources, found where it lies, looked at once and indexed; none is unpacked.
-
-What the index holds is in `pipeline.sources.image_index`, reading images again in `pipeline.sources.image_index`.
-"""
+"""Stage `raw_images`: an index of every image of the sources; each is read once, and none is unpacked."""
 
 import hashlib
 import json
@@ -10,8 +7,8 @@ import os
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,11 +17,10 @@ from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Check, Summary
 from pipeline.errors import SourceError
 from pipeline.files.atomic import is_clean, write_json
-from pipeline.files.image_header import BadImageError, ImageHeader, read_header
+from pipeline.files.image_header import LARGEST_FILE, BadImageError, read_header
 from pipeline.files.zip_reading import Member, data_offset, inflate, read_archive
 from pipeline.instances.records import Rejected
 from pipeline.instances.splits import split_of
-from pipeline.instances.tables import Split
 from pipeline.program import main
 from pipeline.recipe import Recipe
 from pipeline.running.progress import track
@@ -34,7 +30,6 @@ from pipeline.sources.image_index import IndexedImage, write_index, write_reject
 from pipeline.sources.image_names import flat_names
 from pipeline.sources.resolve import Container
 
-MOST_BYTES = 256 << 20
 TURNED = (
     "stored turned (Exif orientation), and taken as they are stored; browsers show them upright, so what is drawn in "
     "VIA doesn't fit: turn their pixels (mogrify -auto-orient) before they are labelled"
@@ -45,25 +40,37 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Found:
-    """A file that is named like an image: its folders and name inside `container`, and its entry in an archive."""
+class ImageFile:
+    """A file that is named like an image: `path` is its path inside `container`, `length` its bytes there."""
 
     container: Container
     path: str
     length: int
     member: Member | None = None
+    """Its entry, where the container is an archive."""
+
+    @property
+    def outer_parts(self) -> tuple[str, ...]:
+        """Names of the folder that a local archive or file lies in, and of the source itself without a suffix."""
+        path = self.container.path
+        if self.container.kind == "folder":
+            return (path.name,)
+        return (path.parent.name, path.stem) if self.container.source.kind == "path" else (path.stem,)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The source's names, the folders and the base name."""
+        return (*self.outer_parts, *PurePosixPath(self.path).parts)
 
 
 @dataclass(frozen=True)
-class Examined:
-    """An image that can be used: where its bytes are, and what they say."""
+class Usable:
+    """An image that can be used; its row is called by its base name until all images are known."""
 
-    found: Found
-    offset: int
-    size: int
-    crc32: int
-    header: ImageHeader
-    sha256: str
+    file: ImageFile
+    row: IndexedImage
+    turned: bool
+    """Whether its Exif data ask to show it turned."""
 
 
 def identities(recipe: Recipe) -> dict[str, Any]:
@@ -76,39 +83,39 @@ def build(
 ) -> None:
     """Index the images of `recipe.source.images` in `out`: images.parquet, rejected.parquet, sources.json, files/.
 
-    `identities` are what the sources are, as `sources.identities` gives it; without them they are asked.
+    `identities` are what the sources are, as `resolve.identities` gives it; without them they are asked.
     Raises SourceError for a source that is absent or holds no image, ArchiveError for a damaged or hostile archive.
     An image that can't be used is set aside in rejected.parquet with the reason.
     """
     containers = resolve.obtain(recipe, "images", out, downloads, identities)
-    examined: list[Examined] = []
+    usable: list[Usable] = []
     rejected: list[Rejected] = []
     for container in containers:
         with walking.readable(container.source):
-            usable, unusable = _examine_all(container)
-        examined += usable
+            found, unusable = _examine_all(container)
+        usable += found
         rejected += unusable
-    kept, repeated = _without_repeats(examined)
+    kept, repeated = _without_repeats(usable)
     rejected += repeated
-    images = _named(kept)
+    names = flat_names([image.file.parts for image in kept])
+    images = [replace(image.row, image=name) for image, name in zip(kept, names, strict=True)]
     write_index(out, images)
     write_rejected(out, rejected)
     write_json(out / "sources.json", {"sources": [_source(container) for container in containers]})
-    turned = sum(image.header.turned for image in kept)
-    summary.write(out, _summary(images, rejected, len(containers), turned))
+    summary.write(out, _summary(images, rejected, len(containers), sum(image.turned for image in kept)))
 
 
-def _examine_all(container: Container) -> tuple[list[Examined], list[Rejected]]:
-    found, rejected = _find(container)
-    if not found:
+def _examine_all(container: Container) -> tuple[list[Usable], list[Rejected]]:
+    files, rejected = _find(container)
+    if not files:
         advice = resolve.advice_on_archives(container)
         raise SourceError(f"{container.source.key}: {container.path} holds no image (.jpg, .jpeg or .png){advice}")
-    usable: list[Examined] = []
+    usable: list[Usable] = []
     descriptor = os.open(container.path, os.O_RDONLY | os.O_CLOEXEC) if container.kind == "zip" else None
     try:
-        results = ordered_map(partial(_examine, descriptor=descriptor), found)
-        for result in track(results, f"indexing {container.path.name}", len(found), "image"):
-            if isinstance(result, Examined):
+        results = ordered_map(partial(_examine, descriptor=descriptor), files)
+        for result in track(results, f"indexing {container.path.name}", len(files), "image"):
+            if isinstance(result, Usable):
                 usable.append(result)
             else:
                 rejected.append(result)
@@ -121,57 +128,65 @@ def _examine_all(container: Container) -> tuple[list[Examined], list[Rejected]]:
     return usable, rejected
 
 
-def _find(container: Container) -> tuple[list[Found], list[Rejected]]:
+def _find(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
     """Return the files named like images, in the order in which they lie on the disk; and names given twice."""
-    if container.kind == "folder":
-        files = ((path, path.relative_to(container.path)) for path in walking.walk(container.path, _SUFFIXES))
-        return [
-            Found(container, inside.as_posix(), path.stat().st_size) for path, inside in files if _is_image(inside)
-        ], []
+    if container.kind == "zip":
+        archive = read_archive(container.path)
+        members, repeated = (
+            [ImageFile(container, member.path, member.length, member) for member in each if _is_image(member.path)]
+            for each in (archive.members, archive.repeated)
+        )
+        return members, [_reject(file, "a name that comes again") for file in repeated]
     if container.kind == "file":
-        path = container.path
-        return [Found(container, path.name, path.stat().st_size)] if _is_image(PurePosixPath(path.name)) else [], []
-    archive = read_archive(container.path)
-    members = [member for member in archive.members if _is_image(PurePosixPath(member.path))]
-    repeated = [member for member in archive.repeated if _is_image(PurePosixPath(member.path))]
-    return (
-        [Found(container, member.path, member.length, member) for member in members],
-        [_reject(Found(container, member.path, member.length), "a name that comes again") for member in repeated],
-    )
+        paths: Iterator[Path] = iter([container.path])
+        folder = container.path.parent
+    else:
+        paths, folder = walking.walk(container.path, walking.SUFFIXES["images"]), container.path
+    found = ((path, path.relative_to(folder).as_posix()) for path in paths)
+    return [ImageFile(container, inside, path.stat().st_size) for path, inside in found if _is_image(inside)], []
 
 
-_SUFFIXES = walking.SUFFIXES["images"]
-
-
-def _is_image(path: PurePosixPath | Path) -> bool:
-    """Tell whether a path is that of an image; PNGs in BDD's folders of masks are labels."""
-    if path.suffix.lower() not in _SUFFIXES or any(walking.is_hidden(part) for part in path.parts):
+def _is_image(name: str) -> bool:
+    """Return whether a path is that of an image; PNGs in BDD's folders of masks are labels."""
+    path = PurePosixPath(name)
+    suffix = path.suffix.lower()
+    if suffix not in walking.SUFFIXES["images"] or any(walking.is_hidden(part) for part in path.parts):
         return False
-    return path.suffix.lower() != ".png" or not MASK_FOLDERS.intersection(path.parts[:-1])
+    return suffix != ".png" or not MASK_FOLDERS.intersection(path.parts[:-1])
 
 
-def _examine(found: Found, descriptor: int | None) -> Examined | Rejected:
-    """Read an image once: its bytes, whether they are whole, their digest, and what their header says."""
-    member = found.member
-    if not is_clean(found.path):
-        return _reject(found, "a name that is not clean text")
-    if max(found.length, member.size if member else 0) > MOST_BYTES:
-        return _reject(found, f"a file over {MOST_BYTES >> 20} MB")
+def _examine(file: ImageFile, descriptor: int | None) -> Usable | Rejected:
+    """Read an image once, and check that its bytes are whole; `descriptor` is the archive's."""
+    container, member = file.container, file.member
+    if not is_clean(file.path):
+        return _reject(file, "a name that is not clean text")
+    if max(file.length, member.size if member else 0) > LARGEST_FILE:
+        return _reject(file, f"a file over {LARGEST_FILE >> 20} MB")
     try:
         if member is None or descriptor is None:
-            offset, data = 0, _file(found).read_bytes()
-            crc32 = zlib.crc32(data)
+            path = container.path / file.path if container.kind == "folder" else container.path
+            offset, data = 0, path.read_bytes()
         else:
-            offset, data = _read_member(descriptor, member, found.container.path)
-            crc32 = member.crc
+            offset, data = _read_member(descriptor, member, container.path)
         header = read_header(data)
     except BadImageError as error:
-        return _reject(found, str(error))
-    return Examined(found, offset, len(data), crc32, header, hashlib.sha256(data).hexdigest())
-
-
-def _file(found: Found) -> Path:
-    return found.container.path / found.path if found.container.kind == "folder" else found.container.path
+        return _reject(file, str(error))
+    row = IndexedImage(
+        image=file.parts[-1],
+        split=split_of(file.parts[:-1]),
+        # A single file is recorded by its folder and its name: readers of the index know folders and archives only.
+        source=str(Path(container.recorded).parent) if container.kind == "file" else container.recorded,
+        path=Path(container.recorded).name if container.kind == "file" else file.path,
+        offset=offset,
+        length=file.length,
+        compression=member.compression if member else "stored",
+        size=len(data),
+        crc32=member.crc if member else zlib.crc32(data),
+        width=header.width,
+        height=header.height,
+        sha256=hashlib.sha256(data).hexdigest(),
+    )
+    return Usable(file, row, header.turned)
 
 
 def _read_member(descriptor: int, member: Member, archive: Path) -> tuple[int, bytes]:
@@ -187,64 +202,24 @@ def _read_member(descriptor: int, member: Member, archive: Path) -> tuple[int, b
     return offset, data
 
 
-def _reject(found: Found, reason: str) -> Rejected:
-    path = resolve.spelled_out(found.path)
-    label = json.dumps({"path": path, "bytes": found.length})
-    return Rejected(f"{found.container.recorded}/{path}", PurePosixPath(path).name, "", reason, label)
+def _reject(file: ImageFile, reason: str) -> Rejected:
+    path = resolve.spelled_out(file.path)
+    label = json.dumps({"path": path, "bytes": file.length})
+    return Rejected(f"{file.container.recorded}/{path}", PurePosixPath(path).name, "", reason, label)
 
 
-def _without_repeats(examined: list[Examined]) -> tuple[list[Examined], list[Rejected]]:
+def _without_repeats(images: Sequence[Usable]) -> tuple[list[Usable], list[Rejected]]:
     """Set aside an image whose base name, bytes and split came before: the same picture in two sources."""
-    first: set[tuple[str, str, Split | None]] = set()
+    first: set[tuple[str, str, str | None]] = set()
     kept, rejected = [], []
-    for image in examined:
-        key = (PurePosixPath(image.found.path).name.casefold(), image.sha256, _split(image.found))
+    for image in images:
+        key = (image.row.image.casefold(), image.row.sha256, image.row.split)
         if key in first:
-            rejected.append(_reject(image.found, "the same image as one before"))
+            rejected.append(_reject(image.file, "the same image as one before"))
         else:
             first.add(key)
             kept.append(image)
     return kept, rejected
-
-
-def _split(found: Found) -> Split | None:
-    return split_of([*_outer_names(found.container), *PurePosixPath(found.path).parts[:-1]])
-
-
-def _outer_names(container: Container) -> Iterator[str]:
-    """Yield the folder that a local archive lies in, and the name of the source itself, without a suffix."""
-    if container.kind == "folder":
-        yield container.path.name
-        return
-    if container.source.kind == "path":
-        yield container.path.parent.name
-    yield container.path.stem
-
-
-def _named(examined: list[Examined]) -> list[IndexedImage]:
-    paths = [(*_outer_names(image.found.container), *PurePosixPath(image.found.path).parts) for image in examined]
-    return [_row(image, name) for image, name in zip(examined, flat_names(paths), strict=True)]
-
-
-def _row(image: Examined, name: str) -> IndexedImage:
-    found = image.found
-    container = found.container
-    # A single file is recorded as its folder and its name, so that a reader knows folders and archives only.
-    source = str(Path(container.recorded).parent) if container.kind == "file" else container.recorded
-    return IndexedImage(
-        image=name,
-        split=_split(found),
-        source=source,
-        path=Path(container.recorded).name if container.kind == "file" else found.path,
-        offset=image.offset,
-        length=found.length,
-        compression=found.member.compression if found.member else "stored",
-        size=image.size,
-        crc32=image.crc32,
-        width=image.header.width,
-        height=image.header.height,
-        sha256=image.sha256,
-    )
 
 
 def _source(container: Container) -> dict[str, object]:
@@ -258,8 +233,10 @@ def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count:
     reasons = Counter(item.reason for item in rejected)
     for reason, count in sorted(reasons.items()):
         log.warning("%d images set aside: %s", count, reason)
+    faults = [f"{len(rejected)} images were set aside"]
     if turned:
         log.warning("%d images are %s", turned, TURNED)
+        faults.append(f"{turned} are {TURNED}")
     return Summary(
         numbers={
             "images": len(images),
@@ -272,13 +249,8 @@ def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count:
             "sizes": [{"size": size, "images": count} for size, count in sizes.most_common(10)],
             "rejected": [{"reason": reason, "images": count} for reason, count in sorted(reasons.items())],
         },
-        checks=[_check(len(rejected), turned)],
+        checks=[Check("every_image_usable", not (rejected or turned), "; ".join(faults))],
     )
-
-
-def _check(rejected: int, turned: int) -> Check:
-    said = [f"{rejected} images were set aside", *([f"{turned} are {TURNED}"] if turned else [])]
-    return Check("every_image_usable", not (rejected or turned), "; ".join(said))
 
 
 if __name__ == "__main__":

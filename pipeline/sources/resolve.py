@@ -1,6 +1,5 @@
-"""The entries of `source.images` and `source.labels`: what each holds now, and where its files can be read."""
+"""The entries of `source.images` and `source.labels`: what each is now, and where its files can be read."""
 
-import errno
 import hashlib
 import logging
 import os
@@ -14,7 +13,7 @@ from typing import Any, Literal
 from msgspec import convert, to_builtins
 
 from pipeline.errors import SourceError
-from pipeline.files import digests as hashes
+from pipeline.files import digests
 from pipeline.files.atomic import sync
 from pipeline.files.places import downloads_folder
 from pipeline.files.zip_reading import is_zip
@@ -28,7 +27,6 @@ log = logging.getLogger(__name__)
 PACKED = (".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar")
 """Endings of what is not unpacked here."""
 FETCHED_AT_ONCE = 4
-CANNOT_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
 
 Identities = dict[str, Any]
 """What each source of a stage is now, as JSON, by its number and entry."""
@@ -50,17 +48,20 @@ def identities(recipe: Recipe, role: Role) -> Identities:
     return {f"{at}: {entry}": identify(entry, recipe, role) for at, entry in enumerate(_entries(recipe, role))}
 
 
-def identify(entry: str, recipe: Recipe, role: Role | None = None) -> dict[str, Any]:
+def identify(entry: str, recipe: Recipe, role: Role) -> dict[str, Any]:
     """Return what a source is now, as JSON: equal identities mean that it holds the same.
 
-    A file or zip: its place and SHA-256 (remembered); a folder: its place and a digest over the paths and SHA-256 of
-    its files, with `role` only of those that the role reads; an address: ETag, time of change and size; a Drive file:
-    its id; the sample: seed, counts and the generator's version. Raises SourceError where it is absent.
+    A file or zip: its path and SHA-256 (remembered); a folder: its path and a digest over the paths and SHA-256 of the
+    files that the role reads; an address: ETag, time of change and size; a Drive file: its id; the sample: seed, counts
+    and the generator's version. Raises SourceError where it is absent.
     """
-    source = parse(entry, _key(entry, recipe, role))
+    source = parse(entry, f"source.{role}")
     match source.kind:
         case "sample":
-            return {"kind": "sample", **_sample_identity(recipe)}
+            from pipeline import sample
+
+            scenes = recipe.source.sample.model_dump()
+            return {"kind": "sample", "seed": recipe.seed, **scenes, "generator": sample.GENERATOR_VERSION}
         case "gdrive":
             return {"kind": "gdrive", "id": source.place}
         case "https":
@@ -68,7 +69,8 @@ def identify(entry: str, recipe: Recipe, role: Role | None = None) -> dict[str, 
 
             return {"kind": "https", **to_builtins(download.remote_identity(source.place, source.key))}
         case "path":
-            return _path_identity(source, role)
+            with readable(source):
+                return _path_identity(existing(source), role)
 
 
 def obtain(
@@ -78,7 +80,7 @@ def obtain(
 
     What is generated or downloaded lies in `downloads` (by default the user's) once, and in `out/files/` as a hard link
     (a copy where the file system can't); it is that of the `known` identities, without which the sources are asked.
-    Raises SourceError naming the source and its recipe key, also for a server that has another file by now.
+    Raises SourceError, naming the source and its recipe key, also for a server that has another file by now.
     """
     entries = _entries(recipe, role)
     for source in (parse(entry, f"source.{role}") for entry in entries):
@@ -86,8 +88,12 @@ def obtain(
             existing(source)
     known = known or identities(recipe, role)
     # An entry that comes twice counts where it comes last: there its labels override those of all before it.
-    last = {entry: known[f"{at}: {entry}"] for at, entry in enumerate(entries)}
-    wanted = [(parse(entry, f"source.{role}"), last[entry]) for entry in reversed(dict.fromkeys(reversed(entries)))]
+    last = {entry: at for at, entry in enumerate(entries)}
+    wanted = [
+        (parse(entry, f"source.{role}"), known[f"{at}: {entry}"])
+        for at, entry in enumerate(entries)
+        if at == last[entry]
+    ]
     files = _fetched(wanted, recipe, role, downloads or downloads_folder())
     return [
         _local(source, identity) if file is None else _linked(source, identity, file, out)
@@ -112,9 +118,11 @@ def advice_on_archives(container: Container) -> str:
         return ": unpack it and name the folder, or give a zip" if is_packed else ""
     if container.kind == "zip":
         return ""
-    found = [path.relative_to(container.path).as_posix() for path in walk(container.path, (".zip", *PACKED))]
-    shown = f"{', '.join(found[:3])}{' …' if len(found) > 3 else ''}"
-    return f", but {shown}: name each zip in {container.source.key}, and unpack other archives" if found else ""
+    archives = [path.relative_to(container.path).as_posix() for path in walk(container.path, (".zip", *PACKED))]
+    if not archives:
+        return ""
+    shown = f"{', '.join(archives[:3])}{' …' if len(archives) > 3 else ''}"
+    return f", but {shown}: name each zip in {container.source.key}, and unpack other archives"
 
 
 def refuse_unwritable(path: str) -> None:
@@ -126,7 +134,7 @@ def refuse_unwritable(path: str) -> None:
 
 
 def spelled_out(path: str) -> str:
-    r"""Return a path as text: what isn't UTF-8 in it, since file systems take any bytes for a name, as `\udcff`."""
+    r"""Return a path as text, with bytes that are no UTF-8 as `\udcff`: file systems take any bytes for a name."""
     return path.encode("utf-8", "backslashreplace").decode()
 
 
@@ -134,37 +142,36 @@ def _entries(recipe: Recipe, role: Role) -> list[str]:
     return recipe.source.images if role == "images" else recipe.source.labels
 
 
-def _key(entry: str, recipe: Recipe, role: Role | None) -> str:
-    if role:
-        return f"source.{role}"
-    return "source.images" if entry in recipe.source.images else "source.labels"
-
-
-def _sample_identity(recipe: Recipe) -> dict[str, Any]:
-    from pipeline import sample
-
-    scenes = recipe.source.sample
-    return {"seed": recipe.seed, "train": scenes.train, "val": scenes.val, "generator": sample.GENERATOR_VERSION}
-
-
-def _path_identity(source: Source, role: Role | None) -> dict[str, Any]:
-    path = existing(source)
-    with readable(source):
-        if path.is_file():
-            return {"kind": "file", "path": str(path), "sha256": hashes.digest(path)}
-        files = list(walk(path, SUFFIXES[role] if role else (*SUFFIXES["images"], *SUFFIXES["labels"])))
-        digests = hashes.digests(files)
+def _path_identity(path: Path, role: Role) -> dict[str, Any]:
+    if path.is_file():
+        return {"kind": "file", "path": str(path), "sha256": digests.digest(path)}
+    files = list(walk(path, SUFFIXES[role]))
     content = hashlib.sha256()
-    for file, sha256 in zip(files, digests, strict=True):
+    for file, sha256 in zip(files, digests.digests(files), strict=True):
         content.update(os.fsencode(file.relative_to(path)) + b"\0" + sha256.encode() + b"\n")
     return {"kind": "folder", "path": str(path), "files": len(files), "sha256": content.hexdigest()}
 
 
 def _fetched(wanted: list[tuple[Source, Any]], recipe: Recipe, role: Role, downloads: Path) -> list[Path | None]:
-    """Fetch or generate the sources that are not local; the first failure (or Ctrl-C) stops the others."""
+    """Fetch or draw the sources that are not local; the first failure (or Ctrl-C) stops the others."""
     stop = threading.Event()
+
+    def fetch(source: Source, identity: Any) -> Path | None:
+        if source.kind == "path":
+            return None
+        if source.kind == "sample":
+            return _sample_archive(recipe, role, downloads)
+        from pipeline.sources import download, drive
+
+        if source.kind == "https":
+            file = download.fetch(convert(identity, download.RemoteIdentity), source.key, downloads, stop)
+        else:
+            file = drive.fetch(source.place, source.key, downloads, stop)
+        portal.warn_of_difference(file)  # mirrors come and go, and not all have what the portal has
+        return file
+
     with ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
-        fetching = [pool.submit(_file_of, *each, recipe, role, downloads, stop) for each in wanted]
+        fetching = [pool.submit(fetch, *each) for each in wanted]
         try:
             for done in as_completed(fetching):
                 done.result()
@@ -172,24 +179,6 @@ def _fetched(wanted: list[tuple[Source, Any]], recipe: Recipe, role: Role, downl
             stop.set()
             raise
     return [done.result() for done in fetching]
-
-
-def _file_of(
-    source: Source, identity: Any, recipe: Recipe, role: Role, downloads: Path, stop: threading.Event
-) -> Path | None:
-    """Return the file that a source not local became, fetched or generated at most once; None for a local one."""
-    if source.kind == "path":
-        return None
-    if source.kind == "sample":
-        return sample_archive(recipe, role, downloads)
-    from pipeline.sources import download, drive
-
-    if source.kind == "https":
-        file = download.fetch(convert(identity, download.RemoteIdentity), source.key, downloads, stop)
-    else:
-        file = drive.fetch(source.place, source.key, downloads, stop)
-    portal.warn_of_difference(file)  # mirrors come and go, and not all have what the portal has
-    return file
 
 
 def _local(source: Source, identity: Any) -> Container:
@@ -212,19 +201,14 @@ def _linked(source: Source, identity: Any, file: Path, out: Path) -> Container:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(file, target)
-    except OSError as error:
-        if error.errno not in CANNOT_LINK:
-            raise
+    except OSError as error:  # another file system, or one without links
         log.info("%s can't be linked (%s): copying it", file, error.strerror)
         shutil.copyfile(file, target)
     return Container(source, identity, "zip" if is_zip(target) else "file", target, f"files/{target.name}")
 
 
-ARCHIVES = {"images": "bdd100k_images_100k.zip", "labels": "bdd100k_labels_release.zip"}
-
-
-def sample_archive(recipe: Recipe, role: Literal["images", "labels"], downloads: Path) -> Path:
-    """Return the sample's archive of images or of labels, drawn on the first use, by one process at a time.
+def _sample_archive(recipe: Recipe, role: Role, downloads: Path) -> Path:
+    """Return the sample's archive of images or of labels, drawn at the first use by one process at a time.
 
     A drawing that fails or is killed leaves nothing that is taken for the sample.
     """
@@ -245,4 +229,4 @@ def sample_archive(recipe: Recipe, role: Literal["images", "labels"], downloads:
                 shutil.rmtree(partial, ignore_errors=True)
                 raise
             sync(folder.parent)
-    return folder / ARCHIVES[role]
+    return folder / (sample.IMAGES_ARCHIVE if role == "images" else sample.LABELS_ARCHIVE)

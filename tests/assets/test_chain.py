@@ -147,15 +147,9 @@ def test_a_fault_is_one_sentence_that_names_the_key_or_the_file(data, changes, w
 
 @pytest.mark.parametrize(
     ("sources", "words"),
-    [
-        ({"images": ["{folder}/cut.zip"]}, "cut.zip"),
-        ({"labels": ["{folder}/cut.json"]}, "cut.json"),
-        ({"labels": ["{folder}/coco.json"]}, "coco.json: is a COCO file"),
-        ({"labels": ["/nowhere/labels.zip"]}, "/nowhere/labels.zip"),
-        ({"lables": ["sample"]}, "source.lables: unknown key"),
-    ],
+    [({"labels": ["{folder}/cut.json"]}, "cut.json"), ({"lables": ["sample"]}, "source.lables: unknown key")],
 )
-def test_make_ends_with_the_message_and_its_own_line(tmp_path, sources, words):
+def test_make_ends_with_the_sentence(tmp_path, sources, words):
     tiny.write_bad_files(tmp_path)
     given = {key: [entry.replace("{folder}", str(tmp_path)) for entry in entries] for key, entries in sources.items()}
     recipe = tmp_path / "bad.yaml"
@@ -165,8 +159,8 @@ def test_make_ends_with_the_message_and_its_own_line(tmp_path, sources, words):
     environment = {**outside, "BDD_DATA_DIR": str(tmp_path / "data"), "DAGSTER_HOME": str(tmp_path)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    message, of_make = done.stderr.splitlines()[-2:]
-    assert words in message
+    *_, last, of_make = done.stderr.splitlines()
+    assert words in last
     assert of_make.startswith("make: ***")
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "data").glob("*/.partial-*"))

@@ -36,16 +36,17 @@ def test_the_schedule_and_the_sensor_run_the_whole_chain():
 
 def test_importing_the_assets_adds_little_to_importing_dagster():
     script = (
-        "import time, dagster; start = time.perf_counter(); import assets; print(time.perf_counter() - start)\n"
-        "import sys; print(*(name for name in ('tensorflow', 'matplotlib', 'duckdb', 'cv2') if name in sys.modules))"
+        "import sys, time; start = time.perf_counter(); import dagster; between = time.perf_counter(); import assets\n"
+        "print((time.perf_counter() - between) / (between - start))\n"
+        "print(*(name for name in ('tensorflow', 'pandas', 'matplotlib', 'cv2', 'ray') if name in sys.modules))"
     )
-    best = 9.0
-    for _ in range(5):
+    ratios = []
+    for _ in range(3):
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
-        seconds, heavy = done.stdout.split("\n")[:2]
+        ratio, heavy = done.stdout.split("\n")[:2]
         assert heavy == ""
-        best = min(best, float(seconds))
-    assert best <= 0.3
+        ratios.append(float(ratio))
+    assert min(ratios) <= 0.5
 
 
 def test_the_workspace_names_the_assets_module():

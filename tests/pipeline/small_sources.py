@@ -3,6 +3,7 @@
 import io
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -29,6 +30,7 @@ def png_claiming(width: int, height: int) -> bytes:
     """Return a PNG of a few bytes whose header claims a size."""
     data = bytearray(png())
     data[16:24] = struct.pack(">II", width, height)
+    data[29:33] = struct.pack(">I", zlib.crc32(data[12:29]))
     return bytes(data)
 
 

@@ -48,7 +48,7 @@ def test_a_file_is_read_again_only_when_it_changed(files: list[Path], monkeypatc
 
 
 def test_what_was_read_before_a_fault_is_remembered(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digests, "ordered_map", map)
+    monkeypatch.setattr(digests, "ordered_map", lambda read, paths, batch_size: map(read, paths))
     real = digests._read
 
     def failing(path: Path, *more: object) -> str:
@@ -67,7 +67,7 @@ def test_what_was_read_before_a_fault_is_remembered(files: list[Path], monkeypat
 
 def test_another_process_can_write_while_files_are_read(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     digests.digests(files[:1])
-    monkeypatch.setattr(digests, "NOTED_EVERY", 0.0)
+    monkeypatch.setattr(digests, "FILES_A_NOTE", 1)
     memory = places.data_folder() / ".hashes" / "digests.sqlite"
     real = digests._read
 
@@ -77,7 +77,7 @@ def test_another_process_can_write_while_files_are_read(files: list[Path], monke
         return real(path, *more)
 
     monkeypatch.setattr(digests, "_read", read)
-    monkeypatch.setattr(digests, "ordered_map", map)
+    monkeypatch.setattr(digests, "ordered_map", lambda read, paths, batch_size: map(read, paths))
     assert len(digests.digests(files)) == len(files)
 
 
@@ -114,3 +114,13 @@ def test_a_memory_that_is_damaged_in_its_middle_is_begun_anew(tmp_path: Path, fi
     file.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
     assert digests.digests(many) == expected
     assert digests.digests(files) == [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+
+
+def test_a_file_changed_a_moment_ago_is_not_trusted_to_stay(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes(b"[1]")
+    first = digests.digest(path)
+    stamp = path.stat().st_mtime_ns
+    path.write_bytes(b"[2]")
+    os.utime(path, ns=(stamp, stamp))
+    assert digests.digest(path) != first

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.sample import IMAGES_ARCHIVE, LABELS_ARCHIVE, generate
-from pipeline.sample.drawing import Order, Painter
+from pipeline.sample.drawing import SceneKey
 from pipeline.sample.labels import describe
 from pipeline.sample.painting import paint
 from pipeline.sample.scene import sample_scene
@@ -156,7 +156,7 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_processes(tmp_pat
 
 @pytest.mark.parametrize("number", range(4))
 def test_polygons_cover_what_is_seen_of_a_thing_and_nothing_else(number):
-    rng = Order(SEED, "val", number).generator(1)
+    rng = SceneKey(SEED, "val", number).generator(1)
     scene = sample_scene(rng)
     canvas, _ = paint(scene, rng)
     labels = [label for label in describe("x.jpg", scene, canvas)["labels"] if "box2d" in label]
@@ -173,13 +173,3 @@ def test_polygons_cover_what_is_seen_of_a_thing_and_nothing_else(number):
 def test_a_cubic_through_four_points_of_a_line_has_its_controls_at_the_thirds():
     points = np.array([[0.0, 0.0], [1.0, 2.0], [2.0, 4.0], [3.0, 6.0]])
     assert np.array(_cubic_through(points)) == pytest.approx(points)
-
-
-def test_a_painter_that_dies_is_an_error_and_not_an_endless_wait():
-    painter = Painter()
-    assert painter.draw(Order(SEED, "train", 0)).jpeg[:2] == b"\xff\xd8"
-    painter._process.kill()
-    painter._process.wait()
-    with pytest.raises(RuntimeError, match="a process that draws the sample ended with -9"):
-        painter.draw(Order(SEED, "train", 1))
-    painter.dismiss()

@@ -1,80 +1,36 @@
-"""The entries of a recipe: what each is taken for, what is read in it, and what is said when it is not there."""
+"""The entries of a recipe: what each is now, where its files can be read, and what is said when they can't be."""
 
 import errno
+import json
 import os
-import re
+import subprocess
+import sys
+import threading
 import time
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from msgspec import to_builtins
 
-from pipeline.artifacts import Store
-from pipeline.errors import RecipeError, SourceError
-from pipeline.files import digests, places
-from pipeline.files.places import downloads_folder
-from pipeline.recipe.source_entry import parse
-from pipeline.sources import resolve, walking
+from pipeline import sample
+from pipeline.artifacts import Built, Store
+from pipeline.errors import SourceError
+from pipeline.files import digests
+from pipeline.recipe import Recipe
+from pipeline.sources import resolve
+from pipeline.sources.image_index import ImageStore, read_index
 from pipeline.sources.resolve import identify
+from pipeline.stages import STAGES
+from tests.pipeline.fetching import identity_of
+from tests.pipeline.file_server import Behaviour, serving
 from tests.pipeline.small_sources import folder_of, index, jpeg, listed_labels, recipe_of, zip_of
-
-DRIVE_ID = "1aB-cD_eF0123456789"
-
-
-@pytest.mark.parametrize(
-    ("entry", "kind", "place"),
-    [
-        ("sample", "sample", ""),
-        ("./sample", "path", "./sample"),
-        ("data/images.zip", "path", "data/images.zip"),
-        ("https://example.org/a.zip?x=1", "https", "https://example.org/a.zip?x=1"),
-        (f"gdrive:{DRIVE_ID}", "gdrive", DRIVE_ID),
-        (f"https://drive.google.com/file/d/{DRIVE_ID}/view?usp=sharing", "gdrive", DRIVE_ID),
-        (f"https://drive.google.com/open?id={DRIVE_ID}", "gdrive", DRIVE_ID),
-        (f"https://drive.usercontent.google.com/download?id={DRIVE_ID}&confirm=t", "gdrive", DRIVE_ID),
-        (f"https://drive.google.com/uc?export=download&id={DRIVE_ID}", "gdrive", DRIVE_ID),
-    ],
-)
-def test_an_entry_is_known_by_its_form(entry, kind, place):
-    source = parse(entry)
-    assert (source.kind, source.place) == (kind, place)
-
-
-@pytest.mark.parametrize(
-    "entry", ["ftp://example.org/a.zip", "s3://bucket/a.zip", "", "gdrive:", "gdrive:../../x", "a\0b.zip"]
-)
-def test_an_entry_of_no_known_form_is_refused_with_its_key(entry):
-    with pytest.raises(SourceError, match=r"^source\.labels: "):
-        parse(entry, "source.labels")
-
-
-@pytest.mark.parametrize(
-    "entry",
-    [
-        "http://[x/a.zip", "x://℀/a.zip", "https://℀.org/a.zip", "http://[1::2/a.zip", "https://", "https:a.zip",
-        "https://example.org:port/a.zip",
-    ],
-)  # fmt: skip
-def test_an_entry_that_is_no_address_is_refused_in_one_sentence_with_its_key(entry):
-    said = rf"^source\.labels: '{re.escape(entry)}' is no address \(.*\); check its host$"
-    with pytest.raises(SourceError, match=said):
-        parse(entry, "source.labels")
-    with pytest.raises(RecipeError, match=rf"source\.images\.0: '{re.escape(entry)}' is no address"):
-        recipe_of(entry)
-
-
-def test_a_path_may_look_like_half_an_address(tmp_path):
-    assert parse("//[old]/[labels.json").kind == "path"
-    assert parse("//[labels.json").kind == "path"
-
-
-def test_a_share_link_to_a_drive_folder_is_refused():
-    with pytest.raises(SourceError, match="names no Drive file"):
-        parse("https://drive.google.com/drive/folders/1aB-cD_eF0123456789?usp=sharing")
 
 
 def test_a_path_that_is_not_there_is_named_with_its_key(tmp_path):
     path = tmp_path / "nowhere"
     with pytest.raises(SourceError, match=rf"source\.images: {path} does not exist"):
-        identify(str(path), recipe_of(path))
+        identify(str(path), recipe_of(path), "images")
     with pytest.raises(SourceError, match=r"source\.labels: "):
         listed_labels(tmp_path / "raw", path)
 
@@ -113,20 +69,6 @@ def test_an_image_that_nobody_lets_us_read_is_named_with_its_key(tmp_path, monke
         index(tmp_path / "raw", folder)
 
 
-def test_a_folder_inside_that_can_t_be_listed_is_named_not_passed_over(tmp_path, monkeypatch):
-    folder = folder_of(tmp_path / "set", {"1.jpg": jpeg(), "closed/2.jpg": jpeg()})
-    real = os.scandir
-
-    def scandir(path):
-        if str(path).endswith("closed"):
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", scandir)
-    with pytest.raises(SourceError, match=rf"^{folder}/closed can't be read: Permission denied"):
-        list(walking.walk(folder, (".jpg",)))
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_closed_folder_and_a_closed_file_are_named(tmp_path):
     folder = folder_of(tmp_path / "set", {"1.jpg": jpeg(), "closed/2.jpg": jpeg()})
@@ -137,65 +79,206 @@ def test_a_closed_folder_and_a_closed_file_are_named(tmp_path):
         path.chmod(0o700)
 
 
-def test_what_file_systems_keep_for_themselves_is_passed_over(tmp_path):
-    (tmp_path / "lost+found").mkdir()
-    (tmp_path / "lost+found" / "1.jpg").touch()
-    (tmp_path / "2.jpg").touch()
-    assert [path.name for path in walking.walk(tmp_path, (".jpg",))] == ["2.jpg"]
+def test_a_file_s_identity_changes_with_its_content_only(tmp_path):
+    path = zip_of(tmp_path / "a.zip", {"1.jpg": jpeg()})
+    first = identify(str(path), recipe_of(path), "images")
+    os.utime(path, ns=(1, 1))
+    assert identify(str(path), recipe_of(path), "images") == first
+    path.write_bytes(path.read_bytes() + b" ")
+    assert identify(str(path), recipe_of(path), "images") != first
 
 
-def test_files_come_sorted_a_folder_s_own_first_and_links_in_circles_are_passed_over(tmp_path):
-    folder = folder_of(tmp_path, {f"{name}.JPG": b"" for name in ("b/2", "b/1", "b/a/3", "a/4", "z", "b.d/5", ".h/6")})
-    (folder / "b" / "round.jpg").symlink_to("round.jpg")
-    (folder / "a" / "up").symlink_to(folder)
-    (folder / "folder.jpg").mkdir()
-    found = [path.relative_to(folder).as_posix() for path in walking.walk(folder, (".jpg",))]
-    assert found == ["z.JPG", "a/4.JPG", "b/1.JPG", "b/2.JPG", "b/a/3.JPG", "b.d/5.JPG"]
-
-
-def test_a_source_s_stamp_changes_with_the_files_that_its_role_reads(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    folder = folder_of(tmp_path / "set", {"train/1.jpg": jpeg(), "via_region_data.json": b"{}", "notes.txt": b""})
-    source = parse("~/set")
+def test_a_folder_s_identity_is_that_of_what_is_read_in_it(tmp_path):
+    folder = folder_of(tmp_path / "set", {"1.jpg": jpeg(), "via_region_data.json": b"{}", "notes.txt": b""})
+    recipe = recipe_of(folder)
 
     def both():
-        return [walking.stamp(source, "images"), walking.stamp(source, "labels")]
+        return [identify(str(folder), recipe, role)["sha256"] for role in ("images", "labels")]
 
     images, labels = both()
-    folder_of(folder, {"notes.txt": b"changed", "train/.hidden.jpg": b""})
+    folder_of(folder, {"notes.txt": b"changed", ".hidden.json": b"{}"})
     assert both() == [images, labels]
     folder_of(folder, {"via_region_data.json": b'{"corrected": 1}'})
     assert both()[0] == images
     assert both()[1] != labels
-    labels = both()[1]
-    folder_of(folder, {"train/2.jpg": jpeg()})
+    (folder / "1.jpg").rename(folder / "2.jpg")
     assert both()[0] != images
-    assert both()[1] == labels
 
 
-def test_what_is_not_here_has_no_stamp(tmp_path):
-    assert walking.stamp(parse(str(tmp_path / "absent")), "images") is None
-    assert walking.stamp(parse("sample"), "images") is None
-    assert walking.stamp(parse("https://example.org/a.zip"), "images") is None
+def test_the_sample_s_identity_is_what_it_is_drawn_from(monkeypatch):
+    first = identify("sample", recipe_of("sample", seed=1), "images")
+    assert first == {"kind": "sample", "seed": 1, "train": 2, "val": 1, "generator": sample.GENERATOR_VERSION}
+    assert identify("sample", recipe_of("sample", seed=2), "images") != first
 
 
-def test_a_folder_of_very_many_files_is_stamped_in_about_a_second(tmp_path):
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for number in range(20_000):
-        os.mknod(folder / f"{number}.jpg")
-    start = time.monotonic()
-    walking.stamp(parse(str(folder)), "images")
-    assert time.monotonic() - start < 1  # measured: 0.07 s
+def test_an_address_s_identity_is_what_the_server_says_of_it():
+    with serving(Behaviour(content=b"12345")) as server:
+        address = f"{server}/a.zip"
+        identity = identify(address, recipe_of(address), "images")
+    assert identity == {"kind": "https", "address": address, "etag": '"one"', "last_modified": None, "size": 5}
 
 
-@pytest.mark.parametrize("given", ["", None, "elsewhere"])
-def test_everything_that_is_kept_is_kept_in_one_data_folder(tmp_path, monkeypatch, given):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BDD_DATA_DIR", given or "")
-    if given is None:
-        monkeypatch.delenv("BDD_DATA_DIR")
-    folder = tmp_path / (given or "data")
-    assert places.data_folder() == folder
-    assert Store().root == folder
-    assert downloads_folder() == folder / ".downloads"
+PROGRAM = """
+import sys
+from pipeline import program
+from pipeline.sources import download
+download.RETRY = download.RETRY.new(total=2, backoff_factor=0.01)
+sys.exit(program.main("raw_images", sys.argv[1:]))
+"""
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of `raw_images` as Dagster does them: this process asks the source, another one fetches it."""
+
+    recipe: Recipe
+    folder: Path
+    server: Behaviour
+
+    def build(self, between=lambda: None) -> Built:
+        """Build the artifact; `between` is what happens after this process has asked, before the other one fetches."""
+        stage = STAGES["raw_images"]
+        identities = stage.identities(self.recipe)
+        between()
+        return Store().build(stage, self.recipe, {}, lambda partial: self._fetch(identities, partial), identities)
+
+    def _fetch(self, identities, out):
+        files = {"--recipe": self.recipe.model_dump(mode="json"), "--identities": identities}
+        command = [sys.executable, "-c", PROGRAM, "--out", str(out)]
+        for option, content in files.items():
+            file = self.folder / f"{option}.json"
+            file.write_text(json.dumps(content))
+            command += [option, str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise AssertionError(done.stderr.splitlines()[-1])
+
+    def change(self, number, statuses=()):
+        """Let the server have another picture, and answer so the next requests."""
+        self.server.content, self.server.etag = jpeg(grey=number), f'"{number}"'
+        self.server.statuses = list(statuses)
+        self.server.requests.clear()
+
+    def stored(self):
+        """Return the pictures of all artifacts, the newest first."""
+        return [(found.folder / "files/a.jpg").read_bytes() for found in Store().complete(STAGES["raw_images"])]
+
+
+@pytest.fixture
+def runs(tmp_path, behaviour):
+    with serving(behaviour) as server:
+        first = Runs(recipe_of(f"{server}/a.jpg"), tmp_path, behaviour)
+        first.change(1)
+        assert not first.build().cached
+        yield first
+
+
+def test_an_old_copy_is_not_stored_as_the_new_file_that_can_t_be_had(runs):
+    runs.change(2, statuses=[200, *[503] * 9])
+    with pytest.raises(AssertionError, match=r"source\.images: .*/a\.jpg answered 503 .*; try again later"):
+        runs.build()
+    assert runs.stored() == [jpeg(grey=1)]
+
+
+def test_a_file_that_changes_after_it_was_asked_for_is_not_stored_as_the_one_before(runs):
+    runs.change(2)
+    with pytest.raises(AssertionError, match="has changed since it was looked at; run it again"):
+        runs.build(between=lambda: runs.change(3))
+    assert runs.stored() == [jpeg(grey=1)]
+    runs.build()
+    assert runs.stored() == [jpeg(grey=3), jpeg(grey=1)]
+
+
+def test_the_program_is_told_what_a_source_is_and_doesn_t_ask_again(runs):
+    assert len(runs.server.requests) == 2  # one to ask, one to fetch
+    assert runs.build().cached
+    assert len(runs.server.requests) == 3
+    (artifact,) = Store().complete(STAGES["raw_images"])
+    (artifact.folder / "images.parquet").unlink()
+    runs.change(1, statuses=[503] * 9)
+    assert runs.build().reasons == ["damaged: images.parquet is missing"]
+    assert runs.stored() == [jpeg(grey=1)]
+
+
+def draw(folder, seed, train, val):
+    picture = jpeg(grey=seed)
+    zip_of(folder / "bdd100k_images_100k.zip", {"bdd100k/images/100k/train/a.jpg": picture})
+    zip_of(folder / "bdd100k_labels_release.zip", {"bdd100k/labels/bdd100k_labels_images_train.json": b"[]"})
+
+
+def test_the_sample_is_drawn_once_for_images_and_labels(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(sample, "generate", lambda *asked: drawn.append(asked[1:]) or draw(*asked))
+    raw = index(tmp_path / "raw", "sample")
+    labels = listed_labels(tmp_path / "labels", "sample")
+    assert drawn == [(1, 2, 1)]
+    images = read_index(raw)
+    assert images["a.jpg"].source == "files/bdd100k_images_100k.zip"
+    with ImageStore(raw.rename(tmp_path / "moved")) as store:
+        assert store.read(images["a.jpg"]) == jpeg(grey=1)
+    archive = labels / "files" / "bdd100k_labels_release.zip"
+    assert archive.stat().st_nlink == 2
+
+
+def test_a_drawing_that_fails_leaves_nothing_to_be_taken_for_the_sample(tmp_path, monkeypatch):
+    def fail(folder, *_):
+        (folder / "bdd100k_images_100k.zip").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sample, "generate", fail)
+    with pytest.raises(OSError, match="No space"):
+        index(tmp_path / "raw", "sample")
+    monkeypatch.setattr(sample, "generate", draw)
+    assert list(read_index(index(tmp_path / "raw2", "sample"))) == ["a.jpg"]
+
+
+def test_a_downloaded_archive_is_recorded_relative_to_the_artifact(tmp_path):
+    behaviour = Behaviour(content=zip_of(tmp_path / "a.zip", {"train/1.jpg": jpeg()}).read_bytes())
+    with serving(behaviour) as server:
+        raw = index(tmp_path / "raw", f"{server}/images.zip")
+    (image,) = read_index(raw).values()
+    assert (image.source, image.split) == ("files/images.zip", "train")
+    with ImageStore(raw) as store:
+        assert store.read(image) == jpeg()
+
+
+def test_two_downloads_of_one_name_stay_two_files(tmp_path):
+    first, second = (
+        Behaviour(content=zip_of(tmp_path / f"{n}.zip", {f"{n}.jpg": jpeg(grey=n)}).read_bytes()) for n in (1, 2)
+    )
+    with serving(first) as one, serving(second) as two:
+        raw = index(tmp_path / "raw", f"{one}/images.zip", f"{two}/images.zip")
+    assert [image.source for image in read_index(raw).values()] == ["files/images.zip", "files/images-2.zip"]
+
+
+def test_a_failure_of_one_source_stops_the_download_of_another(tmp_path, data_folder):
+    slow = Behaviour(content=bytes(20_000_000))
+    gone = threading.Event()
+    slow.on_body = lambda: len(slow.requests) == 2 and gone.wait(20)
+    with serving(slow) as one, serving(Behaviour(statuses=[200, 404])) as two:
+        start = time.monotonic()
+        threading.Timer(0.3, gone.set).start()
+        with pytest.raises(SourceError, match="answered 404"):
+            resolve.obtain(recipe_of(f"{one}/a.zip", f"{two}/b.zip"), "images", tmp_path / "out", data_folder / "d")
+        assert time.monotonic() - start < 10
+
+
+def test_several_sources_are_fetched_at_once(tmp_path, data_folder):
+    both = threading.Barrier(2, timeout=20)
+    servers = [Behaviour(content=jpeg(grey=grey), on_body=both.wait) for grey in (10, 20)]
+    with serving(servers[0]) as one, serving(servers[1]) as two:
+        addresses = [f"{one}/a.jpg", f"{two}/b.jpg"]
+        known = {f"{n}: {at}": to_builtins(identity_of(servers[n], at)) for n, at in enumerate(addresses)}
+        found = resolve.obtain(recipe_of(*addresses), "images", tmp_path, data_folder / "d", known)
+    assert [each.path.read_bytes() for each in found] == [jpeg(grey=10), jpeg(grey=20)]
+
+
+def test_a_file_system_that_can_t_link_gets_a_copy(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with serving(Behaviour(content=jpeg())) as server:
+        index(tmp_path / "raw", f"{server}/a.jpg")
+    assert (tmp_path / "raw" / "files" / "a.jpg").read_bytes() == jpeg()
+    assert (tmp_path / "raw" / "files" / "a.jpg").stat().st_nlink == 1
