@@ -1,6 +1,6 @@
 """Settings of the network, its training and its detections, as upper-case attributes of a class to be subclassed.
 
-Only values belong here: no tensor, no file, no import but numpy.
+This module imports nothing but NumPy.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 IMAGE_META_FIELDS = 12
-"""Numbers of an image's meta row before its active classes: id, original shape, shape, window, scale."""
+"""Columns of image_meta before the active classes: id, original shape, shape, window, scale."""
 
 RESIZE_MODES = ("square", "pad64", "pad32", "crop", "none")
 NORMALISATIONS = (None, "frozen", "trained", "group")
@@ -18,11 +18,11 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 
 
 class Config:
-    """Base settings; subclass it, override what differs, and give a NAME.
+    """Base settings: subclass it, override attributes, and set NAME.
 
-    Every attribute of the original has its old name, meaning and default. Those after "New" are ours, and
-    their defaults keep the original's behaviour, but for IMAGE_PAD_BOUNDED: a script of 2019 with pad64 and
-    IMAGE_MIN_DIM 768 gets a picture of 720 × 1280 as 576 × 1024, where the original gave it 768 × 1408.
+    All attributes of matterport's class have the same name, meaning and default. Attributes after "New" are additional,
+    and their defaults preserve its behaviour, except IMAGE_PAD_BOUNDED: with pad64 and IMAGE_MIN_DIM 768, a picture of
+    720 × 1280 is resized to 576 × 1024, where matterport's code resized it to 768 × 1408.
     """
 
     NAME: str | None = None
@@ -92,9 +92,9 @@ class Config:
     GRADIENT_CLIP_NORM: float | None = 5.0  # of all gradients together
 
     # New: input (mrcnn.data.resizing, mrcnn.data.batches)
-    IMAGE_PAD_BOUNDED = True  # pad64, pad32: scale down to IMAGE_MAX_DIM too; False, as the original: never smaller
-    FAST_DECODE = False  # images that shrink to half or less are averaged first, JPEG files while they are decoded
-    LOADER_THREADS: int | None = None  # threads of the input pipeline; None: one a core
+    IMAGE_PAD_BOUNDED = True  # pad64, pad32: scale down to IMAGE_MAX_DIM too; False, as matterport's: never scale down
+    FAST_DECODE = False  # images scaled to half or less are averaged first, JPEG files while decoding
+    LOADER_THREADS: int | None = None  # threads of the input pipeline; None: one per core
 
     # New: the shape of the network
     BACKBONE_WIDTH = 32  # channels of the first stage of `narrow`; each stage doubles them
@@ -114,25 +114,25 @@ class Config:
     RPN_POSITIVE_IOU = 0.7
     RPN_NEGATIVE_IOU = 0.3
     ROI_POSITIVE_IOU = 0.5
-    ROI_FILL_WITH_NEGATIVES = False  # False keeps negatives in proportion to the positives that were found
-    ROI_GROUND_TRUTH_COPIES = 0  # 1: the ground truth joins the proposals; each one more: a jittered copy
-    ROI_GROUND_TRUTH_JITTER = 0.15  # largest shift, and change of size, of such a copy relative to its size
-    MASK_LOSS_SATURATES = True  # pixels that are certain to 1e-7 stop learning, as the original's on probabilities did
-    PADDED_ROIS_ARE_BACKGROUND = True  # class loss counts the zero-padded regions, as the original did
+    ROI_FILL_WITH_NEGATIVES = False  # False keeps negatives in proportion to the positives of the image
+    ROI_GROUND_TRUTH_COPIES = 0  # copies of the ground truth among the proposals; all but the first are jittered
+    ROI_GROUND_TRUTH_JITTER = 0.15  # largest shift, and change of size, of a copy relative to its size
+    MASK_LOSS_SATURATES = True  # clip mask probabilities to 1e-7 from 0 and 1 (no gradient there), as matterport's
+    PADDED_ROIS_ARE_BACKGROUND = True  # class loss includes zero-padded regions, as matterport's
 
     # New: optimisation (mrcnn.training builds the optimizer)
     OPTIMIZER = "sgd"  # sgd: momentum, L2 in the loss; adamw: decoupled decay, no L2 in the loss
     LEARNING_RATE_SCHEDULE = "constant"  # or cosine
     WARMUP_STEPS = 0
-    PRECISION = "float32"  # of convolutions, where the processor is faster in it; boxes, softmax, losses: float32
-    DETERMINISTIC = False  # same seed, same losses bit for bit; on CPUs, steps take a percent or two longer
+    PRECISION = "float32"  # of convolutions, if it is faster on this processor; boxes, softmax, losses: float32
+    DETERMINISTIC = False  # bit-identical losses for the same seed; on CPUs, steps take 1 to 2 percent longer
     SEED = 0
 
     def __init__(self) -> None:
-        """Derive BATCH_SIZE, IMAGE_SHAPE and IMAGE_META_SIZE, and refuse impossible values.
+        """Derive BATCH_SIZE, IMAGE_SHAPE and IMAGE_META_SIZE, and check values.
 
         Raises:
-            ValueError: an attribute has a value that no network can have; the message names it.
+            ValueError: an attribute has an invalid value; the message names it.
         """
         self.BATCH_SIZE = self.IMAGES_PER_GPU * self.GPU_COUNT
         self.IMAGE_SHAPE = np.array(self._image_shape())
@@ -145,7 +145,7 @@ class Config:
         return [self.IMAGE_MAX_DIM, self.IMAGE_MAX_DIM, self.IMAGE_CHANNEL_COUNT]
 
     def _check(self) -> None:
-        faults = [
+        requirements = [
             ("IMAGE_RESIZE_MODE", self.IMAGE_RESIZE_MODE in RESIZE_MODES, f"one of {RESIZE_MODES}"),
             ("PRECISION", self.PRECISION in PRECISIONS, f"one of {PRECISIONS}"),
             ("NORMALISATION", self.NORMALISATION in NORMALISATIONS, f"one of {NORMALISATIONS}"),
@@ -156,13 +156,13 @@ class Config:
             ("RPN_ANCHOR_SCALES", len(self.RPN_ANCHOR_SCALES) == len(self.BACKBONE_STRIDES), "one for each stride"),
             ("NUM_CLASSES", self.NUM_CLASSES >= 1, "at least 1 (the background)"),
         ]
-        for name, holds, wanted in faults:
-            if not holds:
-                raise ValueError(f"Config.{name} is {getattr(self, name)!r}; it must be {wanted}")
+        for name, is_met, requirement in requirements:
+            if not is_met:
+                raise ValueError(f"Config.{name} is {getattr(self, name)!r}; it must be {requirement}")
 
     @property
     def normalisation(self) -> str:
-        """How the backbone normalises: frozen, trained, always_trained (TRAIN_BN=True) or group."""
+        """Normalisation of the backbone: frozen, trained, always_trained (TRAIN_BN=True) or group."""
         if self.NORMALISATION is not None:
             return self.NORMALISATION
         if self.TRAIN_BN is None:
@@ -171,16 +171,16 @@ class Config:
 
     @property
     def positive_rois_per_image(self) -> int:
-        """The most positive regions of interest that an image gives to training."""
+        """Largest number of positive regions of interest that are sampled from an image."""
         return int(self.TRAIN_ROIS_PER_IMAGE * self.ROI_POSITIVE_RATIO)
 
     def to_dict(self) -> dict[str, Any]:
-        """All upper-case attributes with their values, sorted by name."""
+        """Return all upper-case attributes with their values, sorted by name."""
         names = sorted(name for name in dir(self) if name.isupper())
         return {name: getattr(self, name) for name in names}
 
     def display(self) -> None:
-        """Print every setting, a line each."""
+        """Print all settings, one per line."""
         print("\nConfigurations:")
         for name, value in self.to_dict().items():
             print(f"{name:30} {value}")
@@ -188,9 +188,9 @@ class Config:
 
 
 class NarrowConfig(Config):
-    """A network of about two million weights that learns from scratch on a CPU; made for 16:9 images at 384×224.
+    """A network of about two million weights for training from scratch on a CPU, with 16:9 images at 384×224.
 
-    docs/benchmarks.md has the trial on street scenes that these choices were taken from.
+    The values come from the trial on street scenes in docs/benchmarks.md.
     """
 
     NAME = "narrow"

@@ -1,7 +1,7 @@
-"""Export of a network for detection: TensorFlow's SavedModel, and ONNX.
+"""Export of networks for detection as TensorFlow SavedModel and as ONNX.
 
-Exported networks take uint8 images that are already resized and padded (`resizing.resize_for`), one size a batch, and
-give detections and their masks; `detections.unmold` and `masks.unmold_masks` put them back into the image.
+Exported networks take batches of uint8 images already resized and padded by `resizing.resize_for`, and return
+detections and masks; `detections.unmold` and `masks.unmold_masks` convert these to pixels of the image.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -10,37 +10,43 @@ from copy import copy
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
-ONE_SHAPE_MODES = ("square", "crop")
-"""Resize modes that make all images IMAGE_SHAPE; with the others, an exported network takes every size."""
+from mrcnn.config import Config
+from mrcnn.model import MaskRCNN
+from mrcnn.network.anchors import Anchors
+from mrcnn.network.roi_pooling import PyramidPooling
+from mrcnn.ops.convolution import portable_operations
+
+FIXED_SIZE_MODES = ("square", "crop")
+"""Resize modes in which all images have IMAGE_SHAPE; with others, an exported network accepts any size."""
 
 OPSET = 17
-"""Of ONNX; the first that has all that the network needs and that older runtimes know."""
+"""The lowest ONNX opset with all operations of the network."""
 
 
 class MissingPackageError(ImportError):
-    """A package that this export needs isn't installed; the message names it."""
+    """A package needed for export isn't installed; the message names it."""
 
 
-def export_saved_model(mask_rcnn: Any, folder: str | Path, image_shape: Sequence[int] | None = None) -> Path:
-    """Write the network as a SavedModel to `folder` and return the folder.
+def export_saved_model(mask_rcnn: MaskRCNN, folder: str | Path, image_shape: Sequence[int] | None = None) -> Path:
+    """Write the network as a SavedModel to `folder`, and return the folder.
 
     Its signature `serving_default` takes images [B, H, W, 3] uint8 RGB and image_meta [B, 12 + NUM_CLASSES] float32,
-    and returns detections [B, D, 6] (y1, x1, y2, x2 as fractions, class id, score) and masks [B, D, h, w, classes].
+    and returns detections [B, D, 6] (y1, x1, y2, x2 in fractions, class id, score) and masks [B, D, h, w, classes].
 
     Args:
         mask_rcnn: a model of mode "inference".
-        folder: is created.
-        image_shape: (H, W, …) in pixels of the images, resized and padded, to take no others. Without it, IMAGE_SHAPE
-            where IMAGE_RESIZE_MODE is square or crop; else every height and width that `detect` takes: pad64 makes
-            576 × 1024 of a picture of 720 × 1280 where IMAGE_MAX_DIM is 1024.
+        folder: the folder to create.
+        image_shape: (H, W, …) in pixels of the resized, padded images, if it is fixed. Default: IMAGE_SHAPE if
+            IMAGE_RESIZE_MODE is square or crop; else any size that `detect` accepts: pad64 resizes a picture of
+            720 × 1280 to 576 × 1024 if IMAGE_MAX_DIM is 1024.
 
     Raises:
-        ValueError: the model's mode is wrong, or the backbone is a callable and the images' size is open.
+        ValueError: the model's mode is wrong, or the backbone is a callable and the size of images is not fixed.
     """
-    import tensorflow as tf
-
     detect = _detection_function(mask_rcnn, image_shape)
     module = tf.Module()
     module.network, module.detect = mask_rcnn.keras_model, detect
@@ -49,16 +55,15 @@ def export_saved_model(mask_rcnn: Any, folder: str | Path, image_shape: Sequence
     return Path(folder)
 
 
-def export_onnx(mask_rcnn: Any, path: str | Path, image_shape: Sequence[int] | None = None) -> Path:
-    """Write the network as an ONNX file to `path` and return the path.
+def export_onnx(mask_rcnn: MaskRCNN, path: str | Path, image_shape: Sequence[int] | None = None) -> Path:
+    """Write the network as an ONNX file to `path`, and return the path.
 
-    Inputs, outputs and `image_shape`, without which pad64, pad32 and none leave the images' size open, are those of
-    `export_saved_model`. Whatever PRECISION is, the file computes in float32, as the weights are: few runtimes know
-    bfloat16.
+    Inputs, outputs and `image_shape` are those of `export_saved_model`. The exported network computes in float32 with
+    every PRECISION, since few runtimes support bfloat16.
 
     Raises:
         MissingPackageError: tf2onnx and onnx aren't installed.
-        ValueError: the model's mode is wrong, or the backbone is a callable and the images' size is open.
+        ValueError: the model's mode is wrong, or the backbone is a callable and the size of images is not fixed.
     """
     try:
         import tf2onnx
@@ -75,53 +80,49 @@ def export_onnx(mask_rcnn: Any, path: str | Path, image_shape: Sequence[int] | N
     return Path(path)
 
 
-def _in_float32(mask_rcnn: Any) -> Any:
-    """Return the model itself, or one with its weights that computes in float32."""
+def _in_float32(mask_rcnn: MaskRCNN) -> MaskRCNN:
+    """Return the model itself, or a copy that computes in float32."""
     if mask_rcnn.config.PRECISION == "float32" or mask_rcnn.mode != "inference":
         return mask_rcnn
     config = copy(mask_rcnn.config)
     config.PRECISION = "float32"
-    twin = type(mask_rcnn)(mask_rcnn.mode, config, mask_rcnn.model_dir)
-    twin.keras_model.set_weights(mask_rcnn.keras_model.get_weights())
-    return twin
+    float32_model = type(mask_rcnn)(mask_rcnn.mode, config, mask_rcnn.model_dir)
+    float32_model.keras_model.set_weights(mask_rcnn.keras_model.get_weights())
+    return float32_model
 
 
 @contextmanager
-def _portable_pooling(network: Any) -> Iterator[None]:
-    """Let the network's pooling layers sample by `crops_by_gathering` while it is traced."""
-    from mrcnn.network.roi_pooling import PyramidPooling
-
+def _portable_pooling(network: keras.Model) -> Iterator[None]:
+    """Make the network's pooling layers sample by `crops_by_gathering` within this context."""
     layers = [layer for layer in network.layers if isinstance(layer, PyramidPooling)]
-    before = [layer.sample for layer in layers]
+    previous = [layer.sample for layer in layers]
     try:
         for layer in layers:
             layer.sample = crops_by_gathering
         yield
     finally:
-        for layer, sample in zip(layers, before, strict=True):
+        for layer, sample in zip(layers, previous, strict=True):
             layer.sample = sample
 
 
-def crops_by_gathering(features: Any, regions: Any, images: Any, size: int) -> Any:
-    """As `roi.crop_and_resize`, of elementary operations, that any runtime rounds alike.
+def crops_by_gathering(features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor, size: int) -> tf.Tensor:
+    """Return the same as `roi_pooling.crop_and_resize`, [R, size, size, C] float32, by elementary operations.
 
-    ONNX' own cropping takes a region at a time, and loses the last row of one that ends at the image's border wherever
-    its rounding puts that row a hair outside: proposals are clipped there, so that this is the rule.
+    ONNX' own operation crops one region at a time, and drops the last row of a region that ends at the border of the
+    image if rounding puts that row outside, which is frequent, since proposals are clipped to the image.
 
     Args:
         features: [B, H, W, C].
         regions: [R, 4] (y1, x1, y2, x2) in fractions.
-        images: [R] int32, the image of each region.
-        size: side of the crops, 2 at least.
+        images: [R] int32, the image index of each region.
+        size: side of the crops, at least 2.
     """
-    import tensorflow as tf
-
     height, width = tf.unstack(tf.shape(features)[1:3])
     top, bottom, down, in_rows = _samples(regions[:, 0], regions[:, 2], height, size)
     left, right, across, in_columns = _samples(regions[:, 1], regions[:, 3], width, size)
     features = tf.cast(features, tf.float32)
 
-    def at(rows: Any, columns: Any) -> Any:
+    def at(rows: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         image, row, column = images[:, None, None], rows[:, :, None], columns[:, None, :]
         flat = (image * height + row) * width + column
         return tf.gather(tf.reshape(features, (-1, features.shape[-1])), flat)
@@ -133,33 +134,29 @@ def crops_by_gathering(features: Any, regions: Any, images: Any, size: int) -> A
     return tf.where(inside, upper + (lower - upper) * down, 0.0)
 
 
-def _samples(low: Any, high: Any, side: Any, size: int) -> tuple[Any, Any, Any, Any]:
-    """Return where `size` samples from `low` to `high` [R] in fractions of `side` pixels lie along one axis.
+def _samples(
+    low: tf.Tensor, high: tf.Tensor, side: tf.Tensor, size: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the positions of `size` samples from `low` to `high` [R], in fractions of `side` pixels, along one axis.
 
     Returns:
-        pixels before and behind each sample [R, size] int32, its distance from the former [R, size] float32 in pixels,
-        and whether it lies in the image [R, size] bool.
+        the pixels before and after each sample [R, size] int32, its distance from the former [R, size] float32 in
+        pixels, and whether it is in the image [R, size] bool.
     """
-    import tensorflow as tf
-
     last = tf.cast(side - 1, tf.float32)
-    places = (low * last)[:, None] + tf.range(size, dtype=tf.float32) * ((high - low) * last / (size - 1))[:, None]
-    before = tf.floor(places)
-    pixels = [tf.cast(tf.clip_by_value(pixel, 0.0, last), tf.int32) for pixel in (before, tf.math.ceil(places))]
-    return pixels[0], pixels[1], places - before, (places >= 0.0) & (places <= last)
+    positions = (low * last)[:, None] + tf.range(size, dtype=tf.float32) * ((high - low) * last / (size - 1))[:, None]
+    before = tf.floor(positions)
+    pixels = [tf.cast(tf.clip_by_value(pixel, 0.0, last), tf.int32) for pixel in (before, tf.math.ceil(positions))]
+    return pixels[0], pixels[1], positions - before, (positions >= 0.0) & (positions <= last)
 
 
-def _detection_function(mask_rcnn: Any, image_shape: Sequence[int] | None) -> Any:
-    """Return a tf.function from images and their meta rows to detections and masks, anchors included."""
-    import tensorflow as tf
-
-    from mrcnn.ops.convolution import plain_operations
-
+def _detection_function(mask_rcnn: MaskRCNN, image_shape: Sequence[int] | None) -> Any:
+    """Return a tf.function from images and their meta rows to detections and masks."""
     if mask_rcnn.mode != "inference":
         raise ValueError(f"a model of mode {mask_rcnn.mode!r} can't be exported: create it with mode='inference'")
     config, network = mask_rcnn.config, mask_rcnn.keras_model
     height, width = size = _image_size(config, image_shape)
-    anchors_of = _anchors_of(mask_rcnn, size)
+    anchors_of = _anchor_function(mask_rcnn, size)
 
     @tf.function(
         input_signature=[
@@ -167,41 +164,38 @@ def _detection_function(mask_rcnn: Any, image_shape: Sequence[int] | None) -> An
             tf.TensorSpec((None, config.IMAGE_META_SIZE), tf.float32, name="image_meta"),
         ]
     )
-    def detect(images: Any, image_meta: Any) -> dict[str, Any]:
-        per_image = tf.tile(anchors_of(images)[None], (tf.shape(images)[0], 1, 1))
-        with plain_operations():
-            outputs = network([images, image_meta, per_image], training=False)
+    def detect(images: tf.Tensor, image_meta: tf.Tensor) -> dict[str, tf.Tensor]:
+        anchors = tf.tile(anchors_of(images)[None], (tf.shape(images)[0], 1, 1))
+        with portable_operations():
+            outputs = network([images, image_meta, anchors], training=False)
         return {"detections": outputs[0], "masks": outputs[3]}
 
     return detect
 
 
-def _image_size(config: Any, image_shape: Sequence[int] | None) -> tuple[int | None, int | None]:
-    """Return (height, width) in pixels of the images that the exported network takes, None where it is open."""
+def _image_size(config: Config, image_shape: Sequence[int] | None) -> tuple[int | None, int | None]:
+    """Return (height, width) in pixels of the images of the exported network, None if it is not fixed."""
     if image_shape is not None:
         return int(image_shape[0]), int(image_shape[1])
-    if config.IMAGE_RESIZE_MODE in ONE_SHAPE_MODES:
+    if config.IMAGE_RESIZE_MODE in FIXED_SIZE_MODES:
         return int(config.IMAGE_SHAPE[0]), int(config.IMAGE_SHAPE[1])
     if callable(config.BACKBONE):
         raise ValueError(
             f"IMAGE_RESIZE_MODE {config.IMAGE_RESIZE_MODE!r} leaves the images' size open, and a backbone of your own "
-            "says where anchors are for one size only: pass image_shape=(height, width) of the resized, padded images"
+            "has anchors for a fixed size only: pass image_shape=(height, width) of the resized, padded images"
         )
     return None, None
 
 
-def _anchors_of(mask_rcnn: Any, size: tuple[int | None, int | None]) -> Callable[[Any], Any]:
-    """Return a function from images [B, H, W, C] to anchors [A, 4] float32 in fractions: a constant, if `size` is."""
-    import tensorflow as tf
-
-    from mrcnn.network.anchors import Anchors
-
-    if None not in size:
-        known = np.asarray(mask_rcnn.get_anchors((*size, 3)), np.float32)
-        return lambda images: tf.constant(known)
+def _anchor_function(mask_rcnn: MaskRCNN, size: tuple[int | None, int | None]) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return a function from images [B, H, W, C] to anchors [A, 4] float32 in fractions: constant for a fixed size."""
+    height, width = size
+    if height is not None and width is not None:
+        constant = np.asarray(mask_rcnn.get_anchors((height, width)), np.float32)
+        return lambda images: tf.constant(constant)
     strides, anchors = mask_rcnn.config.BACKBONE_STRIDES, Anchors(mask_rcnn.config)
 
-    def computed(images: Any) -> Any:
+    def computed(images: tf.Tensor) -> tf.Tensor:
         shape = tf.shape(images)[1:3]
         return anchors.in_fractions([(shape + stride - 1) // stride for stride in strides], shape)
 

@@ -1,7 +1,4 @@
-"""The names that the original's `mrcnn.utils` had, from the modules where each now lives.
-
-Nothing is defined here; new code imports the modules themselves.
-"""
+"""The names of matterport's `mrcnn.utils`, imported from the modules that define them."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +38,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Return a name of `mrcnn.original.names`, which imports TensorFlow, when it is asked for."""
-    if name.startswith("__"):  # asked by the import system, which mustn't load TensorFlow
+    """Import `mrcnn.original.names`, and with it TensorFlow, only when one of its names is used."""
+    if name.startswith("__"):  # looked up by the import system, which must not import TensorFlow
         raise AttributeError(name)
     from mrcnn.original import names
 
-    return getattr(names, name) if name in {"batch_slice", "resize"} else names.found(__name__, name)
+    return getattr(names, name) if name in {"batch_slice", "resize"} else names.lookup(__name__, name)

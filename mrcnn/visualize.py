@@ -1,7 +1,6 @@
-"""Pictures for people: images with boxes, masks and captions.
+"""Plots of images with boxes, masks and captions, the API of matterport's `mrcnn.visualize`.
 
-Everything draws with Matplotlib on `ax`, or on a figure of its own that is then shown; nothing is computed here
-that other modules need.
+Functions draw with Matplotlib on `ax`, or on a new figure that is then shown.
 """
 
 import colorsys
@@ -39,7 +38,7 @@ def display_images(
     norm: Any = None,
     interpolation: Any = None,
 ) -> None:
-    """Show images [H, W] or [H, W, C] in rows of `cols`, each with its title."""
+    """Show images [H, W] or [H, W, C] with their titles, `cols` in a row."""
     rows = -(-len(images) // cols)
     plt.figure(figsize=(14, 14 * max(rows, 1) // cols))
     for number, image in enumerate(images):
@@ -50,8 +49,8 @@ def display_images(
     plt.show()
 
 
-def random_colors(N: int, bright: bool = True) -> list[Colour]:  # noqa: N803  (the original's name)
-    """Return N (red, green, blue) in 0 … 1, hues evenly spread, in an order that Python's `random` chooses."""
+def random_colors(N: int, bright: bool = True) -> list[Colour]:  # noqa: N803  (matterport's name)
+    """Return N (red, green, blue) in 0 … 1 with evenly spaced hues, shuffled by Python's `random`."""
     value = 1.0 if bright else 0.7
     colours = [colorsys.hsv_to_rgb(number / N, 1, value) for number in range(N)]
     random.shuffle(colours)
@@ -59,36 +58,36 @@ def random_colors(N: int, bright: bool = True) -> list[Colour]:  # noqa: N803  (
 
 
 def apply_mask(image: Array, mask: Array, color: Colour, alpha: float = 0.5) -> Array:
-    """Mix `color` into `image` [H, W, 3] (0 … 255) where `mask` [H, W] is 1; changes `image` and returns it."""
+    """Blend `color` into `image` [H, W, 3] (0 … 255) where `mask` [H, W] is 1, in place, and return it."""
     inside = np.asarray(mask) == 1
     image[inside] = image[inside] * (1 - alpha) + alpha * 255 * np.asarray(color)
     return image
 
 
-def display_instances(  # noqa: PLR0917, PLR0913  (the original's signature)
+def display_instances(  # noqa: PLR0917, PLR0913  (matterport's signature)
     image: Array, boxes: Array, masks: Array, class_ids: Array, class_names: Sequence[str], scores: Array | None = None,
     title: str = "", figsize: tuple[float, float] = (16, 16), ax: Axes | None = None, show_mask: bool = True,
     show_bbox: bool = True, colors: Sequence[Colour] | None = None, captions: Sequence[str] | None = None,
 ) -> None:  # fmt: skip
-    """Draw instances on an image, a colour and a caption (class and score) each.
+    """Draw instances on an image, each with a colour and a caption (class and score).
 
     Args:
         image: [H, W, 3].
-        boxes: [N, 4] (y1, x1, y2, x2) in pixels; rows of zeros are left out.
+        boxes: [N, 4] (y1, x1, y2, x2) in pixels; rows of zeros are skipped.
         masks: [H, W, N].
         class_ids: [N].
         class_names: names by class id.
         scores: [N], or None.
-        title: above the image.
-        figsize: inches, of a figure of its own.
-        ax: draw here, and leave showing to the caller.
+        title: title of the plot.
+        figsize: size of a new figure in inches.
+        ax: axes to draw on; the caller shows the figure.
         show_mask: fill masks.
         show_bbox: draw boxes.
-        colors: a palette, of which instance i has colour i; at random without it.
-        captions: one for each instance, in place of class and score; with none at all, these are shown.
+        colors: a colour for each instance; default: random colours.
+        captions: a caption for each instance; default: class and score.
 
     Raises:
-        ValueError: the counts of boxes, masks and class ids differ, or there are fewer colours or captions.
+        ValueError: the numbers of boxes, masks and class ids differ, or there are fewer colours or captions.
     """
     _check_counts(boxes, masks, class_ids)
     palette = _for_each("colors", colors, len(boxes)) or random_colors(len(boxes))
@@ -114,11 +113,11 @@ def _check_counts(boxes: Array, masks: Array, class_ids: Array) -> None:
         print("\n*** No instances to display *** \n")
     if not len(boxes) == masks.shape[-1] == len(class_ids):
         counts = f"{len(boxes)} boxes, {masks.shape[-1]} masks and {len(class_ids)} class ids"
-        raise ValueError(f"{counts} don't belong together")
+        raise ValueError(f"{counts}: the numbers must be equal")
 
 
 def _for_each(name: str, values: Sequence[Any] | None, instances: int) -> list[Any] | None:
-    """The first `instances` values, or None where there is none at all."""
+    """Return the first `instances` values, or None if there are none."""
     if values is None or not len(values):
         return None
     if len(values) < instances:
@@ -127,7 +126,7 @@ def _for_each(name: str, values: Sequence[Any] | None, instances: int) -> list[A
 
 
 def _axes(image: Array, title: str, figsize: tuple[float, float], ax: Axes | None) -> Axes:
-    """Return axes that show the whole image and a margin around it."""
+    """Return axes with the limits of the image and a margin."""
     axes = ax if ax is not None else plt.subplots(1, figsize=figsize)[1]
     height, width = image.shape[:2]
     axes.set_ylim(height + 10, -10)
@@ -151,13 +150,13 @@ def _add_caption(axes: Axes, box: Any, caption: str) -> None:
 
 
 def _show(own: bool) -> None:
-    """Show the figure where it is our own."""
+    """Show the figure unless it is the caller's."""
     if own:
         plt.show()
 
 
 def _add_outline(axes: Axes, mask: Array, colour: Any) -> None:
-    """Draw the outlines of a mask [H, W], also where it touches the border of the image."""
+    """Draw the outlines of a mask [H, W], including parts at the border of the image."""
     import cv2
 
     contours, _ = cv2.findContours((np.asarray(mask) != 0).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
@@ -170,12 +169,12 @@ def _caption(class_ids: Any, class_names: Sequence[str], scores: Any, number: in
     return f"{label} {scores[number]:.3f}" if scores is not None and scores[number] else label
 
 
-def display_differences(  # noqa: PLR0917, PLR0913  (the original's signature)
+def display_differences(  # noqa: PLR0917, PLR0913  (matterport's signature)
     image: Array, gt_box: Array, gt_class_id: Array, gt_mask: Array, pred_box: Array, pred_class_id: Array,
     pred_score: Array, pred_mask: Array, class_names: Sequence[str], title: str = "", ax: Axes | None = None,
     show_mask: bool = True, show_box: bool = True, iou_threshold: float = 0.5, score_threshold: float = 0.5,
 ) -> None:  # fmt: skip
-    """Draw the instances of an image (green) and the detections (red), captions "score / overlap" on detections."""
+    """Draw ground truth (green) and detections (red) with captions "score / IoU"."""
     order = np.argsort(-np.asarray(pred_score), kind="stable")
     _, matched, overlaps = compute_matches(
         gt_box, gt_class_id, gt_mask, pred_box, pred_class_id, pred_score, pred_mask, iou_threshold, score_threshold
@@ -206,7 +205,7 @@ def draw_rois(
     image: Array, rois: Array, refined_rois: Array, mask: Array, class_ids: Array, class_names: Sequence[str],
     limit: int = 10,
 ) -> None:  # fmt: skip
-    """Draw `limit` of the regions of interest, chosen at random: dashed, and solid where refined; masks [R, h, w]."""
+    """Draw `limit` random regions of interest, dashed, and their refinements, solid; masks are [R, h, w]."""
     painted = image.copy()
     axes = _axes(image, "", (12, 12), None)
     chosen = random.sample(range(len(rois)), min(limit, len(rois)))
@@ -226,9 +225,9 @@ def draw_rois(
 
 
 def draw_box(image: Array, box: Any, color: Any) -> Array:
-    """Draw the borders, two pixels wide, of a box (y1, x1, y2, x2) into `image` [H, W, 3]; changes it and returns it.
+    """Draw a box (y1, x1, y2, x2), two pixels wide, into `image` [H, W, 3] in place, and return it.
 
-    `color` is three values of the image's own range.
+    `color` has three values in the image's range.
     """
     y1, x1, y2, x2 = box
     for y in (y1, y2):
@@ -239,7 +238,7 @@ def draw_box(image: Array, box: Any, color: Any) -> Array:
 
 
 def display_top_masks(image: Array, mask: Array, class_ids: Array, class_names: Sequence[str], limit: int = 4) -> None:
-    """Show the image [H, W, C], and the masks [H, W, N] of the `limit` classes that cover most of it."""
+    """Show the image [H, W, C], and the masks [H, W, N] of the `limit` classes with the largest area."""
     pictures, titles = [image], [f"H x W={image.shape[0]}x{image.shape[1]}"]
     present = [int(number) for number in np.unique(class_ids) if number > 0]
     area = {number: int(np.sum(mask[:, :, np.asarray(class_ids) == number])) for number in present}
@@ -258,9 +257,12 @@ def draw_boxes(
     captions: Sequence[str] | None = None, visibilities: Sequence[int] | None = None, title: str = "",
     ax: Axes | None = None,
 ) -> None:  # fmt: skip
-    """Draw boxes [N, 4], their refinements [N, 4] and masks [H, W, N], any of them.
+    """Draw boxes [N, 4], refined boxes [N, 4] and masks [H, W, N], each optional.
 
-    visibilities: for each, 0 dotted and grey, 1 as is, 2 bright (the default: 1).
+    `visibilities` has a style for each: 0 dotted and grey, 1 solid (default), 2 bright.
+
+    Raises:
+        ValueError: there are neither boxes nor refined boxes.
     """
     reference = boxes if boxes is not None else refined_boxes
     if reference is None:

@@ -1,1 +1,1 @@
-"""From images and labels to training batches: datasets, resizing, augmentation, targets."""
+"""Input pipeline: datasets, decoding, resizing, augmentation, RPN targets, batches."""

@@ -1,7 +1,4 @@
-"""Augmentation: random mirror images, sizes and colours of training images; boxes and masks move along.
-
-Where the moved image lies is `resizing.Frame`'s business; augmenters of imgaug's kind are called here too.
-"""
+"""Augmentation of training images by mirroring, scaling and colour changes, or by imgaug's augmenters."""
 
 import threading
 from dataclasses import dataclass
@@ -20,33 +17,33 @@ _imgaug_lock = threading.Lock()
 KEEPS_MASKS_IN_PLACE = (
     "Sequential", "SomeOf", "OneOf", "Sometimes", "Fliplr", "Flipud", "CropAndPad", "Affine", "PiecewiseAffine",
 )  # fmt: skip
-"""imgaug's augmenters that may be applied to masks, the original's list."""
+"""Augmenters of imgaug that are applied to masks, as in matterport's code."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How much training images are changed; every default leaves them as they are."""
+    """Ranges of the random changes of training images; the defaults change nothing."""
 
     flip: float = 0.0
-    """Probability that left and right are exchanged."""
+    """Probability of mirroring left and right."""
     scale: tuple[float, float] = (1.0, 1.0)
-    """Least and largest factor of the image's size; the network's input keeps its shape."""
+    """Smallest and largest factor of the image's size; the shape of the network's input does not change."""
     brightness: float = 0.0
-    """Largest relative change of all values: 0.2 multiplies by 0.8 … 1.2."""
+    """Largest relative change of all values: with 0.2, factors of 0.8 … 1.2."""
     contrast: float = 0.0
     """Largest relative change of the distance from middle grey."""
     saturation: float = 0.0
     """Largest relative change of the distance from the pixel's own grey."""
 
     def change_frame(self, frame: Frame, rng: np.random.Generator) -> Frame:
-        """Return `frame` mirrored and rescaled at random; draws the same number of values whatever the settings."""
+        """Return `frame` randomly mirrored and rescaled."""
         mirrored, factor = rng.random() < self.flip, rng.uniform(*self.scale)
         if factor != 1:
             frame = frame.rescaled(factor, rng)
         return Frame(frame.source, frame.size, frame.offset, frame.shape, frame.scale, mirrored)
 
     def colour_matrix(self, rng: np.random.Generator) -> NDArray[np.float32] | None:
-        """Return [3, 4] float32, what (r, g, b, 1) is multiplied by, or None where no colour changes."""
+        """Return a random matrix [3, 4] float32 to multiply with (r, g, b, 1), or None if colours are not changed."""
         brightness, contrast, saturation = 1 + rng.uniform(-1, 1, 3) * [self.brightness, self.contrast, self.saturation]
         if not (self.brightness or self.contrast or self.saturation):
             return None
@@ -56,7 +53,7 @@ class Augmentation:
 
 
 def change_colours(image: NDArray[np.uint8], matrix: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return `image` [H, W, 3] uint8 with every (r, g, b, 1) multiplied by `matrix` [3, 4], cut to 0 … 255."""
+    """Return `image` [H, W, 3] uint8 with each (r, g, b, 1) multiplied by `matrix` [3, 4], clipped to 0 … 255."""
     import cv2
 
     return np.asarray(cv2.transform(image, matrix), np.uint8)
@@ -65,17 +62,17 @@ def change_colours(image: NDArray[np.uint8], matrix: NDArray[np.float32]) -> NDA
 def apply_augmenter(
     augmenter: Any, image: NDArray[np.uint8], masks: NDArray[np.bool_], seed: int | None = None
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Return image [H, W, 3] and masks [H, W, N] changed alike by an augmenter of imgaug's kind.
+    """Return image [H, W, 3] and masks [H, W, N] after the same change by an augmenter with imgaug's interface.
 
-    `augmenter.to_deterministic()` must return an object whose `augment_image(array)` repeats the same change. An
-    imgaug augmenter is asked, by its hooks, to leave masks alone where it changes colours only; another kind may
-    offer `augment_mask(array)` for that. `seed` makes the change repeatable where the object has imgaug's `seed_`.
+    `augmenter.to_deterministic()` must return an object whose `augment_image(array)` repeats the same change. Hooks
+    keep imgaug's colour augmenters from changing masks; other objects may have `augment_mask(array)` for masks. `seed`
+    makes the change reproducible if the object has imgaug's `seed_`.
 
     Raises:
-        TypeError: it is no augmenter of that kind.
+        TypeError: the augmenter does not have this interface.
         ValueError: the augmenter changed the size of the image or of the masks.
     """
-    _check_kind(augmenter)
+    _check_interface(augmenter)
     with _imgaug_lock:
         fixed = augmenter.to_deterministic()
         if seed is not None and hasattr(fixed, "seed_"):
@@ -92,7 +89,7 @@ def apply_augmenter(
     return changed, of_masks
 
 
-def _check_kind(augmenter: Any) -> None:
+def _check_interface(augmenter: Any) -> None:
     if not hasattr(augmenter, "to_deterministic"):
         kind = type(augmenter)
         raise TypeError(

@@ -1,7 +1,7 @@
-"""Batches for training: which images, in which order, on how many threads, and their targets.
+"""Batches for training: order of images, loading by threads, RPN targets.
 
-A batch is a function of (seed, step) alone, so any number of threads gives the same batches in the same order and
-training resumes at any step. What becomes of one image is in `samples`.
+A batch depends on (seed, step) only, so that any number of threads returns the same batches in the same order, and
+training can resume at any step.
 """
 
 import atexit
@@ -16,21 +16,23 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrcnn.config import Config
 from mrcnn.data.dataset import Dataset, StoredImage
 from mrcnn.data.resizing import frame_for
 from mrcnn.data.rpn_targets import AnchorIndex, build_rpn_targets
 from mrcnn.data.samples import Sample, load_sample
+from mrcnn.shapes.anchors import image_anchors
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_ORDER, _SAMPLE = 0, 1
-"""What a random stream is for: the order of a pass over the images, or one image of it."""
+_ORDER_STREAM, _SAMPLE_STREAM = 0, 1
+"""Random streams: for the order of a pass over the images, and for each image of a pass."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the network is trained on in one step: B images of one shape, A anchors, G instances."""
+    """The inputs of one training step: B images of one shape, A anchors, G instances."""
 
     images: NDArray[np.uint8]
     """[B, H, W, 3] RGB."""
@@ -48,7 +50,7 @@ class Batch:
     """[B, h, w, G] uint8, coverage within the boxes, 0 to polygons.FULL (mini masks), or [B, H, W, G] bool."""
 
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """Return the seven arrays, [B, …] each, in the order of the original's generator."""
+        """Return the seven arrays, [B, …] each, in the order of matterport's generator."""
         return (
             self.images, self.image_meta, self.rpn_match, self.rpn_bbox,
             self.gt_class_ids, self.gt_boxes, self.gt_masks,
@@ -59,7 +61,7 @@ _open_loaders: "weakref.WeakSet[BatchLoader]" = weakref.WeakSet()
 
 _SECONDS_TO_CLOSE = 60.0
 _SECONDS_IDLE = 0.02
-"""After which a thread that was about to call Python has done so."""
+"""Time in which a thread that is about to call Python does so."""
 
 
 @atexit.register
@@ -69,21 +71,24 @@ def _close_loaders() -> None:
 
 
 class BatchLoader:
-    """Makes the batch of any step of training from a dataset; safe to be called from several threads.
+    """Batches of all steps of training, from a dataset; thread-safe.
 
     Args:
-        dataset: prepared; must hold at least one image.
-        config: the network's settings; SEED decides order and augmentation.
-        shuffle: a new order at each pass over the images; otherwise their own.
-        augmentation: None, an `augmentation.Augmentation`, or an augmenter of imgaug's kind.
-        batch_size: images a step; BATCH_SIZE without it.
-        no_augmentation_sources: images of these sources stay as they are.
+        dataset: prepared, with at least one image.
+        config: the settings; SEED determines order and augmentation.
+        shuffle: use a new order in each pass over the images.
+        augmentation: None, an `augmentation.Augmentation`, or an augmenter with imgaug's interface.
+        batch_size: images a step; default: BATCH_SIZE.
+        no_augmentation_sources: sources whose images are not augmented.
+
+    Raises:
+        ValueError: the dataset has no image.
     """
 
     def __init__(
         self,
         dataset: Dataset,
-        config: Any,
+        config: Config,
         shuffle: bool = True,
         augmentation: Any = None,
         batch_size: int | None = None,
@@ -95,20 +100,20 @@ class BatchLoader:
         self.batch_size = batch_size or config.BATCH_SIZE
         self.unchanged_sources = frozenset(no_augmentation_sources or ())
         self.failure: Exception | None = None
-        """The exception that ended the stream of `batches`, which TensorFlow would hide behind its own."""
+        """The exception that ended an iterator of `batches`, which TensorFlow replaces by its own."""
         self._calls, self._running, self._closed = 0, 0, False
         self._changed = threading.Condition()
         _open_loaders.add(self)
-        self._order = lru_cache(maxsize=4)(self._order_of_pass)
+        self._order = lru_cache(maxsize=4)(self._permutation)
         self._index = lru_cache(maxsize=16)(self._anchors_of_shape)
 
     def batch(self, step: int) -> Batch:
-        """Return the batch of `step` (0, 1, …); images repeat, in a new order, when all were seen."""
+        """Return the batch of `step` (0, 1, …); a new pass over the images begins when all have been used."""
         count = len(self.dataset.image_ids)
         positions = range(step * self.batch_size, (step + 1) * self.batch_size)
-        drawn = [(position // count, int(self._order(position // count)[position % count])) for position in positions]
-        rngs = [np.random.default_rng([self.config.SEED, _SAMPLE, number, image]) for number, image in drawn]
-        stored = [StoredImage(self.dataset, image) for _, image in drawn]
+        images = [(position // count, int(self._order(position // count)[position % count])) for position in positions]
+        rngs = [np.random.default_rng([self.config.SEED, _SAMPLE_STREAM, number, image]) for number, image in images]
+        stored = [StoredImage(self.dataset, image) for _, image in images]
         frames = [frame_for(one.size, self.config, rng) for one, rng in zip(stored, rngs, strict=True)]
         shape = (max(frame.shape[0] for frame in frames), max(frame.shape[1] for frame in frames))
         return self._assemble(
@@ -119,21 +124,21 @@ class BatchLoader:
         )
 
     def batches(self, first: int, end: int | None = None, threads: int | None = None) -> "tf.data.Dataset":
-        """Return a tf.data.Dataset of the batches of steps `first` … `end` - 1 (without `end`: for ever).
+        """Return a tf.data.Dataset of the batches of steps `first` … `end` - 1 (infinite without `end`).
 
-        Its elements are the seven arrays of `Batch`, with static shapes where every batch has the same. A fault of an
-        image ends the stream with one of TensorFlow's errors; the fault itself is then in `failure`.
+        Its elements are the seven arrays of `Batch`, with static shapes if these are the same for all batches. An
+        exception while loading ends the iteration with an error of TensorFlow; the exception is then in `failure`.
         """
         import tensorflow as tf
 
         threads = threads or self.config.LOADER_THREADS or os.cpu_count() or 1
-        _keep_to_one_thread()
+        _limit_opencv_to_one_thread()
         dtypes = [tf.as_dtype(dtype) for dtype in (*_DTYPES, np.uint8 if self.config.USE_MINI_MASK else np.bool_)]
         shapes = self._shapes()
         steps = tf.data.Dataset.range(first, np.iinfo(np.int64).max if end is None else end)
 
         def load(step: "tf.Tensor") -> tuple["tf.Tensor", ...]:
-            # "stateless", since with op determinism TensorFlow runs stateful functions one after the other
+            # stateful functions would run one after the other with op determinism
             arrays = tf.numpy_function(self._arrays_of_step, [step], dtypes, stateful=False)
             return tuple(tf.ensure_shape(array, shape) for array, shape in zip(arrays, shapes, strict=True))
 
@@ -144,10 +149,9 @@ class BatchLoader:
         return steps.map(load, num_parallel_calls=threads, deterministic=True).prefetch(2).with_options(options)
 
     def close(self) -> None:
-        """End the streams of `batches`; returns when none of TensorFlow's threads runs Python for them any more.
+        """End all iterators of `batches`; return when TensorFlow's threads no longer run Python for them.
 
-        A thread that still does when the interpreter ends would keep the process alive for ever, so it is also called
-        at exit.
+        It is also called at exit, since such a thread would prevent the interpreter from exiting.
         """
         seen = -1
         while seen != self._calls:
@@ -174,7 +178,7 @@ class BatchLoader:
                 self._changed.notify_all()
 
     def _shapes(self) -> list[list[int | None]]:
-        """Return the shapes of a batch's arrays, with None where batches differ."""
+        """Return the shapes of a batch's arrays, with None for sizes that differ between batches."""
         config, size = self.config, self.batch_size
         height = width = anchors = None
         shape = self._common_shape()
@@ -194,7 +198,7 @@ class BatchLoader:
         ]
 
     def _common_shape(self) -> tuple[int, int] | None:
-        """Return the (height, width) of every batch, or None where they differ or the images' sizes aren't known."""
+        """Return the (height, width) of all batches, or None if they differ or sizes of images are unknown."""
         if self.config.IMAGE_RESIZE_MODE in ("square", "crop"):
             return int(self.config.IMAGE_SHAPE[0]), int(self.config.IMAGE_SHAPE[1])
         sizes = {(info.get("height"), info.get("width")) for info in self.dataset.image_info}
@@ -204,16 +208,14 @@ class BatchLoader:
         shapes = {frame_for(size, self.config).shape for size in known}
         return shapes.pop() if len(shapes) == 1 else None
 
-    def _order_of_pass(self, number: int) -> NDArray[np.int64]:
+    def _permutation(self, number: int) -> NDArray[np.int64]:
         """Return the image numbers [N] in the order of pass `number` over the dataset."""
         image_ids = np.asarray(self.dataset.image_ids)
         if not self.shuffle:
             return image_ids
-        return np.random.default_rng([self.config.SEED, _ORDER, number]).permutation(image_ids)
+        return np.random.default_rng([self.config.SEED, _ORDER_STREAM, number]).permutation(image_ids)
 
     def _anchors_of_shape(self, shape: tuple[int, int]) -> AnchorIndex:
-        from mrcnn.shapes.anchors import image_anchors
-
         return AnchorIndex.of(image_anchors(self.config, shape))
 
     def _augmentation_of(self, stored: StoredImage) -> Any:
@@ -221,10 +223,10 @@ class BatchLoader:
         return None if source in self.unchanged_sources else self.augmentation
 
     def _assemble(self, samples: list[tuple[Sample, np.random.Generator]]) -> Batch:
-        """Return the batch of the samples, instances padded to MAX_GT_INSTANCES (or some, where there are more)."""
+        """Return the batch of the samples, with instances padded or sampled to MAX_GT_INSTANCES."""
         shape = samples[0][0].image.shape
         index = self._index((shape[0], shape[1]))
-        limited = [(_at_most(sample, self.config.MAX_GT_INSTANCES, rng), rng) for sample, rng in samples]
+        limited = [(_limited(sample, self.config.MAX_GT_INSTANCES, rng), rng) for sample, rng in samples]
         targets = [
             build_rpn_targets(shape, index, sample.class_ids, sample.boxes, self.config, rng) for sample, rng in limited
         ]
@@ -241,18 +243,18 @@ class BatchLoader:
 
 
 _DTYPES = (np.uint8, np.float32, np.int32, np.float32, np.int32, np.int32)
-"""Of a batch's arrays; that of the masks, the last, depends on what they are."""
+"""Of a batch's arrays, without the last one, the masks."""
 
 
-def _keep_to_one_thread() -> None:
-    """Keep OpenCV from spreading one image over all cores: the loader's threads take an image each."""
+def _limit_opencv_to_one_thread() -> None:
+    """Make OpenCV use one thread for an image, since the loader's threads process several images at once."""
     import cv2
 
     cv2.setNumThreads(1)
 
 
-def _at_most(sample: Sample, count: int, rng: np.random.Generator) -> Sample:
-    """Return the sample with `count` of its instances, chosen at random, where it has more."""
+def _limited(sample: Sample, count: int, rng: np.random.Generator) -> Sample:
+    """Return the sample with a random subset of at most `count` of its instances."""
     if len(sample.class_ids) <= count:
         return sample
     kept = np.sort(rng.choice(len(sample.class_ids), count, replace=False))
@@ -260,6 +262,6 @@ def _at_most(sample: Sample, count: int, rng: np.random.Generator) -> Sample:
 
 
 def _padded(array: NDArray[Any], length: int, axis: int) -> NDArray[Any]:
-    """Return `array` [.., N, ..], N along `axis`, as [.., length, ..] with zeros behind; its dtype is kept."""
+    """Return `array` padded with zeros at the end of `axis` to `length`."""
     padding = [(0, length - side if number == axis else 0) for number, side in enumerate(array.shape)]
     return np.pad(array, padding)

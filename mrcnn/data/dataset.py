@@ -1,7 +1,4 @@
-"""Dataset: the images, classes and instances that a network is trained on, as matterport's `utils.Dataset`.
-
-Reads single images and masks when asked; what becomes of them on the way to the network is `samples`' subject.
-"""
+"""Dataset, as matterport's `utils.Dataset`: images, classes and instances, loaded one image at a time."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,9 +18,8 @@ from mrcnn.shapes.polygons import Ring
 class Dataset:
     """Base class of datasets: subclass it, call `add_class` and `add_image`, then `prepare`.
 
-    A subclass overrides `load_mask`, and `load_image` where images aren't files. Two more methods make the input
-    pipeline several times faster where a subclass offers them: `encoded_image` and `polygons`.
-    Class 0 is the background, "BG".
+    A subclass overrides `load_mask`, and `load_image` unless images are files. Overriding `encoded_image` and
+    `polygons`, too, makes the input pipeline several times faster. Class 0 is the background, "BG".
     """
 
     def __init__(self, class_map: Mapping[str, int] | None = None) -> None:
@@ -33,7 +29,7 @@ class Dataset:
         self.source_class_ids: dict[str, list[int]] = {}
 
     def add_class(self, source: str, class_id: int, class_name: str) -> None:
-        """Declare the class that `source` calls `class_id`; a class declared before is left as it is.
+        """Add the class with id `class_id` in `source`, unless it has been added.
 
         Raises:
             ValueError: `source` contains a dot, which separates source and id in `map_source_class_id`.
@@ -45,15 +41,15 @@ class Dataset:
         self.class_info.append({"source": source, "id": class_id, "name": class_name})
 
     def add_image(self, source: str, image_id: Any, path: str | Path | None, **kwargs: Any) -> None:
-        """Append an image; `kwargs` are kept with it in `image_info`."""
+        """Add an image; `kwargs` are stored in its `image_info`."""
         self.image_info.append({"id": image_id, "source": source, "path": path, **kwargs})
 
     def image_reference(self, image_id: int) -> str:
-        """Return a link or a name for people who look into this image; override it for your dataset."""
+        """Return a link to or a description of the image; override it for your dataset."""
         return ""
 
     def prepare(self, class_map: Mapping[str, int] | None = None) -> None:
-        """Number classes and images; call it once, after the last `add_image`."""
+        """Assign indices to classes and images; call it once, after the last `add_image`."""
         self.num_classes = len(self.class_info)
         self.class_ids = np.arange(self.num_classes)
         self.class_names = [str(info["name"]).split(",")[0] for info in self.class_info]
@@ -72,11 +68,11 @@ class Dataset:
         }
 
     def map_source_class_id(self, source_class_id: str) -> int:
-        """Return the class number of `"<source>.<id>"`, e.g. `"coco.12"`; KeyError where there is none."""
+        """Return the class index of `"<source>.<id>"`, e.g. `"coco.12"`; KeyError if there is none."""
         return self.class_from_source_map[source_class_id]
 
     def get_source_class_id(self, class_id: int, source: str) -> Any:
-        """Return the id that `source` uses for class number `class_id`; ValueError where it isn't that source's."""
+        """Return the id in `source` of the class with index `class_id`; ValueError if it is of another source."""
         info = self.class_info[class_id]
         if info["source"] != source:
             raise ValueError(f"class {class_id} ({info['name']}) is from source {info['source']!r}, not {source!r}")
@@ -84,7 +80,7 @@ class Dataset:
 
     @property
     def image_ids(self) -> NDArray[np.int64]:
-        """Numbers of all images, [N] int64: 0 … N-1, once `prepare` was called."""
+        """Indices of all images, [N] int64: 0 … N-1, after `prepare`."""
         return self._image_ids
 
     def source_image_link(self, image_id: int) -> Any:
@@ -92,7 +88,7 @@ class Dataset:
         return self.image_info[image_id]["path"]
 
     def load_image(self, image_id: int) -> NDArray[np.uint8]:
-        """Return the image, [H, W, 3] uint8 RGB; OSError or ValueError where its file can't be read."""
+        """Return the image, [H, W, 3] uint8 RGB; OSError or ValueError if its file can't be read."""
         return read_image(self.image_info[image_id]["path"])
 
     def load_mask(self, image_id: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
@@ -103,9 +99,9 @@ class Dataset:
         return masks_of_polygons(self, image_id)
 
     def encoded_image(self, image_id: int) -> bytes | None:
-        """Return the image's JPEG or PNG file as bytes, or None: then `load_image` is asked.
+        """Return the image's JPEG or PNG file as bytes, or None to use `load_image`.
 
-        Override it where images lie in an archive; it is only believed where `load_image` isn't overridden without it.
+        Override it for images in an archive. By default it is None if `load_image` is overridden.
         """
         path = self.image_info[image_id]["path"]
         if path is None or type(self).load_image is not Dataset.load_image:
@@ -113,7 +109,7 @@ class Dataset:
         return Path(path).read_bytes()
 
     def polygons(self, image_id: int) -> tuple[list[list[Ring]], NDArray[np.int32]] | None:
-        """Return each instance's rings and the class ids [N] int32 (negative: a crowd), or None: then `load_mask`.
+        """Return each instance's rings and the class ids [N] int32 (negative: a crowd), or None to use `load_mask`.
 
         A ring is [K, 2] float, (x, y) in pixels of the image; an instance is the union of its rings.
         """
@@ -122,7 +118,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image of a dataset before it is resized: its bytes, or its pixels where the dataset has no bytes."""
+    """An image of a dataset before resizing, as encoded bytes or, if the dataset has none, as pixels."""
 
     dataset: Dataset
     image_id: int
@@ -134,7 +130,7 @@ class StoredImage:
 
     @cached_property
     def name(self) -> str:
-        """What errors call it."""
+        """Name of the image in error messages."""
         info = self.dataset.image_info[self.image_id]
         return f"image {info['id']!r} of {info['source']!r}"
 
@@ -147,7 +143,7 @@ class StoredImage:
         return pixels.shape[0], pixels.shape[1]
 
     def pixels_at(self, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-        """Return [h, w, 3] uint8: the stored pixels, or, given `size` (h, w), a fraction of them that is no smaller."""
+        """Return pixels [h, w, 3] uint8; with `size` (h, w), at a fraction of the stored size that is not smaller."""
         if self.encoded is not None:
             return decoding.decode(self.encoded, self.name, decoding.reduction(self.size, size) if size else 1)
         return resizing.shrink(self._loaded, size) if size else self._loaded

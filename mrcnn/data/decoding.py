@@ -1,7 +1,4 @@
-"""Image files to pixels: decoding JPEG and PNG bytes, at a fraction of their size where that is enough.
-
-Resizing to the network's input is `resizing`'s subject.
-"""
+"""Decoding of JPEG and PNG files to pixels, optionally at a fraction of their size."""
 
 import io
 from pathlib import Path
@@ -10,18 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_IMAGE = 256 * 1024 * 1024
-"""Pixels; a header that promises more is taken for a decompression bomb."""
+"""Largest number of pixels of an image, a limit against decompression bombs."""
 
 
 class ImageError(ValueError):
-    """A file is no image that can be read; the message says which."""
+    """An image file can't be read; the message names it."""
 
 
 def image_size(data: bytes, name: str) -> tuple[int, int]:
-    """Return (height, width) in pixels from the header of an image file; `name` says in errors which one it is.
+    """Return (height, width) in pixels from the header of an image file; `name` is used in error messages.
 
     Raises:
-        ImageError: `data` is not an image, or its header promises more than LARGEST_IMAGE pixels.
+        ImageError: `data` is not an image, or has more than LARGEST_IMAGE pixels.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -40,15 +37,15 @@ def decode(data: bytes, name: str, reduce: int = 1) -> NDArray[np.uint8]:
 
     Args:
         data: the file's bytes.
-        name: says in errors which file it is.
-        reduce: 1, 2, 4 or 8: decode at this fraction of the size (JPEG: by the size of its DCT blocks), rounded up.
+        name: the name of the file in error messages.
+        reduce: 1, 2, 4 or 8: decode to the size divided by this, rounded up (JPEG: by smaller DCT blocks).
 
     Raises:
         ImageError: `data` can't be decoded.
     """
     import cv2
 
-    # OpenCV's only names for the fractions carry a colour order; those "grayscale" are the bare fraction
+    # OpenCV's flags for fractions include a colour mode; that of "grayscale" is 0
     fractions = {
         1: 0,
         2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
@@ -63,17 +60,17 @@ def decode(data: bytes, name: str, reduce: int = 1) -> NDArray[np.uint8]:
 
 
 def read_image(path: Path | str) -> NDArray[np.uint8]:
-    """Return the pixels of an image file, [h, w, 3] uint8 RGB; grey becomes RGB, an alpha channel is dropped.
+    """Return the pixels of an image file, [h, w, 3] uint8 RGB; grey is converted to RGB, alpha is dropped.
 
     Raises:
         OSError: the file can't be opened.
-        ImageError: it is not an image.
+        ImageError: it can't be decoded.
     """
     data = Path(path).read_bytes()
     image_size(data, str(path))
     return decode(data, str(path))
 
 
-def reduction(source: tuple[int, int], wanted: tuple[int, int]) -> int:
-    """Return the largest of 1, 2, 4, 8 at which an image of `source` (h, w) still has `wanted` (h, w) pixels."""
-    return next(by for by in (8, 4, 2, 1) if by == 1 or (source[0] >= by * wanted[0] and source[1] >= by * wanted[1]))
+def reduction(source: tuple[int, int], size: tuple[int, int]) -> int:
+    """Return the largest divisor of 1, 2, 4, 8 with which an image of `source` (h, w) is at least `size` (h, w)."""
+    return next(by for by in (8, 4, 2, 1) if by == 1 or (source[0] >= by * size[0] and source[1] >= by * size[1]))

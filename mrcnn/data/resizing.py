@@ -1,55 +1,43 @@
-"""Resizing: where an image lies in the network's input, and the pixels and masks that go there.
-
-A `Frame` says it all: scale, mirror image, place, padding or crop; reading files is `decoding`'s subject.
-"""
+"""Resizing of images and masks to the network's input; a `Frame` holds scale, mirroring, offset, padding or crop."""
 
 import random
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mrcnn.config import Config
+
 Padding = list[tuple[int, int]]
 
 PAD_MULTIPLE = {"pad64": 64, "pad32": 32}
-"""Resize modes that pad each side to a multiple of so many pixels."""
+"""Resize modes that pad each side to a multiple of pixels."""
 
 _UNTRUNCATED = 1e-3
-"""What float32 interpolation may fall short of a whole number by."""
-
-
-class ResizeSettings(Protocol):
-    """The attributes of `mrcnn.config.Config` that decide how an image is resized."""
-
-    IMAGE_RESIZE_MODE: str
-    IMAGE_MIN_DIM: int
-    IMAGE_MAX_DIM: int
-    IMAGE_MIN_SCALE: float
-    IMAGE_PAD_BOUNDED: bool
-    FAST_DECODE: bool
+"""Tolerance for rounding errors of float32 interpolation below whole numbers."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """Where an image lies in the network's input; all sizes are (height, width) in pixels."""
+    """Placement of an image in the network's input; all sizes are (height, width) in pixels."""
 
     source: tuple[int, int]
     """Size of the image as stored."""
     size: tuple[int, int]
     """Size of the whole image after scaling."""
     offset: tuple[int, int]
-    """(top, left) of the scaled image in the input; negative where it is cropped."""
+    """(top, left) of the scaled image in the input; negative if it is cropped."""
     shape: tuple[int, int]
     """Size of the input."""
     scale: float
-    """Nominal scale; `size` is `source` times it, rounded."""
+    """Scale factor; `size` is `source` times this, rounded."""
     mirrored: bool = False
-    """Left and right are exchanged."""
+    """Whether left and right are exchanged."""
 
     @property
     def window(self) -> tuple[int, int, int, int]:
-        """(y1, x1, y2, x2) of the part of the input that shows the image."""
+        """(y1, x1, y2, x2) of the image in the input, in pixels."""
         (top, left), (height, width) = self.offset, self.size
         return max(top, 0), max(left, 0), min(top + height, self.shape[0]), min(left + width, self.shape[1])
 
@@ -59,12 +47,12 @@ class Frame:
         return self.size[0] / self.source[0], self.size[1] / self.source[1]
 
     def widened(self, shape: tuple[int, int]) -> "Frame":
-        """Return the frame centred in an input of `shape`, which is at least as high and wide."""
+        """Return the frame centred in an input of `shape`, which must not be smaller."""
         top, left = ((large - small) // 2 for large, small in zip(shape, self.shape, strict=True))
         return replace(self, offset=(self.offset[0] + top, self.offset[1] + left), shape=shape)
 
     def rescaled(self, factor: float, rng: np.random.Generator) -> "Frame":
-        """Return the frame with the image `factor` times as large, moved at random, in an input of the same shape."""
+        """Return the frame with the image scaled by `factor`, at a random offset, in an input of the same shape."""
         size = tuple(max(1, round(side * factor)) for side in self.size)
         slack = [side - new for side, new in zip(self.shape, size, strict=True)]
         offset = tuple(int(rng.integers(min(0, room), max(0, room) + 1)) for room in slack)
@@ -78,9 +66,9 @@ class Frame:
         return moved + np.array([self.offset[1], self.offset[0]])
 
     def place(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return the input [*shape, C] uint8: `pixels` [h, w, C] of the image, scaled bilinearly, zeros around it.
+        """Return the input [*shape, C] uint8: `pixels` [h, w, C] scaled bilinearly and padded with zeros.
 
-        `pixels` may be smaller than the stored image (decoded at a fraction of its size).
+        `pixels` may be smaller than the stored image, if it was decoded at a fraction of its size.
         """
         import cv2
 
@@ -106,9 +94,9 @@ def scale_for(
     max_dim: int | None = None,
     min_scale: float | None = None,
 ) -> float:
-    """Return how much an image of `source` (h, w) grows: to `min_dim` at least, never past `max_dim` on its long side.
+    """Return the scale factor of an image of `source` (h, w): up to `min_dim` on its short side, within `max_dim`.
 
-    An image is not made smaller for `min_dim`; only `max_dim` does that.
+    Only `max_dim`, the limit of the long side, scales an image down.
     """
     scale: float = 1
     if min_dim:
@@ -120,11 +108,11 @@ def scale_for(
     return scale
 
 
-def frame_for(source: tuple[int, int], config: ResizeSettings, rng: np.random.Generator | None = None) -> Frame:
-    """Return where an image of `source` (h, w) lies in the network's input by the settings of `config`.
+def frame_for(source: tuple[int, int], config: Config, rng: np.random.Generator | None = None) -> Frame:
+    """Return the placement of an image of `source` (h, w) in the network's input by the settings of `config`.
 
-    Unlike `resize_image`, pad64 and pad32 also scale down to IMAGE_MAX_DIM where IMAGE_PAD_BOUNDED is set. `rng`
-    chooses the place of a crop; without it the crop is central.
+    Unlike `resize_image`, pad64 and pad32 also scale down to IMAGE_MAX_DIM with IMAGE_PAD_BOUNDED. Crops are at a
+    random offset with `rng`, else central.
     """
     mode = config.IMAGE_RESIZE_MODE
     bounded = mode == "square" or (mode in PAD_MULTIPLE and config.IMAGE_PAD_BOUNDED)
@@ -137,12 +125,12 @@ def frame_for(source: tuple[int, int], config: ResizeSettings, rng: np.random.Ge
 def _in_its_input(
     frame: Frame, mode: str, min_dim: int | None, max_dim: int | None, rng: np.random.Generator | None
 ) -> Frame:
-    """Return `frame` with the offset and shape that `mode` gives to an image of its size."""
+    """Return `frame` with the offset and shape of resize mode `mode`."""
     if mode == "none":
         return replace(frame, shape=frame.size)
     if mode == "crop":
         if not min_dim:
-            raise ValueError("resize mode 'crop' needs a min_dim: the side of the square that is cut out")
+            raise ValueError("resize mode 'crop' needs a min_dim: the side of the square that is cropped")
         room = [side - min_dim for side in frame.size]
         top, left = (int(rng.integers(0, r + 1)) if rng is not None else r // 2 for r in room)
         return replace(frame, offset=(-top, -left), shape=(min_dim, min_dim))
@@ -166,19 +154,19 @@ def resize_image(
     min_scale: float | None = None,
     mode: str = "square",
 ) -> tuple[NDArray[Any], tuple[int, int, int, int], float, Padding, tuple[int, int, int, int] | None]:
-    """Resize an image as the original's function of this name does.
+    """Resize an image as matterport's function.
 
     Args:
-        image: [H, W, C], any dtype; the result keeps it.
-        min_dim: the shorter side becomes at least this long, in pixels (`crop`: the side of the square cut out).
-        max_dim: the longer side becomes at most this long; `square` only.
-        min_scale: the image grows by at least this factor.
-        mode: none; square (zeros around it up to max_dim × max_dim); pad64, pad32 (zeros up to multiples of 64 or 32);
-            crop (a square at a place that Python's `random` chooses).
+        image: [H, W, C], any dtype, also of the result.
+        min_dim: least length of the short side in pixels (`crop`: side of the square).
+        max_dim: largest length of the long side in pixels; `square` only.
+        min_scale: least scale factor.
+        mode: none; square (padded to max_dim × max_dim); pad64, pad32 (padded to multiples of 64 or 32); crop (a square
+            at an offset by Python's `random`).
 
     Returns:
-        image; window (y1, x1, y2, x2) of the picture in it; scale; padding [(top, bottom), (left, right), (0, 0)];
-        crop (y, x, height, width) in the scaled image, or None.
+        image; window (y1, x1, y2, x2) of the image without padding; scale; padding [(top, bottom), (left, right),
+        (0, 0)]; crop (y, x, height, width) in the scaled image, or None.
     """
     source = (image.shape[0], image.shape[1])
     scale = 1 if mode == "none" else scale_for(source, min_dim, max_dim if mode == "square" else None, min_scale)
@@ -196,16 +184,16 @@ def resize_image(
 
 
 def frame_padding(frame: Frame) -> Padding:
-    """Return [(top, bottom), (left, right), (0, 0)]: the zeros around the image, in pixels, as `np.pad` takes them."""
+    """Return the padding of the image in pixels, [(top, bottom), (left, right), (0, 0)], as for `np.pad`."""
     y1, x1, y2, x2 = frame.window
     return [(y1, frame.shape[0] - y2), (x1, frame.shape[1] - x2), (0, 0)]
 
 
 def resize(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
-    """Return `image` [H, W, C] scaled bilinearly to `size` (h, w), without smoothing, cut to its own dtype.
+    """Return `image` [H, W, C] scaled bilinearly to `size` (h, w), truncated to its dtype.
 
-    Computed in float32 with half-pixel centres, as scikit-image does (order 1, no anti-aliasing), except that the
-    border pixels of a larger image are repeated rather than mixed with black.
+    Computed in float32 with half-pixel centres, as scikit-image's `resize` (order 1, no anti-aliasing), but padded at
+    the border by repetition instead of zeros.
     """
     import cv2
 
@@ -215,9 +203,9 @@ def resize(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
 
 def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return `pixels` [H, W, …] averaged over blocks of 2, 4 or 8, as long as no side falls below `size` (h, w).
+    """Return `pixels` [H, W, …] averaged over blocks of 2, 4 or 8, if the result is not smaller than `size` (h, w).
 
-    What FAST_DECODE does to JPEG files while they are decoded, for images that are already decoded.
+    For decoded images, the same as decoding JPEG files at a fraction of their size (FAST_DECODE).
     """
     import cv2
 
@@ -230,16 +218,16 @@ def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8
     return cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA).reshape(smaller[1], smaller[0], -1)
 
 
-def resize_for(image: NDArray[Any], config: ResizeSettings) -> tuple[NDArray[Any], Frame]:
-    """Return the network's input [H, W, C] (the image's dtype) for one image to detect in, and where it lies there."""
+def resize_for(image: NDArray[Any], config: Config) -> tuple[NDArray[Any], Frame]:
+    """Return the network's input [H, W, C] for detection in an image, of the image's dtype, and the placement."""
     frame = frame_for((image.shape[0], image.shape[1]), config)
     return placed_exactly(image, frame, config.FAST_DECODE), frame
 
 
 def placed_exactly(image: NDArray[Any], frame: Frame, shrink_first: bool = False) -> NDArray[Any]:
-    """Return what `frame.place(image)` returns, [h, w, …], interpolated by `resize`, `shrink`ed before on request.
+    """Return the same as `frame.place(image)`, [h, w, …], scaled by `resize`, optionally after `shrink`.
 
-    `Frame.place` is several times faster; it rounds where the original cuts off.
+    `Frame.place` is several times faster, but rounds values, which matterport's code truncates.
     """
     smaller = shrink(image, frame.size) if shrink_first else image
     scaled = smaller if smaller.shape[:2] == frame.size else resize(smaller, frame.size)
@@ -249,9 +237,9 @@ def placed_exactly(image: NDArray[Any], frame: Frame, shrink_first: bool = False
 def resize_mask(
     mask: NDArray[Any], scale: float, padding: Padding, crop: tuple[int, int, int, int] | None = None
 ) -> NDArray[Any]:
-    """Return masks [H, W, N] scaled by the nearest pixel, then cropped or padded as `resize_image` said.
+    """Return masks [H, W, N] scaled to the nearest pixel, then cropped or padded by the results of `resize_image`.
 
-    Samples are taken from corner to corner, as `scipy.ndimage.zoom(mask, order=0)` takes them.
+    Samples include the first and last pixel, as in `scipy.ndimage.zoom(mask, order=0)`.
     """
     rows, columns = (nearest(side, round(side * scale)) for side in mask.shape[:2])
     scaled = mask[rows][:, columns]
@@ -261,9 +249,9 @@ def resize_mask(
     return np.pad(scaled, padding)
 
 
-def nearest(side: int, wanted: int) -> NDArray[np.int64]:
-    """Return the indices [wanted] of the `wanted` pixels out of `side`, first and last included."""
-    if side == wanted:
+def nearest(side: int, new_side: int) -> NDArray[np.int64]:
+    """Return the indices [new_side] of the nearest of `side` pixels, from the first to the last."""
+    if side == new_side:
         return np.arange(side)
-    step = (side - 1) / (wanted - 1) if wanted > 1 else 0.0
-    return np.floor(np.arange(wanted) * step + 0.5).astype(np.int64)
+    step = (side - 1) / (new_side - 1) if new_side > 1 else 0.0
+    return np.floor(np.arange(new_side) * step + 0.5).astype(np.int64)

@@ -1,7 +1,6 @@
-"""One training sample: an image with its instances as the network takes them, from files, polygons or masks.
+"""Training samples: images with their instances as inputs of the network.
 
-Two ways to the same: `load_sample`, from encoded bytes and polygons where the dataset offers them, and
-`load_image_gt`, the original's, pixel for pixel. Batches and their order are `input_pipeline`'s subject.
+`load_sample` uses encoded bytes and polygons if the dataset has them; `load_image_gt` has the results of matterport's.
 """
 
 import itertools
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrcnn.config import Config
 from mrcnn.data import resizing
 from mrcnn.data.augmentation import Augmentation, apply_augmenter, change_colours
 from mrcnn.data.dataset import Dataset, StoredImage
@@ -22,7 +22,7 @@ from mrcnn.shapes import masks, polygons
 
 @dataclass(frozen=True)
 class Sample:
-    """An image as the network takes it, with its N instances."""
+    """An input image of the network with its N instances."""
 
     image: NDArray[np.uint8]
     """[H, W, 3] RGB."""
@@ -33,24 +33,24 @@ class Sample:
     boxes: NDArray[np.int32]
     """[N, 4] (y1, x1, y2, x2) in pixels of the input."""
     masks: NDArray[Any]
-    """[h, w, N] uint8, how far cells within the boxes are covered, 0 to polygons.FULL (mini); or [H, W, N] bool."""
+    """Mini masks [h, w, N] uint8, coverage of cells within the boxes, 0 to polygons.FULL; or [H, W, N] bool."""
 
 
 def load_sample(
     stored: StoredImage,
-    config: Any,
+    config: Config,
     frame: Frame,
     rng: np.random.Generator,
     augmentation: Any = None,
 ) -> Sample:
-    """Return the sample that `stored` gives in `frame`, changed by `augmentation`.
+    """Return the sample of an image placed in `frame` and augmented.
 
     Args:
         stored: the image.
-        config: the network's settings.
-        frame: where the image lies in the input.
-        rng: what everything random is drawn from.
-        augmentation: None, our `Augmentation`, or an augmenter of imgaug's kind.
+        config: the settings.
+        frame: placement of the image in the input.
+        rng: source of all random values.
+        augmentation: None, an `Augmentation`, or an augmenter with imgaug's interface.
     """
     ours = augmentation if isinstance(augmentation, Augmentation) else Augmentation()
     frame = ours.change_frame(frame, rng)
@@ -69,17 +69,17 @@ def load_sample(
     class_ids, boxes, full = _instances_of_masks(full, class_ids)
     if not config.USE_MINI_MASK:
         return Sample(image, meta, class_ids, boxes, full)
-    # not made 0 or 1 here: that is done once, when a region's part is cut out (see targets)
+    # not rounded here: the network rounds once, after cropping to a region (detection_targets)
     return Sample(image, meta, class_ids, boxes, masks.mini_coverage(boxes, full, config.MINI_MASK_SHAPE))
 
 
-def _meta(stored: StoredImage, config: Any, frame: Frame) -> NDArray[np.float64]:
+def _meta(stored: StoredImage, config: Config, frame: Frame) -> NDArray[np.float64]:
     active = active_class_ids(stored.dataset, stored.image_id, config.NUM_CLASSES)
     return compose_image_meta(stored.image_id, (*stored.size, 3), (*frame.shape, 3), frame.window, frame.scale, active)
 
 
 def active_class_ids(dataset: Dataset, image_id: int, num_classes: int) -> NDArray[np.int32]:
-    """Return [num_classes] int32: 1 for each class that the source of the image labels, and for the background."""
+    """Return [num_classes] int32: 1 for each class that is labelled in the image's source, and for the background."""
     active = np.zeros(num_classes, np.int32)
     active[dataset.source_class_ids[dataset.image_info[image_id]["source"]]] = 1
     return active
@@ -88,7 +88,7 @@ def active_class_ids(dataset: Dataset, image_id: int, num_classes: int) -> NDArr
 def _instances_of_polygons(
     outlines: list[list[polygons.Ring]], class_ids: NDArray[np.int32], frame: Frame, config: Any
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[Any]]:
-    """Return class ids [N], boxes [N, 4] and masks, as `Sample` has them, of the instances that the frame shows."""
+    """Return class ids [N], boxes [N, 4] and masks, as in `Sample`, of the instances inside the frame."""
     window, pixel = frame.window, frame.pixel
     shown = [polygons.clipped(rings, window) for rings in _moved(outlines, frame)]
     kept = [number for number, rings in enumerate(shown) if rings]
@@ -117,7 +117,7 @@ def _moved(outlines: list[list[polygons.Ring]], frame: Frame) -> list[list[polyg
 
 
 def _placed_masks(stored: StoredImage, frame: Frame) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
-    """Return the dataset's masks [H, W, N] in the frame, by the nearest pixel, and their class ids [N]."""
+    """Return the dataset's masks in the frame [H, W, N], resized to the nearest pixel, and their class ids [N]."""
     mask, class_ids = stored.dataset.load_mask(stored.image_id)
     mask = np.asarray(mask)
     _check_mask(stored, mask, class_ids)
@@ -131,15 +131,15 @@ def _placed_masks(stored: StoredImage, frame: Frame) -> tuple[NDArray[np.bool_],
 
 
 def _check_mask(stored: StoredImage, mask: NDArray[Any], class_ids: Any) -> None:
-    wanted = (*stored.size, len(class_ids))
-    if mask.shape != wanted:
-        raise ValueError(f"{stored.name}: load_mask returned masks of shape {mask.shape} where it must be {wanted}")
+    expected = (*stored.size, len(class_ids))
+    if mask.shape != expected:
+        raise ValueError(f"{stored.name}: load_mask returned masks of shape {mask.shape}; it must be {expected}")
 
 
 def _instances_of_masks(
     full: NDArray[np.bool_], class_ids: NDArray[np.int32]
 ) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
-    """Return class ids [N], boxes [N, 4] and masks [H, W, N] of those of the masks [H, W, M] that aren't empty."""
+    """Return class ids [N], boxes [N, 4] and masks [H, W, N] of the masks [H, W, M] that are not empty."""
     boxes = masks.extract_bboxes(full)
     kept = np.flatnonzero(boxes[:, 2] > boxes[:, 0])
     return class_ids[kept], boxes[kept], full[:, :, kept]
@@ -147,25 +147,25 @@ def _instances_of_masks(
 
 def load_image_gt(
     dataset: Dataset,
-    config: Any,
+    config: Config,
     image_id: int,
     augment: bool = False,
     augmentation: Any = None,
     use_mini_mask: bool = False,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
-    """Load and resize an image with its masks, as the original's function of this name does.
+    """Load and resize an image with its masks, as matterport's function.
 
     Args:
         dataset: a prepared dataset.
-        config: the network's settings.
-        image_id: the image's number in the dataset.
-        augment: mirror every other image (deprecated in the original too; Python's `random` decides).
-        augmentation: our `Augmentation`, or an augmenter of imgaug's kind.
-        use_mini_mask: return masks within their boxes, MINI_MASK_SHAPE.
+        config: the settings.
+        image_id: index of the image in the dataset.
+        augment: mirror half of the images (deprecated), by Python's `random`.
+        augmentation: an `Augmentation`, or an augmenter with imgaug's interface.
+        use_mini_mask: return mini masks of MINI_MASK_SHAPE.
 
     Returns:
         image [H, W, 3] uint8; image_meta [12 + NUM_CLASSES] float64; class_ids [N] int32; bbox [N, 4] int32
-        (y1, x1, y2, x2) in pixels; mask [H, W, N] bool, or [h, w, N] for mini masks. Empty masks are left out.
+        (y1, x1, y2, x2) in pixels; mask [H, W, N] bool, or [h, w, N] for mini masks. Empty masks are removed.
     """
     stored = StoredImage(dataset, image_id)
     rng = np.random.default_rng(random.getrandbits(64))

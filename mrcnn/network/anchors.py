@@ -1,4 +1,6 @@
-"""Keras layers for anchors: their boxes in fractions of the image, and the sampled ones that the RPN learns from."""
+"""Keras layers for anchors: their boxes in fractions of the image, and the sample that trains the RPN."""
+
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -9,25 +11,25 @@ from mrcnn.shapes.anchors import generate_anchors
 
 
 class SampledAnchors(keras.layers.Layer):
-    """The neighbourhoods of the anchors that have a label: only these give the anchor losses a gradient.
+    """Feature patches around the labelled anchors, the only ones through which the anchor losses have a gradient.
 
-    At 1024² that is 256 positions of 87 040; a gradient through whole feature maps would multiply by zeros.
+    At 1024² these are 256 positions of 87 040; a gradient through whole feature maps would mostly multiply by zeros.
     """
 
-    def __init__(self, config: Config, **kwargs):
-        """Take up to RPN_TRAIN_ANCHORS_PER_IMAGE anchors an image."""
+    def __init__(self, config: Config, **kwargs: Any) -> None:
+        """Sample RPN_TRAIN_ANCHORS_PER_IMAGE anchors an image."""
         super().__init__(trainable=False, autocast=False, **kwargs)
         self._count = config.RPN_TRAIN_ANCHORS_PER_IMAGE
         self._shapes, self._step = len(config.RPN_ANCHOR_RATIOS), config.RPN_ANCHOR_STRIDE
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Patches [B·S, 3, 3, F], which of a position's anchors is meant [B·S] int32, labels [B, S] int32.
+        """Return patches [B·S, 3, 3, F], the anchor's index at its position [B·S] int32, and labels [B, S] int32.
 
-        Labels are 1 object, −1 background, 0 neither (filling); objects stand first, in the order of the anchors, as
-        the rows of rpn_bbox do. Inputs: rpn_match [B, A, 1] int32, and the levels P2 … P6 [B, H, W, F].
+        Labels are 1 object, −1 background, 0 neither (padding); objects come first, in the order of the anchors, as in
+        rpn_bbox. Inputs: rpn_match [B, A, 1] int32, and the levels P2 … P6 [B, H, W, F].
         """
         match, levels = inputs[0][:, :, 0], inputs[1:]
-        # small images have fewer anchors than are asked for
+        # small images may have fewer anchors than the sample
         match = tf.pad(match, [[0, 0], [0, tf.maximum(self._count - tf.shape(match)[1], 0)]])
         priority = tf.where(match == 1, 2, tf.abs(match))
         _, anchors = tf.math.top_k(priority, k=self._count)
@@ -43,18 +45,9 @@ class SampledAnchors(keras.layers.Layer):
             first += height * width
         return tf.reshape(patches, (-1, 3, 3, levels[0].shape[-1])), tf.reshape(shape, (-1,)), labels
 
-    def compute_output_spec(self, inputs):
-        """S anchors an image."""
-        batch, features = inputs[0].shape[0], inputs[1]
-        return (
-            keras.KerasTensor((None, 3, 3, features.shape[-1]), features.dtype),
-            keras.KerasTensor((None,), "int32"),
-            keras.KerasTensor((batch, self._count), "int32"),
-        )
-
 
 def _neighbourhood(features: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, step: int) -> tf.Tensor:
-    """What a 3 × 3 convolution with padding "same" and stride `step` sees at output (rows, columns) [B, S].
+    """Return the receptive fields of a 3 × 3 convolution, padding "same", stride `step`, at (rows, columns) [B, S].
 
     Returns [B, S, 3, 3, F]: zeros outside of the features [B, H, W, F].
     """
@@ -72,40 +65,36 @@ def _neighbourhood(features: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, ste
 
 
 class AnchorOfPosition(keras.layers.Layer):
-    """Picks one anchor's values at each position."""
+    """Values of one of the anchors at each position."""
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """Logits [B, S, 2] and deltas [B, S, 4] float32.
+        """Return logits [B, S, 2] and deltas [B, S, 4] float32.
 
-        Inputs: logits [B·S, K, 2] and deltas [B·S, K, 4] of all anchors of each position, which is meant [B·S], labels
-        [B, S].
+        Inputs: logits [B·S, K, 2] and deltas [B·S, K, 4] of the K anchors of each position, the index of one of them
+        [B·S], labels [B, S].
         """
         logits, deltas, anchor, labels = inputs
         shape = tf.shape(labels)
         logits, deltas = (tf.gather(values, anchor, batch_dims=1) for values in (logits, deltas))
         return tf.reshape(logits, (shape[0], shape[1], 2)), tf.reshape(deltas, (shape[0], shape[1], 4))
 
-    def compute_output_spec(self, inputs):
-        """A row for each label."""
-        return tuple(keras.KerasTensor((*inputs[3].shape, n), "float32") for n in (2, 4))
-
 
 class Anchors(keras.layers.Layer):
-    """The anchors of a batch of images, made in the graph so that every image shape has its own."""
+    """Anchors of a batch of images, computed in the graph for the shape of its images."""
 
-    def __init__(self, config: Config, **kwargs):
-        """Keep the anchors' settings of `config`."""
+    def __init__(self, config: Config, **kwargs: Any) -> None:
+        """Take the settings RPN_ANCHOR_… and BACKBONE_STRIDES of `config`."""
         super().__init__(dtype="float32", trainable=False, **kwargs)
         self._scales, self._ratios = config.RPN_ANCHOR_SCALES, config.RPN_ANCHOR_RATIOS
         self._strides, self._step = config.BACKBONE_STRIDES, config.RPN_ANCHOR_STRIDE
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Anchors [A, 4] float32 in fractions of the images; inputs: images [B, H, W, C], the pyramid's levels."""
+        """Return anchors [A, 4] float32 in fractions of the images; inputs: images [B, H, W, C], then all levels."""
         images, levels = inputs[0], inputs[1:]
         return self.in_fractions([tf.shape(level)[1:3] for level in levels], tf.shape(images)[1:3])
 
     def in_fractions(self, level_shapes: list[tf.Tensor], image_shape: tf.Tensor) -> tf.Tensor:
-        """Anchors [A, 4] float32 in fractions of images of image_shape [2], of levels of shapes [2] (height, width)."""
+        """Return anchors [A, 4] float32 in fractions of images of `image_shape` [2], for levels of shapes [2] each."""
         levels = zip(level_shapes, self._scales, self._strides, strict=True)
         anchors = [self._of_level(shape, scale, stride) for shape, scale, stride in levels]
         return boxes.to_fractions(tf.concat(anchors, axis=0), image_shape)
@@ -115,7 +104,3 @@ class Anchors(keras.layers.Layer):
         rows, columns = (tf.range(0, shape[axis], self._step) * stride for axis in (0, 1))
         centre = tf.cast(tf.stack(tf.meshgrid(rows, columns, indexing="ij"), axis=-1), tf.float32)
         return tf.reshape(tf.tile(centre, (1, 1, 2))[:, :, None] + at_origin, (-1, 4))
-
-    def compute_output_shape(self, input_shape):
-        """One list of anchors for the whole batch."""
-        return (None, 4)

@@ -1,7 +1,6 @@
-"""What training compares the network with: sampled regions with their class, deltas and mask.
+"""Detection targets: regions of interest sampled for training, with their class, deltas and mask."""
 
-Anchors are matched in rpn_targets and sampled in sampled_anchors; the comparison itself is in losses.
-"""
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,29 +10,29 @@ from mrcnn.config import Config
 from mrcnn.ops import boxes
 
 CROWD_COVER = 0.5
-"""A region of which at least this share lies in a crowd is no example of background."""
+"""A region with at least this share of its area in a crowd is not a negative example."""
 
 
 class DetectionTargets(keras.layers.Layer):
-    """Samples regions for training from proposals, positives first, and says what each should have become."""
+    """Regions sampled from proposals, positives first, with the targets of the three heads."""
 
-    def __init__(self, config: Config, **kwargs):
-        """Sample TRAIN_ROIS_PER_IMAGE regions an image; the draw depends on SEED and `step` alone."""
+    def __init__(self, config: Config, **kwargs: Any) -> None:
+        """Sample TRAIN_ROIS_PER_IMAGE regions an image; the sample depends on SEED and `step` only."""
         super().__init__(dtype="float32", trainable=False, autocast=False, **kwargs)
         self._config = config
         self._positives, self._total = config.positive_rois_per_image, config.TRAIN_ROIS_PER_IMAGE
         self._deviation = np.asarray(config.BBOX_STD_DEV, np.float32)
 
-    def build(self, input_shape):
-        """Create the counter that the random draws depend on."""
+    def build(self, input_shape: Any) -> None:
+        """Create the step counter that seeds the random sample."""
         self.step = self.add_weight(
             (), "zeros", name="step", dtype="int64", trainable=False, aggregation="only_first_replica"
         )
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Regions [B, T, 4] in fractions, class_ids [B, T] int32, deltas [B, T, 4], masks [B, P, h, w] float32.
+        """Return regions [B, T, 4] in fractions, class_ids [B, T] int32, deltas [B, T, 4], masks [B, P, h, w] float32.
 
-        Positives stand first, at most P of T an image; then negatives (class 0), then zeros. Inputs: proposals
+        Positives come first, at most P of T an image; then negatives (class 0), then zeros. Inputs: proposals
         [B, N, 4] in fractions padded with zeros, gt_class_ids [B, G] (negative: crowd; 0: padding), gt_boxes
         [B, G, 4] in pixels, gt_masks [B, h, w, G] from 0 to 1, image_shape [2] in pixels.
         """
@@ -42,10 +41,10 @@ class DetectionTargets(keras.layers.Layer):
         objects = gt_boxes * tf.cast(class_ids > 0, tf.float32)[..., None]
         proposals = tf.stop_gradient(self._with_ground_truth(proposals, objects))
         overlap = boxes.overlaps(proposals, objects)
-        positive, negative = self._kinds(proposals, overlap, gt_boxes, class_ids)
-        chosen, is_positive, counts = self._sample(positive, negative)
-        regions = tf.gather(proposals, chosen, batch_dims=1) * tf.cast(counts, tf.float32)[..., None]
-        match = tf.argmax(tf.gather(overlap, chosen, batch_dims=1), axis=2, output_type=tf.int32)
+        positive, negative = self._labels(proposals, overlap, gt_boxes, class_ids)
+        sample, is_positive, is_region = self._sample(positive, negative)
+        regions = tf.gather(proposals, sample, batch_dims=1) * tf.cast(is_region, tf.float32)[..., None]
+        match = tf.argmax(tf.gather(overlap, sample, batch_dims=1), axis=2, output_type=tf.int32)
         roi_class_ids = tf.where(is_positive, tf.gather(class_ids, match, batch_dims=1), 0)
         matched = tf.gather(objects, match, batch_dims=1)
         deltas = self._deltas(regions, matched, is_positive)
@@ -60,40 +59,42 @@ class DetectionTargets(keras.layers.Layer):
         return tf.concat(copies, axis=1)
 
     def _jittered(self, objects: tf.Tensor, copy: int) -> tf.Tensor:
-        most = self._config.ROI_GROUND_TRUTH_JITTER
-        deltas = most * (2.0 * self._random(tf.shape(objects), stream=copy) - 1.0)
+        limit = self._config.ROI_GROUND_TRUTH_JITTER
+        deltas = limit * (2.0 * self._random(tf.shape(objects), stream=copy) - 1.0)
         return boxes.clip(boxes.apply_deltas(objects, deltas), tf.constant((0.0, 0.0, 1.0, 1.0)))
 
     def _random(self, shape: tf.Tensor, stream: int) -> tf.Tensor:
         seed = tf.stack([tf.constant(self._config.SEED * 1000 + stream, tf.int64), tf.convert_to_tensor(self.step)])
         return tf.random.stateless_uniform(shape, seed)
 
-    def _kinds(self, proposals, overlap, gt_boxes, class_ids) -> tuple[tf.Tensor, tf.Tensor]:
-        """Which proposals [B, N, 4] are positive, and which negative, [B, N] bool, by their overlap [B, N, G]."""
+    def _labels(
+        self, proposals: tf.Tensor, overlap: tf.Tensor, gt_boxes: tf.Tensor, class_ids: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return which proposals [B, N, 4] are positive and which negative, [B, N] bool each, by IoU [B, N, G]."""
         best = tf.reduce_max(overlap, axis=2)
-        real = tf.reduce_any(proposals != 0.0, axis=2)
+        is_proposal = tf.reduce_any(proposals != 0.0, axis=2)
         crowds = gt_boxes * tf.cast(class_ids < 0, tf.float32)[..., None]
         in_crowd = tf.reduce_max(boxes.covered(proposals, crowds), axis=2) >= CROWD_COVER
-        positive = real & (best >= self._config.ROI_POSITIVE_IOU)
-        return positive, real & ~positive & ~in_crowd
+        positive = is_proposal & (best >= self._config.ROI_POSITIVE_IOU)
+        return positive, is_proposal & ~positive & ~in_crowd
 
     def _sample(self, positive: tf.Tensor, negative: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Indices [B, T] of the sampled proposals, which of them are positive, and which are there at all."""
-        order = self._random(tf.shape(positive), stream=100)
-        best_positive, positives = _draw(positive, order, self._positives)
-        best_negative, negatives = _draw(negative, order, self._total)
-        found = tf.reduce_sum(tf.cast(best_positive, tf.int32), axis=1)
-        allowed = self._negatives_beside(found)
-        best_negative &= tf.range(tf.shape(negatives)[1]) < allowed[:, None]
-        there = tf.concat([best_positive, best_negative], axis=1)
-        front = tf.argsort(tf.cast(~there, tf.int32), axis=1, stable=True)[:, : self._total]
-        chosen = tf.gather(tf.concat([positives, negatives], axis=1), front, batch_dims=1)
-        counts = tf.gather(there, front, batch_dims=1)
-        chosen, counts = self._to_total(chosen), self._to_total(counts)
-        return chosen, counts & (tf.range(self._total) < found[:, None]), counts
+        """Return indices [B, T] of sampled proposals, which are positive [B, T] and which are not padding [B, T]."""
+        priority = self._random(tf.shape(positive), stream=100)
+        is_positive, positives = _sample_where(positive, priority, self._positives)
+        is_negative, negatives = _sample_where(negative, priority, self._total)
+        count = tf.reduce_sum(tf.cast(is_positive, tf.int32), axis=1)
+        limit = self._negative_limit(count)
+        is_negative &= tf.range(tf.shape(negatives)[1]) < limit[:, None]
+        is_region = tf.concat([is_positive, is_negative], axis=1)
+        front = tf.argsort(tf.cast(~is_region, tf.int32), axis=1, stable=True)[:, : self._total]
+        sample = tf.gather(tf.concat([positives, negatives], axis=1), front, batch_dims=1)
+        is_region = tf.gather(is_region, front, batch_dims=1)
+        sample, is_region = self._padded(sample), self._padded(is_region)
+        return sample, is_region & (tf.range(self._total) < count[:, None]), is_region
 
-    def _negatives_beside(self, positives: tf.Tensor) -> tf.Tensor:
-        """How many negatives [B] int32 an image may give beside its positives [B]; one without objects fills up."""
+    def _negative_limit(self, positives: tf.Tensor) -> tf.Tensor:
+        """Return the largest number of negatives [B] int32 of an image with `positives` [B] positives."""
         rest = self._total - positives
         if self._config.ROI_FILL_WITH_NEGATIVES:
             return rest
@@ -101,19 +102,21 @@ class DetectionTargets(keras.layers.Layer):
         in_proportion = tf.cast(ratio * tf.cast(positives, tf.float32), tf.int32) - positives
         return tf.where(positives == 0, rest, in_proportion)
 
-    def _to_total(self, values: tf.Tensor) -> tf.Tensor:
+    def _padded(self, values: tf.Tensor) -> tf.Tensor:
         missing = self._total - tf.shape(values)[1]
         return tf.ensure_shape(tf.pad(values, [[0, 0], [0, missing]]), (None, self._total))
 
     def _deltas(self, regions: tf.Tensor, matched: tf.Tensor, is_positive: tf.Tensor) -> tf.Tensor:
-        """[B, T, 4] float32 from regions [B, T, 4] to their objects, in deviations; zeros but of positives [B, T]."""
+        """Return deltas [B, T, 4] float32 from regions to matched objects, over BBOX_STD_DEV; zeros for negatives."""
         unit = tf.constant((0.0, 0.0, 1.0, 1.0))
         regions = tf.where(is_positive[..., None], regions, unit)
         matched = tf.where(is_positive[..., None], matched, unit)
         return boxes.deltas_between(regions, matched) / self._deviation
 
-    def _masks(self, regions, matched, match, is_positive, gt_masks) -> tf.Tensor:
-        """Each positive region's part of its object's mask, [B, P, *MASK_SHAPE], resized and made 0 or 1 once."""
+    def _masks(
+        self, regions: tf.Tensor, matched: tf.Tensor, match: tf.Tensor, is_positive: tf.Tensor, gt_masks: tf.Tensor
+    ) -> tf.Tensor:
+        """Return each positive region's crop of its object's mask, resized and rounded, [B, P, *MASK_SHAPE]."""
         if self._config.USE_MINI_MASK:
             size = tf.maximum(matched[..., 2:] - matched[..., :2], 1e-6)
             origin = tf.concat([matched[..., :2], matched[..., :2]], axis=-1)
@@ -127,19 +130,9 @@ class DetectionTargets(keras.layers.Layer):
         crops = tf.round(tf.reshape(crops, (-1, self._positives, *self._config.MASK_SHAPE)))
         return crops * tf.cast(is_positive, tf.float32)[..., None, None]
 
-    def compute_output_spec(self, inputs):
-        """Fixed counts an image."""
-        batch, total = inputs[0].shape[0], self._total
-        return (
-            keras.KerasTensor((batch, total, 4), "float32"),
-            keras.KerasTensor((batch, total), "int32"),
-            keras.KerasTensor((batch, total, 4), "float32"),
-            keras.KerasTensor((batch, self._positives, *self._config.MASK_SHAPE), "float32"),
-        )
 
-
-def _draw(wanted: tf.Tensor, order: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Up to `count` of the wanted [B, N] by random order [B, N]: whether each place is filled, and its index."""
-    count = tf.minimum(count, tf.shape(wanted)[1])
-    keys, indices = tf.math.top_k(tf.where(wanted, order, -1.0), k=count)
+def _sample_where(condition: tf.Tensor, priority: tf.Tensor, count: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return indices [B, K] of up to `count` true elements of [B, N], largest priority first, and which are valid."""
+    count = tf.minimum(count, tf.shape(condition)[1])
+    keys, indices = tf.math.top_k(tf.where(condition, priority, -1.0), k=count)
     return keys >= 0.0, indices

@@ -1,21 +1,20 @@
-"""The three heads: anchors (RPN), classes and boxes, masks. Convolutions only.
+"""The three heads of the network: region proposals (RPN), classes and boxes, masks."""
 
-What their results mean is decided in proposals, targets, losses and detections.
-"""
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mrcnn.config import Config
-from mrcnn.ops.convolution import by_pixel, convolution, pointwise_of_still
-from mrcnn.ops.layers import Convolution, convolve, precision_policy
+from mrcnn.ops.convolution import apply_pointwise, convolution, convolution_then_pointwise
+from mrcnn.ops.layers import Convolution, conv_norm, precision_policy
 
 
 class RegionProposalHead(keras.layers.Layer):
-    """Scores and refines the anchors of one pyramid level; the same weights serve all levels."""
+    """Logits and deltas of the anchors of one pyramid level; all levels share the weights."""
 
-    def __init__(self, config: Config, **kwargs):
-        """Make the three convolutions for len(RPN_ANCHOR_RATIOS) anchors a position."""
+    def __init__(self, config: Config, **kwargs: Any) -> None:
+        """Create the three convolutions for len(RPN_ANCHOR_RATIOS) anchors a position."""
         policy = precision_policy(config.PRECISION)
         super().__init__(dtype=policy, **kwargs)
         anchors = len(config.RPN_ANCHOR_RATIOS)
@@ -32,30 +31,30 @@ class RegionProposalHead(keras.layers.Layer):
         self.rpn_class_raw = Convolution(2 * anchors, 1, name="rpn_class_raw", dtype=policy)
         self.rpn_bbox_pred = Convolution(4 * anchors, 1, name="rpn_bbox_pred", dtype=policy)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Create the weights for a pyramid of input_shape[-1] channels."""
         self.rpn_conv_shared.build(input_shape)
-        after = (*input_shape[:3], self.rpn_conv_shared.filters)
-        self.rpn_class_raw.build(after)
-        self.rpn_bbox_pred.build(after)
+        shared_shape = (*input_shape[:3], self.rpn_conv_shared.filters)
+        self.rpn_class_raw.build(shared_shape)
+        self.rpn_bbox_pred.build(shared_shape)
 
     def call(self, features: tf.Tensor, padding: str = "same") -> tuple[tf.Tensor, tf.Tensor]:
-        """Logits [B, anchors, 2] (background, object) and deltas [B, anchors, 4], float32, of features [B, H, W, C]."""
+        """Return logits [B, A, 2] (background, object) and deltas [B, A, 4], float32, of features [B, H, W, C]."""
         kernel, logits = tf.convert_to_tensor(self.rpn_conv_shared.kernel), self.rpn_class_raw.filters
         pointwise = self._values, logits + self.rpn_bbox_pred.filters
-        if padding == "same" and self._stride == 1:  # a whole map: nothing is learned by it (see network)
-            values = pointwise_of_still(features, kernel, pointwise)
+        if padding == "same" and self._stride == 1:  # a whole map, which has no gradient in training
+            values = convolution_then_pointwise(features, kernel, pointwise)
         else:
             convolved = convolution(features, kernel, stride=self._stride, padding=padding)
-            values = by_pixel(convolved, pointwise)
+            values = apply_pointwise(convolved, pointwise)
         values = tf.cast(values, tf.float32)
         batch = tf.shape(features)[0]
         return tf.reshape(values[..., :logits], (batch, -1, 2)), tf.reshape(values[..., logits:], (batch, -1, 4))
 
     def _values(self, convolved: tf.Tensor) -> tf.Tensor:
-        """Logits, then deltas, [N, (2 + 4) · anchors a position], of what the shared kernel makes of positions, [N, K].
+        """Return logits and deltas [N, (2 + 4) · anchors a position] of the shared convolution's output [N, K].
 
-        Both layers as one product of matrices.
+        Both layers are computed as one matrix product.
         """
         last = (self.rpn_class_raw, self.rpn_bbox_pred)
         kernel = tf.concat([tf.convert_to_tensor(layer.kernel)[0, 0] for layer in last], axis=1)
@@ -65,17 +64,19 @@ class RegionProposalHead(keras.layers.Layer):
         shared = tf.nn.relu(tf.nn.bias_add(convolved, biases[0]))
         return tf.nn.bias_add(tf.matmul(shared, kernel), biases[1])
 
-    def compute_output_spec(self, features, padding="same"):
-        """The number of anchors depends on the feature map."""
+    def compute_output_spec(self, features: keras.KerasTensor, padding: str = "same") -> tuple[keras.KerasTensor, ...]:
+        """Return the specification of logits and deltas; the number of anchors depends on the feature map."""
         batch = features.shape[0]
         return keras.KerasTensor((batch, None, 2), "float32"), keras.KerasTensor((batch, None, 4), "float32")
 
 
-def class_head(pooled, config: Config) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
-    """Class logits [R, C], probabilities [R, C] and deltas [R, C, 4], all float32, of pooled regions [R, 7, 7, F]."""
+def class_head(
+    pooled: keras.KerasTensor, config: Config
+) -> tuple[keras.KerasTensor, keras.KerasTensor, keras.KerasTensor]:
+    """Return logits [R, C], probabilities [R, C] and deltas [R, C, 4], float32, of pooled regions [R, 7, 7, F]."""
     x = pooled
     for number, size in ((1, config.POOL_SIZE), (2, 1)):
-        x = convolve(
+        x = conv_norm(
             x,
             config.FPN_CLASSIF_FC_LAYERS_SIZE,
             size,
@@ -95,73 +96,74 @@ def class_head(pooled, config: Config) -> tuple[keras.KerasTensor, keras.KerasTe
 
 
 class MaskDeconvolution(keras.layers.Conv2DTranspose):
-    """Transposed convolution of kernel 2, stride 2, and ReLU, as one product of matrices: no two outputs share a pixel.
+    """Transposed convolution, kernel 2, stride 2, and ReLU, as one matrix product, since kernels do not overlap.
 
-    Weights are those of Conv2DTranspose. The four pixels that come of one stand in an axis of their own.
+    Weights are those of Conv2DTranspose. The four output pixels of an input pixel have an axis of their own.
     """
 
-    def __init__(self, filters: int, **kwargs):
-        """Double the side, to `filters` channels."""
+    def __init__(self, filters: int, **kwargs: Any) -> None:
+        """Create a layer with `filters` output channels."""
         super().__init__(filters, 2, strides=2, **kwargs)
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
-        """Features [R, H, W, C] to [R, H, W, 4, filters]: rows, then columns, of the 2 × 2 pixels."""
+        """Return [R, H, W, 4, filters] of features [R, H, W, C]; 2 × 2 pixels in row-major order."""
         kernel = tf.reshape(tf.convert_to_tensor(self.kernel), (4 * self.filters, -1))
         flat = tf.reshape(features, (-1, features.shape[-1]))
         product = tf.reshape(tf.matmul(flat, kernel, transpose_b=True), (-1, self.filters))
-        grown = tf.nn.relu(tf.nn.bias_add(product, tf.convert_to_tensor(self.bias)))
-        return tf.reshape(grown, (-1, features.shape[1], features.shape[2], 4, self.filters))
+        output = tf.nn.relu(tf.nn.bias_add(product, tf.convert_to_tensor(self.bias)))
+        return tf.reshape(output, (-1, features.shape[1], features.shape[2], 4, self.filters))
 
-    def compute_output_shape(self, input_shape):
-        """[R, H, W, 4, filters]."""
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        """Return [R, H, W, 4, filters]."""
         return (*input_shape[:3], 4, self.filters)
 
 
 class MaskLogits(keras.layers.Conv2D):
-    """A 1 × 1 convolution to one mask a class, or only to the mask of the class that is asked for.
+    """1 × 1 convolution to one mask for each class, or to the mask of a given class; weights are those of Conv2D."""
 
-    Weights are those of Conv2D.
-    """
-
-    def __init__(self, classes: int, **kwargs):
-        """Masks of `classes` classes."""
+    def __init__(self, classes: int, **kwargs: Any) -> None:
+        """Create a layer for masks of `classes` classes."""
         super().__init__(classes, 1, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Create the weights for input_shape[-1] channels."""
         super().build((None, None, None, input_shape[-1]))
 
     def call(self, features: tf.Tensor, class_ids: tf.Tensor | None = None) -> tf.Tensor:
-        """Logits float32 of features [R, H, W, 4, F]: [R, 2H, 2W, classes], or [R, 2H, 2W] of class_ids [R] int32."""
+        """Return logits float32 of features [R, H, W, 4, F]: [R, 2H, 2W, classes], or [R, 2H, 2W] of class_ids [R]."""
         kernel, bias = tf.convert_to_tensor(self.kernel)[0, 0], tf.convert_to_tensor(self.bias)
         height, width, channels = features.shape[1], features.shape[2], features.shape[4]
         if class_ids is None:
             logits = tf.matmul(tf.reshape(features, (-1, channels)), kernel) + bias
             return _interleave(logits, height, width, self.filters)
-        # by a product, since the gradient of gathering would be sparse
-        chosen = tf.one_hot(class_ids, self.filters, dtype=kernel.dtype)
-        kernel, bias = tf.matmul(chosen, kernel, transpose_b=True), tf.linalg.matvec(chosen, bias)
+        # by a matrix product, since a gather has a sparse gradient
+        one_hot = tf.one_hot(class_ids, self.filters, dtype=kernel.dtype)
+        kernel, bias = tf.matmul(one_hot, kernel, transpose_b=True), tf.linalg.matvec(one_hot, bias)
         rows = tf.reshape(features, (-1, height * width * 4, channels))
         logits = tf.matmul(rows, kernel[:, :, None]) + bias[:, None, None]
         return _interleave(logits, height, width, 1)[..., 0]
 
-    def compute_output_spec(self, features, class_ids=None):
-        """[R, 2H, 2W] of one class, or [R, 2H, 2W, classes]."""
+    def compute_output_spec(
+        self, features: keras.KerasTensor, class_ids: keras.KerasTensor | None = None
+    ) -> keras.KerasTensor:
+        """Return the specification of [R, 2H, 2W] for given classes, else of [R, 2H, 2W, classes]."""
         shape = (features.shape[0], 2 * features.shape[1], 2 * features.shape[2])
         return keras.KerasTensor(shape if class_ids is not None else (*shape, self.filters), "float32")
 
 
 def _interleave(logits: tf.Tensor, height: int, width: int, classes: int) -> tf.Tensor:
-    """Logits [R · H · W · 4, classes] of 2 × 2 pixels in a row, as masks [R, 2H, 2W, classes] float32."""
+    """Return masks [R, 2H, 2W, classes] float32 of logits [R · H · W · 4, classes] of 2 × 2 pixels each."""
     pixels = tf.reshape(tf.cast(logits, tf.float32), (-1, height, width, 2, 2, classes))
     return tf.reshape(tf.transpose(pixels, (0, 1, 3, 2, 4, 5)), (-1, 2 * height, 2 * width, classes))
 
 
-def mask_head(pooled, config: Config, class_ids=None) -> keras.KerasTensor:
-    """Mask logits float32 of pooled regions [R, 14, 14, F]: [R, 28, 28, classes], or [R, 28, 28] of class_ids [R]."""
+def mask_head(
+    pooled: keras.KerasTensor, config: Config, class_ids: keras.KerasTensor | None = None
+) -> keras.KerasTensor:
+    """Return logits float32 of pooled regions [R, 14, 14, F]: [R, 28, 28, classes], or [R, 28, 28] of class_ids [R]."""
     policy, x = precision_policy(config.PRECISION), pooled
     for number in range(1, config.MASK_CONVOLUTIONS + 1):
-        x = convolve(
+        x = conv_norm(
             x,
             config.MASK_CHANNELS,
             3,

@@ -1,7 +1,6 @@
-"""Proposals: the best-scored anchors, refined, without those that overlap a better one.
+"""Region proposals: the anchors with the highest scores, refined, after non-maximum suppression."""
 
-The convolutions that score anchors are in heads; what training makes of proposals is in targets.
-"""
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,60 +8,56 @@ import tensorflow as tf
 
 from mrcnn.config import Config
 from mrcnn.ops import boxes
-from mrcnn.ops.convolution import for_this_gpu
+from mrcnn.ops.convolution import targets_gpu
 
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 
 
 class Proposals(keras.layers.Layer):
-    """Anchors and their scores to a fixed number of proposals an image. Nothing is learned through it."""
+    """A fixed number of proposals an image from all anchors; has no gradient."""
 
-    def __init__(self, count: int, config: Config, **kwargs):
-        """Give `count` proposals an image, with the limits of `config`."""
+    def __init__(self, count: int, config: Config, **kwargs: Any) -> None:
+        """Return `count` proposals an image, with the thresholds of `config`."""
         super().__init__(dtype="float32", trainable=False, **kwargs)
         self._count = count
         self._limit, self._overlap = config.PRE_NMS_LIMIT, config.RPN_NMS_THRESHOLD
         self._deviation = np.asarray(config.RPN_BBOX_STD_DEV, np.float32)
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Proposals [B, count, 4] float32 in fractions of the image, best first, padded with zeros.
+        """Return proposals [B, count, 4] float32 in fractions of the image, best first, padded with zeros.
 
         Inputs: probabilities [B, A, 2] (background, object), deltas [B, A, 4] in units of RPN_BBOX_STD_DEV, and
         anchors [A, 4] or [B, A, 4] in fractions.
         """
         probabilities, deltas, anchors = (tf.stop_gradient(tensor) for tensor in inputs)
-        scores, best = best_anchors(probabilities[:, :, 1], self._limit)
+        scores, best = top_anchors(probabilities[:, :, 1], self._limit)
         deltas = tf.gather(deltas, best, batch_dims=1) * self._deviation
         anchors = tf.gather(anchors, best, batch_dims=anchors.shape.rank - 2)
         refined = boxes.clip(boxes.apply_deltas(anchors, deltas), tf.constant(WHOLE_IMAGE))
-        return separate(refined, scores, self._count, self._overlap)
-
-    def compute_output_shape(self, input_shape):
-        """[B, count, 4]."""
-        return (input_shape[0][0], self._count, 4)
+        return suppress_overlaps(refined, scores, self._count, self._overlap)
 
 
-def best_anchors(scores: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """Scores [B, K] and indices [B, K] int32 of the K best anchors, best first; K is `limit` or all there are."""
+def top_anchors(scores: tf.Tensor, limit: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return scores [B, K] and indices [B, K] int32 of the best anchors, best first; K is at most `limit`."""
     count = tf.minimum(limit, tf.shape(scores)[1])
     return tf.math.top_k(scores, k=count)
 
 
-def separate(candidates: tf.Tensor, scores: tf.Tensor, count: int, overlap: float) -> tf.Tensor:
-    """At most `count` of the candidates [B, N, 4], best first, none overlapping a better one by more than `overlap`.
+def suppress_overlaps(candidates: tf.Tensor, scores: tf.Tensor, count: int, overlap: float) -> tf.Tensor:
+    """Apply non-maximum suppression at IoU `overlap` to candidates [B, N, 4] with scores [B, N].
 
-    Returns [B, count, 4] float32, padded with zeros; scores are [B, N].
+    Returns at most `count` an image, [B, count, 4] float32, best first, padded with zeros.
     """
-    if for_this_gpu():
-        return _separate_each(candidates, scores, count, overlap)
+    if targets_gpu():
+        return _suppress_by_image(candidates, scores, count, overlap)
     kept = tf.image.combined_non_max_suppression(
         candidates[:, :, None], scores[:, :, None], count, count, iou_threshold=overlap, clip_boxes=False
     )
     return tf.ensure_shape(kept.nmsed_boxes, (None, count, 4))
 
 
-def _separate_each(candidates: tf.Tensor, scores: tf.Tensor, count: int, overlap: float) -> tf.Tensor:
-    """The same image by image: TensorFlow has the operation for many images on CPUs only, and a GPU would wait."""
+def _suppress_by_image(candidates: tf.Tensor, scores: tf.Tensor, count: int, overlap: float) -> tf.Tensor:
+    """Return the same, image by image: TensorFlow has no GPU kernel of the operation for batches."""
 
     def of_one(image: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         kept = tf.gather(image[0], tf.image.non_max_suppression(*image, count, overlap))

@@ -1,16 +1,14 @@
-"""Regions of interest to features of a fixed size, each from the pyramid level that suits its size.
-
-Choosing regions is in proposals and targets.
-"""
+"""Pooling of regions of interest to features of a fixed size, from the pyramid level that matches their size."""
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mrcnn.config import Config
-from mrcnn.ops.convolution import for_this_gpu
-from mrcnn.ops.gradient_order import is_deterministic
+from mrcnn.ops.convolution import targets_gpu
+from mrcnn.ops.gradients import is_deterministic
 
 FINEST, COARSEST = 2, 5
 SAMPLES_A_CELL = 2
@@ -20,67 +18,64 @@ Sample = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int], tf.Tensor]
 
 
 class PyramidPooling(keras.layers.Layer):
-    """Crops of regions from P2 … P5: `crop_and_resize` as the original, or `roi_align` for new networks."""
+    """Crops of regions from P2 … P5: by `crop_and_resize` as in matterport's code, or by `roi_align`."""
 
-    def __init__(self, size: int, config: Config, **kwargs):
+    def __init__(self, size: int, config: Config, **kwargs: Any) -> None:
         """Pool `size` × `size` cells a region."""
         super().__init__(dtype="float32", trainable=False, autocast=False, **kwargs)
         self._size, self._canonical = size, config.ROI_CANONICAL_SIZE
         self._aligned = config.ROI_POOLING == "roi_align"
         self.sample = crop_and_resize
-        """How crops are sampled; export replaces it where TensorFlow's operation does not exist."""
+        """The sampling function; `mrcnn.export` replaces it for runtimes without TensorFlow's operation."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """Features [R, size, size, C] of regions [R, 4] in fractions, each of the image that `images` [R] int32 names.
+        """Return features [R, size, size, C] of regions [R, 4] in fractions, of the images with indices [R] int32.
 
         Inputs: regions, images, image_shape [2] in pixels, P2, P3, P4, P5 [B, H, W, C].
         """
         regions, images, image_shape, *pyramid = inputs
         regions = tf.stop_gradient(regions)
         levels = pyramid_levels(regions, image_shape, self._canonical)
-        pooled, order = [], []
+        pooled, indices = [], []
         for level, features in enumerate(pyramid, start=FINEST):
-            chosen = tf.where(levels == level)[:, 0]
-            pooled.append(self._crops(features, tf.gather(regions, chosen), tf.gather(images, chosen)))
-            order.append(chosen)
-        back = tf.argsort(tf.concat(order, axis=0))
-        return tf.gather(tf.concat(pooled, axis=0), back)
+            of_level = tf.where(levels == level)[:, 0]
+            pooled.append(self._crops(features, tf.gather(regions, of_level), tf.gather(images, of_level)))
+            indices.append(of_level)
+        inverse = tf.argsort(tf.concat(indices, axis=0))
+        return tf.gather(tf.concat(pooled, axis=0), inverse)
 
     def _crops(self, features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         if self._aligned:
             return roi_align(features, regions, images, self._size, self.sample)
         return self.sample(features, regions, images, self._size)
 
-    def compute_output_shape(self, input_shape):
-        """[R, size, size, C]."""
-        return (input_shape[0][0], self._size, self._size, input_shape[3][-1])
-
 
 def pyramid_levels(regions: tf.Tensor, image_shape: tf.Tensor, canonical: float = 224.0) -> tf.Tensor:
-    """Levels [R] int32 from 2 to 5 for regions [R, 4] in fractions of an image of (height, width, …) pixels.
+    """Return levels [R] int32 from 2 to 5 of regions [R, 4] in fractions of an image of (height, width, …) pixels.
 
-    A square of `canonical` pixels belongs to P4; half the side is one level finer (Lin et al. 2017, equation 1).
+    A square with a side of `canonical` pixels is pooled from P4, one of half the side from the next finer level (Lin et
+    al. 2017, equation 1).
     """
     sides = (regions[:, 2:] - regions[:, :2]) * tf.cast(image_shape[:2], tf.float32)
-    # an empty (padded) region has no logarithm: as small as can be, it goes to the finest level
+    # padding has area 0, whose logarithm is not finite: it is assigned to the finest level
     area = tf.maximum(sides[:, 0] * sides[:, 1], 1e-6)
     level = 4 + tf.cast(tf.round(tf.math.log(tf.sqrt(area) / canonical) / tf.math.log(2.0)), tf.int32)
     return tf.clip_by_value(level, FINEST, COARSEST)
 
 
 def crop_and_resize(features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor, size: int) -> tf.Tensor:
-    """Crops [R, size, size, C] float32 by one bilinear sample a cell, as TensorFlow's operation of that name."""
+    """Return crops [R, size, size, C] float32 with one bilinear sample a cell, as tf.image.crop_and_resize."""
     features = tf.cast(features, tf.float32)
-    if for_this_gpu() and is_deterministic():
-        return _with_ordered_gradient(features, regions, images, size)
+    if targets_gpu() and is_deterministic():
+        return _deterministic_crops(features, regions, images, size)
     return tf.image.crop_and_resize(features, regions, images, (size, size))
 
 
-def _with_ordered_gradient(features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor, size: int) -> tf.Tensor:
-    """The same crops; the processor adds up their gradient, for which TensorFlow has no fixed order on GPUs."""
+def _deterministic_crops(features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor, size: int) -> tf.Tensor:
+    """Return the same crops; their gradient is computed on the CPU, since it is not deterministic on GPUs."""
 
     @tf.custom_gradient
-    def crop(whole: tf.Tensor):
+    def crop(whole: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
             with tf.device("/CPU:0"):
                 return tf.raw_ops.CropAndResizeGradImage(
@@ -95,9 +90,9 @@ def _with_ordered_gradient(features: tf.Tensor, regions: tf.Tensor, images: tf.T
 def roi_align(
     features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor, size: int, sample: Sample = crop_and_resize
 ) -> tf.Tensor:
-    """Crops [R, size, size, C] float32, each cell the mean of 2 × 2 bilinear samples (He et al. 2017, section 3).
+    """Return crops [R, size, size, C] float32, each cell the mean of 2 × 2 samples (He et al. 2017, section 3).
 
-    Regions count from the first pixel's centre to the last one's, so samples lie at quarters of each cell.
+    Fractions measure from the centre of the first pixel to that of the last; samples lie at quarters of each cell.
     """
     fine = size * SAMPLES_A_CELL
     inset = (regions[:, 2:] - regions[:, :2]) / (2.0 * fine)
@@ -105,49 +100,33 @@ def roi_align(
     return tf.nn.avg_pool2d(sample(features, inner, images, fine), SAMPLES_A_CELL, SAMPLES_A_CELL, "VALID")
 
 
-class FlatRegions(keras.layers.Layer):
-    """Regions of all images in one list, with the index of the image that each belongs to."""
+class FlattenedRegions(keras.layers.Layer):
+    """Regions of all images in one list, with the index of the image of each."""
 
     def call(self, regions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Regions [B, N, 4] to ([B·N, 4], [B·N] int32)."""
+        """Return regions [B·N, 4] and image indices [B·N] int32 of regions [B, N, 4]."""
         batch, count = tf.unstack(tf.shape(regions)[:2])
         return tf.reshape(regions, (-1, 4)), tf.repeat(tf.range(batch), count)
 
-    def compute_output_shape(self, input_shape):
-        """([B·N, 4], [B·N])."""
-        return (None, 4), (None,)
 
-    def compute_output_spec(self, regions):
-        """Regions keep their dtype, images are int32."""
-        return keras.KerasTensor((None, 4), "float32"), keras.KerasTensor((None,), "int32")
-
-
-class ChosenRegions(keras.layers.Layer):
-    """Only those regions that count, so that a head does no work whose result would be thrown away."""
+class SelectedRegions(keras.layers.Layer):
+    """The regions that count, so that a head computes nothing for the others."""
 
     STEP = 8
-    """Counts are rounded up to this, or to all, so that few shapes occur; the filling is region 0 of image 0."""
+    """Their number is padded to a multiple of this, or to all regions, so that few shapes occur."""
 
     def call(self, inputs: list[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Regions [K, 4], their images [K] int32, where each stands [K, 2] int64 (image, slot), counts [K] 1.0 or 0.0.
+        """Return regions [K, 4], images [K] int32, indices [K, 2] int64 (image, slot), counts [K] (0.0 for padding).
 
-        Inputs: regions [B, N, 4], and which of them count [B, N] (above 0). At least one comes back, counted or not.
+        Inputs: regions [B, N, 4], and values [B, N] above 0 for those that count. K is at least 1; padding repeats
+        region 0 of image 0.
         """
         regions, counts = inputs
         where = tf.where(counts > 0)
-        found = tf.shape(where)[0]
-        # division of positive numbers only: ONNX rounds that of negative ones elsewhere
-        rounded = tf.maximum((found + self.STEP - 1) // self.STEP, 1) * self.STEP
-        filling = tf.minimum(rounded, tf.size(counts)) - found
-        real = tf.concat([tf.ones(found), tf.zeros(filling)], axis=0)
-        where = tf.concat([where, tf.zeros((filling, 2), tf.int64)], axis=0)
-        return tf.gather_nd(regions, where), tf.cast(where[:, 0], tf.int32), where, real
-
-    def compute_output_spec(self, inputs):
-        """K is known at run time only."""
-        return (
-            keras.KerasTensor((None, 4), "float32"),
-            keras.KerasTensor((None,), "int32"),
-            keras.KerasTensor((None, 2), "int64"),
-            keras.KerasTensor((None,), "float32"),
-        )
+        count = tf.shape(where)[0]
+        # ONNX rounds the division of negative integers differently
+        rounded = tf.maximum((count + self.STEP - 1) // self.STEP, 1) * self.STEP
+        padding = tf.minimum(rounded, tf.size(counts)) - count
+        is_real = tf.concat([tf.ones(count), tf.zeros(padding)], axis=0)
+        where = tf.concat([where, tf.zeros((padding, 2), tf.int64)], axis=0)
+        return tf.gather_nd(regions, where), tf.cast(where[:, 0], tf.int32), where, is_real

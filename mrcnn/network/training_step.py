@@ -1,7 +1,4 @@
-"""What one step of training does: the keras model that knows its losses, and takes uint8 images.
-
-Which layers it is made of is said in network; loops, callbacks and schedules are in training.
-"""
+"""The Keras models of the network: preprocessing of uint8 inputs, and the training step with its losses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,40 +14,40 @@ from mrcnn.network import losses
 from mrcnn.shapes.polygons import FULL
 
 COARSEST_STRIDE = 32
-"""Of C5: the pyramid's levels meet where both sides of the image are multiples of it."""
+"""Stride of C5; the levels of the pyramid fit together only if both sides of the image are multiples of it."""
 
 
 class Network(keras.Model):
-    """A functional model that takes what a batch holds as bytes: images, and how far cells of masks are covered."""
+    """A functional model that accepts uint8 images and uint8 coverages of masks, as batches hold them."""
 
     def __init__(self, *args: Any, config: Config, **kwargs: Any):
         """Wrap inputs and outputs; `config` gives MEAN_PIXEL."""
         super().__init__(*args, **kwargs)
         self.config = config
-        self.supports_jit = False  # CropAndResize has no kernel of XLA's, which Keras takes where there is a GPU
+        self.supports_jit = False  # Keras would use XLA on a GPU, and CropAndResize has no XLA kernel
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """The outputs for inputs whose first is images [B, H, W, 3]: uint8 RGB, or float32 already molded.
+        """Return the outputs for inputs of which the first is images [B, H, W, 3]: uint8 RGB, or molded float32.
 
-        Masks, the only other inputs that may be uint8, are 0 to polygons.FULL then.
+        Masks, the only other inputs that may be uint8, then range from 0 to polygons.FULL.
         """
         images, *rest = inputs
-        images = with_whole_cells(images)
+        images = checked_images(images)
         if images.dtype in (tf.uint8, "uint8"):
             images = tf.cast(images, tf.float32) - np.asarray(self.config.MEAN_PIXEL, np.float32)
         rest = [tf.cast(each, tf.float32) / FULL if each.dtype in (tf.uint8, "uint8") else each for each in rest]
         return super().call([images, *rest], training=training, mask=mask)
 
     def save_weights(self, filepath: str | Path, overwrite: bool = True, **keras_own: Any) -> None:
-        """Write the weights in the original's layout, as scripts for it expect, or in Keras' own where asked to.
+        """Write the weights in matterport's layout, or in Keras' own.
 
         Args:
-            filepath: `….weights.h5` and `….weights.json` are Keras' own layout.
-            overwrite: replace the file if it is there.
-            **keras_own: further arguments of Keras, for its own layout.
+            filepath: names that end in `.weights.h5` or `.weights.json` select Keras' own layout.
+            overwrite: replace an existing file.
+            **keras_own: further arguments of Keras; they select its own layout.
 
         Raises:
-            FileExistsError: the file is there and must not be replaced.
+            FileExistsError: the file exists and `overwrite` is False.
         """
         if keras_own or str(filepath).endswith((".weights.h5", ".weights.json")):
             super().save_weights(filepath, overwrite=overwrite, **keras_own)
@@ -64,18 +61,18 @@ class TrainingNetwork(Network):
     """The network with its losses: `fit`, `train_on_batch` and `test_on_batch` take batches of inputs alone."""
 
     def __init__(self, *args: Any, **kwargs: Any):
-        """Add a running mean for the total and each part of the loss."""
+        """Create a running mean for the loss and for each of its parts."""
         super().__init__(*args, **kwargs)
         names = ("loss", *losses.LOSSES, "l2_loss")
         self._means = {name: keras.metrics.Mean(name=name) for name in names}
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """Running means: loss, its five parts, and the L2 term; the first is the sum of the others."""
+        """Running means of the loss, its five parts and the L2 term; the first is the sum of the others."""
         return list(self._means.values())
 
     def train_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """One step of the optimizer on a batch (`batch_inputs`); returns the running means, [] each."""
+        """Apply the optimizer once for a batch (`batch_inputs`), and return the running means, [] each."""
         inputs = batch_inputs(data)
         self.get_layer("proposal_targets").step.assign(tf.cast(self.optimizer.iterations, tf.int64))
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -83,30 +80,30 @@ class TrainingNetwork(Network):
             parts = self.losses_of(inputs, training=True)
             scaled = self.optimizer.scale_loss(losses.total([parts[name] for name in losses.LOSSES]))
         gradients = tape.gradient(scaled, [variable.value for variable in self.trainable_variables])
-        gradients = self._of_all_replicas(self._with_decay(gradients))
+        gradients = self._aggregated(self._with_decay(gradients))
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         return self._report(losses.total(list(parts.values())), parts)
 
     def test_step(self, data: Any) -> dict[str, tf.Tensor]:
-        """The losses of a batch (`batch_inputs`); returns the running means, [] each."""
+        """Compute the losses of a batch (`batch_inputs`), and return the running means, [] each."""
         parts = self.losses_of(batch_inputs(data), training=False)
         return self._report(losses.total(list(parts.values())), parts)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Make `fit` and `evaluate` work under a distribution strategy; takes nothing from the iterator.
+        """Create the optimizer's variables for `fit` and `evaluate`, without a batch of the iterator.
 
-        Keras' own takes a first batch, which is then not trained on, and its mean over the replicas, which booleans
-        don't have, to learn shapes that this network knows. What remains to be made are the optimizer's variables.
+        Keras' own method takes the first batch, which is then not trained on, and its mean over the replicas, which
+        booleans do not have, to infer shapes that this network knows.
         """
         if getattr(self, "optimizer", None) is not None:
             with self.distribute_strategy.scope():
                 self.optimizer.build(self.trainable_variables)
 
     def losses_of(self, inputs: Sequence[tf.Tensor], training: bool) -> dict[str, tf.Tensor]:
-        """The weighted losses by name, and l2_loss, of a batch: [] float32, each checked to be finite.
+        """Return the weighted losses and l2_loss of a batch by name, [] float32 each.
 
         Raises:
-            tf.errors.InvalidArgumentError: a loss is not a finite number; the message names it.
+            tf.errors.InvalidArgumentError: a loss is not finite; the message names it.
         """
         outputs = self(inputs, training=training)
         parts = network_losses(inputs, outputs, self.config)
@@ -115,10 +112,10 @@ class TrainingNetwork(Network):
             parts[name] = tf.debugging.check_numerics(value * self.config.LOSS_WEIGHTS.get(name, 1.0), message)
         return {**parts, "l2_loss": self._l2()}
 
-    def _of_all_replicas(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """Each replica's equal share of the whole batch's gradients, clipped as one; unchanged where there is one.
+    def _aggregated(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Return each replica's equal share of the whole batch's clipped gradients; unchanged with one replica.
 
-        Keras clips what each replica has before it sums, so that the limit would grow with the number of replicas.
+        Keras clips the gradients of each replica before it sums them: the limit would grow with their number.
         """
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         if replicas == 1:
@@ -135,14 +132,14 @@ class TrainingNetwork(Network):
         return losses.l2_loss(decayed, self.config.WEIGHT_DECAY) / replicas
 
     def _decays(self, variable: keras.Variable) -> bool:
-        """Whether l2_loss counts a variable: with SGD, all that is not normalisation."""
+        """Return whether l2_loss includes a variable: with SGD, all except gamma and beta."""
         return self.config.OPTIMIZER == "sgd" and variable.name not in ("gamma", "beta")
 
     def _with_decay(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """The gradients with that of l2_loss added, in the scale of the optimizer's loss.
+        """Return the gradients plus that of l2_loss, in the scale of the optimizer's loss.
 
-        It needs no gradient, so that TensorFlow would compute it for all variables (255 MB of a ResNet-101) while the
-        forward pass still holds its activations; here it waits for the gradient that it is added to.
+        The latter depends on weights alone, so TensorFlow would compute it for all variables (255 MB for ResNet-101)
+        while the activations of the forward pass are in memory; here it waits for the gradient it is added to.
         """
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         factor = self.optimizer.scale_loss(tf.constant(self.config.WEIGHT_DECAY / replicas))
@@ -162,8 +159,8 @@ class TrainingNetwork(Network):
         return {name: mean.result() for name, mean in self._means.items()}
 
 
-def with_whole_cells(images: tf.Tensor) -> tf.Tensor:
-    """The images [B, H, W, C] themselves.
+def checked_images(images: tf.Tensor) -> tf.Tensor:
+    """Return the images [B, H, W, C], checked.
 
     Raises:
         tf.errors.InvalidArgumentError: a side is not a multiple of 32 pixels.
@@ -177,14 +174,14 @@ def with_whole_cells(images: tf.Tensor) -> tf.Tensor:
 
 
 def batch_inputs(data: Any) -> Sequence[tf.Tensor]:
-    """The inputs of a batch, [B, …] each, given alone, or with empty targets as the original's generator gave them."""
+    """Return the inputs of a batch, [B, …] each: `data` itself, or its first item if it is (inputs, targets)."""
     if isinstance(data, (tuple, list)) and len(data) and isinstance(data[0], (tuple, list)):
         return data[0]
     return data
 
 
 def network_losses(inputs: Sequence[tf.Tensor], outputs: dict[str, tf.Tensor], config: Config) -> dict[str, tf.Tensor]:
-    """The five losses [] by name, unweighted, from a training network's inputs and outputs (shapes: `network`)."""
+    """Return the five unweighted losses [] by name, of the inputs and outputs of a training network."""
     meta, rpn_deltas = inputs[1], tf.cast(inputs[3], tf.float32)
     class_ids, shape = outputs["class_ids"], tf.shape(outputs["class_ids"])
     counts = tf.ones(shape) if config.PADDED_ROIS_ARE_BACKGROUND else tf.reduce_any(outputs["rois"] != 0.0, axis=2)

@@ -1,1 +1,1 @@
-"""TensorFlow operations and layers that know nothing of Mask R-CNN: convolutions, boxes, order of gradients."""
+"""TensorFlow operations and Keras layers that do not depend on Mask R-CNN: convolutions, boxes, gradients."""

@@ -1,7 +1,4 @@
-"""How convolutions are computed on the processor at hand: by which algorithm, and what stays apart from them.
-
-What is convolved is said in layers and heads; the fast algorithm is winograd, what suits the processor in processor.
-"""
+"""Convolutions with the algorithm that is fastest on this processor, and without slow operator fusions."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,144 +9,141 @@ from typing import Any
 import tensorflow as tf
 
 from mrcnn.ops import winograd
-from mrcnn.ops.gradient_order import after
-from mrcnn.ops.processor import cpuinfo, lacks_avx512, on_a_cpu
+from mrcnn.ops.gradients import identity_after
+from mrcnn.ops.processor import cpuinfo, lacks_avx512, runs_on_cpu
 
-WIDE = 64 if lacks_avx512(cpuinfo()) else 256
-"""Channels, in and out, from which on minimal filtering is the faster: 1.5 to 4 times (2 cores)."""
-LARGE = 512
-"""Pixels of all images from which on it is faster: below, transforming the kernel takes too large a share."""
+WINOGRAD_CHANNELS = 64 if lacks_avx512(cpuinfo()) else 256
+"""Least number of input and output channels for which Winograd convolution is faster: 1.5 to 4 times (2 cores)."""
+WINOGRAD_PIXELS = 512
+"""Least number of pixels of a batch for which it is faster; with fewer, transforming the kernel dominates."""
 
-_plain: ContextVar[bool] = ContextVar("plain", default=False)
+_portable: ContextVar[bool] = ContextVar("portable", default=False)
 
 
 @contextmanager
-def plain_operations() -> Iterator[None]:
-    """Let what is traced meanwhile hold each convolution as one operation, as graphs for other runtimes should."""
-    before = _plain.set(True)
+def portable_operations() -> Iterator[None]:
+    """Trace each convolution as one operation within this context, for graphs that other runtimes execute."""
+    token = _portable.set(True)
     try:
         yield
     finally:
-        _plain.reset(before)
+        _portable.reset(token)
 
 
-def for_this_gpu() -> bool:
-    """Whether what is traced now is to run on a GPU of this machine: not what is exported, and not without one."""
-    return not on_a_cpu() and not _plain.get()
+def targets_gpu() -> bool:
+    """Return whether the graph that is being traced will run on a GPU of this machine (False while exporting)."""
+    return not runs_on_cpu() and not _portable.get()
 
 
 def convolution(
     features: tf.Tensor, kernel: tf.Tensor, scale: tf.Tensor | None = None, stride: int = 1, padding: str = "SAME"
 ) -> tf.Tensor:
-    """Convolve features [B, H, W, C] with a kernel [h, w, C, K], times `scale` [K] if given: [B, H', W', K].
+    """Convolve features [B, H, W, C] with a kernel [h, w, C, K], multiplied by `scale` [K] if given: [B, H', W', K].
 
-    Kernel and scale are float32, the convolution is done in the features' dtype. For the gradients the scaled kernel is
-    computed again: kept from the forward pass, those of a ResNet-101 would take 240 MB when memory is scarcest.
+    Kernel and scale are float32; the convolution is computed in the dtype of the features. The backward pass computes
+    the scaled kernels again: those of a ResNet-101, kept from the forward pass, would add 240 MB to the peak of memory.
     """
     if stride > 1 and tuple(kernel.shape[:2]) == (1, 1):
-        # The same, and oneDNN's gradient of such a kernel writes beyond its memory where C is small (TensorFlow 2.21).
-        # "Means" of one pixel, since slices with steps take ten times as long.
+        # oneDNN's gradient of a strided 1×1 kernel writes beyond its memory where C is small (TensorFlow 2.21).
+        # Pooling over one pixel selects the same pixels ten times faster than a strided slice.
         features, stride = tf.nn.avg_pool2d(features, 1, stride, "VALID"), 1
-    return _with_gradient(_Way(stride, padding.upper()))(features, kernel, *(() if scale is None else (scale,)))
-
-
-Pointwise = tuple[Callable[[tf.Tensor], tf.Tensor], int]
-"""What turns pixels [N, K] into [N, K'], and K'."""
-
-
-def pointwise_of_still(features: tf.Tensor, kernel: tf.Tensor, pointwise: Pointwise) -> tf.Tensor:
-    """What `pointwise` makes of a convolution with stride 1 and padding "same", if possible without holding that whole.
-
-    It is for features [B, H, W, C] that nothing is learned by: the gradients are TensorFlow's own, which are slow.
-    Returns [B, H, W, K'].
-    """
-    way, kernel = _Way(1, "SAME"), tf.cast(kernel, features.dtype)
-    return _either(
-        way.is_filtered(features, kernel),
-        lambda: winograd.convolve_3x3(features, kernel, pointwise),
-        lambda: by_pixel(tf.nn.conv2d(features, kernel, way.stride, way.padding), pointwise),
+    return _differentiable(_Convolution(stride, padding.upper()))(
+        features, kernel, *(() if scale is None else (scale,))
     )
 
 
-def by_pixel(features: tf.Tensor, pointwise: Pointwise) -> tf.Tensor:
-    """What `pointwise` makes of features [B, H, W, K]: [B, H, W, K']."""
-    finish, channels = pointwise
-    pixels = finish(tf.reshape(features, (-1, features.shape[3])))
+Pointwise = tuple[Callable[[tf.Tensor], tf.Tensor], int]
+"""A function from pixels [N, K] to [N, K'], and K'."""
+
+
+def convolution_then_pointwise(features: tf.Tensor, kernel: tf.Tensor, pointwise: Pointwise) -> tf.Tensor:
+    """Apply `pointwise` to a convolution with stride 1 and padding "same", in strips where Winograd is used.
+
+    For features [B, H, W, C] without gradient: those of TensorFlow are slow here. Returns [B, H, W, K'].
+    """
+    method, kernel = _Convolution(1, "SAME"), tf.cast(kernel, features.dtype)
+    return _cond(
+        method.uses_winograd(features, kernel),
+        lambda: winograd.convolve_3x3(features, kernel, pointwise),
+        lambda: apply_pointwise(tf.nn.conv2d(features, kernel, method.stride, method.padding), pointwise),
+    )
+
+
+def apply_pointwise(features: tf.Tensor, pointwise: Pointwise) -> tf.Tensor:
+    """Apply `pointwise` to features [B, H, W, K]: [B, H, W, K']."""
+    function, channels = pointwise
+    pixels = function(tf.reshape(features, (-1, features.shape[3])))
     shape = tf.shape(features)
     whole = tf.reshape(pixels, tf.concat([shape[:3], [channels]], axis=0))
     return tf.ensure_shape(whole, (*features.shape[:3], channels))
 
 
-def added(features: tf.Tensor, shortcut: tf.Tensor) -> tf.Tensor:
-    """The sum of two tensors [B, H, W, C], kept apart from the convolution before it where that is faster.
+def add_shortcut(features: tf.Tensor, shortcut: tf.Tensor) -> tf.Tensor:
+    """Return the sum of two tensors [B, H, W, C], not fused with the preceding convolution where that is faster.
 
-    TensorFlow would make one operation of a 1×1 convolution, this sum and a ReLU, which without AVX-512 takes oneDNN
-    (3.7) 3 to 7 times as long as the convolution does. It does not see a sum of another shape.
+    TensorFlow fuses a 1×1 convolution, this sum and a ReLU into one operation, which without AVX-512 takes oneDNN (3.7)
+    3 to 7 times as long as the convolution. It does not fuse a sum of reshaped tensors.
     """
-    if not _kept_apart():
+    if not _avoids_fusion():
         return features + shortcut
     channels = features.shape[3]
     total = tf.reshape(features, (-1, channels)) + tf.reshape(shortcut, (-1, channels))
     return tf.ensure_shape(tf.reshape(total, tf.shape(features)), features.shape)
 
 
-def biased(features: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Features [B, H, W, C] with a bias [C] added, its gradient kept apart from the kernel's where that is faster.
+def add_bias(features: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    """Add a bias [C] to features [B, H, W, C]; its gradient is not fused with the kernel's where that is faster.
 
-    TensorFlow would make one operation of the two gradients, which without AVX-512 takes oneDNN up to 4 times as long.
-    It does not see a sum that is a product of matrices. On a GPU, TensorFlow's own gradient of a bias in bfloat16 took
-    half of a step's time (39 of 70 ms of an H200).
+    TensorFlow fuses the two gradients into one operation, which without AVX-512 takes oneDNN up to 4 times as long. It
+    does not fuse a sum that is computed as a matrix product. On a GPU, TensorFlow's own gradient of a bias in bfloat16
+    took half of a step's time (39 of 70 ms on an H200).
     """
-    return _with_gradient_apart(features, bias) if _kept_apart() or for_this_gpu() else tf.nn.bias_add(features, bias)
+    return _bias_add(features, bias) if _avoids_fusion() or targets_gpu() else tf.nn.bias_add(features, bias)
 
 
 @tf.custom_gradient
-def _with_gradient_apart(features: tf.Tensor, bias: tf.Tensor):
+def _bias_add(features: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
     def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         rows = tf.reshape(upstream, (-1, upstream.shape[3]))
         of_bias = tf.matmul(tf.ones((1, tf.shape(rows)[0]), rows.dtype), rows)[0]
-        return after(of_bias, upstream), of_bias  # or the upstream would be kept until there is time for the bias
+        return identity_after(of_bias, upstream), of_bias  # or TensorFlow may keep `upstream` for long
 
     return tf.nn.bias_add(features, bias), gradient
 
 
-def _kept_apart() -> bool:
-    return not _plain.get() and on_a_cpu() and lacks_avx512(cpuinfo())
+def _avoids_fusion() -> bool:
+    return not _portable.get() and runs_on_cpu() and lacks_avx512(cpuinfo())
 
 
-def _is_wide(shape: tf.TensorShape) -> bool:
-    return tuple(shape[:2]) == (3, 3) and min(shape[2:]) >= WIDE
-
-
-def _is_large(features: tf.Tensor) -> tf.Tensor | bool:
-    """Whether [B, H, W, C] has pixels enough for minimal filtering: known now, or found for each batch."""
+def _has_many_pixels(features: tf.Tensor) -> tf.Tensor | bool:
+    """Return whether [B, H, W, C] has WINOGRAD_PIXELS: a bool for static shapes, else a bool tensor []."""
     known = features.shape[:3].num_elements()
-    return tf.size(features) // features.shape[3] >= LARGE if known is None else known >= LARGE
+    return tf.size(features) // features.shape[3] >= WINOGRAD_PIXELS if known is None else known >= WINOGRAD_PIXELS
 
 
 @dataclass(frozen=True)
-class _Way:
-    """How features and a kernel of one dtype are convolved, and the gradients of that."""
+class _Convolution:
+    """A convolution of features with a kernel of the same dtype, and its gradients."""
 
     stride: int
     padding: str
 
     def convolve(self, features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        if self._is_product(features, kernel):
+        if self._is_matrix_product(features, kernel):
             return tf.matmul(*_as_matrices(features, kernel))[:, None, None]
-        return _either(
-            self.is_filtered(features, kernel),
+        return _cond(
+            self.uses_winograd(features, kernel),
             lambda: winograd.convolve_3x3(features, kernel),
             lambda: tf.nn.conv2d(features, kernel, self.stride, self.padding),
         )
 
     def kernel_gradient(self, features: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
-        """Gradient [h, w, C, K], from that of the result; of the kernel only the shape is used."""
-        if self._is_product(features, kernel):
+        """Return the gradient [h, w, C, K] with respect to the kernel, of which only the shape is used."""
+        if self._is_matrix_product(features, kernel):
             rows, _ = _as_matrices(features, kernel)
             return tf.reshape(tf.matmul(rows, upstream[:, 0, 0], transpose_a=True), kernel.shape)
-        return _either(
-            self.is_filtered(features, kernel),
+        return _cond(
+            self.uses_winograd(features, kernel),
             lambda: winograd.kernel_gradient(features, upstream),
             lambda: tf.raw_ops.Conv2DBackpropFilter(
                 input=features, filter_sizes=tf.shape(kernel), out_backprop=upstream, **self._window
@@ -157,73 +151,74 @@ class _Way:
         )
 
     def features_gradient(self, features: tf.Tensor, kernel: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
-        """Gradient [B, H, W, C], from that of the result; of the features only the shape is used."""
-        if self._is_product(features, kernel):
+        """Return the gradient [B, H, W, C] with respect to the features, of which only the shape is used."""
+        if self._is_matrix_product(features, kernel):
             _, columns = _as_matrices(features, kernel)
             return tf.reshape(tf.matmul(upstream[:, 0, 0], columns, transpose_b=True), tf.shape(features))
-        return _either(
-            self.is_filtered(features, kernel),
+        return _cond(
+            self.uses_winograd(features, kernel),
             lambda: winograd.features_gradient(kernel, upstream),
             lambda: tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=tf.shape(features), filter=kernel, out_backprop=upstream, **self._window
             ),
         )
 
-    def is_by_definition(self, features: tf.Tensor, kernel: tf.Tensor) -> bool:
-        """Whether neither as a product of matrices nor, perhaps, by minimal filtering."""
-        return not self._is_product(features, kernel) and self.is_filtered(features, kernel) is False
+    def is_direct(self, features: tf.Tensor, kernel: tf.Tensor) -> bool:
+        """Return whether TensorFlow's own convolution is used in any case."""
+        return not self._is_matrix_product(features, kernel) and self.uses_winograd(features, kernel) is False
 
     @property
     def _window(self) -> dict[str, Any]:
         return {"strides": [1, self.stride, self.stride, 1], "padding": self.padding}
 
-    def _is_product(self, features: tf.Tensor, kernel: tf.Tensor) -> bool:
-        """Whether the kernel covers all of the features: the gradient of a product of matrices is ten times faster."""
+    def _is_matrix_product(self, features: tf.Tensor, kernel: tf.Tensor) -> bool:
+        """Return whether the kernel covers the whole map: the gradient of a matrix product is ten times faster."""
         return self.padding == "VALID" and features.shape[1:3] == kernel.shape[:2]
 
-    def is_filtered(self, features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor | bool:
-        """Whether features [B, H, W, C] meet a kernel [h, w, C, K] by minimal filtering.
+    def uses_winograd(self, features: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor | bool:
+        """Return whether features [B, H, W, C] and a kernel [h, w, C, K] are convolved by Winograd's algorithm.
 
-        A bool where that is known now, else a bool tensor [] that says it for each batch.
+        A bool where it is known from the static shapes, else a bool tensor [].
         """
-        suits = features.dtype == tf.float32 and self.stride == 1 and self.padding == "SAME" and _is_wide(kernel.shape)
-        return suits and on_a_cpu() and not _plain.get() and _is_large(features)
+        is_supported = features.dtype == tf.float32 and self.stride == 1 and self.padding == "SAME"
+        is_wide = tuple(kernel.shape[:2]) == (3, 3) and min(kernel.shape[2:]) >= WINOGRAD_CHANNELS
+        return is_supported and is_wide and runs_on_cpu() and not _portable.get() and _has_many_pixels(features)
 
 
-def _with_gradient(way: _Way) -> Callable[..., tf.Tensor]:
+def _differentiable(method: _Convolution) -> Callable[..., tf.Tensor]:
     @tf.custom_gradient
-    def convolved(features: tf.Tensor, kernel: tf.Tensor, *scales: tf.Tensor):
+    def convolved(features: tf.Tensor, kernel: tf.Tensor, *scales: tf.Tensor) -> tuple[tf.Tensor, Callable[..., Any]]:
         def gradient(upstream: tf.Tensor) -> list[tf.Tensor]:
-            # Without `after`, TensorFlow would find that what is computed of features and kernel was computed in the
-            # forward pass, and would keep that, several times as large, instead.
-            inputs = after(upstream, features)
-            of_kernel = tf.cast(way.kernel_gradient(inputs, kernel, upstream), kernel.dtype)
+            # Without `identity_after`, TensorFlow would reuse what the forward pass computed from features and kernel,
+            # and would keep it, several times as large as they are, until here.
+            inputs = identity_after(upstream, features)
+            of_kernel = tf.cast(method.kernel_gradient(inputs, kernel, upstream), kernel.dtype)
             of_scales = [tf.reduce_sum(of_kernel * kernel, axis=(0, 1, 2)) for _ in scales]
             if scales:
-                of_kernel = after(of_scales[0], of_kernel) * scales[0]  # in its place
-            # What takes much memory is done one after the other; otherwise TensorFlow would hurry on to the layers
-            # before, while the features and gradients of many would wait for their kernels.
-            first = upstream if way.is_by_definition(features, kernel) else of_kernel
-            again = _product(after(first, kernel), scales, features.dtype)
-            of_features = way.features_gradient(inputs, again, after(first, upstream))
+                of_kernel = identity_after(of_scales[0], of_kernel) * scales[0]
+            # The two gradients are computed one after the other; otherwise TensorFlow would go on to earlier layers
+            # while the features and gradients of many layers wait for the gradients of their kernels.
+            first = upstream if method.is_direct(features, kernel) else of_kernel
+            again = _scaled_kernel(identity_after(first, kernel), scales, features.dtype)
+            of_features = method.features_gradient(inputs, again, identity_after(first, upstream))
             return [of_features, of_kernel, *of_scales]
 
-        return way.convolve(features, _product(kernel, scales, features.dtype)), gradient
+        return method.convolve(features, _scaled_kernel(kernel, scales, features.dtype)), gradient
 
     return convolved
 
 
-def _product(kernel: tf.Tensor, scales: tuple[tf.Tensor, ...], dtype: tf.DType) -> tf.Tensor:
+def _scaled_kernel(kernel: tf.Tensor, scales: tuple[tf.Tensor, ...], dtype: tf.DType) -> tf.Tensor:
     return tf.cast(kernel * scales[0] if scales else kernel, dtype)
 
 
 def _as_matrices(features: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """A row for each window of the features, [B, h·w·C], and a column for each filter, [h·w·C, K]."""
+    """Return the features as a matrix [B, h·w·C] and the kernel as a matrix [h·w·C, K]."""
     terms = kernel.shape[:3].num_elements()
     return tf.reshape(features, (-1, terms)), tf.reshape(kernel, (terms, -1))
 
 
-def _either(condition: tf.Tensor | bool, if_true: Callable[[], Any], if_false: Callable[[], Any]) -> Any:
+def _cond(condition: tf.Tensor | bool, if_true: Callable[[], Any], if_false: Callable[[], Any]) -> Any:
     if isinstance(condition, bool):
         return if_true() if condition else if_false()
     return tf.cond(condition, if_true, if_false)

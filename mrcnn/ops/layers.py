@@ -1,15 +1,13 @@
-"""Convolution and normalisation as the network uses them: frozen normalisation folded into the convolution before it.
-
-Which layers stand where is said in backbones, fpn and heads.
-"""
+"""Keras layers for convolution and normalisation; frozen normalisation is folded into the preceding convolution."""
 
 import functools
 import logging
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from mrcnn.ops.convolution import added, biased, convolution
+from mrcnn.ops.convolution import add_bias, add_shortcut, convolution
 from mrcnn.ops.processor import is_faster_in
 
 log = logging.getLogger(__name__)
@@ -19,85 +17,77 @@ GROUPS = 32
 
 
 class Convolution(keras.layers.Conv2D):
-    """Conv2D that can take a frozen batch normalisation after it into its kernel.
+    """Conv2D with an optional frozen batch normalisation folded into its kernel.
 
-    Scaling a kernel costs nothing beside scaling a feature map, forwards and backwards; the gradients of gamma
-    and beta are the same. Weights are those of Conv2D.
+    Scaling a kernel is much cheaper than scaling a feature map, in both passes; the gradients of gamma and beta are the
+    same. Weights are those of Conv2D.
     """
 
     def __init__(
-        self,
-        filters: int,
-        kernel_size: int,
-        folded: "FrozenBatchNormalization | None" = None,
-        **kwargs,
-    ):
-        """Convolve to `filters` channels; `folded` is the normalisation whose place this layer takes."""
+        self, filters: int, kernel_size: int, folded: "FrozenBatchNormalization | None" = None, **kwargs: Any
+    ) -> None:
+        """Convolve to `filters` channels, and apply the normalisation `folded` too."""
         super().__init__(filters, kernel_size, **kwargs)
-        # A tuple's content would be tracked as a sublayer, and its weights would be saved twice.
+        # A function, since Keras would track an attribute as a sublayer and save its weights twice.
         self._folded = None if folded is None else (lambda: folded)
 
-    def add_weight(self, *args, **kwargs):
-        """Weights that are not cast by themselves: folding happens in float32, casting after it."""
+    def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
+        """Create a weight without autocast: folding is computed in float32, and its result is cast."""
         return super().add_weight(*args, autocast=False, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Create the weights, and those of the folded normalisation."""
         super().build(input_shape)
         if self._folded is not None and not self._folded().built:
             self._folded().build((None, None, None, self.filters))
 
     def call(self, features: tf.Tensor, padding: str | None = None) -> tf.Tensor:
-        """Features [B, H, W, C] to [B, H', W', filters]; `padding` replaces the layer's own for this call."""
+        """Convolve features [B, H, W, C] to [B, H', W', filters]; `padding` overrides the layer's for this call."""
         kernel, bias = tf.convert_to_tensor(self.kernel), tf.convert_to_tensor(self.bias)
         scale = None
         if self._folded is not None:
             normalisation = self._folded()
             scale = normalisation.scale()
-            # not by the shift, whose third gradient of the scale would come in an order of chance (see fork)
+            # not beta − mean · scale, which would give `scale` a third gradient, summed in random order (`Duplicate`)
             bias = (bias - normalisation.moving_mean.value) * scale + normalisation.beta.value
         features = convolution(features, kernel, scale, self.strides[0], padding or self.padding)
-        return self.activation(biased(features, tf.cast(bias, self.compute_dtype)))
+        return self.activation(add_bias(features, tf.cast(bias, self.compute_dtype)))
 
 
-class ShortcutAdded(keras.layers.Layer):
-    """A block's features and its shortcut, added."""
+class AddShortcut(keras.layers.Layer):
+    """Sum of a residual block's features and its shortcut."""
 
     def call(self, inputs: list[tf.Tensor]) -> tf.Tensor:
-        """The sum [B, H, W, C] of two tensors of that shape."""
-        return added(*inputs)
-
-    def compute_output_shape(self, input_shape):
-        """The same."""
-        return input_shape[0]
+        """Return the sum [B, H, W, C] of two tensors of that shape."""
+        return add_shortcut(*inputs)
 
 
 class FrozenBatchNormalization(keras.layers.Layer):
-    """Batch normalisation by its stored statistics in training too; gamma and beta still learn.
+    """Batch normalisation with stored statistics in training too; gamma and beta are trainable.
 
-    With `folded` the convolution before it has already applied it, and the layer only holds the weights.
+    With `folded` the preceding convolution applies it, and this layer only holds the weights.
     """
 
-    def __init__(self, folded: bool = False, **kwargs):
-        """Normalise here, or leave it to the convolution before (`folded`)."""
+    def __init__(self, folded: bool = False, **kwargs: Any) -> None:
+        """Normalise, or return the features unchanged with `folded`."""
         super().__init__(**kwargs)
         self._is_folded = folded
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         """Create gamma, beta, moving_mean and moving_variance, each [channels] float32."""
         shape = (input_shape[-1],)
-        kinds = (("gamma", "ones", True), ("beta", "zeros", True))
-        kinds += (("moving_mean", "zeros", False), ("moving_variance", "ones", False))
-        for name, initial, trainable in kinds:
+        initial_values = {"gamma": "ones", "beta": "zeros", "moving_mean": "zeros", "moving_variance": "ones"}
+        for name, initial in initial_values.items():
+            trainable = name in ("gamma", "beta")
             weight = self.add_weight(shape, initial, name=name, trainable=trainable, autocast=False, aggregation="mean")
             setattr(self, name, weight)
 
     def scale(self) -> tf.Tensor:
-        """Scale [channels] float32 that normalising by the stored variance comes to."""
+        """Return the factor [channels] float32: gamma over the stored standard deviation."""
         return self.gamma.value * tf.math.rsqrt(self.moving_variance.value + EPSILON)
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
-        """Features [..., channels] normalised, in their dtype; unchanged where the convolution has done it."""
+        """Return features [..., channels] normalised, in their dtype."""
         if self._is_folded:
             return features
         scale = self.scale()
@@ -106,17 +96,17 @@ class FrozenBatchNormalization(keras.layers.Layer):
 
 
 class TrainedBatchNormalization(keras.layers.Layer):
-    """Batch normalisation by the batch's statistics in training, by stored ones otherwise, as one fused operation."""
+    """Batch normalisation with the batch's statistics in training, with stored ones otherwise, as a fused operation."""
 
-    def __init__(self, momentum: float = 0.99, always: bool = False, **kwargs):
-        """Keep statistics with `momentum`; `always` uses the batch's own in inference too (TRAIN_BN=True)."""
+    def __init__(self, momentum: float = 0.99, always: bool = False, **kwargs: Any) -> None:
+        """Update statistics with `momentum`; `always` uses the batch's own in inference too (TRAIN_BN=True)."""
         super().__init__(**kwargs)
         self.momentum, self.always = momentum, always
 
     build = FrozenBatchNormalization.build
 
     def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Features [B, H, W, channels] normalised over all but the last axis, in their dtype."""
+        """Return features [B, H, W, channels] normalised over all but the last axis, in their dtype."""
         by_batch = (training and self.trainable) or self.always
         gamma, beta = self.gamma.value, self.beta.value
         mean, variance = self.moving_mean.value, self.moving_variance.value
@@ -129,17 +119,17 @@ class TrainedBatchNormalization(keras.layers.Layer):
         return features
 
 
-def convolve(
-    features,
+def conv_norm(
+    features: keras.KerasTensor,
     filters: int,
     kernel_size: int,
     name: str,
     normalisation_name: str | None,
     normalisation: str | None,
     momentum: float = 0.99,
-    **convolution,
-):
-    """A convolution and its normalisation layer (if any) on a symbolic tensor; the activation is the caller's.
+    **convolution: Any,
+) -> keras.KerasTensor:
+    """Apply a convolution and a normalisation layer, if any, to a symbolic tensor.
 
     Args:
         features: symbolic [B, H, W, C].
@@ -148,7 +138,7 @@ def convolve(
         name: the convolution's name.
         normalisation_name: the normalisation's name.
         normalisation: None, frozen, trained, always_trained or group.
-        momentum: of trained statistics.
+        momentum: of the moving statistics.
         **convolution: further arguments of Conv2D, such as strides, padding and dtype.
     """
     dtype = convolution.get("dtype")
@@ -166,15 +156,15 @@ def convolve(
 
 
 def precision_policy(precision: str) -> keras.DTypePolicy:
-    """Keras' policy for Config.PRECISION: weights in float32, arithmetic in `precision` where that is faster."""
+    """Return Keras' policy for Config.PRECISION: float32 weights, arithmetic in `precision` where that is faster."""
     if precision == "float32":
         return keras.DTypePolicy("float32")
     if not is_faster_in(precision):
-        _say_that_float32_is_faster(precision)
+        _log_that_float32_is_faster(precision)
         return keras.DTypePolicy("float32")
     return keras.DTypePolicy(f"mixed_{precision}")
 
 
 @functools.cache  # once, not for each of a network's layers
-def _say_that_float32_is_faster(precision: str) -> None:
-    log.info("PRECISION is %s: computed in float32 all the same, in which this processor is faster", precision)
+def _log_that_float32_is_faster(precision: str) -> None:
+    log.info("PRECISION is %s, but float32 is used: it is faster on this processor", precision)

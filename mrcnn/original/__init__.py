@@ -1,1 +1,1 @@
-"""What only scripts written for matterport's package need: old names, plots, the data generator."""
+"""Parts of matterport's package that only old scripts need: old names, plots, the data generator."""

@@ -1,7 +1,4 @@
-"""Looking into a network: intermediate results by layer, as the original's notebooks ask for them.
-
-`MaskRCNN` inherits these methods; detection and training don't use them.
-"""
+"""Methods of `MaskRCNN` that inspect the network's layers and intermediate results, for matterport's notebooks."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -15,11 +12,11 @@ from mrcnn import weights
 
 
 class UnknownTensorError(ValueError):
-    """A tensor that is no output of a layer was asked for."""
+    """A requested tensor is not the output of a layer."""
 
 
 def log(text: str, array: NDArray[Any] | None = None) -> None:
-    """Print text, and of an array its shape, dtype, least and largest value."""
+    """Print text, and the shape, minimum, maximum and dtype of an array."""
     if array is not None:
         extent = (
             f"min: {array.min():10.5f}  max: {array.max():10.5f}" if array.size else "min:            max:           "
@@ -29,39 +26,39 @@ def log(text: str, array: NDArray[Any] | None = None) -> None:
 
 
 class Inspection:
-    """Methods of `MaskRCNN` that look into `keras_model`."""
+    """Base class of `MaskRCNN` with methods that inspect `keras_model`."""
 
     keras_model: keras.Model
     mold_inputs: Any
     get_anchors: Any
 
     def find_trainable_layer(self, layer: keras.layers.Layer) -> keras.layers.Layer:
-        """The layer that holds the weights: `layer` itself, or what a wrapper such as TimeDistributed has inside."""
+        """Return the layer that holds the weights: `layer`, or the inner layer of a wrapper such as TimeDistributed."""
         return self.find_trainable_layer(layer.layer) if isinstance(layer, keras.layers.Wrapper) else layer
 
     def get_trainable_layers(self) -> list[keras.layers.Layer]:
-        """The layers that hold weights, in their order, those of `rpn_model` by themselves."""
+        """Return the layers with weights, in order, including those of `rpn_model`."""
         return [leaf for _, leaf in weights.named_layers(self.keras_model)]
 
     def ancestor(self, tensor: keras.KerasTensor, name: str, checked: Any = None) -> keras.KerasTensor | None:
-        """The output of an earlier layer that `tensor` was computed from, or None where there is none of that name.
+        """Return the output of an earlier layer from which `tensor` was computed, or None if there is no such layer.
 
         Args:
             tensor: a layer's output.
-            name: of the layer; as in the original, `<layer>/…:0` too, of which only the layer's part is looked at,
-                because what is inside a layer has no name any more.
-            checked: as in the original's signature; not needed.
+            name: name of the layer, or `<layer>/…:0`, of which only the layer is used, since operations inside of
+                layers have no name any more.
+            checked: unused; part of matterport's signature.
         """
-        wanted = name.partition("/")[0].partition(":")[0]
-        seen, waiting = set(), [tensor]
-        while waiting:
-            operation = waiting.pop(0)._keras_history.operation
+        layer = name.partition("/")[0].partition(":")[0]
+        seen, queue = set(), [tensor]
+        while queue:
+            operation = queue.pop(0)._keras_history.operation
             for parent in operation._inbound_nodes[0].input_tensors if operation._inbound_nodes else ():
-                if parent._keras_history.operation.name == wanted:
+                if parent._keras_history.operation.name == layer:
                     return parent
                 if id(parent) not in seen:
                     seen.add(id(parent))
-                    waiting.append(parent)
+                    queue.append(parent)
         return None
 
     def run_graph(
@@ -70,11 +67,11 @@ class Inspection:
         outputs: Iterable[tuple[str, keras.KerasTensor]],
         image_metas: NDArray[Any] | None = None,
     ) -> "OrderedDict[str, NDArray[Any]]":
-        """Compute parts of the network for inference, and print shape and range of each.
+        """Compute intermediate results of the inference network, and print shape and range of each.
 
         Args:
-            images: [H, W, 3] uint8 RGB each, alike in size once they are resized; or, with `image_metas`, [B, H, W, 3]
-                float32 that are molded already.
+            images: [H, W, 3] uint8 RGB each, of the same size after resizing; or, with `image_metas`, molded images
+                [B, H, W, 3] float32.
             outputs: (name, tensor) pairs, such as ("rpn_class", model.keras_model.get_layer("rpn_class").output).
             image_metas: [B, M].
 
@@ -82,10 +79,10 @@ class Inspection:
             the arrays by name, in the order of `outputs`.
 
         Raises:
-            UnknownTensorError: a tensor is None, as `ancestor` returns where it finds nothing.
+            UnknownTensorError: a tensor is None, as returned by `ancestor` for unknown layers.
         """
-        wanted = OrderedDict(outputs)
-        absent = [name for name, tensor in wanted.items() if tensor is None]
+        tensors = OrderedDict(outputs)
+        absent = [name for name, tensor in tensors.items() if tensor is None]
         if absent:
             raise UnknownTensorError(f"no tensor is given for {', '.join(absent)}: no layer has the name asked for")
         molded: Any = images
@@ -93,10 +90,10 @@ class Inspection:
             molded, image_metas, _ = self.mold_inputs(images)
         anchors = self.get_anchors(molded[0].shape)
         inputs = [molded, np.asarray(image_metas, np.float32), np.broadcast_to(anchors, (len(molded), *anchors.shape))]
-        parts = keras.Model(self.keras_model.inputs, dict(wanted))
+        parts = keras.Model(self.keras_model.inputs, dict(tensors))
         parts.supports_jit = self.keras_model.supports_jit
         arrays = parts.predict_on_batch(inputs)
-        found = OrderedDict((name, arrays[name]) for name in wanted)
-        for name, array in found.items():
+        results = OrderedDict((name, arrays[name]) for name in tensors)
+        for name, array in results.items():
             log(name, array)
-        return found
+        return results

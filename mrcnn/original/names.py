@@ -1,7 +1,4 @@
-"""Functions of the original that nothing here needs, for scripts that call them; and where its other parts went.
-
-`model` and `utils` look names up here. The functions that built TensorFlow 1 graphs can't be called any more.
-"""
+"""Functions of matterport's modules that only old scripts use, and replacements of those that no longer exist."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,7 +23,7 @@ def resize(
     anti_aliasing: bool = False,
     anti_aliasing_sigma: Any = None,
 ) -> NDArray[Any]:
-    """Return `image` as scikit-image's `resize` scales it to `output_shape`; booleans too, which it refuses now."""
+    """Return `image` resized to `output_shape` by scikit-image's `resize`; booleans, too, which it rejects now."""
     from skimage.transform import resize as scale
 
     if image.dtype == bool:
@@ -38,9 +35,9 @@ def resize(
 
 
 def batch_slice(inputs: Any, graph_fn: Callable[..., Any], batch_size: int, names: Any = None) -> Any:
-    """Apply `graph_fn` to each of the `batch_size` rows of the inputs [B, …] and stack what it returns: [B, …] each.
+    """Apply `graph_fn` to each of the `batch_size` rows of the inputs [B, …], and stack its results: [B, …] each.
 
-    Returns a tensor where `graph_fn` returns one, else a list. `names` is kept for the original's signature.
+    Returns a tensor if `graph_fn` returns one, else a list. `names` is unused.
     """
     inputs = inputs if isinstance(inputs, (list, tuple)) else [inputs]
     rows = [graph_fn(*(tensor[number] for tensor in inputs)) for number in range(batch_size)]
@@ -50,14 +47,14 @@ def batch_slice(inputs: Any, graph_fn: Callable[..., Any], batch_size: int, name
 
 
 def denorm_boxes_graph(boxes_: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """Boxes [..., 4] in fractions as int32 pixels of an image of shape (height, width), the end outside."""
+    """Return boxes [..., 4] in fractions as int32 pixels of an image of shape (height, width), y2, x2 exclusive."""
     height, width = tf.unstack(tf.cast(shape[:2], tf.float32))
     scale = tf.stack([height, width, height, width]) - 1.0
     return tf.cast(tf.round(boxes_ * scale + tf.constant((0.0, 0.0, 1.0, 1.0))), tf.int32)
 
 
 def parse_image_meta_graph(meta: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The columns of meta rows [B, 12 + NUM_CLASSES] by the names of `image_meta.compose_image_meta`."""
+    """Return the columns of meta rows [B, 12 + NUM_CLASSES] by the names of `image_meta.compose_image_meta`."""
     names = ("image_id", "original_image_shape", "image_shape", "window", "scale")
     parts = dict(zip(names, tf.split(meta[:, :IMAGE_META_FIELDS], [1, 3, 3, 4, 1], axis=1), strict=True))
     parts |= {name: parts[name][:, 0] for name in ("image_id", "scale")}
@@ -65,9 +62,9 @@ def parse_image_meta_graph(meta: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def trim_zeros_graph(boxes_: tf.Tensor, name: str = "trim_zeros") -> tuple[tf.Tensor, tf.Tensor]:
-    """The rows of boxes [N, 4] that aren't all zeros, and which those are [N] bool."""
-    there = tf.reduce_any(boxes_ != 0, axis=1)
-    return tf.boolean_mask(boxes_, there, name=name), there
+    """Return the rows of boxes [N, 4] that are not all zeros, and which these are, [N] bool."""
+    is_box = tf.reduce_any(boxes_ != 0, axis=1)
+    return tf.boolean_mask(boxes_, is_box, name=name), is_box
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -81,7 +78,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "smooth_l1_loss": losses.smooth_l1,
     "trim_zeros_graph": trim_zeros_graph,
 }
-"""Functions on tensors that the original's model.py had, by their names there."""
+"""Functions on tensors by their names in matterport's model.py."""
 
 MOVED = {
     "BatchNorm": "ops.layers",
@@ -89,7 +86,7 @@ MOVED = {
     "DetectionTargetLayer": "network.detection_targets.DetectionTargets",
     "ProposalLayer": "network.proposals.Proposals",
     "PyramidROIAlign": "network.roi_pooling.PyramidPooling",
-    "batch_pack_graph": "network.roi_pooling.ChosenRegions",
+    "batch_pack_graph": "network.roi_pooling.SelectedRegions",
     "build_fpn_mask_graph": "network.heads.mask_head",
     "build_rpn_model": "network.heads.RegionProposalHead",
     "conv_block": "network.backbones",
@@ -107,17 +104,17 @@ MOVED = {
     "rpn_class_loss_graph": "network.losses.rpn_class_loss",
     "rpn_graph": "network.heads.RegionProposalHead",
 }
-"""Parts of the original that built a graph of TensorFlow 1, and what does their work here."""
+"""Parts of matterport's modules that built graphs of TensorFlow 1, and their replacements in this package."""
 
 
-def found(module: str, name: str) -> Callable[..., Any]:
-    """Return the function that the original's `module` had under `name`.
+def lookup(module: str, name: str) -> Callable[..., Any]:
+    """Return the function called `name` of matterport's `module`.
 
     Raises:
-        AttributeError: there was none, or it can't be called any more; the message says what does its work.
+        AttributeError: there is none, or it no longer exists; the message names the replacement.
     """
     if name in FUNCTIONS:
         return FUNCTIONS[name]
     if name in MOVED:
-        raise AttributeError(f"{module}.{name} built a graph of TensorFlow 1; its work is done by mrcnn.{MOVED[name]}")
+        raise AttributeError(f"{module}.{name} built a graph of TensorFlow 1; use mrcnn.{MOVED[name]}")
     raise AttributeError(f"module {module!r} has no attribute {name!r}")

@@ -1,7 +1,4 @@
-"""Curves and tables for people: precision over recall, overlaps of one image, statistics of weights.
-
-Pictures of images are in `visualize`, where old code finds these names too.
-"""
+"""Plots of precision and recall and of overlaps, and tables of weights, for `mrcnn.visualize`."""
 
 import itertools
 from collections.abc import Sequence
@@ -26,7 +23,7 @@ def display_table(table: Sequence[Sequence[Any]]) -> None:
 
 
 def plot_precision_recall(AP: float, precisions: NDArray[Any], recalls: NDArray[Any]) -> None:  # noqa: N803
-    """Draw precisions [P] over recalls [P]; AP at an overlap of 0.5 stands above it."""
+    """Plot precisions [P] over recalls [P], with AP at IoU 0.5 as title."""
     _, axes = plt.subplots(1)
     axes.set_title(f"Precision-Recall Curve. AP@50 = {AP:.3f}")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1.1), ylim=(0, 1.1))
@@ -41,7 +38,7 @@ def plot_overlaps(
     class_names: Sequence[str],
     threshold: float = 0.5,
 ) -> None:
-    """Draw the overlaps [P, G] of detections with instances as a grid; "match" marks those of the same class."""
+    """Plot the overlaps [P, G] of detections with ground truth as a grid; "match" is printed for the same class."""
     gt_ids, ids = np.asarray(gt_class_ids)[np.asarray(gt_class_ids) != 0], np.asarray(pred_class_ids)
     ids = ids[ids != 0]
     plt.figure(figsize=(12, 10))
@@ -63,7 +60,7 @@ def plot_overlaps(
 
 
 def display_weight_stats(model: Any) -> None:
-    """Show name, shape, least, greatest and standard deviation of every weight of a `MaskRCNN` or Keras model."""
+    """Show name, shape, minimum, maximum and standard deviation of the weights of a `MaskRCNN` or Keras model."""
     table: list[list[Any]] = [["WEIGHT NAME", "SHAPE", "MIN", "MAX", "STD"]]
     for weight in getattr(model, "keras_model", model).weights:
         values = np.asarray(weight)

@@ -1,4 +1,4 @@
-"""Masks made of pixels: their boxes, mini masks cut out of them, and predicted masks put back into their box.
+"""Masks as arrays of pixels: boxes, mini masks, and predicted masks resized to their boxes.
 
 Masks made of polygons come from `polygons`; run-length encoding is in `rle`.
 """
@@ -27,7 +27,7 @@ def extract_bboxes(mask: NDArray[Any]) -> NDArray[np.int32]:
 
 
 def minimize_mask(bbox: NDArray[Any], mask: NDArray[Any], mini_shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return masks [H, W, N] cut to their boxes [N, 4] and scaled to `mini_shape` (h, w): [h, w, N] bool.
+    """Return masks [H, W, N] cropped to their boxes [N, 4] and resized to `mini_shape` (h, w): [h, w, N] bool.
 
     Raises:
         ValueError: a box is empty.
@@ -36,7 +36,7 @@ def minimize_mask(bbox: NDArray[Any], mask: NDArray[Any], mini_shape: tuple[int,
 
 
 def mini_coverage(bbox: NDArray[Any], mask: NDArray[Any], mini_shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return masks as `minimize_mask`, but how far each cell is covered, 0 to polygons.FULL: [h, w, N] uint8.
+    """Return mini masks as `minimize_mask`, as coverage of each cell from 0 to polygons.FULL: [h, w, N] uint8.
 
     Raises:
         ValueError: a box is empty.
@@ -51,12 +51,12 @@ def mini_coverage(bbox: NDArray[Any], mask: NDArray[Any], mini_shape: tuple[int,
 
 
 def is_covered(coverage: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return where a coverage [...] from 0 to FULL is above one half, of the same shape."""
+    """Return where a coverage [...] from 0 to FULL exceeds one half, [...] bool."""
     return coverage > FULL // 2
 
 
 def expand_mask(bbox: NDArray[Any], mini_mask: NDArray[Any], image_shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return mini masks [h, w, N] scaled back to their boxes [N, 4] in images of `image_shape`: [H, W, N] bool."""
+    """Return mini masks [h, w, N] resized to their boxes [N, 4] in images of `image_shape`: [H, W, N] bool."""
     full = np.zeros((mini_mask.shape[-1], *image_shape[:2]), bool)
     for number, (y1, x1, y2, x2) in enumerate(np.asarray(bbox, int)[:, :4]):
         full[number, y1:y2, x1:x2] = scaled_mask(mini_mask[:, :, number] != 0, (int(y2 - y1), int(x2 - x1)))
@@ -64,12 +64,12 @@ def expand_mask(bbox: NDArray[Any], mini_mask: NDArray[Any], image_shape: tuple[
 
 
 def scaled_mask(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return `mask` [h, w] bool scaled bilinearly to `shape` (height, width): True above one half."""
+    """Return `mask` [h, w] bool resized bilinearly to `shape` (height, width): True above one half."""
     return is_covered(_scaled(mask, shape))
 
 
 def _scaled(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """Return `mask` [h, w] bool scaled bilinearly to `shape` (height, width): uint8, 0 to FULL."""
+    """Return `mask` [h, w] bool resized bilinearly to `shape` (height, width): uint8, 0 to FULL."""
     import cv2
 
     grey = np.ascontiguousarray(mask).view(np.uint8) * np.uint8(FULL)
@@ -79,7 +79,7 @@ def _scaled(mask: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.uint8
 
 
 def unmold_mask(mask: NDArray[Any], bbox: Any, image_shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return a predicted mask put into its box in an image: [H, W] bool.
+    """Return a predicted mask pasted into its box in an image: [H, W] bool.
 
     Args:
         mask: [h, w] float, probabilities.
@@ -96,9 +96,9 @@ def unmold_mask(mask: NDArray[Any], bbox: Any, image_shape: tuple[int, ...]) -> 
 
 
 def unmold_masks(masks: NDArray[Any], boxes: NDArray[Any], image_shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return predicted masks [N, h, w] put into their boxes [N, 4] (y1, x1, y2, x2): [H, W, N] bool.
+    """Return predicted masks [N, h, w] pasted into their boxes [N, 4] (y1, x1, y2, x2) in pixels: [H, W, N] bool.
 
-    Only the boxes are written: the array is a view of N images that lie one after the other, zero pages untouched.
+    A view of an array [N, H, W], of which only the boxes are written, so that other pages of memory stay unused.
     """
     full = np.zeros((len(masks), *image_shape[:2]), bool)
     for out, mask, box in zip(full, masks, boxes, strict=True):
@@ -108,15 +108,15 @@ def unmold_masks(masks: NDArray[Any], boxes: NDArray[Any], image_shape: tuple[in
 
 
 def box_mask(mask: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return a predicted mask [h, w] scaled to its box of `shape` (height, width) in pixels: bool, True from one half.
+    """Return a predicted mask [h, w] resized to a box of `shape` (height, width) in pixels: True from one half.
 
-    Bilinear with half-pixel centres and zeros outside of the mask, as scikit-image's `resize` and detectron2's
-    `paste_masks_in_image` do it.
+    Bilinear with half-pixel centres and zero padding, as scikit-image's `resize` and detectron2's
+    `paste_masks_in_image`.
     """
     import cv2
 
     scaled = cv2.resize(np.ascontiguousarray(mask, np.float32), shape[::-1], interpolation=cv2.INTER_LINEAR)
-    # OpenCV repeats the border; between its last sample and zero, bilinear weights fall linearly in each direction
+    # OpenCV pads by repeating the border; with zero padding, weights decrease linearly beyond the last sample
     for axis in (0, 1):
         fade = _fade(mask.shape[axis], shape[axis])
         border = np.flatnonzero(fade < 1)
@@ -127,8 +127,8 @@ def box_mask(mask: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray(scaled >= 0.5)
 
 
-def _fade(side: int, wanted: int) -> NDArray[np.float32]:
-    """Return the weights [wanted] of what is inside when `side` samples with zeros around them become `wanted` ones."""
-    centre = (np.arange(wanted, dtype=np.float64) + 0.5) * (side / wanted) - 0.5
+def _fade(side: int, new_side: int) -> NDArray[np.float32]:
+    """Return the weights [new_side] of samples, without those of zero padding, for resizing from `side` samples."""
+    centre = (np.arange(new_side, dtype=np.float64) + 0.5) * (side / new_side) - 0.5
     outside = np.maximum(0, -centre) + np.maximum(0, centre - (side - 1))
     return (1 - outside).astype(np.float32)

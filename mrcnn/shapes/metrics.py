@@ -1,6 +1,6 @@
-"""Average precision and overlaps of single images, as the original computed them; 0/0 is 0 everywhere.
+"""Average precision and overlaps of single images, as in matterport's code; 0/0 is 0.
 
-For figures to be compared with others' use COCO's evaluation, which pools images and knows crowds.
+Published results use COCO's evaluation instead, which pools images and considers crowds.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,6 @@ Array = NDArray[Any]
 Floats = NDArray[np.float64]
 
 COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * number, 2) for number in range(10))
-_SCORE_FLOOR = 0.0
 
 
 def compute_overlaps(boxes1: Array, boxes2: Array) -> Floats:
@@ -25,7 +24,7 @@ def compute_overlaps(boxes1: Array, boxes2: Array) -> Floats:
 
 
 def compute_overlaps_masks(masks1: Array, masks2: Array) -> Floats:
-    """Return the intersection over union [N, M] of masks1 [H, W, N] with masks2 [H, W, M]; above 0.5 counts as set."""
+    """Return the intersection over union [N, M] of masks1 [H, W, N] with masks2 [H, W, M]; values above 0.5 are set."""
     if masks1.shape[-1] == 0 or masks2.shape[-1] == 0:
         return np.zeros((masks1.shape[-1], masks2.shape[-1]))
     shared, areas1, areas2 = _areas(masks1, masks2)
@@ -33,9 +32,9 @@ def compute_overlaps_masks(masks1: Array, masks2: Array) -> Floats:
 
 
 def _areas(masks1: Array, masks2: Array) -> tuple[Floats, Floats, Floats]:
-    """Return the areas in pixels that masks1 [H, W, N] and masks2 [H, W, M] share [N, M], and their own [N], [M]."""
+    """Return the intersections [N, M] of masks1 [H, W, N] and masks2 [H, W, M], and areas [N], [M], in pixels."""
     flat1, flat2 = ((masks > 0.5).reshape(-1, masks.shape[-1]).astype(np.float32) for masks in (masks1, masks2))
-    # sums of ones are exact in float32 up to 2^24 pixels, and products of matrices are fast
+    # float32 counts up to 2^24 pixels exactly, and its matrix product is fast
     return (
         (flat1.T @ flat2).astype(np.float64),
         flat1.sum(axis=0, dtype=np.float64),
@@ -48,43 +47,43 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
 
 
 def trim_zeros(x: Array) -> Array:
-    """Return the rows of x [N, M] that aren't all zeros: padding taken off."""
+    """Return the rows of x [N, M] that are not all zeros, i.e. without padding."""
     return x[np.any(x != 0, axis=1)]
 
 
 def compute_matches(
     gt_boxes: Array, gt_class_ids: Array, gt_masks: Array, pred_boxes: Array, pred_class_ids: Array, pred_scores: Array,
-    pred_masks: Array, iou_threshold: float = 0.5, score_threshold: float = _SCORE_FLOOR,
+    pred_masks: Array, iou_threshold: float = 0.5, score_threshold: float = 0.0,
 ) -> tuple[Floats, Floats, Floats]:  # fmt: skip
-    """Match detections with instances of the same class by the overlap of their masks, best score first.
+    """Match detections with instances of the same class by the IoU of their masks, best score first.
 
     Args:
-        gt_boxes: [G, 4]; rows of zeros behind the others are padding.
-        gt_class_ids: [G]; negative: a crowd, which is neither found nor missed, and what lies in it isn't wrong.
+        gt_boxes: [G, 4]; rows of zeros at the end are padding.
+        gt_class_ids: [G]; negative: a crowd, which is never matched, and detections inside of which are ignored.
         gt_masks: [H, W, G].
         pred_boxes: [P, 4], with padding as above.
         pred_class_ids: [P].
         pred_scores: [P].
         pred_masks: [H, W, P].
-        iou_threshold: the least overlap of a match.
-        score_threshold: overlaps below it aren't looked at, as in the original.
+        iou_threshold: the lowest IoU of a match.
+        score_threshold: another lower limit of the IoU, as in matterport's code.
 
     Returns:
-        gt_match [G'] the detection of each instance that isn't a crowd, or -1; pred_match [P'] the instance of each
-        detection, best score first, or -1 (detections inside a crowd are left out); overlaps [P', G'].
+        gt_match [G'], the detection of each instance that is not a crowd, or -1; pred_match [P'], the instance of each
+        detection, best score first, or -1 (without ignored detections); overlaps [P', G'].
     """
-    count, found = len(trim_zeros(np.asarray(gt_boxes))), len(trim_zeros(np.asarray(pred_boxes)))
+    count, pred_count = len(trim_zeros(np.asarray(gt_boxes))), len(trim_zeros(np.asarray(pred_boxes)))
     class_ids, masks = np.asarray(gt_class_ids)[:count], gt_masks[..., :count]
-    order = np.argsort(-np.asarray(pred_scores)[:found], kind="stable")
+    order = np.argsort(-np.asarray(pred_scores)[:pred_count], kind="stable")
     classes, overlaps = np.asarray(pred_class_ids)[order], compute_overlaps_masks(pred_masks[..., order], masks)
     real = np.flatnonzero(class_ids > 0)
     gt_match, pred_match = -np.ones(len(real)), -np.ones(len(order))
     for number in range(len(order)):
-        open_ones = np.flatnonzero((gt_match < 0) & (class_ids[real] == classes[number]))
-        shared = overlaps[number, real[open_ones]]
-        best = int(shared.argmax()) if len(shared) else -1
-        if best >= 0 and shared[best] >= max(iou_threshold, score_threshold):
-            gt_match[open_ones[best]], pred_match[number] = number, open_ones[best]
+        unmatched = np.flatnonzero((gt_match < 0) & (class_ids[real] == classes[number]))
+        candidates = overlaps[number, real[unmatched]]
+        best = int(candidates.argmax()) if len(candidates) else -1
+        if best >= 0 and candidates[best] >= max(iou_threshold, score_threshold):
+            gt_match[unmatched[best]], pred_match[number] = number, unmatched[best]
     kept = (pred_match >= 0) | ~_in_crowd(pred_masks[..., order], classes, masks, class_ids, iou_threshold)
     renumbered = np.cumsum(kept) - 1
     matched = gt_match >= 0
@@ -93,7 +92,7 @@ def compute_matches(
 
 
 def _in_crowd(masks: Array, classes: Array, gt_masks: Array, gt_classes: Array, threshold: float) -> NDArray[np.bool_]:
-    """Return [P]: whether `threshold` of the area of a detection lies in a crowd of its class."""
+    """Return, for each detection [P], whether at least `threshold` of its area is in a crowd of its class."""
     crowds = np.flatnonzero(gt_classes < 0)
     if not len(crowds) or not len(classes):
         return np.zeros(len(classes), bool)
@@ -106,10 +105,10 @@ def compute_ap(
     gt_boxes: Array, gt_class_ids: Array, gt_masks: Array, pred_boxes: Array, pred_class_ids: Array, pred_scores: Array,
     pred_masks: Array, iou_threshold: float = 0.5,
 ) -> tuple[float, Floats, Floats, Floats]:  # fmt: skip
-    """Return the average precision of one image's detections at one overlap, all classes in one list.
+    """Return the average precision of one image's detections at one IoU threshold, all classes together.
 
     Returns:
-        mAP: area under the curve of precision (made monotone, as in PASCAL VOC 2010) over recall; 0 without instances.
+        mAP: area under the monotone precision-recall curve, as in PASCAL VOC 2010; 0 without instances.
         precisions, recalls: [P + 2] points of the curve.
         overlaps: [P, G] of masks, best score first.
     """
@@ -129,7 +128,7 @@ def compute_ap_range(
     gt_box: Array, gt_class_id: Array, gt_mask: Array, pred_box: Array, pred_class_id: Array, pred_score: Array,
     pred_mask: Array, iou_thresholds: Sequence[float] | None = None, verbose: int = 1,
 ) -> float:  # fmt: skip
-    """Return the mean of `compute_ap` over overlaps 0.5, 0.55 … 0.95, or those given; prints each with `verbose`."""
+    """Return the mean of `compute_ap` over IoU thresholds, default 0.5, 0.55 … 0.95; print each with `verbose`."""
     thresholds = iou_thresholds if iou_thresholds is not None and len(iou_thresholds) else COCO_THRESHOLDS
     averages = []
     for threshold in thresholds:
@@ -145,9 +144,9 @@ def compute_ap_range(
 
 
 def compute_recall(pred_boxes: Array, gt_boxes: Array, iou: float) -> tuple[float, NDArray[np.int64]]:
-    """Return the share of gt_boxes [G, 4] that some of pred_boxes [P, 4] overlap by `iou`, and the numbers of those.
+    """Return the recall of gt_boxes [G, 4] by pred_boxes [P, 4] at IoU `iou`, and the indices of matching pred_boxes.
 
-    Without boxes to find, the recall is 0.
+    Without gt_boxes, the recall is 0.
     """
     overlaps = compute_overlaps(pred_boxes, gt_boxes)
     if not overlaps.size:

@@ -1,7 +1,4 @@
-"""Training: what is trained, from which state on, and until when.
-
-The loop is in `training_loop`, one step in `network`, batches in `input_pipeline`, learning rates in `optimizers`.
-"""
+"""Training: `train` selects the layers, resumes a state or starts, and runs the loop."""
 
 import logging
 import re
@@ -9,19 +6,26 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import tensorflow as tf
+
+from mrcnn.config import Config
 from mrcnn.data.batches import BatchLoader
+from mrcnn.data.dataset import Dataset
+from mrcnn.ops.gradients import enable_determinism
 from mrcnn.training.checkpoints import TrainingState, newest_run, read_state, restore_variables
-from mrcnn.training.loop import Loop, OnStep, Options, TrainingDiverged, TrainingResult, checkpoint_path, run_name
-from mrcnn.training.optimizers import Schedule, build_optimizer
-
-if TYPE_CHECKING:
-    from mrcnn.data.dataset import Dataset
+from mrcnn.training.loop import Loop, OnStep, Options, TrainingDiverged, TrainingInterrupted, TrainingResult, run_name
+from mrcnn.training.optimizers import build_optimizer
+from mrcnn.training.run_folders import checkpoint_path
+from mrcnn.training.schedule import LearningRateSchedule
 
 log = logging.getLogger(__name__)
 
-__all__ = ["LAYERS", "Schedule", "TrainingDiverged", "TrainingResult", "layers_regex", "train"]
+__all__ = [
+    "LAYERS", "LearningRateSchedule", "TrainingDiverged", "TrainingInterrupted", "TrainingResult", "layers_regex",
+    "train",
+]  # fmt: skip
 
 _HEADS = r"(mrcnn\_.*)|(rpn\_.*)|(fpn\_.*)"
 LAYERS = {
@@ -31,11 +35,11 @@ LAYERS = {
     "5+": rf"(res5.*)|(bn5.*)|{_HEADS}",
     "all": ".*",
 }
-"""Names of sets of layers, and the regular expressions over layer names that they stand for."""
+"""Names of sets of layers, with their regular expressions over layer names."""
 
 
-def train(  # noqa: PLR0913  (the original's signature, and ours behind it)
-    mask_rcnn: Any, train_dataset: "Dataset", val_dataset: "Dataset | None", learning_rate: float | Schedule,
+def train(  # noqa: PLR0913  (matterport's arguments, followed by new ones)
+    mask_rcnn: Any, train_dataset: Dataset, val_dataset: Dataset | None, learning_rate: float | LearningRateSchedule,
     epochs: int, layers: str, augmentation: Any = None, custom_callbacks: Sequence[Any] | None = None,
     no_augmentation_sources: list[str] | None = None, *, resume: bool | Path | str = False,
     on_step: OnStep | None = None, early_stopping: int | None = None, keep: str = "all", validate_every: int = 1,
@@ -44,29 +48,30 @@ def train(  # noqa: PLR0913  (the original's signature, and ours behind it)
     """Train a `mrcnn.model.MaskRCNN` of mode "training".
 
     Args:
-        mask_rcnn: the model; its `epoch` grows, its `log_dir` receives the files.
-        train_dataset: prepared; its images without instances are trained on too.
-        val_dataset: prepared, or None: no validation.
-        learning_rate: the rate (LEARNING_RATE_SCHEDULE and WARMUP_STEPS say how it changes over the steps of this
-            call), or a schedule of your own, over steps counted from the first epoch's first.
-        epochs: number of the epoch to end with, all epochs of this model counted, those before its weights were written
-            too. Where it was reached before, nothing is done, and a warning says so.
+        mask_rcnn: the model; its `epoch` is updated, its `log_dir` receives the files.
+        train_dataset: prepared; images without instances are included.
+        val_dataset: prepared, or None for no validation.
+        learning_rate: the peak of the schedule given by LEARNING_RATE_SCHEDULE and WARMUP_STEPS over the steps of this
+            call, or a schedule over all steps since the first epoch.
+        epochs: number of the last epoch, counting all epochs of this model, also those before its weights were loaded.
+            If it has been reached already, nothing is done, with a warning.
         layers: heads, 3+, 4+, 5+, all, or a regular expression over layer names.
-        augmentation: None, a `mrcnn.data.augmentation.Augmentation`, or an augmenter of imgaug's kind.
+        augmentation: None, a `mrcnn.data.augmentation.Augmentation`, or an augmenter with imgaug's interface.
         custom_callbacks: Keras callbacks.
-        no_augmentation_sources: sources of the dataset whose images stay as they are.
-        resume: go on from the state in `log_dir`, else in the newest run folder of the same name in `model_dir`, or in
-            the folder given; without a state, begin. The same call then gives the same weights as if never stopped.
-        on_step: called after every step with steps done and all steps of the stage, and the losses so far.
-        early_stopping: end after so many validations without a smaller val_loss.
-        keep: weights files that stay in `log_dir`: `all`; `best` and last; `last`.
-        validate_every: epochs between validations; the last epoch is validated in any case.
-        validation_steps: batches a validation; without it VALIDATION_STEPS, but no image twice.
+        no_augmentation_sources: sources of the dataset whose images are not augmented.
+        resume: True: continue from the state in `log_dir`, else in the newest run folder of the same name in
+            `model_dir`; a path: from the state in that folder. Without a state, start. The weights are the same as
+            those of a run that was never stopped.
+        on_step: called after every step with the number of steps done and of all steps of the stage, and the losses.
+        early_stopping: stop after this many validations without a smaller val_loss.
+        keep: weights files to retain in `log_dir`: `all`; `best` (and the last); `last`.
+        validate_every: epochs between validations; the last epoch is always validated.
+        validation_steps: batches of a validation; default: VALIDATION_STEPS, but no image twice.
 
     Raises:
         TrainingDiverged: a loss is not finite.
-        TrainingInterrupted: a KeyboardInterrupt, once the state is on disk after Ctrl-C or SIGTERM.
-        ValueError: the mode, `layers`, `keep` or a dataset is wrong; the state belongs to another configuration.
+        TrainingInterrupted: a KeyboardInterrupt, after Ctrl-C or SIGTERM; the state has been written.
+        ValueError: the mode, `layers`, `keep` or a dataset is invalid; the state belongs to another configuration.
     """
     _check(mask_rcnn, keep)
     options = Options(epochs, layers, keep, early_stopping, max(1, validate_every), on_step, validation_steps)
@@ -86,26 +91,30 @@ def _check(mask_rcnn: Any, keep: str) -> None:
 def _train(
     mask_rcnn: Any,
     options: Options,
-    learning_rate: float | Schedule,
+    learning_rate: float | LearningRateSchedule,
     batches: BatchLoader,
-    val_dataset: "Dataset | None",
+    val_dataset: Dataset | None,
     resume: bool | Path | str,
     callbacks: list[Any],
 ) -> TrainingResult:
-    """Go on from the state that is found, or begin; do nothing where the last epoch was reached before."""
+    """Resume or start a run; do nothing if the last epoch has been reached already."""
     config = mask_rcnn.config
-    state = _found_state(mask_rcnn, resume)
+    state = _state_to_resume(mask_rcnn, resume)
     first_epoch = state.epoch if state else mask_rcnn.epoch
     if first_epoch >= options.epochs:
         return _nothing_to_do(mask_rcnn, options.epochs, first_epoch, state)
-    begun = _begin(mask_rcnn, state, options, learning_rate)
-    schedule = _schedule(config, learning_rate, begun, options.epochs)
-    loop = Loop(mask_rcnn, options, schedule, batches, _validation_loader(val_dataset, config), begun)
+    start = _prepare_stage(mask_rcnn, state, options, learning_rate)
+    schedule = _schedule(config, learning_rate, start, options.epochs)
+    loop = Loop(mask_rcnn, options, schedule, batches, _validation_loader(val_dataset, config), start)
     return loop.run(callbacks)
 
 
 def layers_regex(layers: str) -> str:
-    """Return the regular expression over layer names that `layers` stands for; ValueError where it is none."""
+    """Return the regular expression over layer names for `layers`, a key of LAYERS or an expression itself.
+
+    Raises:
+        ValueError: it is neither.
+    """
     expression = LAYERS.get(layers, layers)
     try:
         re.compile(expression)
@@ -116,8 +125,8 @@ def layers_regex(layers: str) -> str:
     return expression
 
 
-def _found_state(mask_rcnn: Any, resume: bool | Path | str) -> TrainingState | None:
-    """Return the state to go on from, with `log_dir` set to its folder."""
+def _state_to_resume(mask_rcnn: Any, resume: bool | Path | str) -> TrainingState | None:
+    """Return the state to resume, if any, and set `log_dir` to its folder."""
     if resume is False:
         return None
     if resume is True:
@@ -133,8 +142,8 @@ def _found_state(mask_rcnn: Any, resume: bool | Path | str) -> TrainingState | N
 
 def _nothing_to_do(mask_rcnn: Any, epochs: int, reached: int, state: TrainingState | None) -> TrainingResult:
     message = (
-        f"nothing is trained: this model has had {reached} epochs already, and epochs={epochs} is the number of the "
-        "epoch to end with, not how many more; ask for a larger one"
+        f"nothing is trained: this model has finished {reached} epochs already, and epochs={epochs} is the number of "
+        "the last epoch, not of additional ones; use a larger number"
     )
     if state is None:
         warnings.warn(message, stacklevel=5)  # at the caller of MaskRCNN.train
@@ -151,57 +160,57 @@ def _nothing_to_do(mask_rcnn: Any, epochs: int, reached: int, state: TrainingSta
     )
 
 
-def _begin(
-    mask_rcnn: Any, state: TrainingState | None, options: Options, learning_rate: float | Schedule
+def _prepare_stage(
+    mask_rcnn: Any, state: TrainingState | None, options: Options, learning_rate: float | LearningRateSchedule
 ) -> TrainingState:
-    """Compile the model for this stage and return the state that it begins or goes on with."""
-    import tensorflow as tf
-
-    from mrcnn.ops.gradient_order import enable_determinism
-
+    """Compile the model for this stage, and return its state at the start."""
     config, model = mask_rcnn.config, mask_rcnn.keras_model
     if config.DETERMINISTIC:
         enable_determinism()
         tf.random.set_seed(config.SEED)
     mask_rcnn.set_trainable(layers_regex(options.layers), verbose=0)
     with model.distribute_strategy.scope():
-        rate = learning_rate.peak if isinstance(learning_rate, Schedule) else learning_rate
+        rate = learning_rate.peak if isinstance(learning_rate, LearningRateSchedule) else learning_rate
         model.compile(optimizer=build_optimizer(config, rate), jit_compile=False)
         model.optimizer.build(model.trainable_variables)
     same_stage = state is not None and (state.layers, state.epochs) == (options.layers, options.epochs)
     if state is not None:
         with model.distribute_strategy.scope():
             restore_variables(Path(mask_rcnn.log_dir), model, with_optimizer=same_stage)
-        log.info("going on after %d steps, epoch %d, of %s", state.step, state.epoch, mask_rcnn.log_dir)
+        log.info("resuming after %d steps, epoch %d, of %s", state.step, state.epoch, mask_rcnn.log_dir)
     if state is not None and same_stage:
         return state
-    before = state or _earlier_stage(mask_rcnn)
+    previous = state or _previous_stage(mask_rcnn)
     return replace(
-        before,
+        previous,
         layers=options.layers,
         epochs=options.epochs,
-        first_step=before.step,
+        first_step=previous.step,
         pending={},
         validations_since_best=0,
     )
 
 
-def _earlier_stage(mask_rcnn: Any) -> TrainingState:
-    """Return the state to begin a stage with: history and best epoch are those of an earlier call, if there was one."""
+def _previous_stage(mask_rcnn: Any) -> TrainingState:
+    """Return the final state of the previous call, with its history and best epoch, or an empty state."""
     epoch, config = mask_rcnn.epoch, mask_rcnn.config
-    earlier = read_state(Path(mask_rcnn.log_dir))
-    if earlier is not None and epoch and earlier.epoch == epoch and not earlier.pending:
-        return replace(earlier, step=epoch * config.STEPS_PER_EPOCH)
     step = epoch * config.STEPS_PER_EPOCH
+    previous = read_state(Path(mask_rcnn.log_dir))
+    if previous is not None and epoch and previous.epoch == epoch and not previous.pending:
+        return replace(previous, step=step)
     return TrainingState(step, epoch, "", epoch, step, config.SEED)
 
 
-def _schedule(config: Any, learning_rate: float | Schedule, state: TrainingState, epochs: int) -> Schedule:
-    if isinstance(learning_rate, Schedule):
+def _schedule(
+    config: Config, learning_rate: float | LearningRateSchedule, state: TrainingState, epochs: int
+) -> LearningRateSchedule:
+    if isinstance(learning_rate, LearningRateSchedule):
         return learning_rate
     last = epochs * config.STEPS_PER_EPOCH
-    return Schedule(learning_rate, config.LEARNING_RATE_SCHEDULE, config.WARMUP_STEPS, state.first_step, last)
+    return LearningRateSchedule(
+        learning_rate, config.LEARNING_RATE_SCHEDULE, config.WARMUP_STEPS, state.first_step, last
+    )
 
 
-def _validation_loader(dataset: "Dataset | None", config: Any) -> BatchLoader | None:
+def _validation_loader(dataset: Dataset | None, config: Config) -> BatchLoader | None:
     return None if dataset is None or not len(dataset.image_ids) else BatchLoader(dataset, config, shuffle=True)

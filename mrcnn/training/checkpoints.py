@@ -1,64 +1,61 @@
-"""The state of a training run on disk: everything that a stopped run needs to go on exactly as if never stopped.
-
-Weights for detection are files of their own, in the original's layout: see `weights`.
-"""
+"""The state of a training run on disk: variables, optimizer and progress, from which training resumes exactly."""
 
 import json
 import math
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
+import h5py
+import keras
 import numpy as np
+import tensorflow as tf
 
-from mrcnn.weights.whole_file import replaced_file
+from mrcnn.training.run_folders import is_run_folder
+from mrcnn.weights.atomic import atomic_write
 
 STATE_FILE = "training_state.h5"
-"""In the run's folder; replaced as a whole."""
+"""In the run's folder; replaced atomically."""
 
 FORMAT = 2
 
 
 class StateError(ValueError):
-    """A training can't go on from the state on the disk; the message says why, and what to do."""
+    """Training can't resume from a state file; the message says why, and what to do."""
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """How far a run has come."""
+    """The progress of a run."""
 
     step: int
-    """Steps done, from the first epoch of the run on."""
+    """Steps done since the beginning of the first epoch."""
     epoch: int
-    """Epochs finished: trained, validated, written."""
+    """Epochs finished: trained, validated and written."""
     layers: str
-    """What this stage trains, as given to `train`."""
+    """The argument `layers` of `train` for this stage."""
     epochs: int
-    """The epoch that this stage ends with."""
+    """The last epoch of this stage."""
     first_step: int
-    """The step that this stage began with."""
+    """The first step of this stage."""
     seed: int
     history: tuple[dict[str, float], ...] = ()
     """A row for each finished epoch."""
     pending: dict[str, float] = field(default_factory=dict)
-    """Losses of an epoch that was trained and not yet validated."""
+    """Losses of an epoch that was trained but not validated."""
     best_epoch: int | None = None
     best_value: float | None = None
     validations_since_best: int = 0
 
 
-def write_state(folder: Path, state: TrainingState, model: Any) -> Path:
-    """Write `state` with every variable of `model` and its optimizer to the run's folder; returns the file's path.
+def write_state(folder: Path, state: TrainingState, model: keras.Model) -> Path:
+    """Write `state` and all variables of `model` and its optimizer to the run's folder, and return the file's path.
 
     Raises:
-        OSError: ENOSPC, where the disk has no room for it; the state that is there stays.
+        OSError: ENOSPC, if the disk has not enough space; the existing state is kept.
     """
-    import h5py
-
     path, parts = folder / STATE_FILE, _variables(model)
     size = sum(map(_bytes, (variable for variables in parts.values() for variable in variables)))
-    with replaced_file(path, size) as beside, h5py.File(beside, "w") as file:
+    with atomic_write(path, size) as temporary, h5py.File(temporary, "w") as file:
         file.attrs["format"] = FORMAT
         file.attrs["state"] = json.dumps(asdict(state))
         for name, variables in parts.items():
@@ -68,20 +65,16 @@ def write_state(folder: Path, state: TrainingState, model: Any) -> Path:
     return path
 
 
-def _bytes(variable: Any) -> int:
-    import tensorflow as tf
-
+def _bytes(variable: keras.Variable) -> int:
     return math.prod(variable.shape) * tf.as_dtype(variable.dtype).size
 
 
 def read_state(folder: Path) -> TrainingState | None:
-    """Return the state in the run's folder, or None where there is none.
+    """Return the state in the run's folder, or None if there is none.
 
     Raises:
         StateError: the file is damaged or of another format.
     """
-    import h5py
-
     path = folder / STATE_FILE
     if not path.is_file():
         return None
@@ -89,31 +82,28 @@ def read_state(folder: Path) -> TrainingState | None:
         with h5py.File(path, "r") as file:
             content = json.loads(file.attrs["state"]) if file.attrs["format"] == FORMAT else None
     except (OSError, KeyError, ValueError, RuntimeError) as error:
-        if getattr(error, "errno", None):  # the machine's word (locked, no permission, …), not of the file's content
+        if getattr(error, "errno", None):  # of the operating system (locked, no permission, …), not of the content
             raise
-        raise StateError(f"{path}: this training state can't be read ({error}); delete it to begin anew") from None
+        raise StateError(f"{path}: this training state can't be read ({error}); delete it to start again") from None
     if content is None:
-        raise StateError(f"{path}: this training state is of another version; delete it to begin anew")
+        raise StateError(f"{path}: this training state is of another version; delete it to start again")
     return TrainingState(**{**content, "history": tuple(content["history"])})
 
 
-def restore_variables(folder: Path, model: Any, with_optimizer: bool) -> None:
-    """Give `model`, and on request its optimizer, the values in the run's folder.
+def restore_variables(folder: Path, model: keras.Model, with_optimizer: bool) -> None:
+    """Assign the values in the run's folder to the variables of `model` and, on request, of its optimizer.
 
     Raises:
-        StateError: the model has other variables than the one that was written (the message names the first), or the
-            file is damaged.
+        StateError: the variables differ from the stored ones (the message names the first), or the file is damaged.
     """
     path = folder / STATE_FILE
     try:
         _restore(path, model, with_optimizer)
     except (OSError, KeyError, RuntimeError) as error:
-        raise StateError(f"{path}: this training state can't be read ({error}); delete it to begin anew") from None
+        raise StateError(f"{path}: this training state can't be read ({error}); delete it to start again") from None
 
 
-def _restore(path: Path, model: Any, with_optimizer: bool) -> None:
-    import h5py
-
+def _restore(path: Path, model: keras.Model, with_optimizer: bool) -> None:
     with h5py.File(path, "r") as file:
         for name, variables in _variables(model).items():
             if name == "optimizer" and not with_optimizer:
@@ -123,31 +113,30 @@ def _restore(path: Path, model: Any, with_optimizer: bool) -> None:
                 variable.assign(file[name][f"{number:05d}"][()])
 
 
-def _check_variables(path: Path, group: Any, variables: list[Any]) -> None:
+def _check_variables(path: Path, group: h5py.Group, variables: list[keras.Variable]) -> None:
     if len(group) != len(variables):
         raise StateError(
             f"{path}: holds {len(group)} variables of the {group.name[1:]}, where this one has {len(variables)}; "
-            "the configuration is not the one of the run that is to go on"
+            "the configuration differs from that of the run to resume"
         )
     for number, variable in enumerate(variables):
         stored = group[f"{number:05d}"]
         if stored.shape != tuple(variable.shape):
             raise StateError(
                 f"{path}: {stored.attrs['path']} has shape {stored.shape}, where this model's {variable.path} has "
-                f"{tuple(variable.shape)}; the configuration is not the one of the run that is to go on"
+                f"{tuple(variable.shape)}; the configuration differs from that of the run to resume"
             )
 
 
-def _variables(model: Any) -> dict[str, list[Any]]:
-    """Return the variables of the model (running means of its metrics included) and of its optimizer."""
-    found = {id(variable): variable for variable in model.variables}
+def _variables(model: keras.Model) -> dict[str, list[keras.Variable]]:
+    """Return the variables of the model, including those of its metrics, and of its optimizer."""
+    variables = {id(variable): variable for variable in model.variables}
     for metric in model.metrics:
-        found.update({id(variable): variable for variable in metric.variables})
-    return {"model": list(found.values()), "optimizer": list(model.optimizer.variables)}
+        variables.update({id(variable): variable for variable in metric.variables})
+    return {"model": list(variables.values()), "optimizer": list(model.optimizer.variables)}
 
 
 def newest_run(model_dir: Path | str, name: str) -> Path | None:
     """Return the newest folder `<name><timestamp>` in `model_dir` that holds a training state, or None."""
-    pattern = re.compile(rf"{re.escape(name.lower())}\d{{8}}T\d{{4,6}}(_\d+)?")
-    folders = [path.parent for path in Path(model_dir).glob(f"*/{STATE_FILE}") if pattern.fullmatch(path.parent.name)]
+    folders = [path.parent for path in Path(model_dir).glob(f"*/{STATE_FILE}") if is_run_folder(path.parent, name)]
     return max(folders, key=lambda folder: folder.name, default=None)

@@ -1,7 +1,4 @@
-"""Which devices a network is trained on: GPU_COUNT of them, by TensorFlow's MirroredStrategy.
-
-What a replica computes is in `step` and `losses`; feeding the replicas is the loop's.
-"""
+"""Distribution of training over GPU_COUNT devices by TensorFlow's MirroredStrategy."""
 
 import contextlib
 import functools
@@ -11,25 +8,27 @@ from typing import Any
 
 import tensorflow as tf
 
+from mrcnn.config import Config
+
 log = logging.getLogger(__name__)
 
 
-def devices_for(config: Any) -> list[str]:
-    """Names of the GPUs that GPU_COUNT asks for, or of as many as there are, which is logged."""
-    there = [device.name for device in tf.config.list_logical_devices("GPU")]
-    if len(there) < config.GPU_COUNT:
+def devices_for(config: Config) -> list[str]:
+    """Return the names of GPU_COUNT GPUs, or, with a warning, of all if there are fewer."""
+    devices = [device.name for device in tf.config.list_logical_devices("GPU")]
+    if len(devices) < config.GPU_COUNT:
         log.warning(
-            "GPU_COUNT is %d and %d GPUs are there: these take all %d images of a step",
-            config.GPU_COUNT, len(there), config.BATCH_SIZE,
+            "GPU_COUNT is %d, but %d GPUs are available: they share the %d images of a step",
+            config.GPU_COUNT, len(devices), config.BATCH_SIZE,
         )  # fmt: skip
-    return there[: config.GPU_COUNT]
+    return devices[: config.GPU_COUNT]
 
 
-def scope(config: Any) -> AbstractContextManager[Any]:
-    """What to build a network for training in: a strategy of the caller's own has precedence, one device needs none.
+def scope(config: Config) -> AbstractContextManager[Any]:
+    """Return the context to build a training network in: none for one device or if the caller has set a strategy.
 
     Raises:
-        ValueError: the images of a step can't be shared equally among the devices.
+        ValueError: the number of images of a step is not a multiple of the number of devices.
     """
     if config.GPU_COUNT == 1 or tf.distribute.has_strategy():
         return contextlib.nullcontext()
@@ -43,5 +42,5 @@ def scope(config: Any) -> AbstractContextManager[Any]:
 
 @functools.cache
 def _mirrored(devices: tuple[str, ...]) -> tf.distribute.MirroredStrategy:
-    """The one strategy of these devices: each numbers its exchanges from 1, and two would mix up their gradients."""
+    """Return the only strategy for these devices; two would mix up gradients, as both number all-reduces from 1."""
     return tf.distribute.MirroredStrategy(devices)

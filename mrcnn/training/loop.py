@@ -1,26 +1,31 @@
-"""The loop over epochs and steps: validation, checkpoints, TensorBoard, early stopping, and stopping on a signal.
-
-What is trained and from where is decided in `training`; what one step computes is in `network`.
-"""
+"""The training loop over epochs and steps: validation, checkpoints, TensorBoard, early stopping, signals."""
 
 import errno
 import logging
 import os
 import re
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import FrameType, TracebackType
+from typing import Any, Self
 
+import keras
 import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import summary_pb2
 
+from mrcnn import weights
+from mrcnn.config import Config
 from mrcnn.data.batches import BatchLoader
 from mrcnn.training.checkpoints import TrainingState, write_state
-from mrcnn.training.interrupts import StopRequest, TrainingInterrupted
-from mrcnn.training.optimizers import Schedule
-from mrcnn.weights.whole_file import remove_leftovers
+from mrcnn.training.run_folders import checkpoint_path
+from mrcnn.training.schedule import LearningRateSchedule
+from mrcnn.weights.atomic import remove_leftovers
 
 log = logging.getLogger(__name__)
 
@@ -29,34 +34,38 @@ OnStep = Callable[[int, int, Logs], None]
 
 SECONDS_BETWEEN_STATES = 600.0
 STEPS_BETWEEN_READINGS = 10
-"""On a GPU, where reading a loss makes it wait; on a CPU every step is read."""
+"""On a GPU, which waits while losses are read; on a CPU they are read after every step."""
 
-
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NO_SPACE = os.strerror(errno.ENOSPC)
 
 
 class TrainingDiverged(ArithmeticError):  # noqa: N818
-    """A loss is not a finite number; nothing was written since the last good epoch."""
+    """A loss is not finite; nothing was written since the last finished epoch."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Training was stopped by a signal, and its state was written; the message names the file."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a call of `train` did."""
+    """The result of a call of `train`."""
 
     history: tuple[Logs, ...]
-    """A row for each finished epoch of the run: epoch (1 …), step, seconds, learning_rate, loss and its parts, and,
-    where it was validated, val_loss and its parts; loss is the sum of its parts."""
+    """A row for each finished epoch of the run: epoch (from 1), step, seconds, learning_rate, loss and its parts, and,
+    if it was validated, val_loss and its parts; loss is the sum of its parts."""
     log_dir: Path
     last_checkpoint: Path | None
     best_checkpoint: Path | None
-    """Of the least val_loss (loss, without validation)."""
+    """Of the lowest val_loss (without validation: loss)."""
     stopped_early: bool = False
     """By early stopping, or by a callback."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """The arguments of `train` that the loop needs, with its meanings."""
+    """Arguments of `train` that the loop uses."""
 
     epochs: int
     layers: str
@@ -68,13 +77,65 @@ class Options:
 
 
 def run_name(mask_rcnn: Any) -> str:
-    """Return the name in the model's file names."""
+    """Return the name of the model in file names."""
     return mask_rcnn.config.NAME or "mask_rcnn"
 
 
-def checkpoint_path(folder: Path, name: str, epoch: int) -> Path:
-    """Return the path of the weights file after `epoch` epochs."""
-    return folder / f"mask_rcnn_{name.lower()}_{epoch:04d}.h5"
+class StopRequest:
+    """Context in which SIGINT and SIGTERM set `requested` instead of stopping the program; a third signal stops it.
+
+    Signals can only be handled in the main thread; in others `requested` stays False.
+    """
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._handlers: dict[signal.Signals, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal was received."""
+        return self.received > 0
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.received += 1
+        if self.received > 2:
+            raise KeyboardInterrupt
+        first = "training stops after this step and writes its state"
+        message = first if self.received == 1 else "still writing; a third signal stops at once"
+        log.warning("%s: %s", signal.Signals(number).name, message)
+
+
+class TensorBoardFile:
+    """TensorBoard's event file in a run's folder.
+
+    It doesn't use tf.summary.scalar, which needs a package that TensorFlow no longer installs.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = tf.summary.create_file_writer(str(folder))
+        plugin = summary_pb2.SummaryMetadata.PluginData(plugin_name="scalars")
+        self._metadata = summary_pb2.SummaryMetadata(plugin_data=plugin, data_class=summary_pb2.DATA_CLASS_SCALAR)
+
+    def write(self, prefix: str, values: Mapping[str, float], step: int) -> None:
+        """Add a point at `step` to the curve `prefix` + name of each value."""
+        with self._file.as_default():
+            for name, value in values.items():
+                tf.summary.write(prefix + name, tf.constant(value, tf.float32), step=step, metadata=self._metadata)
+
+    def close(self) -> None:
+        """Flush and close the file."""
+        self._file.close()
 
 
 class Loop:
@@ -84,7 +145,7 @@ class Loop:
         self,
         mask_rcnn: Any,
         options: Options,
-        schedule: Schedule,
+        schedule: LearningRateSchedule,
         training: BatchLoader,
         validation: BatchLoader | None,
         state: TrainingState,
@@ -102,40 +163,35 @@ class Loop:
 
     def run(self, callbacks: list[Any]) -> TrainingResult:
         """Train to the last epoch."""
-        import keras
-        import tensorflow as tf
-
-        from mrcnn import weights
-
-        weights.network_tensors(self.model)  # what no file could hold is refused now, not after an epoch
+        weights.network_tensors(self.model)  # refuses weights that no file can hold, before the first epoch
         self.callbacks = keras.callbacks.CallbackList(callbacks, model=self.model)
-        self.readings = STEPS_BETWEEN_READINGS if tf.config.list_logical_devices("GPU") else 1
+        self.read_every = STEPS_BETWEEN_READINGS if tf.config.list_logical_devices("GPU") else 1
         self.model.make_train_function(force=True)
         self.model.make_test_function(force=True)
         self.model.stop_training = False
         end = self.options.epochs * self.config.STEPS_PER_EPOCH
-        with self.stop, self._faults_named(), self._board_and_loaders():
+        with self.stop, self._translated_errors(), self._opened_files_and_loaders():
             batches = self._iterator(self.training, self.state.step, end) if self.state.step < end else iter(())
             self.callbacks.on_train_begin()
             while self.state.epoch < self.options.epochs and not self.model.stop_training:
-                self._epoch(batches)
+                self._run_epoch(batches)
             self.callbacks.on_train_end()
         return self._result(self.state.epoch < self.options.epochs)
 
-    def _epoch(self, batches: Iterator[Any]) -> None:
-        epoch, begun = self.state.epoch, time.monotonic()
+    def _run_epoch(self, batches: Iterator[Any]) -> None:
+        epoch, start = self.state.epoch, time.monotonic()
         self.callbacks.on_epoch_begin(epoch)
         if not self.state.pending:
             self._train_steps(batches, (epoch + 1) * self.config.STEPS_PER_EPOCH)
-        due = (epoch + 1) % self.options.validate_every == 0 or epoch + 1 == self.options.epochs
-        validated = self._validate() if due else {}
+        is_due = (epoch + 1) % self.options.validate_every == 0 or epoch + 1 == self.options.epochs
+        validation_logs = self._validate() if is_due else {}
         row = {
             "epoch": float(epoch + 1),
             "step": float(self.state.step),
-            "seconds": time.monotonic() - begun,
+            "seconds": time.monotonic() - start,
             "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
             **self.state.pending,
-            **validated,
+            **validation_logs,
         }
         self._finish_epoch(row)
         self.callbacks.on_epoch_end(
@@ -143,7 +199,7 @@ class Loop:
         )
 
     def _train_steps(self, batches: Iterator[Any], end: int) -> None:
-        """Train up to step `end`; the losses' running means are then `pending`."""
+        """Train up to step `end`; set `state.pending` to the running means of the losses."""
         first = end - self.config.STEPS_PER_EPOCH
         if self.state.step <= first:
             self.model.reset_metrics()
@@ -153,17 +209,17 @@ class Loop:
             self.callbacks.on_train_batch_begin(step - first)
             if self.schedule.changes:
                 self.model.optimizer.learning_rate.assign(self.schedule(step))
-            found = self.model.train_function(batches)
+            results = self.model.train_function(batches)
             self.state = replace(self.state, step=step + 1)
-            if self.readings == 1 or step % self.readings == 0 or step + 1 == end:
-                logs = self._read(found)
+            if self.read_every == 1 or step % self.read_every == 0 or step + 1 == end:
+                logs = self._finite_floats(results)
             self._after_step(step, step - first, logs)
-        self.state = replace(self.state, pending=logs or self._read(self.model.get_metrics_result()))
+        self.state = replace(self.state, pending=logs or self._finite_floats(self.model.get_metrics_result()))
 
-    def _after_step(self, step: int, in_epoch: int, logs: Logs) -> None:
+    def _after_step(self, step: int, step_of_epoch: int, logs: Logs) -> None:
         if step % STEPS_BETWEEN_READINGS == 0:
-            self.board.write("step_", {**logs, "learning_rate": self.schedule(step)}, step)
-        self.callbacks.on_train_batch_end(in_epoch, logs)
+            self.tensorboard.write("step_", {**logs, "learning_rate": self.schedule(step)}, step)
+        self.callbacks.on_train_batch_end(step_of_epoch, logs)
         if self.options.on_step is not None:
             total = self.options.epochs * self.config.STEPS_PER_EPOCH - self.state.first_step
             self.options.on_step(self.state.step - self.state.first_step, total, logs)
@@ -172,47 +228,42 @@ class Loop:
         self._stop_if_requested()
 
     def _validate(self) -> Logs:
-        """Return the mean losses, named val_…, over the validation batches: the same ones each time."""
+        """Return the mean losses, named val_…, over the validation batches, which are the same each time."""
         if self.validation is None:
             return {}
         self.callbacks.on_test_begin()
         self.model.reset_metrics()
         batches = self._iterator(self.validation, 0, self.validation_steps)
-        found: Any = {}
+        results: Any = {}
         for _ in range(self.validation_steps):
-            found = self.model.test_function(batches)
+            results = self.model.test_function(batches)
             self._stop_if_requested()
-        logs = self._read(found)
+        logs = self._finite_floats(results)
         self.callbacks.on_test_end(logs)
         return {f"val_{name}": value for name, value in logs.items()}
 
     def _finish_epoch(self, row: Logs) -> None:
-        """Record the epoch: weights, state, TensorBoard; and stop where nothing got better for long."""
+        """Write weights, state and TensorBoard's curves of an epoch; apply early stopping."""
         epoch, state = self.state.epoch + 1, self.state
         if self.validation is None or "val_loss" in row:
             value = row.get("val_loss", row["loss"])
-            better = state.best_value is None or value < state.best_value
-            waited = 0 if better else state.validations_since_best + 1
-            best = (epoch, value) if better else (state.best_epoch, state.best_value)
-            state = replace(state, best_epoch=best[0], best_value=best[1], validations_since_best=waited)
+            is_better = state.best_value is None or value < state.best_value
+            since_best = 0 if is_better else state.validations_since_best + 1
+            best = (epoch, value) if is_better else (state.best_epoch, state.best_value)
+            state = replace(state, best_epoch=best[0], best_value=best[1], validations_since_best=since_best)
         self.state = replace(state, epoch=epoch, history=(*state.history, row), pending={})
-        self._write_weights(epoch)
+        weights.save(self.model, checkpoint_path(self.folder, self.name, epoch))
         self._write_state()
-        self._remove_weights(epoch)  # only now: until then the state on the disk spoke of those
+        self._remove_weights(epoch)  # only now: the previous state referred to them
         self.mask_rcnn.epoch = epoch
-        self.board.write("", {name: row[name] for name in row if name not in ("epoch", "step")}, epoch)
+        self.tensorboard.write("", {name: row[name] for name in row if name not in ("epoch", "step")}, epoch)
         log.info("epoch %d of %d: %s", epoch, self.options.epochs, _summary(row))
         if self.options.early_stopping and self.state.validations_since_best >= self.options.early_stopping:
             log.info("stopped early: no smaller loss than that of epoch %s", self.state.best_epoch)
             self.model.stop_training = True
 
-    def _write_weights(self, epoch: int) -> None:
-        from mrcnn import weights
-
-        weights.save(self.model, checkpoint_path(self.folder, self.name, epoch))
-
     def _remove_weights(self, epoch: int) -> None:
-        """Remove the weights of earlier epochs that aren't to be kept."""
+        """Remove the weights of earlier epochs that `keep` does not retain."""
         if self.options.keep == "all":
             return
         kept = {epoch, self.state.best_epoch} if self.options.keep == "best" else {epoch}
@@ -229,7 +280,7 @@ class Loop:
 
     def _interrupted(self) -> TrainingInterrupted:
         path = self._write_state()
-        return TrainingInterrupted(f"stopped after step {self.state.step}; train(…, resume=True) goes on from {path}")
+        return TrainingInterrupted(f"stopped after step {self.state.step}; train(…, resume=True) continues from {path}")
 
     def _iterator(self, loader: BatchLoader, first: int, end: int) -> Iterator[Any]:
         batches = loader.batches(first, end)
@@ -238,75 +289,76 @@ class Loop:
             batches = strategy.experimental_distribute_dataset(batches)
         return iter(batches)
 
-    def _read(self, logs: Any) -> Logs:
-        """Return `logs` as floats; TrainingDiverged where one is not finite."""
+    def _finite_floats(self, logs: Any) -> Logs:
+        """Return `logs` as floats.
+
+        Raises:
+            TrainingDiverged: a value is not finite.
+        """
         values = {name: float(np.asarray(value)) for name, value in logs.items()}
         for name, value in values.items():
             if not np.isfinite(value):
-                raise TrainingDiverged(self._diverged(f"{name} is {value}"))
+                raise self._diverged(f"{name} is {value}")
         return values
 
-    def _diverged(self, what: str) -> str:
-        written = self.state.epoch
-        good = f"the weights of epoch {written} are good" if written else "no epoch was finished"
-        return f"step {self.state.step + 1}: {what}; try a lower learning rate, warm-up steps or float32; {good}"
+    def _diverged(self, fault: str) -> TrainingDiverged:
+        epoch = self.state.epoch
+        last_good = f"the weights of epoch {epoch} are good" if epoch else "no epoch was finished"
+        advice = "try a lower learning rate, warm-up steps or float32"
+        return TrainingDiverged(f"step {self.state.step + 1}: {fault}; {advice}; {last_good}")
 
     @contextmanager
-    def _faults_named(self) -> Iterator[None]:
-        """Replace TensorFlow's errors by what caused them: a fault of an image, or a loss that isn't finite."""
-        import tensorflow as tf
-
+    def _translated_errors(self) -> Iterator[None]:
+        """Replace TensorFlow's errors by their causes: an unreadable image, a loss that is not finite, a full disk."""
         try:
             yield
         except tf.errors.OpError as error:
             for loader in (self.training, self.validation):
                 if loader is not None and loader.failure is not None:
                     raise loader.failure from None
-            finite = re.search(r"(\w+ is not finite)", str(error.message))
-            if finite:
-                raise TrainingDiverged(self._diverged(finite[1])) from None
-            if NO_SPACE in str(error.message):  # for TensorBoard's file; ours are written by Python
+            not_finite = re.search(r"(\w+ is not finite)", str(error.message))
+            if not_finite:
+                raise self._diverged(not_finite[1]) from None
+            if NO_SPACE in str(error.message):  # for TensorBoard's file, the only one that TensorFlow writes
                 raise OSError(errno.ENOSPC, NO_SPACE, str(self.folder)) from None
             raise
         except TrainingInterrupted:
             raise
         except KeyboardInterrupt:
-            if self.stop.requested:  # a third signal: at once
+            if self.stop.requested:  # the third signal
                 raise
             raise self._interrupted() from None
 
     @contextmanager
-    def _board_and_loaders(self) -> Iterator[None]:
-        """Have TensorBoard's file open; close it, and end the loaders' threads, at the end."""
-        from mrcnn.training.tensorboard import Board
-
-        self.board = Board(self.folder)
+    def _opened_files_and_loaders(self) -> Iterator[None]:
+        """Open TensorBoard's file; on exit, close it and end the loaders' threads."""
+        self.tensorboard = TensorBoardFile(self.folder)
         try:
             yield
         finally:
             for loader in (self.training, self.validation):
                 if loader is not None:
                     loader.close()
-            self.board.close()
+            self.tensorboard.close()
 
     def _result(self, stopped_early: bool) -> TrainingResult:
-        name, best = self.name, self.state.best_epoch
+        best = self.state.best_epoch if self.options.keep != "last" else None
         return TrainingResult(
             self.state.history,
             self.folder,
-            checkpoint_path(self.folder, name, self.state.epoch),
-            checkpoint_path(self.folder, name, best) if best and self.options.keep != "last" else None,
+            checkpoint_path(self.folder, self.name, self.state.epoch),
+            checkpoint_path(self.folder, self.name, best) if best else None,
             stopped_early,
         )
 
 
-def _validation_steps(loader: BatchLoader | None, config: Any, wanted: int | None) -> int:
+def _validation_steps(loader: BatchLoader | None, config: Config, steps: int | None) -> int:
     if loader is None:
         return 0
-    all_once = -(-len(loader.dataset.image_ids) // loader.batch_size)
-    return wanted if wanted is not None else min(config.VALIDATION_STEPS, all_once)
+    batches_of_all_images = -(-len(loader.dataset.image_ids) // loader.batch_size)
+    return steps if steps is not None else min(config.VALIDATION_STEPS, batches_of_all_images)
 
 
 def _summary(row: Logs) -> str:
-    shown = {name: row[name] for name in ("loss", "val_loss", "learning_rate") if name in row}
-    return ", ".join(f"{name} {value:.4g}" for name, value in shown.items())
+    values = {name: row[name] for name in ("loss", "val_loss", "learning_rate") if name in row}
+    return ", ".join(f"{name} {value:.4g}" for name, value in values.items())

@@ -1,36 +1,37 @@
-"""Weight files in the original's h5 layout: read and written by layer and tensor name, completely or not at all.
+"""Weight files in matterport's h5 layout, read and written by layer and tensor name, completely or not at all.
 
-No pickled code is ever read: a file gives names, shapes and numbers. What to load from where is the façade's business.
+Files are untrusted: only names, shapes and numbers are read, never pickled code.
 """
 
 import logging
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from mrcnn.weights.whole_file import replaced_file
+from mrcnn.weights.atomic import atomic_write
+
+if TYPE_CHECKING:
+    import keras
 
 log = logging.getLogger(__name__)
 
-LARGEST = 2**30
-"""Bytes of all tensors that are read without a network that they fit; those of the original's ResNet-101 have 256
-million."""
+MAX_BYTES = 2**30
+"""Largest total size of tensors that `read_file` reads; those of matterport's ResNet-101 have 256 million bytes."""
 
-LARGEST_CHUNK = 2**24
-"""Bytes of a piece of a tensor that is stored in pieces, where the tensor itself is no larger."""
+MAX_CHUNK_BYTES = 2**24
+"""Largest chunk of a tensor that is smaller than this itself."""
 
-NO_LAYERS = ("optimizer_weights", "anchors")
-"""Groups of a file that hold no weights: ports of the original to TensorFlow 2 keep the anchors as a variable."""
+NON_LAYER_GROUPS = ("optimizer_weights", "anchors")
+"""Groups without weights of layers; ports of matterport's code to TensorFlow 2 store anchors as a variable."""
 
 HEADS = re.compile(r"fpn_|rpn_|mrcnn_")
 KERAS_VERSION = b"2.2.4"
@@ -45,21 +46,21 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class Mismatch:
-    """All differences between a file and a network."""
+    """Differences between a file and a network."""
 
     missing: list[str] = field(default_factory=list)
-    """Tensors that the network has and the file has not."""
+    """Tensors of the network that the file lacks."""
     unexpected: list[str] = field(default_factory=list)
-    """Tensors that the file has and the network has not."""
+    """Tensors of the file that the network lacks."""
     misshapen: list[str] = field(default_factory=list)
-    """Tensors of different shapes, with both."""
+    """Tensors with different shapes, and the shapes."""
 
     def __bool__(self) -> bool:
-        """Whether there is any difference."""
+        """Return whether there is any difference."""
         return bool(self.missing or self.unexpected or self.misshapen)
 
     def __str__(self) -> str:
-        """Every difference, kind by kind."""
+        """Return all differences, grouped by kind."""
         kinds = {
             "missing in the file": self.missing,
             "not in the network": self.unexpected,
@@ -68,17 +69,17 @@ class Mismatch:
         return "; ".join(f"{len(names)} {kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
 
 
-def named_layers(model: keras.Model) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Layers that hold weights, in order, each with the name of the file's group that it stands in.
+def named_layers(model: "keras.Model") -> "Iterator[tuple[str, keras.layers.Layer]]":
+    """Yield the layers with weights, in order, each with the name of its group in a file.
 
-    A layer of a nested model (`rpn_model`) stands in the group of that model.
+    A layer of a nested model (`rpn_model`) is stored in the group of that model.
     """
     for layer in model.layers:
         for leaf in _leaves(layer):
             yield layer.name, leaf
 
 
-def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+def _leaves(layer: "keras.layers.Layer") -> "Iterator[keras.layers.Layer]":
     inner = [part for part in layer._flatten_layers(include_self=False, recursive=False) if part.weights]
     if not inner and _tensors_of(layer):
         yield layer
@@ -86,54 +87,56 @@ def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
         yield from _leaves(part)
 
 
-def _tensors_of(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """The layer's weights, without what counts, such as steps."""
+def _tensors_of(layer: "keras.layers.Layer") -> "list[keras.Variable]":
+    """Return the layer's weights, without integer variables such as step counters."""
+    import keras
+
     return [weight for weight in layer.weights if keras.backend.is_float_dtype(weight.dtype)]
 
 
-def network_tensors(model: keras.Model) -> dict[Key, keras.Variable]:
-    """The network's variables by (layer, tensor).
+def network_tensors(model: "keras.Model") -> "dict[Key, keras.Variable]":
+    """Return the network's variables by (layer, tensor).
 
     Raises:
-        WeightsError: a weight has no place of its own in the layout, so that it would be lost; the message lists all.
+        WeightsError: weights don't have a unique name in the layout, so that they would be lost; the message lists all.
     """
-    found = {(leaf.name, weight.name): weight for _, leaf in named_layers(model) for weight in _tensors_of(leaf)}
-    placed = {id(weight) for weight in found.values()}
-    lost = [weight.path for weight in _tensors_of(model) if id(weight) not in placed]
+    tensors = {(leaf.name, weight.name): weight for _, leaf in named_layers(model) for weight in _tensors_of(leaf)}
+    named = {id(weight) for weight in tensors.values()}
+    lost = [weight.path for weight in _tensors_of(model) if id(weight) not in named]
     if lost:
         raise WeightsError(
             f"these weights have no layer and name of their own, by which a file could hold them: {', '.join(lost)}"
         )
-    return found
+    return tensors
 
 
 def read_file(path: str | os.PathLike[str]) -> dict[Key, NDArray[np.float32]]:
-    """All tensors of a weight file by (layer, tensor); `model_weights` as root is looked through.
+    """Return all tensors of a weight file by (layer, tensor); the root may be the group `model_weights`.
 
     Raises:
-        WeightsError: the file is no HDF5 file, is damaged, holds no weights in this layout, a weight that can't be one,
-            or claims to hold more than LARGEST bytes of them.
+        WeightsError: the file is not HDF5, is damaged, holds no weights in this layout or data that is not numeric, or
+            declares more than MAX_BYTES.
     """
-    with opened(path) as stored:
+    with opened_file(path) as stored:
         size = 0
         for dataset in stored.values():
             size += 4 * dataset.size
-            if size > LARGEST:
+            if size > MAX_BYTES:
                 raise WeightsError(f"{path}: {dataset.name} claims to be {dataset.shape}, too large for a weight")
         return read(stored)
 
 
 @contextmanager
-def opened(path: str | os.PathLike[str]) -> Iterator[dict[Key, h5py.Dataset]]:
-    """The tensors of a weight file by (layer, tensor), of which names and shapes are known and nothing is read yet.
+def opened_file(path: str | os.PathLike[str]) -> Iterator[dict[Key, h5py.Dataset]]:
+    """Open a weight file and yield its datasets by (layer, tensor), of which only names and shapes have been read.
 
     Raises:
         WeightsError: as `read_file`, but for the size.
     """
-    with _faults_named(path):
+    with _translated_errors(path):
         file = h5py.File(path, "r")
     with file:
-        with _faults_named(path):
+        with _translated_errors(path):
             root = file.get("model_weights", file)
             stored = dict(_tensors(root)) if isinstance(root, h5py.Group) else {}
         if not stored:
@@ -142,17 +145,17 @@ def opened(path: str | os.PathLike[str]) -> Iterator[dict[Key, h5py.Dataset]]:
 
 
 def read(stored: Mapping[Key, h5py.Dataset]) -> dict[Key, NDArray[np.float32]]:
-    """The numbers of tensors of an `opened` file.
+    """Return the values of datasets of an `opened_file`.
 
     Raises:
-        WeightsError: they are damaged, or no numbers.
+        WeightsError: they are damaged or not numeric.
     """
     return {key: _values(dataset) for key, dataset in stored.items()}
 
 
 @contextmanager
-def _faults_named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Replace what h5py raises at a file's bytes, which may be anything, by a WeightsError that names the file."""
+def _translated_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Replace all errors that h5py raises for malformed files by a WeightsError that names the file."""
     try:
         yield
     except WeightsError:
@@ -164,24 +167,23 @@ def _faults_named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _tensors(root: h5py.Group) -> Iterator[tuple[Key, h5py.Dataset]]:
-    # links out of the file are not followed by visititems
-    found: list[tuple[str, h5py.Dataset]] = []
-    root.visititems(lambda name, item: found.append((name, item)) if isinstance(item, h5py.Dataset) else None)
-    for name, dataset in found:
+    # visititems does not follow links to other files
+    datasets: list[tuple[str, h5py.Dataset]] = []
+    root.visititems(lambda name, item: datasets.append((name, item)) if isinstance(item, h5py.Dataset) else None)
+    for name, dataset in datasets:
         group, *path = name.split("/")
         tensor = path.pop().split(":")[0] if path else ""
-        # Keras 3's own files number their tensors, and say nothing of names
-        if tensor and not tensor.isdigit() and group not in NO_LAYERS:
+        # Keras 3's own files have numbers instead of names
+        if tensor and not tensor.isdigit() and group not in NON_LAYER_GROUPS:
             if dataset.shape is None:
                 raise WeightsError(f"{root.file.filename}: {dataset.name} holds nothing")
             yield (_layer(group, path[-1] if path else group), tensor), dataset
 
 
 def _layer(group: str, inner: str) -> str:
-    """The layer that a tensor is of, by its group and the name inside of it.
+    """Return the name of a tensor's layer, from the names of its group and of its subgroup.
 
-    Keras 2 put a number behind names that it had met before; in `rpn_model` and other nested models each layer has its
-    own name.
+    Keras 2 appended a number to repeated names; in nested models such as `rpn_model` the subgroup names the layer.
     """
     plain = re.sub(r"_\d+$", "", inner)
     if group == "rpn_model":
@@ -190,84 +192,76 @@ def _layer(group: str, inner: str) -> str:
 
 
 def _values(dataset: h5py.Dataset) -> NDArray[np.float32]:
-    """Return the numbers [...] of a dataset, read from this file alone, however the file was made.
+    """Return the values [...] of a dataset.
 
     Raises:
-        WeightsError: it holds no numbers, is damaged, is stored in pieces much larger than itself, or in other files.
+        WeightsError: it is not numeric, is damaged, has chunks much larger than itself, or refers to other files.
     """
     path = dataset.file.filename
-    with _faults_named(path):
+    with _translated_errors(path):
         if dataset.dtype.kind not in "fiu":
-            raise WeightsError(f"{path}: {dataset.name} holds {dataset.dtype}, which are no numbers")
+            raise WeightsError(f"{path}: {dataset.name} holds {dataset.dtype}, which is not numeric")
         chunk = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-        if chunk > max(dataset.nbytes, LARGEST_CHUNK):
-            raise WeightsError(f"{path}: {dataset.name} claims to be stored in pieces of {chunk:,} bytes")
+        if chunk > max(dataset.nbytes, MAX_CHUNK_BYTES):
+            raise WeightsError(f"{path}: {dataset.name} claims to be stored in chunks of {chunk:,} bytes")
         if dataset.is_virtual or dataset.external:
-            raise WeightsError(f"{path}: {dataset.name} lies in other files, which aren't read")
+            raise WeightsError(f"{path}: {dataset.name} is stored in other files, which are not read")
         return np.asarray(dataset, np.float32)
 
 
-def load(model: keras.Model, tensors: dict[Key, NDArray[np.float32]], source: str, exclude: Sequence[str] = ()) -> int:
-    """Put tensors into the network, all of them or none; returns how many were set.
+def load(
+    model: "keras.Model", tensors: dict[Key, NDArray[np.float32]], source: str, exclude: Sequence[str] = ()
+) -> int:
+    """Assign tensors to the network, all of them or none, and return the number of those assigned.
 
-    A file of a backbone alone (no fpn, rpn or mrcnn layer) may leave the heads as they are, which is a warning.
+    With tensors of a backbone only (no fpn, rpn or mrcnn layer) the heads are not changed, with a warning.
 
     Args:
         model: the network.
-        tensors: by (layer, tensor), as `read_file` gives them.
-        source: what the tensors come from, for messages.
-        exclude: names of layers that are left as they are.
+        tensors: by (layer, tensor), as returned by `read_file`.
+        source: origin of the tensors, for messages.
+        exclude: names of layers that are not changed.
 
     Raises:
-        WeightsError: the rest of the file and the rest of the network differ; every difference is listed.
-        ValueError: a name in `exclude` is no layer of the network or the file.
+        WeightsError: apart from `exclude`, file and network differ; the message lists every difference.
+        ValueError: a name in `exclude` is neither a layer of the network nor of the file.
     """
-    wanted = fitting(model, tensors, source, exclude)
-    assign(wanted, tensors)
-    return len(wanted)
+    variables = matching_variables(model, tensors, source, exclude)
+    assign(variables, tensors)
+    return len(variables)
 
 
-def assign(wanted: Mapping[Key, keras.Variable], tensors: Mapping[Key, NDArray[np.float32]]) -> None:
-    """Put tensors of the right shapes into variables."""
-    for key, variable in wanted.items():
+def assign(variables: "Mapping[Key, keras.Variable]", tensors: Mapping[Key, NDArray[np.float32]]) -> None:
+    """Assign tensors of the same shapes to variables."""
+    for key, variable in variables.items():
         variable.assign(tensors[key])
 
 
-def fitting(
-    model: keras.Model, tensors: Mapping[Key, Any], source: str, exclude: Sequence[str] = ()
-) -> dict[Key, keras.Variable]:
-    """The network's variables that are to be set from `tensors`, of which only names and shapes are looked at.
+def matching_variables(
+    model: "keras.Model", tensors: Mapping[Key, Any], source: str, exclude: Sequence[str] = ()
+) -> "dict[Key, keras.Variable]":
+    """Return the network's variables to be assigned from `tensors`, of which only names and shapes are used.
 
     Arguments and errors are those of `load`.
     """
     variables = network_tensors(model)
-    check_excluded(exclude, {layer for layer, _ in variables} | {layer for layer, _ in tensors}, model)
-    left_out = set(exclude) | {leaf.name for group, leaf in named_layers(model) if group in exclude}
-    tensors = {key: value for key, value in tensors.items() if key[0] not in left_out}
-    wanted = {key: variable for key, variable in variables.items() if key[0] not in left_out}
-    if not any(HEADS.match(layer) for layer, _ in tensors):
-        heads = sorted({layer for layer, _ in wanted if HEADS.match(layer)})
-        log.warning("%s holds a backbone only; these layers keep their weights: %s", source, ", ".join(heads))
-        wanted = {key: variable for key, variable in wanted.items() if key[0] not in heads}
-    faults = differences(wanted, tensors)
-    if faults:
-        raise WeightsError(f"{source} does not fit the network, nothing was loaded: {faults}")
-    return wanted
-
-
-def check_excluded(exclude: Sequence[str], known: Iterable[str], model: keras.Model) -> None:
-    """Refuse names of `exclude` that are neither among `known` layers nor layers of the model.
-
-    Raises:
-        ValueError: with every such name.
-    """
-    unknown = sorted(set(exclude) - set(known) - {layer.name for layer in model.layers})
-    if unknown:
+    known = {layer for layer, _ in [*variables, *tensors]} | {layer.name for layer in model.layers}
+    if unknown := sorted(set(exclude) - known):
         raise ValueError(f"exclude names layers that neither the network nor the file has: {', '.join(unknown)}")
+    excluded = set(exclude) | {leaf.name for group, leaf in named_layers(model) if group in exclude}
+    tensors = {key: value for key, value in tensors.items() if key[0] not in excluded}
+    variables = {key: variable for key, variable in variables.items() if key[0] not in excluded}
+    if not any(HEADS.match(layer) for layer, _ in tensors):
+        heads = sorted({layer for layer, _ in variables if HEADS.match(layer)})
+        log.warning("%s holds a backbone only; these layers keep their weights: %s", source, ", ".join(heads))
+        variables = {key: variable for key, variable in variables.items() if key[0] not in heads}
+    if mismatch := differences(variables, tensors):
+        raise WeightsError(f"{source} does not fit the network, nothing was loaded: {mismatch}")
+    return variables
 
 
-def differences(variables: Mapping[Key, keras.Variable], tensors: Mapping[Key, Any]) -> Mismatch:
-    """Every tensor that is missing, unexpected or of another shape."""
+def differences(variables: "Mapping[Key, keras.Variable]", tensors: Mapping[Key, Any]) -> Mismatch:
+    """Return every tensor that is missing, unexpected or of another shape."""
     common = [key for key in variables if key in tensors]
     return Mismatch(
         missing=["/".join(key) for key in variables if key not in tensors],
@@ -280,19 +274,19 @@ def differences(variables: Mapping[Key, keras.Variable], tensors: Mapping[Key, A
     )
 
 
-def save(model: keras.Model, path: str | os.PathLike[str]) -> None:
-    """Write the network's weights in the original's layout; the file appears whole or not at all.
+def save(model: "keras.Model", path: str | os.PathLike[str]) -> None:
+    """Write the network's weights in matterport's layout, atomically.
 
     Raises:
-        OSError: ENOSPC, where the disk has no room for it; nothing is written then.
+        OSError: ENOSPC, if the disk has not enough space; nothing is written.
     """
     size = 4 * sum(math.prod(weight.shape) for weight in _tensors_of(model))
-    with replaced_file(Path(path), size) as beside, h5py.File(beside, "w") as file:
+    with atomic_write(Path(path), size) as temporary, h5py.File(temporary, "w") as file:
         _write(file, model)
 
 
-def _write(file: h5py.File, model: keras.Model) -> None:
-    network_tensors(model)  # refuses one whose weights would be lost
+def _write(file: h5py.File, model: "keras.Model") -> None:
+    network_tensors(model)  # raises if weights would be lost
     groups: dict[str, list[tuple[str, NDArray[np.float32]]]] = {}
     for group, leaf in named_layers(model):
         entries = groups.setdefault(group, [])

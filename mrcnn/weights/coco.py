@@ -1,4 +1,4 @@
-"""Fetching the COCO weights of the original's release, and saying what to do where there is no network."""
+"""Download of the weights trained on COCO, from matterport's release."""
 
 import hashlib
 import logging
@@ -9,14 +9,14 @@ log = logging.getLogger(__name__)
 
 COCO_MODEL_URL = "https://github.com/matterport/Mask_RCNN/releases/download/v2.0/mask_rcnn_coco.h5"
 COCO_MODEL_SIZE = 257_557_808
-"""Bytes of that file; its publisher names no checksum."""
+"""Bytes of that file; no checksum is published."""
 
 SECONDS_TO_CONNECT, SECONDS_TO_WAIT = 20, 60
 TRIES_AGAIN = 5
 
 
 class DownloadError(OSError):
-    """The weights couldn't be fetched whole; the message says which file to put where."""
+    """The weights couldn't be downloaded; the message says which file to put where."""
 
 
 def download_trained_weights(
@@ -25,18 +25,18 @@ def download_trained_weights(
     sha256: str | None = None,
     on_bytes: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Fetch the weights trained on COCO (ResNet-101, 81 classes) to `coco_model_path`; a file that is there is kept.
+    """Download the weights trained on COCO (ResNet-101, 81 classes) to `coco_model_path`, unless it exists.
 
-    What an earlier, broken-off call fetched is used. The file's size is checked, and its sha256 where one is given.
+    An interrupted download is resumed. The file's size is checked, and its sha256 if one is given.
 
     Args:
-        coco_model_path: where the file goes; it appears whole or not at all.
+        coco_model_path: the file to write, atomically.
         verbose: 0 shows no progress bar.
-        sha256: hexadecimal digest that the file must have.
-        on_bytes: called with bytes done and bytes in all, in place of the bar.
+        sha256: expected hexadecimal digest.
+        on_bytes: called with the number of bytes downloaded and of all bytes, instead of the progress bar.
 
     Raises:
-        DownloadError: no connection, or the file isn't what was promised.
+        DownloadError: no connection, or the size or digest of the file is wrong.
     """
     import gdown
     import requests
@@ -63,10 +63,10 @@ def download_trained_weights(
         )
     except (gdown.DownloadError, requests.RequestException) as error:
         why = str(error).partition("\n")[0]
-        raise DownloadError(_what_to_do(path, f"{COCO_MODEL_URL} can't be fetched ({why})")) from None
+        raise DownloadError(_message(path, f"{COCO_MODEL_URL} can't be fetched ({why})")) from None
     if fault := _fault(partial, sha256):
         partial.unlink()
-        raise DownloadError(_what_to_do(path, f"what {COCO_MODEL_URL} gave is not the file expected: {fault}"))
+        raise DownloadError(_message(path, f"{COCO_MODEL_URL} returned another file than expected: {fault}"))
     partial.replace(path)
     log.info("the COCO weights are in %s", path)
 
@@ -80,8 +80,8 @@ def _fault(file: Path, sha256: str | None) -> str | None:
     return None
 
 
-def _what_to_do(path: Path, what: str) -> str:
+def _message(path: Path, fault: str) -> str:
     return (
-        f"{what}; call again to go on. Without a network: fetch mask_rcnn_coco.h5 ({COCO_MODEL_SIZE:,} bytes) from "
+        f"{fault}; call again to continue. Without a network: fetch mask_rcnn_coco.h5 ({COCO_MODEL_SIZE:,} bytes) from "
         f"{COCO_MODEL_URL} on another machine and put it at {path.absolute()}"
     )

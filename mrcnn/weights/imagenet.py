@@ -1,7 +1,4 @@
-"""ImageNet weights of keras.applications' ResNets under the backbone's names; the files come from Keras' own storage.
-
-The layout of our own files is in weights.
-"""
+"""ImageNet weights of keras.applications' ResNets: download, and conversion to the backbone's layer names."""
 
 import os
 import re
@@ -19,7 +16,7 @@ from mrcnn.weights import Key, WeightsError
 ADDRESS = "https://storage.googleapis.com/tensorflow/keras-applications/resnet/"
 FILES = {name: f"{name}_weights_tf_dim_ordering_tf_kernels_notop.h5" for name in ("resnet50", "resnet101")}
 FOLDER = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "models"
-"""Where Keras keeps weights that it fetched."""
+"""Keras' own cache of weights."""
 
 MD5 = {"resnet50": "4d473c1dd8becc155b73f8504c6f6626", "resnet101": "88cf7a10940856eca736dc7b7e228a21"}
 """Checksums of FILES, from keras.applications.resnet."""
@@ -31,23 +28,24 @@ _BRANCHES = {"0": "1", "1": "2a", "2": "2b", "3": "2c"}
 
 
 def is_applications_file(tensors: Mapping[Key, Any]) -> bool:
-    """Whether the tensors bear keras.applications' names."""
+    """Return whether the tensors have keras.applications' names."""
     return ("conv1_conv", "kernel") in tensors
 
 
 def renamed(tensors: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
-    """keras.applications' tensors, whatever stands for them, under the backbone's names.
+    """Return keras.applications' tensors (arrays or datasets) with the backbone's layer names.
 
     Raises:
-        WeightsError: a layer's name is not one of keras.applications' ResNets.
+        WeightsError: a layer is not one of keras.applications' ResNets.
     """
     return {(layer_name(layer), tensor): value for (layer, tensor), value in tensors.items() if layer != "probs"}
 
 
 def backbone_tensors(tensors: Mapping[Key, NDArray[np.float32]]) -> dict[Key, NDArray[np.float32]]:
-    """`renamed` tensors changed so that the network computes the same as keras.applications'.
+    """Return `renamed` tensors changed so that the network computes the same as keras.applications'.
 
-    The first kernel's channels turn from BGR to RGB, and gamma makes up for the other epsilon of batch normalisation.
+    The input channels of the first kernel change from BGR to RGB, and gamma compensates for the different epsilon of
+    batch normalisation.
     """
     changed = dict(tensors)
     if ("conv1", "kernel") in changed:
@@ -62,7 +60,7 @@ def backbone_tensors(tensors: Mapping[Key, NDArray[np.float32]]) -> dict[Key, ND
 
 
 def layer_name(name: str) -> str:
-    """The backbone's name for a layer of keras.applications' ResNets.
+    """Return the backbone's name for a layer of keras.applications' ResNets.
 
     Raises:
         WeightsError: there is no such layer.
@@ -78,11 +76,11 @@ def layer_name(name: str) -> str:
 
 
 def download(backbone: str) -> Path:
-    """Path of the backbone's ImageNet weights without its classifier, fetched once into Keras' own folder.
+    """Return the path of the backbone's ImageNet weights without classifier, downloaded once to Keras' own cache.
 
     Raises:
-        ValueError: keras.applications has none for this backbone.
-        OSError: the file is not there and could not be fetched.
+        ValueError: keras.applications has no weights for this backbone.
+        OSError: the file is not in the cache and can't be downloaded.
     """
     if backbone not in FILES:
         raise ValueError(f"there are ImageNet weights for {', '.join(FILES)}, not for {backbone!r}")
@@ -91,5 +89,5 @@ def download(backbone: str) -> Path:
         return Path(
             keras.utils.get_file(path.name, ADDRESS + path.name, file_hash=MD5[backbone], cache_dir=FOLDER.parent)
         )
-    except Exception as error:  # get_file raises Exception itself for every fault of the network
+    except Exception as error:  # get_file raises Exception itself for every network error
         raise OSError(f"{ADDRESS}{path.name} could not be fetched ({error}); put that file at {path}") from error

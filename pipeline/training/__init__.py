@@ -134,7 +134,7 @@ def _faults_named(images_zip: Path) -> Iterator[None]:
 
 def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDataset | None) -> "TrainingResult":
     """Train all stages, one after the other, with one learning rate curve over all of them."""
-    from mrcnn.training.optimizers import Schedule
+    from mrcnn.training.schedule import LearningRateSchedule
 
     last = sum(stage.epochs for stage in training.stages) * model.config.STEPS_PER_EPOCH
     epochs = 0
@@ -145,7 +145,7 @@ def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDat
             result = model.train(
                 train,
                 val if training.validate_every else None,
-                Schedule(peak, training.schedule, training.warmup_steps, 0, last),
+                LearningRateSchedule(peak, training.schedule, training.warmup_steps, 0, last),
                 epochs,
                 stage.layers,
                 augmentation=_augmentation(training.augmentation),

@@ -1,4 +1,4 @@
-"""Fixtures of the mrcnn tests: the smallest network that learns, a batch for it, and what the original computed."""
+"""Fixtures of the mrcnn tests: a tiny network, a batch for it, and results of matterport's code."""
 
 import runpy
 
@@ -68,7 +68,7 @@ def tiny_config() -> TinyConfig:
 
 @pytest.fixture
 def sixteen_bits(monkeypatch):
-    """Networks compute in the 16 bits that they are asked for on this machine too, where float32 may be faster."""
+    """Use 16-bit precision even if float32 is faster on this machine."""
     monkeypatch.setattr(layers, "is_faster_in", lambda precision: True)
 
 

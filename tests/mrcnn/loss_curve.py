@@ -1,4 +1,4 @@
-"""The losses of a deterministic training of configuration B, as a program, since determinism stays on once it is."""
+"""The losses of a deterministic training of configuration B, as a program, since determinism can't be disabled."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ class Deterministic(ConfigurationB):
 
 
 class Begun(keras.callbacks.Callback):
-    """Notes the epochs that this process begins."""
+    """Records the epochs that this process starts."""
 
     def __init__(self):
         super().__init__()
@@ -28,7 +28,7 @@ class Begun(keras.callbacks.Callback):
 
 
 class Stop(keras.callbacks.Callback):
-    """Ends the process inside the second epoch."""
+    """Ends the process during the second epoch."""
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 1:
@@ -36,7 +36,7 @@ class Stop(keras.callbacks.Callback):
 
 
 def main(folder: Path, threads: int, how: str) -> None:
-    """Print the epochs that were begun and the losses of all: of a whole training, or of a resumed one.
+    """Print the epochs started and the losses of all epochs, of a whole or a resumed training.
 
     Of one that is stopped, nothing.
     """

@@ -1,4 +1,4 @@
-"""Resident memory over training steps and detections, as a program of its own: other tests would blur the figures."""
+"""Resident memory over training steps and detections, as a program, so that other tests do not affect it."""
 
 import json
 import sys
@@ -49,12 +49,12 @@ class Large(Squares):
 
 
 def resident() -> int:
-    """Bytes of this process."""
+    """Return the resident memory of this process in bytes."""
     return psutil.Process().memory_info().rss
 
 
 def growth(sizes: list[int]) -> float:
-    """The share by which the last fifty sizes exceed the fiftieth and those around it."""
+    """Return the relative growth of the last fifty sizes over those around the fiftieth."""
     return float(np.mean(sizes[-50:]) / np.mean(sizes[45:55]) - 1)
 
 

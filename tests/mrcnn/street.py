@@ -1,4 +1,4 @@
-"""Little street data sets for tests of the input and of training; one fixture module, no test here."""
+"""Small street datasets for tests of the input pipeline and of training."""
 
 from pathlib import Path
 from typing import Any

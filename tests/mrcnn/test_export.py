@@ -1,4 +1,4 @@
-"""Weights from the network, and networks to other programs."""
+"""Export of networks, and download of weights."""
 
 import contextlib
 import hashlib
@@ -26,7 +26,7 @@ CONTENT = bytes(range(200)) * 5
 
 @pytest.fixture
 def server(monkeypatch):
-    """Return the behaviour of the server that the weights come from; it is asked without pauses."""
+    """Serve weights with a given behaviour; retries do not wait."""
     behaviour = Behaviour(content=CONTENT)
     monkeypatch.setattr(random, "uniform", lambda *_: 0.0)
     monkeypatch.setattr(coco, "COCO_MODEL_SIZE", len(CONTENT))
@@ -40,12 +40,12 @@ def path(tmp_path):
     return tmp_path / "mask_rcnn_coco.h5"
 
 
-def test_a_broken_download_goes_on_where_it_stopped(server, path, monkeypatch):
+def test_an_interrupted_download_is_resumed(server, path, monkeypatch):
     server.content = b"\0" * 600_000 + CONTENT
     monkeypatch.setattr(coco, "COCO_MODEL_SIZE", len(server.content))
     server.break_after = [600_000]
     monkeypatch.setattr(coco, "TRIES_AGAIN", 0)
-    with pytest.raises(coco.DownloadError, match=r"can't be fetched \(Download is incomplete.*call again to go on"):
+    with pytest.raises(coco.DownloadError, match=r"can't be fetched \(Download is incomplete.*call again to continue"):
         utils.download_trained_weights(path, verbose=0)
     assert not path.exists()
     seen = []
@@ -59,14 +59,14 @@ def test_a_broken_download_goes_on_where_it_stopped(server, path, monkeypatch):
 
 
 @pytest.mark.parametrize(("content", "sha256"), [(CONTENT, "00"), (CONTENT[:-1], None), (b"<html>Sign in", None)])
-def test_another_file_than_promised_is_not_kept(server, path, content, sha256):
+def test_a_file_with_wrong_size_or_digest_is_not_kept(server, path, content, sha256):
     server.content = content
-    with pytest.raises(coco.DownloadError, match="is not the file expected: it"):
+    with pytest.raises(coco.DownloadError, match="returned another file than expected: it"):
         utils.download_trained_weights(path, 0, sha256=sha256)
     assert not list(path.parent.iterdir())
 
 
-def test_without_a_network_the_file_and_its_place_are_named(path, monkeypatch):
+def test_a_failed_download_names_the_file_and_its_path(path, monkeypatch):
     monkeypatch.setattr(coco, "COCO_MODEL_URL", "http://127.0.0.1:9/mask_rcnn_coco.h5")
     monkeypatch.setattr(coco, "TRIES_AGAIN", 0)
     with pytest.raises(coco.DownloadError) as failure:
@@ -75,7 +75,7 @@ def test_without_a_network_the_file_and_its_place_are_named(path, monkeypatch):
     assert coco.COCO_MODEL_URL in str(failure.value)
 
 
-def test_imagenet_weights_without_a_network_name_the_file_and_its_place(monkeypatch, tmp_path):
+def test_a_failed_download_of_imagenet_weights_names_the_file_and_its_path(monkeypatch, tmp_path):
     def refuse(*_, **__):
         raise Exception("URL fetch failure")
 
@@ -91,7 +91,7 @@ def test_imagenet_weights_without_a_network_name_the_file_and_its_place(monkeypa
 
 @pytest.fixture(scope="module")
 def network(tmp_path_factory):
-    """A detector whose random weights give scores that differ and boxes that aren't empty.
+    """A detector with random weights of different scores and boxes that are not empty.
 
     Regions end at the image's border, and whether their last samples count as inside is chance: a sum of three products
     is compared with the border itself, in the original's pooling too. Its class head looks away from those samples.
@@ -125,7 +125,7 @@ def assert_same_as_detect(network, images, run):
     resized = np.stack([resize_for(image, network.config)[0] for image in images])
     metas = network.mold_inputs(images)[1].astype(np.float32)
     rows, masks = run(resized, metas)
-    detected = zip(network.detect(images), network._found(resized, metas), strict=True)
+    detected = zip(network.detect(images), network._detections(resized, metas), strict=True)
     for meta, row, mask, (expected, ours) in zip(metas, rows, masks, detected, strict=True):
         found = unmold(row, mask, meta)
         assert len(expected["rois"]) >= 5
@@ -158,11 +158,11 @@ def onnx_file(network, folder):
     return lambda resized, metas: session.run(["detections", "masks"], {"images": resized, "image_meta": metas})
 
 
-def test_a_saved_model_finds_what_detect_finds(network, images, tmp_path):
+def test_a_saved_model_has_the_results_of_detect(network, images, tmp_path):
     assert_same_as_detect(network, images, saved_model(network, tmp_path / "model"))
 
 
-def test_cropping_by_gathering_is_tensorflow_s_cropping_also_beyond_the_border():
+def test_crops_by_gathering_equal_tensorflow_s_also_beyond_the_border():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(2, 9, 13, 3)).astype(np.float32)
     corners = rng.uniform(-0.2, 1.2, (60, 2, 2))
@@ -176,7 +176,7 @@ def test_cropping_by_gathering_is_tensorflow_s_cropping_also_beyond_the_border()
     assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_an_onnx_file_finds_what_detect_finds(network, images, tmp_path):
+def test_an_onnx_file_has_the_results_of_detect(network, images, tmp_path):
     run = onnx_file(network, tmp_path / "new")
     assert_same_as_detect(network, images, run)
     assert_same_as_detect(network, images[:1], run)  # the size of a batch is open
@@ -184,7 +184,7 @@ def test_an_onnx_file_finds_what_detect_finds(network, images, tmp_path):
 
 @pytest.fixture(scope="module")
 def street_network(tmp_path_factory):
-    """A small detector with the README's resizing, nothing hidden from it; its scores and masks lie between 0 and 1."""
+    """A small detector with the README's resizing, and scores and masks between 0 and 1."""
 
     class Street(TinyConfig):
         IMAGES_PER_GPU = 1
@@ -206,7 +206,7 @@ def street_network(tmp_path_factory):
 
 
 def share_found_alike(expected, found):
-    """Share of detections whose box, class, score and every mask probability are those of one that was found.
+    """Return the fraction of detections that agree with one of the others in box, class, score and mask.
 
     Not all need be: for a region at the image's border, rounding decides whether its last samples count, and a runtime
     rounds its own way; of twenty there has been one.
@@ -221,7 +221,7 @@ def share_found_alike(expected, found):
 
 
 @pytest.mark.parametrize("exported", [saved_model, onnx_file])
-def test_with_pad64_an_exported_network_takes_pictures_of_every_size(street_network, tmp_path, exported):
+def test_with_pad64_an_exported_network_accepts_images_of_any_size(street_network, tmp_path, exported):
     """The README's example; IMAGE_SHAPE is 1024 × 1024, which no picture of 16:9 is resized to."""
     run, kinds = exported(street_network, tmp_path), set()
     for height, width, shape in ((720, 1280, (576, 1024)), (1280, 720, (1024, 576)), (500, 600, (832, 960))):
@@ -231,7 +231,7 @@ def test_with_pad64_an_exported_network_takes_pictures_of_every_size(street_netw
         assert resized.shape[1:3] == shape
         metas = street_network.mold_inputs([picture])[1].astype(np.float32)
         rows, masks = run(resized, metas)
-        (expected,) = street_network._found(resized, metas)
+        (expected,) = street_network._detections(resized, metas)
         assert expected.rois.tolist() == street_network.detect([picture])[0]["rois"].tolist()
         assert share_found_alike(expected, unmold(rows[0], masks[0], metas[0])) >= 0.9
         assert len(expected.rois) == 20
@@ -240,7 +240,7 @@ def test_with_pad64_an_exported_network_takes_pictures_of_every_size(street_netw
     assert kinds == {1, 2}
 
 
-def test_a_size_that_is_asked_for_or_that_all_images_have_is_the_only_one_taken(network, street_network):
+def test_an_exported_network_with_a_fixed_size_rejects_others(network, street_network):
     def size(model, image_shape=None):
         return export._detection_function(model, image_shape).input_signature[0].shape.as_list()[1:3]
 
@@ -249,7 +249,7 @@ def test_a_size_that_is_asked_for_or_that_all_images_have_is_the_only_one_taken(
     assert size(street_network, (576, 1024)) == [576, 1024]
 
 
-def test_anchors_of_a_backbone_of_one_s_own_need_a_size():
+def test_exporting_a_callable_backbone_needs_a_size():
     class Own(Config):
         BACKBONE = staticmethod(lambda image, **_: [image] * 5)
         IMAGE_RESIZE_MODE = "pad64"
@@ -260,7 +260,7 @@ def test_anchors_of_a_backbone_of_one_s_own_need_a_size():
 
 
 @pytest.mark.usefixtures("sixteen_bits")
-def test_what_is_exported_to_onnx_computes_in_float32(network, tmp_path):
+def test_onnx_files_compute_in_float32(network, tmp_path):
     class Bfloat16(TinyConfig):
         PRECISION = "bfloat16"
 
@@ -273,19 +273,19 @@ def test_what_is_exported_to_onnx_computes_in_float32(network, tmp_path):
     assert export._in_float32(network) is network
 
 
-def test_what_is_exported_holds_plain_convolutions(network, monkeypatch):
+def test_exported_networks_have_plain_convolutions(network, monkeypatch):
     def filtered(*_):
-        raise NotImplementedError("minimal filtering")
+        raise NotImplementedError("Winograd")
 
-    monkeypatch.setattr(convolution, "WIDE", 1)
-    monkeypatch.setattr(convolution, "on_a_cpu", lambda: True)
-    monkeypatch.setattr(convolution, "LARGE", 1)
+    monkeypatch.setattr(convolution, "WINOGRAD_CHANNELS", 1)
+    monkeypatch.setattr(convolution, "runs_on_cpu", lambda: True)
+    monkeypatch.setattr(convolution, "WINOGRAD_PIXELS", 1)
     monkeypatch.setattr(convolution.winograd, "convolve_3x3", filtered)
     detect = export._detection_function(network, None)
     kinds = [operation.type for operation in detect.get_concrete_function().graph.get_operations()]
     assert kinds.count("Conv2D") > 20
-    monkeypatch.setattr(convolution, "plain_operations", contextlib.nullcontext)
-    with pytest.raises(NotImplementedError, match="minimal filtering"):
+    monkeypatch.setattr(export, "portable_operations", contextlib.nullcontext)
+    with pytest.raises(NotImplementedError, match="Winograd"):
         export._detection_function(network, None).get_concrete_function()
 
 

@@ -1,10 +1,11 @@
-"""The façade, used as in 2019."""
+"""`MaskRCNN` with the arguments and results of matterport's class."""
 
 import tracemalloc
 
 import keras
 import numpy as np
 import pytest
+from faster_coco_eval import mask as coco
 
 from mrcnn import model as modellib
 from mrcnn import weights
@@ -27,7 +28,7 @@ def images():
     return [rng.integers(0, 255, shape, dtype=np.uint8) for shape in ((70, 100, 3), (100, 70, 3), (64, 96, 3))]
 
 
-def test_any_number_of_images_of_any_size_is_detected_in(detector, images):
+def test_detect_accepts_any_number_of_images_of_any_size(detector, images):
     results = detector.detect(images)
     assert len(results) == 3
     for image, result in zip(images, results, strict=True):
@@ -40,17 +41,15 @@ def test_any_number_of_images_of_any_size_is_detected_in(detector, images):
         assert (np.diff(result["scores"]) <= 0).all()
 
 
-def test_run_lengths_hold_the_same_masks(detector, images):
-    from mrcnn.shapes.rle import decode
-
+def test_run_lengths_encode_the_same_masks(detector, images):
     for arrays, runs in zip(detector.detect(images), detector.detect(images, masks="rle"), strict=True):
         assert len(runs["rles"]) == arrays["masks"].shape[2]
         for number, rle in enumerate(runs["rles"]):
-            assert (decode(rle) == arrays["masks"][:, :, number]).all()
+            assert (coco.decode(rle) == arrays["masks"][:, :, number]).all()
 
 
 class Many(TinyConfig):
-    """Fewer regions than slots for detections, so that some stay empty whatever is found."""
+    """Fewer regions than slots for detections, so that some slots are always empty."""
 
     DETECTION_MAX_INSTANCES = 100
     DETECTION_NMS_THRESHOLD = 0.9
@@ -58,7 +57,7 @@ class Many(TinyConfig):
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """Takes anchors as they are for objects of the first class."""
+    """Scores that make each anchor a detection of the first class."""
     model = modellib.MaskRCNN("inference", Many(), tmp_path_factory.mktemp("many"))
     tensors = weights.network_tensors(model.keras_model)
     for layer in ("rpn_bbox_pred", "mrcnn_bbox_fc", "mrcnn_class_logits"):
@@ -67,8 +66,8 @@ def many(tmp_path_factory):
     return model
 
 
-def test_the_mask_head_sees_what_was_detected_and_not_every_slot(many, images):
-    """Rounded up to eight; the original's saw all slots, most of them empty."""
+def test_the_mask_head_computes_masks_of_detections_only(many, images):
+    """Padded to a multiple of eight; matterport's head computed all slots, most of them empty."""
     model = many.keras_model
     seen = keras.Model(model.inputs, [model.get_layer("mrcnn_mask_conv1").output, *model.outputs])
     molded, metas, _ = many.mold_inputs([images[2], images[2] // 2])
@@ -82,7 +81,7 @@ def test_the_mask_head_sees_what_was_detected_and_not_every_slot(many, images):
     assert not masks.numpy()[~there].any()
 
 
-def test_run_lengths_take_no_room_for_masks_as_large_as_the_image(many, monkeypatch):
+def test_detecting_run_lengths_does_not_allocate_masks_of_the_whole_image(many, monkeypatch):
     image = np.full((2000, 2000, 3), 90, np.uint8)
     many.detect([image[:64, :64]], masks="rle")  # what is kept for later runs isn't counted
     for module in (modellib, mrcnn_masks):
@@ -97,14 +96,14 @@ def test_run_lengths_take_no_room_for_masks_as_large_as_the_image(many, monkeypa
     assert peak < 2000 * 2000 * len(found["rles"])
 
 
-def test_a_batch_finds_what_single_images_find(detector, images):
+def test_a_batch_has_the_same_detections_as_single_images(detector, images):
     together = detector.detect([images[0], images[0]])
     alone = detector.detect([images[0]])
     assert (together[0]["rois"] == alone[0]["rois"]).all()
     assert (together[1]["rois"] == alone[0]["rois"]).all()
 
 
-def test_molded_images_are_detected_in_as_they_are(detector, images):
+def test_detect_molded_uses_images_unchanged(detector, images):
     molded, metas, windows = detector.mold_inputs(images[2:])
     assert molded.dtype == np.float32
     assert windows.tolist() == [[0, 0, 64, 96]]
@@ -112,7 +111,7 @@ def test_molded_images_are_detected_in_as_they_are(detector, images):
     assert (result["rois"] == detector.detect(images[2:])[0]["rois"]).all()
 
 
-def test_a_model_for_training_does_not_detect_and_the_other_way_round(tmp_path, detector):
+def test_each_mode_rejects_the_methods_of_the_other(tmp_path, detector):
     training = modellib.MaskRCNN(mode="training", config=TinyConfig(), model_dir=str(tmp_path))
     with pytest.raises(ValueError, match="can't detect"):
         training.detect([])
@@ -122,7 +121,7 @@ def test_a_model_for_training_does_not_detect_and_the_other_way_round(tmp_path, 
         detector.train(None, None, 0.1, 1, "all")
 
 
-def test_layers_are_chosen_by_their_whole_name(tmp_path):
+def test_layers_are_selected_by_their_full_names(tmp_path):
     model = modellib.MaskRCNN("training", TinyConfig(), tmp_path)
     model.set_trainable(r"(mrcnn\_.*)|(rpn\_.*)|(fpn\_.*)")
     trained = {weight.path.split("/")[-2] for weight in model.keras_model.trainable_variables}
@@ -134,7 +133,7 @@ def test_layers_are_chosen_by_their_whole_name(tmp_path):
         model.set_trainable("conv")
 
 
-def test_a_checkpoint_s_name_says_where_training_goes_on(tmp_path):
+def test_training_continues_in_the_folder_of_a_loaded_checkpoint(tmp_path):
     model = modellib.MaskRCNN("training", TinyConfig(), tmp_path)
     path = tmp_path / "tiny20260101T0000" / "mask_rcnn_tiny_0007.h5"
     path.parent.mkdir()
@@ -147,12 +146,12 @@ def test_a_checkpoint_s_name_says_where_training_goes_on(tmp_path):
     assert other.checkpoint_path.format(epoch=8).endswith("mask_rcnn_tiny_0008.h5")
 
 
-def test_old_names_are_still_there():
+def test_matterport_s_names_exist():
     for name in ("load_image_gt", "mold_image", "unmold_image", "log", "compose_image_meta", "compute_backbone_shapes"):
         assert callable(getattr(modellib, name))
 
 
-def test_unmolding_takes_the_original_s_arguments(detector, images):
+def test_unmold_detections_takes_matterport_s_arguments(detector, images):
     molded, metas, windows = detector.mold_inputs([images[0]])
     anchors = detector.get_anchors(molded.shape[1:])[None]
     outputs = [np.asarray(part) for part in detector.keras_model([molded, metas.astype(np.float32), anchors])]

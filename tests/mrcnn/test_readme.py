@@ -1,4 +1,4 @@
-"""The README's example of `mrcnn` as a library runs as it stands there."""
+"""The README's example of `mrcnn` as a library runs."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pictures are drawn without a display, as a notebook of 2019 asked for them."""
+"""Plots of matterport's notebooks, drawn without a display."""
 
 import matplotlib as mpl
 
@@ -24,7 +24,7 @@ def _close_figures():
     plt.close("all")
 
 
-def test_instances_are_painted_in_their_colour_with_class_and_score():
+def test_instances_are_drawn_in_their_colour_with_class_and_score():
     _, axes = plt.subplots()
     scores = np.array([0.9, 0.5])
     visualize.display_instances(
@@ -53,7 +53,7 @@ def test_a_palette_may_be_longer_than_there_are_instances():
     assert captions == ["car", "sign"]
 
 
-def test_a_palette_or_captions_for_fewer_instances_than_there_are_is_refused():
+def test_too_few_colours_or_captions_are_rejected():
     with pytest.raises(ValueError, match="colors has 1 entries for 2 instances"):
         painted_and_captions(colors=[RED])
     with pytest.raises(ValueError, match="captions has 1 entries for 2 instances"):
@@ -61,7 +61,7 @@ def test_a_palette_or_captions_for_fewer_instances_than_there_are_is_refused():
 
 
 @pytest.mark.parametrize("nothing", [None, []])
-def test_no_colours_and_no_captions_are_the_usual_ones(nothing):
+def test_empty_colours_and_captions_are_the_default(nothing):
     assert painted_and_captions(colors=nothing, captions=nothing)[1] == ["car", "sign"]
 
 
@@ -75,12 +75,12 @@ def test_a_box_is_drawn_into_the_pixels():
     assert drawn[5, 10].tolist() == drawn[21, 10].tolist() == [255, 0, 0]
 
 
-def test_no_instance_is_said_and_shown(capsys):
+def test_an_image_without_instances_is_shown_with_a_message(capsys):
     visualize.display_instances(IMAGE, BOXES[:0], MASKS[..., :0], CLASSES[:0], NAMES)
     assert "No instances to display" in capsys.readouterr().out
 
 
-def test_counts_that_differ_are_refused():
+def test_different_numbers_are_rejected():
     with pytest.raises(ValueError, match="1 boxes, 2 masks"):
         visualize.display_instances(IMAGE, BOXES[:1], MASKS, CLASSES, NAMES)
 
@@ -89,7 +89,7 @@ def test_colours_differ():
     assert len(set(visualize.random_colors(7))) == 7
 
 
-def test_the_other_pictures_are_drawn():
+def test_the_other_plots_are_drawn():
     scores = np.array([0.9, 0.5])
     visualize.display_top_masks(IMAGE, MASKS, CLASSES, NAMES)
     visualize.draw_boxes(IMAGE, BOXES, BOXES + 1, MASKS, ["a", "b"], [0, 2])

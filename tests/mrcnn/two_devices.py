@@ -15,7 +15,7 @@ from tests.mrcnn.conftest import TinyConfig, make_batch
 
 
 class Undrawn(TinyConfig):
-    """No chance: regions come from outside, all are used, and statistics are frozen."""
+    """Without randomness: input regions, all of them sampled, and frozen statistics."""
 
     GPU_COUNT = 2
     IMAGES_PER_GPU = 4  # of the whole batch: make_batch knows no devices
@@ -29,13 +29,13 @@ class Undrawn(TinyConfig):
 
 
 def batch() -> list[np.ndarray]:
-    """Four images with the regions that are their objects' boxes, a little larger."""
+    """Return four images with regions a little larger than their objects' boxes."""
     parts = make_batch(Undrawn(), 64, 96)
     return [*parts, parts[5][:, :4] + np.int32([0, 0, 3, 3])]
 
 
 def model_of(strategy: tf.distribute.Strategy):
-    """The network for `strategy`, ready to learn; the same weights each time."""
+    """Return the compiled network for `strategy`, with the same weights each time."""
     from mrcnn import network
 
     keras.utils.set_random_seed(0)
@@ -46,7 +46,7 @@ def model_of(strategy: tf.distribute.Strategy):
 
 
 def stepwise(model, strategy: tf.distribute.Strategy, batches: tf.data.Dataset) -> list[dict[str, float]]:
-    """The losses of three steps by the train function, as `mrcnn.training` takes them."""
+    """Return the losses of three steps by the train function that `mrcnn.training` uses."""
     with strategy.scope():
         model.optimizer.build(model.trainable_variables)
     steps = iter(strategy.experimental_distribute_dataset(batches) if strategy.num_replicas_in_sync > 1 else batches)
@@ -92,7 +92,7 @@ def trained(devices: int) -> list[dict[str, float]]:
 
 
 def main(work: str, devices: int) -> None:
-    """Print how many devices took part and the losses, of `work` (steps or train), as JSON."""
+    """Print the number of devices and the losses of `work` (steps or train) as JSON."""
     halves = [tf.config.LogicalDeviceConfiguration()] * 2
     tf.config.set_logical_device_configuration(tf.config.list_physical_devices("CPU")[0], halves)
     # GPU_COUNT asks for GPUs; here the two halves of the CPU take their part
@@ -101,7 +101,7 @@ def main(work: str, devices: int) -> None:
 
 
 def stepped(devices: int) -> list[Any]:
-    """How many devices took part, the losses of three steps of our loop, and those of three of `fit`."""
+    """Return the number of devices, the losses of three steps of the loop, and of three steps of `fit`."""
     strategy = tf.distribute.get_strategy()
     if devices > 1:
         with own.scope(Undrawn()):

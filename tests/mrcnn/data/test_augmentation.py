@@ -1,4 +1,4 @@
-"""What is accepted as an augmenter."""
+"""Rejection of objects that are no augmenters."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from tests.mrcnn.street import Squares, TinyConfig
 
 
 class Compose:
-    """As albumentations has it: called with image and mask, and no augmenter of imgaug's kind."""
+    """An augmenter with albumentations' interface: called with image and mask."""
 
     def __call__(self, **images):
         return images
 
 
-def test_an_augmenter_of_another_kind_is_refused_and_those_accepted_are_named():
+def test_augmenters_with_another_interface_are_rejected():
     message = (
         r"augmentation is a .*\.Compose; it must be a mrcnn.data.augmentation.Augmentation or .* to_deterministic\(\)"
     )

@@ -1,4 +1,4 @@
-"""Batches for training: what is in them, and that nothing but seed and step decides it."""
+"""Batches for training: their content, which depends on seed and step only."""
 
 import random
 
@@ -35,7 +35,7 @@ def test_any_number_of_threads_gives_the_same_batches():
     assert same(runs[0], runs[2])
 
 
-def test_a_stream_begun_later_goes_on_with_the_same_batches():
+def test_starting_at_a_later_step_gives_the_same_batches():
     config = TinyConfig()
     whole = streamed(BatchLoader(Squares(7), config, augmentation=EVERYTHING), 2)
     rest = BatchLoader(Squares(7), config, augmentation=EVERYTHING).batches(5, 8, 2)
@@ -49,14 +49,14 @@ def test_another_seed_gives_another_order():
     assert any((first.batch(k).image_meta[:, 0] != second.batch(k).image_meta[:, 0]).any() for k in range(4))
 
 
-def test_every_pass_sees_every_image_once():
+def test_every_pass_contains_every_image_once():
     loader = BatchLoader(Squares(6), TinyConfig())
     seen = [int(meta[0]) for step in range(6) for meta in loader.batch(step).image_meta]
     assert sorted(seen[:6]) == sorted(seen[6:]) == list(range(6))
     assert seen[:6] != seen[6:]
 
 
-def test_images_without_instances_are_trained_on():
+def test_images_without_instances_are_included():
     loader = BatchLoader(Squares(8), TinyConfig(), shuffle=False, batch_size=1)
     empty = loader.batch(3)
     assert not empty.gt_class_ids.any()
@@ -64,7 +64,7 @@ def test_images_without_instances_are_trained_on():
 
 
 @pytest.mark.parametrize(("mini", "masks"), [(True, ((2, 56, 56, 8), "uint8")), (False, ((2, 64, 64, 8), "bool"))])
-def test_the_arrays_have_the_originals_shapes(mini, masks):
+def test_the_arrays_have_matterport_s_shapes(mini, masks):
     config = TinyConfig()
     config.USE_MINI_MASK = mini
     arrays = BatchLoader(Squares(6), config).batch(0).arrays()
@@ -94,7 +94,7 @@ def test_polygons_and_masks_give_the_same_instances(mini):
     assert filled[0].any()
 
 
-def test_boxes_lie_on_what_they_name_however_the_image_was_changed():
+def test_boxes_follow_augmentation():
     dataset, config = Squares(6), TinyConfig()
     for seed in range(12):
         rng = np.random.default_rng(seed)
@@ -109,14 +109,14 @@ def test_boxes_lie_on_what_they_name_however_the_image_was_changed():
             assert ((inside[:, 0] > inside[:, 2]) == red).mean() > 0.95
 
 
-def test_sources_named_are_left_unchanged():
+def test_excluded_sources_are_not_augmented():
     config = TinyConfig()
     plain = BatchLoader(Squares(6), config).batch(0)
     kept = BatchLoader(Squares(6), config, augmentation=EVERYTHING, no_augmentation_sources=["squares"]).batch(0)
     assert np.array_equal(plain.images, kept.images)
 
 
-def test_wide_images_train_in_wide_inputs_and_a_mixed_batch_in_one_that_holds_all():
+def test_the_input_of_a_batch_holds_all_of_its_images():
     class Mixed(Squares):
         def load_image(self, image_id):
             image = super().load_image(image_id)
@@ -134,7 +134,7 @@ def test_wide_images_train_in_wide_inputs_and_a_mixed_batch_in_one_that_holds_al
     assert BatchLoader(Mixed(4), config, shuffle=False).batch(0).images.shape == (2, 96, 96, 3)
 
 
-def test_class_activity_is_that_of_each_images_source():
+def test_active_classes_are_those_of_the_image_s_source():
     dataset = Squares(2)
     dataset.add_class("signs", 1, "sign")
     dataset.add_image("signs", "s", None, width=80, height=60)
@@ -146,7 +146,7 @@ def test_class_activity_is_that_of_each_images_source():
     assert parse_image_meta(metas[1])["active_class_ids"].tolist() == [[1, 0, 0, 1]]
 
 
-def test_a_broken_image_is_named():
+def test_a_damaged_image_is_named():
     class Broken(Squares):
         def encoded_image(self, image_id):
             return b"\xff\xd8 not a JPEG"
@@ -156,8 +156,8 @@ def test_a_broken_image_is_named():
         loader.batch(0)
 
 
-def test_one_broken_image_ends_the_stream_at_its_batch_and_is_named():
-    """The original went on with other images, up to five times."""
+def test_a_damaged_image_ends_iteration_at_its_batch_and_is_named():
+    """Matterport's code skipped up to five of them."""
 
     class OneBroken(Squares):
         def encoded_image(self, image_id):
@@ -190,8 +190,8 @@ class Unscaled(TinyConfig):
 
 
 @pytest.mark.parametrize("with_polygons", [True, False])
-def test_a_cell_that_is_covered_by_three_quarters_is_trained_on_as_that(with_polygons):
-    """The original made mini masks 0 or 1 here, and once more where a region's part is cut out."""
+def test_partial_coverage_of_cells_is_preserved(with_polygons):
+    """Matterport's code rounded mini masks, and again after cropping."""
     batch = BatchLoader(Triangle(2, with_polygons), Unscaled()).batch(0)
     assert batch.gt_boxes[0, 0].tolist() == [18, 8, 34, 24]  # 10 rows of padding above
     diagonal = np.add.outer(np.arange(8), np.arange(8))
@@ -208,7 +208,7 @@ def test_masks_of_another_size_than_the_image_are_named():
         load_image_gt(Wrong(2, with_polygons=False), TinyConfig(), 0)
 
 
-def test_load_image_gt_returns_what_the_original_returned():
+def test_load_image_gt_returns_what_matterport_s_returned():
     image, meta, class_ids, boxes, masks = load_image_gt(Squares(4), TinyConfig(), 0, use_mini_mask=True)
     assert image.shape == (64, 64, 3)
     assert meta[1:4].tolist() == [60, 80, 3]
@@ -217,14 +217,14 @@ def test_load_image_gt_returns_what_the_original_returned():
     assert masks.shape == (56, 56, 3)
 
 
-def test_the_old_augment_argument_mirrors_every_other_image():
+def test_augment_mirrors_half_of_the_images():
     random.seed(0)
     images = [load_image_gt(Squares(4), TinyConfig(), 0, augment=True)[0] for _ in range(12)]
     assert any(np.array_equal(images[0], image[:, ::-1]) for image in images[1:])
 
 
 class Mirror:
-    """An augmenter of imgaug's kind, without imgaug."""
+    """An augmenter with imgaug's interface."""
 
     def to_deterministic(self):
         return self
@@ -233,7 +233,7 @@ class Mirror:
         return np.ascontiguousarray(array[:, ::-1])
 
 
-def test_an_imgaug_like_augmenter_changes_image_and_masks_alike():
+def test_an_imgaug_like_augmenter_changes_image_and_masks():
     plain = load_image_gt(Squares(4), TinyConfig(), 0)
     mirrored = load_image_gt(Squares(4), TinyConfig(), 0, augmentation=Mirror())
     assert np.array_equal(mirrored[0], plain[0][:, ::-1])
@@ -241,7 +241,7 @@ def test_an_imgaug_like_augmenter_changes_image_and_masks_alike():
 
 
 @pytest.mark.parametrize("with_polygons", [True, False])
-def test_an_imgaug_like_augmenter_changes_what_is_trained_on(with_polygons):
+def test_an_imgaug_like_augmenter_changes_batches(with_polygons):
     loaders = [BatchLoader(Squares(4, with_polygons), TinyConfig(), False, change) for change in (None, Mirror())]
     plain, mirrored = (loader.batch(0) for loader in loaders)
     assert np.array_equal(mirrored.images, plain.images[:, :, ::-1])
@@ -256,7 +256,7 @@ def test_an_imgaug_like_augmenter_changes_what_is_trained_on(with_polygons):
     assert np.array_equal(unchanged.batch(0).images, plain.images)
 
 
-def test_an_augmenter_that_changes_sizes_is_refused():
+def test_an_augmenter_that_changes_sizes_is_rejected():
     class Half:
         def to_deterministic(self):
             return self
@@ -268,14 +268,14 @@ def test_an_augmenter_that_changes_sizes_is_refused():
         load_image_gt(Squares(4), TinyConfig(), 0, augmentation=Half())
 
 
-def test_the_old_generator_yields_molded_images_and_no_targets():
+def test_the_generator_yields_molded_images_without_targets():
     inputs, targets = next(data_generator(Squares(4), TinyConfig(), shuffle=False))
     assert inputs[0].dtype == np.float32
     assert inputs[0].min() < 0
     assert targets == []
 
 
-def test_a_dataset_without_images_is_refused():
+def test_a_dataset_without_images_is_rejected():
     empty = Dataset()
     empty.prepare()
     with pytest.raises(ValueError, match="holds no image"):
@@ -291,7 +291,7 @@ def test_a_crowd_stays_negative():
     assert (BatchLoader(Crowd(1), TinyConfig(), batch_size=1).batch(0).gt_class_ids <= 0).all()
 
 
-def test_half_size_decoding_shows_the_same_picture():
+def test_decoding_at_half_size_gives_the_same_image():
     class Large(Squares):
         def load_image(self, image_id):
             return np.repeat(np.repeat(super().load_image(image_id), 4, axis=0), 4, axis=1)

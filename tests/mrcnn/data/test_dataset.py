@@ -1,4 +1,4 @@
-"""The data set that old code subclasses, and decoding its files."""
+"""Dataset, and decoding of its files."""
 
 import cv2
 import numpy as np
@@ -45,7 +45,7 @@ def test_images_are_loaded_as_rgb(tmp_path, channels):
     assert dataset.encoded_image(0) == (tmp_path / "a.png").read_bytes()
 
 
-def test_without_load_mask_there_are_no_instances(tmp_path):
+def test_a_dataset_without_load_mask_has_no_instances(tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 6, 3), np.uint8))
     dataset = Dataset()
     dataset.add_image("x", "a", tmp_path / "a.png")
@@ -55,7 +55,7 @@ def test_without_load_mask_there_are_no_instances(tmp_path):
     assert not len(class_ids)
 
 
-def test_polygons_alone_give_masks():
+def test_polygons_without_load_mask_give_masks():
     class Drawn(Dataset):
         def polygons(self, image_id):
             return [[np.array([[1.0, 1], [4, 1], [4, 3], [1, 3]])]], np.array([2])
@@ -69,21 +69,21 @@ def test_polygons_alone_give_masks():
     assert class_ids.tolist() == [2]
 
 
-def test_what_is_not_an_image_is_named():
+def test_files_that_are_no_images_are_named():
     with pytest.raises(ValueError, match=r"a\.jpg"):
         decoding.image_size(b"no", "a.jpg")
     with pytest.raises(ValueError, match=r"a\.jpg"):
         decoding.decode(b"no", "a.jpg")
 
 
-def test_a_header_that_promises_too_much_is_refused(monkeypatch):
+def test_an_image_with_too_many_pixels_is_rejected(monkeypatch):
     monkeypatch.setattr(decoding, "LARGEST_IMAGE", 10)
     data = cv2.imencode(".png", np.zeros((4, 6, 3), np.uint8))[1].tobytes()
     with pytest.raises(ValueError, match="6×4 pixels"):
         decoding.image_size(data, "bomb.png")
 
 
-def test_decoding_at_half_size_keeps_colours():
+def test_decoding_at_half_size_preserves_colours():
     pixels = np.zeros((32, 48, 3), np.uint8)
     pixels[..., 2] = 220
     data = cv2.imencode(".jpg", pixels)[1].tobytes()

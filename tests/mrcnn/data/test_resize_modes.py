@@ -1,4 +1,4 @@
-"""A network learns and detects in every resize mode, at the shape of input that the mode gives."""
+"""A network trains and detects in every resize mode."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ class Wide(OtherSize):
 
 
 class OfWholeCells(OtherSize):
-    """Cut and padded, since the mode "none" takes images as they are."""
+    """Sizes for all modes; "none" does not change images."""
 
     SIZE = (64, 64)
 

@@ -1,4 +1,4 @@
-"""Resizing images and masks, and where points go."""
+"""Resizing of images, masks and points."""
 
 import random
 
@@ -28,7 +28,7 @@ def test_square_scales_down_to_the_longer_side_and_pads_both_ends():
     assert not image[:224].any()
 
 
-def test_pad64_ignores_max_dim_as_the_original_does():
+def test_pad64_ignores_max_dim_as_matterport_s():
     image, window, scale, *_ = resize_image(np.ones((720, 1280, 3), np.uint8), 768, 1024, None, "pad64")
     assert image.shape == (768, 1408, 3)
     assert scale == 768 / 720
@@ -39,7 +39,7 @@ def test_pad64_ignores_max_dim_as_the_original_does():
     ("source", "min_dim"), [((720, 1280), 768), ((720, 1280), 256), ((300, 500), 800), ((64, 64), 64)]
 )
 @pytest.mark.parametrize(("mode", "multiple"), [("pad64", 64), ("pad32", 32)])
-def test_unbounded_padding_is_the_original_s(source, min_dim, mode, multiple):
+def test_unbounded_padding_equals_matterport_s(source, min_dim, mode, multiple):
     """Its scale is max(1, min_dim / min(h, w)), whatever max_dim is, and each side is padded to a multiple."""
     settings = config(IMAGE_RESIZE_MODE=mode, IMAGE_MIN_DIM=min_dim, IMAGE_MAX_DIM=1024, IMAGE_PAD_BOUNDED=False)
     frame = frame_for(source, settings)
@@ -51,7 +51,7 @@ def test_unbounded_padding_is_the_original_s(source, min_dim, mode, multiple):
     assert (image.shape[:2], window) == (frame.shape, frame.window)
 
 
-def test_pad64_is_bounded_by_max_dim_unless_that_is_switched_off():
+def test_pad64_is_limited_to_max_dim_by_default():
     values = {"IMAGE_RESIZE_MODE": "pad64", "IMAGE_MIN_DIM": 768, "IMAGE_MAX_DIM": 1024}
     assert frame_for((720, 1280), config(**values)).shape == (576, 1024)
     assert frame_for((720, 1280), config(**values, IMAGE_PAD_BOUNDED=False)).shape == (768, 1408)
@@ -107,7 +107,7 @@ def test_masks_are_scaled_as_scipy_zooms_them(scale):
     assert np.array_equal(ours[1:-2, 3:-4], theirs)
 
 
-def test_points_move_with_the_picture():
+def test_points_are_transformed_like_the_image():
     frame = Frame((60, 80), (120, 160), (10, 20), (200, 200), 2.0)
     assert frame.move(np.array([[0.0, 0.0], [80.0, 60.0]])).tolist() == [[20, 10], [180, 130]]
     mirrored = Frame((60, 80), (120, 160), (10, 20), (200, 200), 2.0, mirrored=True)
@@ -115,7 +115,7 @@ def test_points_move_with_the_picture():
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_a_mark_in_the_picture_is_where_its_point_went(mirrored):
+def test_a_pixel_is_at_its_transformed_point(mirrored):
     image = np.zeros((60, 80, 3), np.uint8)
     image[12:18, 50:58] = 255
     frame = Frame((60, 80), (90, 120), (-10, 4), (64, 128), 1.5, mirrored=mirrored)
@@ -128,7 +128,7 @@ def test_a_mark_in_the_picture_is_where_its_point_went(mirrored):
 
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason="../shared/golden is absent")
-def test_molded_images_are_the_originals_within_a_grey_level():
+def test_molded_images_equal_matterport_s_within_a_grey_level():
     figures = golden()
     image, frame = resizing.resize_for(figures["image"], config(IMAGE_MIN_DIM=128, IMAGE_MAX_DIM=128))
     molded = image - np.array([123.7, 116.8, 103.9])

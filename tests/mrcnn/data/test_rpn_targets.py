@@ -1,4 +1,4 @@
-"""Which anchors the region proposal network learns from."""
+"""Targets of the region proposal network."""
 
 import tracemalloc
 
@@ -30,7 +30,7 @@ def targets(class_ids, boxes):
     return build_rpn_targets((128, 128, 3), INDEX, np.array(class_ids), np.array(boxes).reshape(-1, 4), CONFIG, RNG)
 
 
-def test_an_anchor_equal_to_the_box_is_positive_without_correction():
+def test_an_anchor_equal_to_the_box_is_positive_with_deltas_zero():
     square = np.flatnonzero(np.isclose(ANCHORS[:, 3] - ANCHORS[:, 1], 16) & np.isclose(ANCHORS[:, 0], 24))[3]
     match, bbox = targets([1], [ANCHORS[square]])
     assert match[square] == 1
@@ -38,7 +38,7 @@ def test_an_anchor_equal_to_the_box_is_positive_without_correction():
     assert np.allclose(bbox[row], 0)
 
 
-def test_corrections_are_shift_and_logarithmic_growth_over_their_deviations():
+def test_deltas_are_normalised_shifts_and_logarithmic_scales():
     config = type("Loose", (Small,), {"RPN_TRAIN_ANCHORS_PER_IMAGE": 4})()
     anchor, box = np.array([[0.0, 0, 10, 10]]), np.array([[1, 2, 11, 22]])
     match, bbox = build_rpn_targets(None, anchor, np.array([1]), box, config, RNG)
@@ -61,8 +61,8 @@ def test_anchors_inside_a_large_crowd_are_neither_object_nor_background():
     assert not (match[centre < 60] == -1).any()
 
 
-def test_an_anchor_that_is_tiny_beside_its_crowd_is_no_background_either():
-    """Its intersection over union with the crowd, 0.0001, made it background in the original."""
+def test_a_tiny_anchor_inside_a_crowd_is_not_background():
+    """Its IoU with the crowd, 0.0001, made it background in matterport's code."""
     inside, outside = [500.0, 500, 510, 510], [1200.0, 500, 1210, 510]
     index, crowd = AnchorIndex.of(np.array([inside, outside])), np.array([[0.0, 0, 1000, 1000]])
     assert match_anchors(index, np.zeros((0, 4)), crowd, 0.7, 0.3).not_background.tolist() == [True, False]
@@ -70,7 +70,7 @@ def test_an_anchor_that_is_tiny_beside_its_crowd_is_no_background_either():
     assert match.tolist() == [0, -1]
 
 
-def test_a_box_that_no_anchor_touches_has_no_anchor():
+def test_a_box_that_no_anchor_intersects_has_no_anchor():
     match, _ = targets([1], [[500, 500, 510, 510]])
     assert not (match == 1).any()
 
@@ -82,7 +82,7 @@ def test_at_most_half_of_the_sample_is_positive():
     assert (match == -1).sum() == CONFIG.RPN_TRAIN_ANCHORS_PER_IMAGE // 2
 
 
-def test_every_background_anchor_is_as_likely_as_another():
+def test_background_anchors_are_sampled_uniformly():
     counts = sum((targets([], [])[0] == -1).astype(int) for _ in range(200))
     assert counts.mean() == pytest.approx(200 * 256 / len(ANCHORS))
     assert abs(counts[:2000].mean() - counts[2000:].mean()) < 0.5
@@ -93,7 +93,7 @@ box = st.tuples(st.integers(0, 110), st.integers(0, 110), st.integers(1, 100), s
 
 @settings(max_examples=60)
 @given(st.lists(box, min_size=1, max_size=6), st.sampled_from([0.7, 0.55]))
-def test_the_index_finds_what_comparing_every_anchor_finds(corners, positive_iou):
+def test_the_index_equals_comparing_all_anchors(corners, positive_iou):
     boxes = np.array([[y, x, y + h, x + w] for y, x, h, w in corners], float)
     found = match_anchors(INDEX, boxes, np.zeros((0, 4)), positive_iou, 0.3)
     overlaps = compute_overlaps(ANCHORS, boxes)
@@ -103,7 +103,7 @@ def test_the_index_finds_what_comparing_every_anchor_finds(corners, positive_iou
     assert np.array_equal(found.not_background, wanted | (overlaps.max(axis=1) >= 0.3))
 
 
-def test_anchors_in_no_order_are_matched_too():
+def test_anchors_in_random_order_are_matched():
     shuffled = np.random.default_rng(1).permutation(len(ANCHORS))[:300]
     boxes = np.array([[20.0, 20, 60, 70]])
     found = match_anchors(AnchorIndex.of(ANCHORS[shuffled]), boxes, np.zeros((0, 4)), 0.5, 0.3)
@@ -112,7 +112,7 @@ def test_anchors_in_no_order_are_matched_too():
 
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason="../shared/golden is absent")
-def test_targets_are_the_originals():
+def test_targets_equal_matterport_s():
     figures = golden()
     class_ids = figures["train_gt_class_ids"][0]
     real = class_ids != 0
@@ -123,8 +123,8 @@ def test_targets_are_the_originals():
     assert np.allclose(bbox, figures["train_rpn_bbox"][0], atol=1e-6)
 
 
-def test_not_every_anchor_of_a_large_image_is_compared_with_every_object():
-    """The original compared them all, and then went through the positive ones in a loop: 22 images a second."""
+def test_only_anchors_near_an_object_are_compared_with_it():
+    """Matterport's code compared all, and iterated over the positive ones: 22 images a second."""
     anchors = image_anchors(Config(), (1024, 1024))
     index, boxes = AnchorIndex.of(anchors), np.array([[100 * k, 90 * k, 100 * k + 80, 90 * k + 120] for k in range(10)])
     overlaps = len(anchors) * len(boxes) * 4

@@ -1,4 +1,4 @@
-"""The original's own networks by their names and shapes, and what their weight files hold: COCO's and ImageNet's."""
+"""Matterport's networks: names and shapes of their weights, and weight files of COCO and ImageNet."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def shapes(model):
 
 
 def test_the_coco_network_is_as_large_as_the_original_s(coco):
-    """What its summary() said: total params 64,158,584, of which 64,047,096 trainable."""
+    """From its summary(): total params 64,158,584, of which 64,047,096 trainable."""
     model = coco.keras_model
     assert model.count_params() == 64_158_584
     assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == 64_047_096
@@ -94,7 +94,7 @@ def applications_shapes(blocks):
     return found
 
 
-def test_imagenet_s_resnet_101_is_loaded_whole_each_layer_in_its_place(coco, tmp_path):
+def test_all_layers_of_imagenet_s_resnet_101_are_loaded(coco, tmp_path):
     path, stored = tmp_path / "resnet101_notop.h5", applications_shapes(BLOCKS["resnet101"])
     values = {key: 0.5 + number / len(stored) for number, key in enumerate(stored)}
     with h5py.File(path, "w") as file:
@@ -131,7 +131,7 @@ class BalloonConfig(Config):
     DETECTION_MIN_CONFIDENCE = 0.9
 
 
-def test_a_script_trains_the_heads_of_a_resnet_50_that_begins_with_imagenet_s_weights(tmp_path, monkeypatch):
+def test_a_script_trains_the_heads_of_a_resnet_50_with_imagenet_s_weights(tmp_path, monkeypatch):
     path = tmp_path / "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"
     theirs = keras.applications.ResNet50(weights=None, include_top=False)
     theirs.get_layer("conv1_bn").moving_variance.assign(np.full(64, 0.01, np.float32))

@@ -32,7 +32,7 @@ def targets(proposals, class_ids=(3,), boxes=(OBJECT,), config=None, mask=None, 
     return [output.numpy()[0] for output in layer(inputs)]
 
 
-def test_a_proposal_on_an_object_takes_its_class_and_the_way_to_it():
+def test_a_proposal_on_an_object_has_its_class_and_deltas():
     _, class_ids, deltas, masks = targets([[0.1, 0.1, 0.5, 0.3], [0.6, 0.6, 0.9, 0.9]])
     assert class_ids.tolist() == [3, 0, 0, 0, 0, 0]
     assert deltas[0] == pytest.approx([0, 0.5 / 0.1, 0, np.log(2) / 0.2], abs=1e-4)
@@ -40,14 +40,14 @@ def test_a_proposal_on_an_object_takes_its_class_and_the_way_to_it():
     assert masks[1].max() == 0
 
 
-def test_negatives_keep_their_proportion_to_the_positives_that_were_found():
+def test_negatives_are_proportional_to_positives():
     proposals = [[0.1, 0.1, 0.5, 0.5]] + [[0.6, 0.6, 0.7 + i / 100, 0.9] for i in range(8)]
     rois, class_ids, _, _ = targets(proposals)
     assert class_ids[0] == 3
     assert int(rois.any(axis=1).sum()) == 1 + 1
 
 
-def test_negatives_can_fill_up_instead():
+def test_negatives_can_fill_the_sample():
     class Filling(Sampling):
         ROI_FILL_WITH_NEGATIVES = True
 
@@ -56,8 +56,8 @@ def test_negatives_can_fill_up_instead():
     assert rois.any(axis=1).all()
 
 
-def test_an_image_without_objects_teaches_background():
-    """The original sampled nothing from it."""
+def test_an_image_without_objects_gives_negatives():
+    """Matterport's code sampled nothing from it."""
     rois, class_ids, _, _ = targets([[0.6, 0.6, 0.9, 0.9]] * 3, class_ids=(0,), boxes=([0, 0, 0, 0],))
     assert int(rois.any(axis=1).sum()) == 3
     assert not class_ids.any()
@@ -69,20 +69,20 @@ def test_a_proposal_inside_a_crowd_is_neither_object_nor_background():
     assert rois[rois.any(axis=1)] == pytest.approx(np.float32([outside]))
 
 
-def test_a_crowd_s_share_of_the_region_decides_and_not_their_intersection_over_union():
-    """The original let in what is small beside its crowd, and kept out what only touches one."""
+def test_crowds_are_matched_by_the_covered_fraction_and_not_by_iou():
+    """Matterport's code used IoU: small regions inside a crowd were negatives."""
     inside, touching, outside = [0.4, 0.4, 0.42, 0.42], [0.7, 0.1, 0.9, 0.6], [0.9, 0.1, 0.95, 0.3]
     crowd = [0, 0, 76, 100]  # to three quarters of the image
     rois, _, _, _ = targets([inside, touching, outside], class_ids=(-1,), boxes=(crowd,))
     assert np.array(sorted(rois[rois.any(axis=1)].tolist())) == pytest.approx(np.array([touching, outside]))
 
 
-def test_at_most_the_share_of_positives_is_taken():
+def test_the_ratio_of_positives_is_limited():
     _, class_ids, _, _ = targets([[0.1, 0.1, 0.5, 0.5 + i / 1000] for i in range(5)])
     assert (class_ids > 0).sum() == 2
 
 
-def test_the_mask_is_the_part_of_the_object_that_the_region_shows():
+def test_the_target_mask_is_the_crop_of_the_object_s_mask():
     class Half(Sampling):
         ROI_POSITIVE_IOU = 0.4
 
@@ -94,8 +94,8 @@ def test_the_mask_is_the_part_of_the_object_that_the_region_shows():
     assert masks[0].mean() < 0.3
 
 
-def test_a_mask_is_made_0_or_1_once_here():
-    """The original did so before it cut the region's part out, too: of these columns it would have made 1, 0, 1, 0."""
+def test_a_mask_is_rounded_once():
+    """Matterport's code rounded before cropping, too: it would give 1, 0, 1, 0 for these columns."""
     mask = np.tile(np.float32([0.6, 0.45] * 4), (1, 8, 1))[..., None]  # between two columns 0.525
     _, _, _, masks = targets([[0.1, 0.1, 0.5, 0.5]], mask=mask, config=Narrow())
     assert masks[0].tolist() == [[1.0]]
@@ -105,7 +105,7 @@ class Narrow(Sampling):
     MASK_SHAPE = (1, 1)
 
 
-def test_the_ground_truth_can_join_the_proposals_with_jittered_copies():
+def test_ground_truth_and_jittered_copies_can_be_added_to_the_proposals():
     class WithTruth(Sampling):
         ROI_GROUND_TRUTH_COPIES = 4
         ROI_POSITIVE_RATIO = 0.99
@@ -115,7 +115,7 @@ def test_the_ground_truth_can_join_the_proposals_with_jittered_copies():
     assert len(np.unique(rois[class_ids > 0], axis=0)) == 4
 
 
-def test_the_draw_depends_on_the_step_and_on_nothing_else():
+def test_the_sample_depends_on_the_step_only():
     proposals = [[0.6, 0.6, 0.7 + i / 100, 0.9] for i in range(30)]
     draws = [targets(proposals, class_ids=(0,), boxes=([0, 0, 0, 0],), step=step)[0] for step in (0, 0, 1)]
     assert (draws[0] == draws[1]).all()
@@ -123,7 +123,7 @@ def test_the_draw_depends_on_the_step_and_on_nothing_else():
 
 
 @pytest.mark.parametrize("step", [1, 2])
-def test_a_sampled_anchor_sees_what_the_convolution_sees_there(step):
+def test_sampled_patches_are_the_receptive_fields_of_the_convolution(step):
     """Also at borders and corners, and on every level."""
 
     class Few(Config):

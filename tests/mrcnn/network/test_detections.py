@@ -23,13 +23,13 @@ def detect(regions, probabilities, window=(0, 0, 101, 101), deltas=None):
     return Detections(Three())([regions, probabilities, deltas, meta]).numpy()[0]
 
 
-def test_of_two_of_one_class_the_better_stays_and_other_classes_do_not_mind():
+def test_suppression_applies_within_each_class():
     found = detect([FIRST, BESIDE, BESIDE, FAR], [[0.1, 0.9, 0], [0.2, 0.8, 0], [0.3, 0, 0.7], [0.4, 0.6, 0]])
     assert found[:, 4:] == pytest.approx(np.float32([[1, 0.9], [2, 0.7], [1, 0.6], [0, 0]]))
     assert found[0, :4] == pytest.approx(np.float32(FIRST))
 
 
-def test_background_weak_and_padded_regions_are_no_detections():
+def test_background_low_scores_and_padding_are_removed():
     found = detect([FIRST, FAR, [0, 0, 0, 0]], [[0.6, 0.4, 0], [0.3, 0.3, 0.4], [0, 1, 0]])
     assert not found.any()
 
@@ -38,12 +38,12 @@ def test_a_score_at_the_threshold_is_enough():
     assert detect([FIRST], [[0.25, 0.25, 0.5]])[0, 4:] == pytest.approx([2, 0.5])
 
 
-def test_detections_end_at_the_window_that_the_image_fills():
+def test_detections_are_clipped_to_the_window():
     found = detect([[0.0, 0.0, 0.5, 0.5]], [[0, 1, 0]], window=(20, 0, 81, 101))
     assert found[0, :4] == pytest.approx([0.2, 0, 0.5, 0.5])
 
 
-def test_boxes_come_back_in_pixels_of_the_original_image():
+def test_unmolded_boxes_are_in_pixels_of_the_original_image():
     row = np.zeros((2, 6), np.float32)
     row[0] = (0.25, 0.5, 0.5, 1.0, 2, 0.9)
     masks = np.zeros((2, 4, 4, 3), np.float32)
@@ -54,6 +54,6 @@ def test_boxes_come_back_in_pixels_of_the_original_image():
     assert found.masks.min() == 1
 
 
-def test_a_detection_without_a_pixel_is_left_out():
+def test_detections_without_a_pixel_are_removed():
     row = np.float32([[0.6, 0.5, 0.5, 0.9, 1, 0.9]])
     assert not len(unmold_in_window(row, np.ones((1, 2, 2, 2)), (50, 50, 3), (101, 101, 3), (0, 0, 101, 101)).rois)

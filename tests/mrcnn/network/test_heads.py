@@ -1,4 +1,4 @@
-"""The RPN's head gives whole maps what its three layers give them, one after the other."""
+"""The RPN head equals its three layers applied one after the other."""
 
 import contextlib
 
@@ -12,22 +12,22 @@ from mrcnn.ops import convolution
 
 
 class Wide(Config):
-    """As wide as what is done by minimal filtering."""
+    """Wide enough for Winograd convolution."""
 
-    RPN_CHANNELS = 2 * convolution.WIDE
+    RPN_CHANNELS = 2 * convolution.WINOGRAD_CHANNELS
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["sizes known", "sizes unknown"])
 @pytest.mark.parametrize("side", [4, 30], ids=["small", "large"])
-def test_whole_maps_are_scored_as_by_the_layers(known, side):
+def test_outputs_of_whole_maps_equal_those_of_the_layers(known, side):
     head = RegionProposalHead(Wide())
-    shape = (1, side, side, convolution.WIDE)
+    shape = (1, side, side, convolution.WINOGRAD_CHANNELS)
     head.build(shape)
     random = np.random.default_rng(1)
     for weight in head.weights:
         weight.assign(random.normal(0, 0.05, weight.shape))
     features = tf.constant(random.normal(size=shape).astype(np.float32))
-    sizes = shape if known else (None, None, None, convolution.WIDE)
+    sizes = shape if known else (None, None, None, convolution.WINOGRAD_CHANNELS)
     logits, deltas = tf.function(head, [tf.TensorSpec(sizes)])(features)
     shared = head.rpn_conv_shared(features)
     assert (logits.shape, deltas.shape) == ((1, 3 * side**2, 2), (1, 3 * side**2, 4))
@@ -35,13 +35,13 @@ def test_whole_maps_are_scored_as_by_the_layers(known, side):
     assert np.allclose(deltas, tf.reshape(head.rpn_bbox_pred(shared), deltas.shape), atol=1e-3)
 
 
-def test_the_shared_map_is_not_held_whole():
+def test_the_shared_convolution_is_not_in_memory_as_a_whole():
     head = RegionProposalHead(Wide())
-    shape = (1, 144, 256, convolution.WIDE)
+    shape = (1, 144, 256, convolution.WINOGRAD_CHANNELS)
     head.build(shape)
     held = {}
     for is_plain in (False, True):
-        with convolution.plain_operations() if is_plain else contextlib.nullcontext():
+        with convolution.portable_operations() if is_plain else contextlib.nullcontext():
             graph = tf.function(head, [tf.TensorSpec(shape)]).get_concrete_function().graph
         sizes = [out.shape.num_elements() for each in graph.get_operations() for out in each.outputs]
         held[is_plain] = 144 * 256 * Wide.RPN_CHANNELS in sizes

@@ -1,4 +1,4 @@
-"""Losses against sums worked out by hand."""
+"""Losses, compared with values computed by hand."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from mrcnn.network import losses
 LOG_TWO = float(np.log(2))
 
 
-def test_smooth_l1_is_a_parabola_that_goes_on_as_a_line():
+def test_smooth_l1_is_quadratic_below_one_and_linear_above():
     assert losses.smooth_l1(tf.constant([0.0, 0.0, 0.0]), tf.constant([0.5, 1.0, -3.0])).numpy().tolist() == [
         0.125,
         0.5,
@@ -17,7 +17,7 @@ def test_smooth_l1_is_a_parabola_that_goes_on_as_a_line():
     ]
 
 
-def test_an_anchor_without_label_does_not_count():
+def test_anchors_without_label_are_excluded():
     logits = tf.constant([[[0.0, 0.0], [50.0, 0.0]]])
     assert losses.rpn_class_loss(tf.constant([[1, 0]]), logits).numpy() == pytest.approx(LOG_TWO)
 
@@ -35,7 +35,7 @@ def test_box_loss_of_anchors_is_the_mean_over_objects_and_coordinates():
 
 
 def test_each_image_has_its_own_active_classes():
-    """The original took those of the first image for the whole batch."""
+    """Matterport's code used those of the first image for the whole batch."""
     logits = tf.constant([[[0.0, 1.0]], [[0.0, 1.0]]])
     active = tf.constant([[1, 0], [1, 1]])
     class_ids = tf.constant([[1], [0]])
@@ -43,21 +43,21 @@ def test_each_image_has_its_own_active_classes():
     assert loss.numpy() == pytest.approx(float(np.log(1 + np.e)))
 
 
-def test_a_region_that_does_not_count_is_no_background():
+def test_regions_that_do_not_count_are_excluded():
     logits = tf.constant([[[0.0, 0.0], [-50.0, 50.0]]])
     class_ids, active = tf.constant([[0, 0]]), tf.ones((1, 2))
     assert losses.mrcnn_class_loss(class_ids, logits, active, tf.constant([[1, 0]])).numpy() == pytest.approx(LOG_TWO)
     assert losses.mrcnn_class_loss(class_ids, logits, active, tf.ones((1, 2))).numpy() > 40
 
 
-def test_box_loss_of_regions_looks_at_the_deltas_of_their_class_only():
+def test_box_loss_of_regions_uses_the_deltas_of_their_class_only():
     deltas = np.zeros((1, 2, 3, 4), np.float32)
     deltas[0, 0, 1], deltas[0, 0, 2], deltas[0, 1] = 7, 1, 5
     loss = losses.mrcnn_bbox_loss(tf.constant([[2, 0]]), tf.zeros((1, 2, 4)), tf.constant(deltas))
     assert loss.numpy() == pytest.approx(0.5)
 
 
-def test_the_outputs_for_other_classes_learn_nothing():
+def test_outputs_for_other_classes_have_no_gradient():
     class_ids, deltas = tf.constant([[2, 0, 1]]), tf.random.stateless_normal((1, 3, 4, 4), (1, 2))
     with tf.GradientTape() as tape:
         tape.watch(deltas)
@@ -82,14 +82,14 @@ def tensor(*shape, dtype=tf.float32):
     ],
     ids=lambda part: getattr(part, "__name__", ""),
 )
-def test_what_counts_is_weighed_and_not_picked_out(loss, inputs):
-    """The original gathered it, so that shapes depended on values, and nothing found needed a branch of its own."""
+def test_losses_have_static_shapes_because_elements_are_weighted_and_not_gathered(loss, inputs):
+    """Matterport's code gathered elements, so that shapes depended on values, and empty results needed a branch."""
     operations = tf.function(loss).get_concrete_function(*inputs).graph.get_operations()
     assert all(output.shape.is_fully_defined() for operation in operations for output in operation.outputs)
     assert {"Where", "If", "StatelessIf", "Switch"}.isdisjoint(operation.type for operation in operations)
 
 
-def test_mask_loss_from_logits_goes_on_learning_where_the_network_is_certain_and_wrong():
+def test_mask_loss_from_logits_has_a_gradient_for_certain_and_wrong_predictions():
     logits = tf.Variable(tf.fill((1, 1, 1), -40.0))
     for saturates, slope in ((False, -1.0), (True, 0.0)):
         with tf.GradientTape() as tape:

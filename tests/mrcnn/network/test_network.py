@@ -1,4 +1,4 @@
-"""The whole network, tiny: it learns, on any shape, and says what it lost."""
+"""A tiny network learns, accepts any shape of image, and reports its losses."""
 
 import keras
 import numpy as np
@@ -28,7 +28,7 @@ def model():
     return trainable(TinyConfig(), 3e-3)
 
 
-def test_it_learns_a_batch_and_the_loss_is_the_sum_of_its_parts(model):
+def test_the_network_learns_a_batch_and_the_loss_is_the_sum_of_its_parts(model):
     batches = dataset(make_batch(TinyConfig(), 64, 96))
     first = model.fit(batches, steps_per_epoch=2, verbose=0).history
     last = model.fit(batches, steps_per_epoch=30, epochs=1, verbose=0).history
@@ -38,17 +38,17 @@ def test_it_learns_a_batch_and_the_loss_is_the_sum_of_its_parts(model):
         assert history["loss"] == pytest.approx(sum(history[name] for name in PARTS), rel=1e-5)
 
 
-def test_another_shape_of_image_needs_no_other_network(model):
+def test_a_network_accepts_images_of_different_shapes(model):
     values = model.evaluate(dataset(make_batch(TinyConfig(), 96, 64)), steps=1, verbose=0, return_dict=True)
     assert np.isfinite(values["loss"])
 
 
-def test_a_side_that_the_pyramid_cannot_halve_is_named(model):
+def test_sides_that_are_no_multiple_of_32_are_rejected(model):
     with pytest.raises(tf.errors.InvalidArgumentError, match="multiples of 32"):
         model(make_batch(TinyConfig(), 48, 96))
 
 
-def test_uint8_images_and_molded_ones_are_the_same(model):
+def test_uint8_and_molded_images_have_the_same_losses(model):
     batch = make_batch(TinyConfig(), 64, 96)
     molded = [mold_image(batch[0], TinyConfig()), *batch[1:]]
     for name, found in model.losses_of([tf.constant(part) for part in batch], training=False).items():
@@ -56,7 +56,7 @@ def test_uint8_images_and_molded_ones_are_the_same(model):
         assert found.numpy() == pytest.approx(expected.numpy(), rel=1e-4), name
 
 
-def test_masks_of_bytes_and_of_booleans_are_the_same():
+def test_uint8_and_bool_masks_have_the_same_losses():
     keras.utils.set_random_seed(1)
     model, batch = trainable(TinyConfig()), make_batch(TinyConfig(), 64, 96)
     assert batch[-1].dtype == bool
@@ -69,7 +69,7 @@ def test_masks_of_bytes_and_of_booleans_are_the_same():
     assert expected > 0
 
 
-def test_images_without_objects_are_learned_from():
+def test_images_without_objects_train_the_network():
     keras.utils.set_random_seed(1)  # a network that has learned a little may propose nothing
     model = trainable(TinyConfig())
     values = model.evaluate(dataset(make_batch(TinyConfig(), 64, 96, objects=0)), steps=1, verbose=0, return_dict=True)
@@ -77,8 +77,8 @@ def test_images_without_objects_are_learned_from():
     assert values["mrcnn_mask_loss"] == values["mrcnn_bbox_loss"] == 0
 
 
-def test_the_mask_head_sees_positive_regions_only(model):
-    """Rounded up to eight; the original's saw every region, padded ones too."""
+def test_the_mask_head_computes_masks_of_positive_regions_only(model):
+    """Padded to a multiple of eight; matterport's head computed all regions, including padding."""
     outputs = model(make_batch(TinyConfig(), 64, 96), training=True)
     positives = int((outputs["class_ids"].numpy() > 0).sum())
     assert outputs["class_ids"].shape == (2, 16)
@@ -86,7 +86,7 @@ def test_the_mask_head_sees_positive_regions_only(model):
     assert len(outputs["mask_logits"]) == max(1, -(-positives // 8)) * 8 < 2 * 16
 
 
-def test_a_loss_that_is_no_number_stops_training_and_is_named():
+def test_a_loss_that_is_not_finite_stops_training_and_is_named():
     model = trainable(TinyConfig())
     batch = make_batch(TinyConfig(), 64, 96)
     batch[3][0, 0] = np.nan
@@ -94,7 +94,7 @@ def test_a_loss_that_is_no_number_stops_training_and_is_named():
         model.train_step((tuple(tf.constant(part) for part in batch),))
 
 
-def test_only_layers_that_are_trainable_change():
+def test_only_trainable_layers_change():
     model = trainable(TinyConfig())
     model.get_layer("conv1").trainable = False
     before = model.get_layer("conv1").kernel.numpy(), model.get_layer("fpn_p2").kernel.numpy()
@@ -149,7 +149,7 @@ CHOICES = [GroupNormalised, Frozen, OldTrainBatchNorm, Aligned, FullMasks, LowPr
 
 @pytest.mark.usefixtures("sixteen_bits")
 @pytest.mark.parametrize("choice", CHOICES, ids=lambda choice: choice.__name__)
-def test_every_choice_gives_gradients_to_every_weight(choice):
+def test_all_weights_have_gradients_in_every_configuration(choice):
     config = choice()
     model = network.training_network(config)
     batch = [tf.constant(part) for part in make_batch(config, 64, 96)]
@@ -161,7 +161,7 @@ def test_every_choice_gives_gradients_to_every_weight(choice):
 
 
 def own_backbone(image, stage5, train_bn):
-    """Layers of several kinds, two of them in a model of their own."""
+    """Layers of several kinds, two of them in a nested model."""
     options = {"strides": 2, "padding": "same", "activation": "relu"}
     first = keras.layers.Conv2D(8, 3, name="own1", **options)(image)
     inner = keras.Sequential(
@@ -175,7 +175,7 @@ def own_backbone(image, stage5, train_bn):
     return maps
 
 
-def test_a_backbone_of_one_s_own_can_take_the_place_and_keeps_its_weights(tmp_path):
+def test_a_callable_backbone_is_used_and_its_weights_are_saved(tmp_path):
     class Own(TinyConfig):
         BACKBONE = staticmethod(own_backbone)
         COMPUTE_BACKBONE_SHAPE = staticmethod(
@@ -199,8 +199,8 @@ def test_a_backbone_of_one_s_own_can_take_the_place_and_keeps_its_weights(tmp_pa
         assert (ours.numpy() == theirs.numpy()).all()
 
 
-def test_heads_take_turns(model):
-    """The class head's gradients wait for the mask head's: `InTurn`'s first two inputs wait for its third."""
+def test_gradients_of_the_class_head_follow_those_of_the_mask_head(model):
+    """`SequentialGradients` computes the gradients of its first two inputs after that of the third."""
     turn = model.get_layer("mask_first")
     before = [each._keras_history.operation.name for each in turn.input]
     assert before == ["mrcnn_class_logits", "mrcnn_bbox", "roi_align_mask"]
@@ -208,7 +208,7 @@ def test_heads_take_turns(model):
     assert pooled is turn.output[2]
 
 
-def test_regions_from_outside_take_the_place_of_proposals():
+def test_input_rois_replace_proposals():
     class Given(TinyConfig):
         USE_RPN_ROIS = False
         POST_NMS_ROIS_TRAINING = 4

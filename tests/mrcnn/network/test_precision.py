@@ -23,7 +23,7 @@ def config(request, sixteen_bits):
     return chosen
 
 
-def test_a_step_of_training_learns_in_float32_what_16_bits_computed(config):
+def test_weights_are_float32_with_16_bit_precision(config):
     keras.utils.set_random_seed(0)
     model = network.training_network(config)
     model.compile(optimizer=build_optimizer(config, 1e-3), jit_compile=False)
@@ -51,18 +51,16 @@ def test_a_step_of_training_learns_in_float32_what_16_bits_computed(config):
         assert float(losses[name]) == pytest.approx(float(expected[name]), rel=0.05), name
 
 
-def test_that_this_processor_is_faster_in_float32_is_said_once(monkeypatch, caplog):
+def test_a_faster_float32_is_logged_once(monkeypatch, caplog):
     monkeypatch.setattr(layers, "is_faster_in", lambda precision: False)
-    layers._say_that_float32_is_faster.cache_clear()
+    layers._log_that_float32_is_faster.cache_clear()
     caplog.set_level(logging.INFO)
     policies = [layers.precision_policy(precision) for precision in ("float32", "bfloat16", "bfloat16")]
     assert {policy.compute_dtype for policy in policies} == {"float32"}
-    assert caplog.messages == [
-        "PRECISION is bfloat16: computed in float32 all the same, in which this processor is faster"
-    ]
+    assert caplog.messages == ["PRECISION is bfloat16, but float32 is used: it is faster on this processor"]
 
 
-def test_detection_gives_float32(config, tmp_path):
+def test_detections_are_float32(config, tmp_path):
     model = MaskRCNN("inference", config, tmp_path)
     layer = model.keras_model.get_layer
     assert {layer(name).output.dtype for name in EXACT} == {"float32"}

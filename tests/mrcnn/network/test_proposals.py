@@ -14,10 +14,10 @@ def propose(scores, boxes, count=3):
     return Proposals(count, Config())([probabilities, np.zeros((1, len(boxes), 4), np.float32), boxes]).numpy()[0]
 
 
-def test_the_best_comes_first_the_overlapping_goes_and_zeros_fill_up():
+def test_proposals_are_sorted_suppressed_and_padded_with_zeros():
     found = propose([0.5, 0.9, 0.8], [[0, 0, 0.2, 0.2], [0.5, 0.5, 0.9, 0.9], [0.5, 0.5, 0.9, 0.91]])
     assert found == pytest.approx(np.float32([[0.5, 0.5, 0.9, 0.9], [0, 0, 0.2, 0.2], [0, 0, 0, 0]]))
 
 
-def test_a_proposal_ends_at_the_border_of_the_image():
+def test_proposals_are_clipped_to_the_image():
     assert propose([0.9], [[-0.5, 0.5, 0.5, 1.5]], count=1)[0] == pytest.approx([0, 0.5, 0.5, 1])

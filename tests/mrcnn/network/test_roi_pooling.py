@@ -1,4 +1,4 @@
-"""Pooling of regions from levels, against features whose values say where they are."""
+"""Pooling of regions, with features whose values identify their position."""
 
 import numpy as np
 import pytest
@@ -28,21 +28,21 @@ def test_the_narrow_network_changes_level_at_28_56_and_112_pixels(side, level):
     assert found.numpy().tolist() == [level]
 
 
-def test_a_padded_region_belongs_to_the_finest_level():
+def test_padding_is_pooled_from_the_finest_level():
     assert roi_pooling.pyramid_levels(tf.zeros((1, 4)), tf.constant([512, 512])).numpy().tolist() == [2]
 
 
 @pytest.fixture
 def numerics():
-    """Every operation's result is refused unless it is finite."""
+    """Make operations raise if a result is not finite."""
     tf.debugging.enable_check_numerics()
     yield
     tf.debugging.disable_check_numerics()
 
 
 @pytest.mark.usefixtures("numerics")
-def test_a_padded_region_has_no_infinite_logarithm():
-    """Cast to a whole number that is -2147483648 on one processor, and the other end or 0 on another."""
+def test_padding_has_no_infinite_logarithm():
+    """The cast of infinity to int32 differs between processors."""
     regions = tf.constant([[0.0, 0, 0, 0], [0.2, 0.2, 0.2, 0.7], region(400)])
     assert roi_pooling.pyramid_levels(regions, tf.constant([1024, 1024])).numpy().tolist() == [2, 2, 5]
     with pytest.raises(tf.errors.InvalidArgumentError, match="Inf"):
@@ -78,23 +78,23 @@ def test_roi_align_of_a_ramp_is_the_ramp_at_the_centres_of_the_cells():
     assert crops.numpy()[0, 0, :, 0] == pytest.approx([1, 3, 5, 7, 9])
 
 
-def test_only_regions_that_count_are_chosen_and_the_filling_has_no_weight():
+def test_regions_that_count_are_selected_and_padding_has_weight_zero():
     regions = tf.random.uniform((2, 5, 4))
     given = tf.constant([[0.0, 1, 0, 0, 0], [2, 0, 3, 0, 0]])
-    chosen, images, where, counts = roi_pooling.ChosenRegions()([regions, given])
+    chosen, images, where, counts = roi_pooling.SelectedRegions()([regions, given])
     assert counts.numpy().tolist() == [1, 1, 1, 0, 0, 0, 0, 0]
     assert where.numpy()[:3].tolist() == [[0, 1], [1, 0], [1, 2]]
     assert images.numpy()[:3].tolist() == [0, 1, 1]
     assert chosen.numpy()[2] == pytest.approx(regions.numpy()[1, 2])
 
 
-def test_there_are_never_more_chosen_than_given():
-    _, _, where, counts = roi_pooling.ChosenRegions()([tf.zeros((1, 9, 4)), tf.ones((1, 9))])
+def test_padding_does_not_exceed_the_number_of_regions():
+    _, _, where, counts = roi_pooling.SelectedRegions()([tf.zeros((1, 9, 4)), tf.ones((1, 9))])
     assert where.numpy().tolist() == [[0, slot] for slot in range(9)]
     assert counts.numpy().sum() == 9
 
 
-def test_something_is_chosen_even_if_nothing_counts():
-    chosen, _, _, counts = roi_pooling.ChosenRegions()([tf.zeros((1, 9, 4)), tf.zeros((1, 9))])
+def test_one_region_is_returned_if_none_counts():
+    chosen, _, _, counts = roi_pooling.SelectedRegions()([tf.zeros((1, 9, 4)), tf.zeros((1, 9))])
     assert len(chosen) == len(counts) == 8
     assert counts.numpy().sum() == 0

@@ -1,4 +1,4 @@
-"""What single steps of training do to the weights: decay, weights of losses, optimizers, rates; and what ends them."""
+"""Single training steps: weight decay, loss weights, optimizers, learning rates, errors."""
 
 import keras
 import numpy as np
@@ -10,14 +10,15 @@ from mrcnn.model import MaskRCNN
 from mrcnn.network.losses import LOSSES
 from mrcnn.network.training_step import network_losses
 from mrcnn.training import train
-from mrcnn.training.optimizers import Schedule, build_optimizer
+from mrcnn.training.optimizers import build_optimizer
+from mrcnn.training.schedule import LearningRateSchedule
 from tests.mrcnn.conftest import TinyConfig as TinyNetwork
 from tests.mrcnn.conftest import make_batch
 from tests.mrcnn.street import Squares, TinyConfig
 
 
 class PlainDescent(TinyNetwork):
-    """Steps that are the gradient itself."""
+    """An optimizer that subtracts the gradient."""
 
     OPTIMIZER = "sgd"
     LEARNING_MOMENTUM = 0.0
@@ -44,7 +45,7 @@ def batch():
 
 
 def step_of(model, batch, **settings):
-    """What one step with other settings changes, and what it reports; the model is then as before."""
+    """Return the change of weights and the losses of one step with other settings; restore the model."""
     before, config = model.get_weights(), model.config
     model.config = PlainDescent()
     vars(model.config).update(settings)
@@ -62,8 +63,8 @@ def weighing(**weights):
     return dict.fromkeys(LOSSES, 0.0) | weights
 
 
-def test_decay_alone_shrinks_kernels_and_biases_by_their_mean_square_and_leaves_normalisation(model, batch):
-    """2 · WEIGHT_DECAY · w / size, as the original's l2(w) / size; biases too, as there."""
+def test_weight_decay_changes_kernels_and_biases_and_not_normalisation(model, batch):
+    """2 · WEIGHT_DECAY · w / size, from matterport's l2(w) / size, which includes biases."""
     decay = 50.0
     changes, logs = step_of(model, batch, WEIGHT_DECAY=decay, LOSS_WEIGHTS=weighing())
     squares, kinds = 0.0, set()
@@ -101,7 +102,7 @@ def test_the_total_is_the_sum_of_the_losses_by_their_weights(model, batch):
 
 
 @pytest.mark.parametrize("name", ["rpn_class_loss", "mrcnn_mask_loss"])
-def test_a_step_is_as_many_times_longer_as_its_loss_weighs(model, batch, name):
+def test_the_gradient_is_proportional_to_the_loss_weight(model, batch, name):
     once, _ = step_of(model, batch, LOSS_WEIGHTS=weighing(**{name: 1.0}))
     thrice, _ = step_of(model, batch, LOSS_WEIGHTS=weighing(**{name: 3.0}))
     assert any(change.any() for change in once)
@@ -112,7 +113,7 @@ def test_a_step_is_as_many_times_longer_as_its_loss_weighs(model, batch, name):
 
 
 def taken(optimizer, rates):
-    """Where steps with these rates lead two weights; every other gradient is longer than the limit."""
+    """Return two weights after steps with these rates; every other gradient exceeds the clipping limit."""
     rng = np.random.default_rng(0)
     shapes = {"kernel": (3, 4), "bias": (4,)}
     variables = [keras.Variable(np.full(shape, 0.5, np.float32), name=name) for name, shape in shapes.items()]
@@ -147,16 +148,16 @@ def keras_own(config):
 
 @pytest.mark.parametrize("config", [Momentum(), Decoupled()], ids=["sgd", "adamw"])
 @pytest.mark.parametrize("kind", ["constant", "cosine"])
-def test_the_optimizers_of_training_go_keras_own_way(config, kind):
-    """Over twelve steps, in which rates rise and fall and every other gradient is cut to its limit."""
-    rates = [Schedule(0.05, kind, 3 * (kind == "cosine"), 0, 12)(step) for step in range(12)]
+def test_the_fused_optimizers_equal_keras_own(config, kind):
+    """Over twelve steps with changing rates, in which every other gradient is clipped."""
+    rates = [LearningRateSchedule(0.05, kind, 3 * (kind == "cosine"), 0, 12)(step) for step in range(12)]
     ours, expected = taken(build_optimizer(config, 1.0), rates), taken(keras_own(config), rates)
     assert ours == pytest.approx(expected, rel=1e-4, abs=1e-5)
     assert np.abs(np.diff(ours, axis=0)).max(axis=1).min() > 1e-4
 
 
 class Rates(keras.callbacks.Callback):
-    """The learning rate that each step was taken with."""
+    """Records the learning rate of each step."""
 
     def __init__(self):
         super().__init__()
@@ -177,7 +178,7 @@ class WithCosine(TinyConfig):
     WARMUP_STEPS = 2
 
 
-def test_heads_warm_up_and_follow_their_cosine_and_only_their_statistics_move(tmp_path):
+def test_heads_follow_warmup_and_cosine_and_only_their_statistics_change(tmp_path):
     model, rates = MaskRCNN("training", WithCosine(), tmp_path), Rates()
     backbone, pyramid = statistics(model, "bn_conv1"), statistics(model, "fpn_p2_bn")
     result = train(model, Squares(4), None, 0.002, 3, "heads", custom_callbacks=[rates])
@@ -189,8 +190,8 @@ def test_heads_warm_up_and_follow_their_cosine_and_only_their_statistics_move(tm
     assert (statistics(model, "fpn_p2_bn") != pyramid).any()
 
 
-def test_one_broken_image_among_many_ends_training_with_its_name(tmp_path):
-    """The original went on without it, up to five times, and said nothing."""
+def test_a_damaged_image_among_many_stops_training_and_is_named(tmp_path):
+    """Matterport's code skipped up to five of them silently."""
 
     class OneBroken(Squares):
         def encoded_image(self, image_id):

@@ -1,4 +1,4 @@
-"""How convolutions are computed makes no difference to what they and their gradients are."""
+"""Convolutions and their gradients have the same values with all algorithms."""
 
 import contextlib
 
@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mrcnn.ops import convolution as arithmetic
+from mrcnn.ops import convolution as convolutions
 from mrcnn.ops import processor
 from mrcnn.ops.layers import precision_policy
 
 
 @pytest.fixture(autouse=True)
 def a_cpu(monkeypatch):
-    """As on a machine without a GPU, also where there is one."""
-    monkeypatch.setattr(arithmetic, "on_a_cpu", lambda: True)
+    """Behave as without a GPU."""
+    monkeypatch.setattr(convolutions, "runs_on_cpu", lambda: True)
 
 
 CONVOLUTIONS = {
@@ -32,10 +32,10 @@ CONVOLUTIONS = {
 @pytest.mark.parametrize("known", [True, False], ids=["sizes known", "sizes unknown"])
 @pytest.mark.parametrize("is_scaled", [True, False], ids=["scaled", "unscaled"])
 @pytest.mark.parametrize("convolution", CONVOLUTIONS)
-def test_results_and_gradients_are_those_of_the_definition(convolution, is_scaled, known, monkeypatch):
+def test_results_and_gradients_equal_those_of_tensorflow(convolution, is_scaled, known, monkeypatch):
     shape, window, stride, padding = CONVOLUTIONS[convolution]
-    monkeypatch.setattr(arithmetic, "WIDE", 4)
-    monkeypatch.setattr(arithmetic, "LARGE", 50)
+    monkeypatch.setattr(convolutions, "WINOGRAD_CHANNELS", 4)
+    monkeypatch.setattr(convolutions, "WINOGRAD_PIXELS", 50)
     features, kernel = _normal((*shape, 4), 1), _normal(window, 2)
     scales = [_normal(window[3:], 3)] * is_scaled
 
@@ -43,7 +43,7 @@ def test_results_and_gradients_are_those_of_the_definition(convolution, is_scale
         return tf.nn.conv2d(features, kernel * scales[0] if scales else kernel, stride, padding.upper())
 
     def ours(features, kernel, *scales):
-        return arithmetic.convolution(features, kernel, scales[0] if scales else None, stride, padding)
+        return convolutions.convolution(features, kernel, scales[0] if scales else None, stride, padding)
 
     upstream = _normal(by_definition(features, kernel, *scales).shape, 4)
     sizes = shape if known else (None, None, None)
@@ -62,10 +62,10 @@ def test_results_and_gradients_are_those_of_the_definition(convolution, is_scale
         assert np.allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
-def test_no_kernel_of_one_pixel_is_strided():
-    """oneDNN's gradient of such a kernel writes beyond its memory where there are few channels."""
+def test_1x1_convolutions_have_no_stride():
+    """oneDNN's gradient of a strided 1×1 kernel writes beyond its memory for few channels."""
     kernel = _normal((1, 1, 4, 8), 1)
-    traced = tf.function(lambda f: arithmetic.convolution(f, kernel, stride=2), [tf.TensorSpec((1, 16, 16, 4))])
+    traced = tf.function(lambda f: convolutions.convolution(f, kernel, stride=2), [tf.TensorSpec((1, 16, 16, 4))])
     operations = traced.get_concrete_function().graph.get_operations()
     (convolution,) = (each for each in operations if each.type == "Conv2D")
     assert convolution.get_attr("strides") == [1, 1, 1, 1]
@@ -78,7 +78,7 @@ def test_the_scaled_kernel_is_not_kept_for_the_gradients():
     def gradients(features, kernel, scale):
         with tf.GradientTape() as tape:
             tape.watch([features, kernel, scale])
-            convolved = arithmetic.convolution(features, kernel, scale)
+            convolved = convolutions.convolution(features, kernel, scale)
         return tape.gradient(convolved, [features, kernel, scale])
 
     specs = [tf.TensorSpec((2, 6, 6, 8)), tf.TensorSpec(kernel.shape), tf.TensorSpec(scale.shape)]
@@ -92,13 +92,16 @@ def test_the_scaled_kernel_is_not_kept_for_the_gradients():
 
 @pytest.mark.parametrize("known", [True, False], ids=["sizes known", "sizes unknown"])
 @pytest.mark.parametrize("side", [4, 24], ids=["small", "large"])
-def test_a_wide_convolution_is_the_same_however_it_is_computed(known, side):
-    features, kernel = _normal((1, side, side, arithmetic.WIDE), 1), _normal((3, 3, arithmetic.WIDE, 260), 2) / 30
+def test_winograd_and_tensorflow_agree_for_wide_convolutions(known, side):
+    features, kernel = (
+        _normal((1, side, side, convolutions.WINOGRAD_CHANNELS), 1),
+        _normal((3, 3, convolutions.WINOGRAD_CHANNELS, 260), 2) / 30,
+    )
     upstream = _normal((1, side, side, 260), 3)
 
     def both(features, upstream):
         results = []
-        for convolve in (arithmetic.convolution, lambda f, k: tf.nn.conv2d(f, k, 1, "SAME")):
+        for convolve in (convolutions.convolution, lambda f, k: tf.nn.conv2d(f, k, 1, "SAME")):
             with tf.GradientTape() as tape:
                 tape.watch([features, kernel])
                 convolved = convolve(features, kernel)
@@ -106,7 +109,7 @@ def test_a_wide_convolution_is_the_same_however_it_is_computed(known, side):
         return results
 
     sizes = (1, side, side) if known else (None, None, None)
-    traced = tf.function(both, [tf.TensorSpec((*sizes, arithmetic.WIDE)), tf.TensorSpec((*sizes, 260))])
+    traced = tf.function(both, [tf.TensorSpec((*sizes, convolutions.WINOGRAD_CHANNELS)), tf.TensorSpec((*sizes, 260))])
     kinds = _operations(traced.get_concrete_function())
     assert ("GatherV2" in kinds) == (not known or side == 24)
     assert ("If" in kinds or "StatelessIf" in kinds) == (not known)
@@ -115,9 +118,11 @@ def test_a_wide_convolution_is_the_same_however_it_is_computed(known, side):
 
 
 def test_exported_graphs_hold_a_convolution_as_one_operation():
-    kernel = _normal((3, 3, arithmetic.WIDE, arithmetic.WIDE), 1)
-    traced = tf.function(lambda f: arithmetic.convolution(f, kernel), [tf.TensorSpec((1, 64, 64, arithmetic.WIDE))])
-    with arithmetic.plain_operations():
+    kernel = _normal((3, 3, convolutions.WINOGRAD_CHANNELS, convolutions.WINOGRAD_CHANNELS), 1)
+    traced = tf.function(
+        lambda f: convolutions.convolution(f, kernel), [tf.TensorSpec((1, 64, 64, convolutions.WINOGRAD_CHANNELS))]
+    )
+    with convolutions.portable_operations():
         kinds = _operations(traced.get_concrete_function())
     assert "Conv2D" in kinds
     assert "GatherV2" not in kinds
@@ -137,7 +142,7 @@ INTEL, AMD = "vendor_id\t: GenuineIntel\n", "vendor_id\t: AuthenticAMD\n"
         ("", False, False),
     ],
 )
-def test_what_a_processor_is_good_at(facts, fast, narrow):
+def test_properties_of_processors(facts, fast, narrow):
     assert processor.is_fast_in_bfloat16(facts) == fast
     assert processor.lacks_avx512(facts) == narrow
 
@@ -153,22 +158,22 @@ def _gradients(function, one, two):
 @pytest.mark.parametrize("is_exported", [True, False])
 @pytest.mark.parametrize("narrow", [True, False])
 @pytest.mark.parametrize("known", [True, False], ids=["sizes known", "sizes unknown"])
-def test_a_shortcut_is_added_apart_from_the_convolution_where_that_is_faster(known, narrow, is_exported, monkeypatch):
-    monkeypatch.setattr(arithmetic, "lacks_avx512", lambda _: narrow)
+def test_a_shortcut_is_not_fused_with_the_convolution_if_that_is_slow(known, narrow, is_exported, monkeypatch):
+    monkeypatch.setattr(convolutions, "lacks_avx512", lambda _: narrow)
     one, two = _normal((2, 3, 4, 5), 1), _normal((2, 3, 4, 5), 2)
     sizes = tf.TensorSpec((2, 3, 4, 5) if known else (None, None, None, 5))
-    traced = tf.function(arithmetic.added, [sizes, sizes])
-    with arithmetic.plain_operations() if is_exported else contextlib.nullcontext():
+    traced = tf.function(convolutions.add_shortcut, [sizes, sizes])
+    with convolutions.portable_operations() if is_exported else contextlib.nullcontext():
         assert ("Reshape" in _operations(traced.get_concrete_function())) == (narrow and not is_exported)
     for found, expected in zip(_gradients(traced, one, two), (one + two, 2 * one, 2 * one), strict=True):
         assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize("narrow", [True, False])
-def test_the_gradient_of_a_bias_is_taken_apart_from_the_kernel_s_where_that_is_faster(narrow, monkeypatch):
-    monkeypatch.setattr(arithmetic, "lacks_avx512", lambda _: narrow)
+def test_the_gradient_of_a_bias_is_not_fused_with_that_of_the_kernel_if_that_is_slow(narrow, monkeypatch):
+    monkeypatch.setattr(convolutions, "lacks_avx512", lambda _: narrow)
     features, bias = _normal((2, 3, 4, 5), 1), _normal((5,), 2)
-    traced = tf.function(lambda one, two: _gradients(arithmetic.biased, one, two))
+    traced = tf.function(lambda one, two: _gradients(convolutions.add_bias, one, two))
     assert ("BiasAddGrad" in _operations(traced.get_concrete_function(features, bias))) == (not narrow)
     expected = (features + bias, 2 * features, tf.reduce_sum(2 * features, (0, 1, 2)))
     for found, wanted in zip(traced(features, bias), expected, strict=True):
@@ -178,9 +183,9 @@ def test_the_gradient_of_a_bias_is_taken_apart_from_the_kernel_s_where_that_is_f
 @pytest.mark.parametrize("gpu", [True, False])
 @pytest.mark.parametrize("fast", [True, False])
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
-def test_sixteen_bits_are_used_where_they_are_faster(monkeypatch, precision, fast, gpu):
+def test_16_bit_precision_is_used_if_it_is_faster(monkeypatch, precision, fast, gpu):
     monkeypatch.setattr(processor, "is_fast_in_bfloat16", lambda _: fast)
-    monkeypatch.setattr(processor, "on_a_cpu", lambda: not gpu)
+    monkeypatch.setattr(processor, "runs_on_cpu", lambda: not gpu)
     used = gpu or (fast and precision == "bfloat16")
     assert precision_policy(precision).compute_dtype == (precision if used else "float32")
 

@@ -1,4 +1,4 @@
-"""The network's own layers beside Keras' of the same weights."""
+"""The layers agree with Keras' layers of the same weights."""
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ def randomised(layer, rng):
         weight.assign(rng.uniform(0.5, 1.5, weight.shape))
 
 
-def test_a_folded_normalisation_gives_the_results_and_gradients_of_one_that_stands_alone():
+def test_a_folded_normalisation_has_the_results_and_gradients_of_a_separate_one():
     rng = np.random.default_rng(0)
     features = tf.constant(rng.normal(size=(2, 5, 6, 3)), tf.float32)
     frozen = FrozenBatchNormalization(folded=True)
@@ -45,7 +45,7 @@ def test_a_folded_normalisation_gives_the_results_and_gradients_of_one_that_stan
         assert got.numpy() == pytest.approx(wanted.numpy(), rel=1e-3, abs=1e-2)
 
 
-def test_frozen_statistics_stay_whatever_training_says():
+def test_frozen_statistics_do_not_change_with_training_true():
     """Keras ignores training=False in a functional graph when the model is called with training=True."""
     image = keras.Input((4, 4, 2))
     frozen = FrozenBatchNormalization()
@@ -56,7 +56,7 @@ def test_frozen_statistics_stay_whatever_training_says():
     assert {weight.name for weight in frozen.trainable_weights} == {"gamma", "beta"}
 
 
-def test_trained_statistics_follow_the_batch_by_the_momentum():
+def test_trained_statistics_are_moving_averages():
     layer = TrainedBatchNormalization(momentum=0.75)
     features = tf.constant([[[[0.0]], [[4.0]]]])
     result = layer(features, training=True)
@@ -65,7 +65,7 @@ def test_trained_statistics_follow_the_batch_by_the_momentum():
     assert layer(features, training=False).numpy().ravel()[0] == pytest.approx(-0.5 / 1.5, rel=0.2)
 
 
-def test_statistics_of_a_layer_that_is_not_trained_stay_and_are_gone_by():
+def test_a_layer_that_is_not_trainable_uses_and_keeps_its_statistics():
     layer, features = TrainedBatchNormalization(momentum=0.75), tf.constant([[[[0.0]], [[4.0]]]])
     layer.build(features.shape)
     layer.trainable = False
@@ -76,7 +76,7 @@ def test_statistics_of_a_layer_that_is_not_trained_stay_and_are_gone_by():
     assert layer.moving_mean.numpy() == pytest.approx([0.5])
 
 
-def test_a_kernel_that_covers_everything_is_a_convolution_all_the_same():
+def test_a_kernel_of_the_size_of_the_features_is_a_convolution():
     features = tf.random.normal((3, 7, 7, 2))
     ours, keras_own = Convolution(5, 7), keras.layers.Conv2D(5, 7)
     ours(features), keras_own(features)
@@ -112,7 +112,7 @@ def test_upsampling_repeats_pixels_and_sums_their_gradients():
     assert tape.gradient(total, features).numpy().ravel().tolist() == [14, 22]
 
 
-def test_impossible_settings_are_named():
+def test_errors_name_invalid_settings():
     class Wrong(Config):
         IMAGE_RESIZE_MODE = "stretch"
 

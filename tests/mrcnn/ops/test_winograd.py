@@ -1,4 +1,4 @@
-"""Minimal filtering gives what convolution by its definition gives, forwards and backwards."""
+"""Winograd convolution and its gradients agree with TensorFlow's."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ SHAPES = [(1, 4, 4), (1, 1, 1), (2, 7, 5), (3, 14, 14), (1, 9, 16), (1, 3, 30), 
 @pytest.mark.parametrize("at_once", [1024, 5], ids=["one strip", "strips"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("known", [True, False], ids=["sizes known", "sizes unknown"])
-def test_results_and_gradients_are_those_of_the_definition(shape, known, at_once, monkeypatch):
+def test_results_and_gradients_equal_those_of_tensorflow(shape, known, at_once, monkeypatch):
     monkeypatch.setattr(winograd, "TILES_AT_ONCE", at_once)
     features, kernel = _normal((*shape, 6), 1), _normal((3, 3, 6, 5), 2)
     upstream = _normal((*shape, 5), 3)
@@ -37,7 +37,7 @@ def test_results_and_gradients_are_those_of_the_definition(shape, known, at_once
 
 @pytest.mark.parametrize("at_once", [1024, 5], ids=["one strip", "strips"])
 @pytest.mark.parametrize("known", [True, False], ids=["sizes known", "sizes unknown"])
-def test_what_is_made_of_each_pixel_is_what_would_be_made_of_the_whole(known, at_once, monkeypatch):
+def test_a_pointwise_function_applied_in_strips_equals_that_of_the_whole(known, at_once, monkeypatch):
     monkeypatch.setattr(winograd, "TILES_AT_ONCE", at_once)
     features, kernel, last = _normal((2, 9, 7, 6), 1), _normal((3, 3, 6, 5), 2), _normal((5, 3), 3)
 
@@ -53,7 +53,7 @@ def test_what_is_made_of_each_pixel_is_what_would_be_made_of_the_whole(known, at
     assert np.allclose(result, tf.reshape(finish(tf.reshape(whole, (-1, 5))), (2, 9, 7, 3)), atol=1e-3)
 
 
-def test_a_kernel_of_one_weight_moves_the_picture():
+def test_a_kernel_with_one_weight_shifts_the_image():
     picture = tf.reshape(tf.range(25.0), (1, 5, 5, 1))
     kernel = np.zeros((3, 3, 1, 1), np.float32)
     kernel[0, 1] = 2.0  # what stands above, doubled
@@ -62,7 +62,7 @@ def test_a_kernel_of_one_weight_moves_the_picture():
     assert np.allclose(moved[1:], 2 * picture.numpy()[0, :-1, :, 0], atol=1e-4)
 
 
-def test_strips_are_as_even_as_can_be():
+def test_strips_have_equal_numbers_of_rows():
     grid = winograd._Grid(tf.zeros((1, 144, 256, 1)))
     assert (grid.strips, grid.rows_at_once) == (3, 12)
 

@@ -1,4 +1,4 @@
-"""What the original computed on TensorFlow 1.15 (../shared/golden): where it is, and its configuration."""
+"""Results of matterport's code on TensorFlow 1.15 (../shared/golden), and their configuration."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Detection agrees with figures of the original: outputs, activations, placing of images, files of weights."""
+"""Detection agrees with matterport's: outputs, activations, resizing, weight files."""
 
 import os
 import subprocess
@@ -34,17 +34,17 @@ def outputs(detector, golden):
     return dict(zip(OUTPUTS, detector.keras_model.predict_on_batch(inputs), strict=True))
 
 
-def test_the_anchors_are_the_original_s(detector, golden):
+def test_anchors_equal_matterport_s(detector, golden):
     assert detector.get_anchors((128, 128, 3)) == pytest.approx(golden["anchors"][0], abs=1e-6)
 
 
 @pytest.mark.parametrize("name", ["detections", "mrcnn_mask", "rpn_class", "rpn_bbox"])
-def test_an_output_is_the_original_s(outputs, golden, name):
+def test_outputs_equal_matterport_s(outputs, golden, name):
     assert np.abs(outputs[name] - golden[name]).max() < 1e-3
     assert np.abs(outputs["detections"] - golden["detections"])[..., :4].max() < 1e-4
 
 
-def test_proposals_and_what_is_made_of_them_are_the_original_s_in_any_order(outputs, golden):
+def test_proposals_and_their_outputs_equal_matterport_s_in_any_order(outputs, golden):
     distance = np.abs(outputs["rpn_rois"][0][:, None] - golden["rpn_rois"][0][None]).max(axis=2)
     same = distance.argmin(axis=1)
     assert sorted(same) == list(range(200))
@@ -53,7 +53,7 @@ def test_proposals_and_what_is_made_of_them_are_the_original_s_in_any_order(outp
         assert np.abs(outputs[name][0] - golden[name][0][same]).max() < 1e-3
 
 
-def test_activations_are_the_original_s(detector, golden):
+def test_activations_equal_matterport_s(detector, golden):
     names = ("fpn_p2", "fpn_p3", "fpn_p4", "fpn_p5", "res2c_out", "res4a_out", "res5c_out")
     model = detector.keras_model
     inner = keras.Model(model.inputs, [model.get_layer(name).output for name in names])
@@ -64,7 +64,7 @@ def test_activations_are_the_original_s(detector, golden):
         assert values == pytest.approx(expected, rel=1e-3, abs=1e-3 * float(np.abs(expected).max())), name
 
 
-def test_class_logits_are_the_original_s(detector, golden):
+def test_class_logits_equal_matterport_s(detector, golden):
     model = detector.keras_model
     inner = keras.Model(model.inputs, [model.get_layer(name).output for name in ("ROI", "mrcnn_class_logits")])
     rois, logits = inner([golden["molded_images"], golden["image_metas"], golden["anchors"]])
@@ -73,7 +73,7 @@ def test_class_logits_are_the_original_s(detector, golden):
     assert logits.numpy() == pytest.approx(expected, rel=1e-3, abs=1e-3 * float(np.abs(expected).max()))
 
 
-def test_an_image_is_placed_where_the_original_placed_it(detector, golden):
+def test_resized_images_equal_matterport_s(detector, golden):
     """Its grey levels are the original's but for one, where rounding noise lay below whole numbers (see below)."""
     molded, metas, windows = detector.mold_inputs([golden["image"]])
     assert metas == pytest.approx(golden["image_metas"], abs=1e-6)
@@ -86,7 +86,7 @@ def test_an_image_is_placed_where_the_original_placed_it(detector, golden):
     assert np.delete(off[0], np.s_[y1:y2], axis=0).max() < 1e-4
 
 
-def test_detect_finds_the_original_s_instances(detector, golden, monkeypatch):
+def test_detections_equal_matterport_s(detector, golden, monkeypatch):
     """With the original's pixels: its resizing cut off values that rounding noise had put below whole numbers.
 
     Where depends on the machine: scikit-image 0.16.2 gives 1060 of these 27 648 values another grey level on a Xeon,
@@ -115,7 +115,7 @@ def content(path):
         ]
 
 
-def test_a_file_that_we_wrote_is_the_original_s(detector, golden_weights, tmp_path):
+def test_saved_files_equal_matterport_s(detector, golden_weights, tmp_path):
     """In the same order too: without by_name, Keras 2 goes by it. mrcnn 2.1 loads such a file either way."""
     weights.save(detector.keras_model, tmp_path / "ours.h5")
     (our_attributes, ours), (their_attributes, theirs) = content(tmp_path / "ours.h5"), content(golden_weights)
@@ -126,5 +126,5 @@ def test_a_file_that_we_wrote_is_the_original_s(detector, golden_weights, tmp_pa
     assert all((our == their).all() for (*_, our), (*_, their) in zip(ours, theirs, strict=True))
     if ORIGINAL:
         command = [ORIGINAL, Path(__file__).parent / "load_in_the_original.py", tmp_path / "ours.h5", FOLDER]
-        # the new TensorFlow, imported here, has told its children to behave as version 2
+        # the new TensorFlow, imported here, makes its child processes behave as version 2
         subprocess.run(command, check=True, cwd=tmp_path, env=os.environ | {"TF2_BEHAVIOR": "0"})

@@ -1,4 +1,4 @@
-"""Training agrees with figures of the original: targets, losses, gradients, steps."""
+"""Training agrees with matterport's: targets, losses, gradients, steps."""
 
 import keras
 import numpy as np
@@ -42,7 +42,7 @@ def batch(golden):
     return [tf.constant(value) for value in inputs.values()]
 
 
-def test_targets_are_the_original_s_in_any_order(trained, batch, golden):
+def test_targets_equal_matterport_s_in_any_order(trained, batch, golden):
     found = {name: value.numpy() for name, value in trained(batch).items()}
     assert (found["class_ids"][0] > 0).sum() == 8
     for slot in range(24):
@@ -96,7 +96,7 @@ def gradient_norms(golden):
     return {str(name).replace("_1/", "/"): norm for name, norm in pairs}
 
 
-def test_losses_are_the_original_s(roundings, golden):
+def test_losses_equal_matterport_s(roundings, golden):
     """Some rounding gives each to 1e-4, and so does the median one, but for the mask loss.
 
     Of that one, the copies have a spread (standard deviation) of 9e-5 with any of oneDNN's instructions, and a median
@@ -108,7 +108,7 @@ def test_losses_are_the_original_s(roundings, golden):
         assert abs(np.median(off)) < (2e-4 if name == "mrcnn_mask_loss" else 1e-4), name
 
 
-def test_gradients_are_as_long_as_the_original_s(roundings, golden):
+def test_norms_of_gradients_equal_matterport_s(roundings, golden):
     """One is a sum over the mask pixels that nearly cancels: mrcnn_mask's bias, where a saturated pixel weighs 0.8 %.
 
     The original's own is 0.5 to 2.5 %, in the median 1.05 %, below the golden one when its weights change by 1e-7.
@@ -125,34 +125,34 @@ def test_gradients_are_as_long_as_the_original_s(roundings, golden):
 def steps(trained, batch):
     """Steps of SGD from weights that differ by rounding: what the first changed, by name; losses after and before."""
     trained.optimizer.build(trained.trainable_variables)
-    rng, start, losses, told = np.random.default_rng(0), trained.get_weights(), [], []
+    rng, start, losses, reported = np.random.default_rng(0), trained.get_weights(), [], []
     for number in range(STEPS):
         trained.set_weights([_rounded(weight, 1e-7 if number else 0.0, rng) for weight in start])
         for variable in trained.optimizer.momentums:
             variable.assign(tf.zeros_like(variable.value))
         before = [] if number else [variable.numpy() for variable in trained.trainable_variables]
         trained.reset_metrics()
-        told.append({name: float(value) for name, value in trained.train_step((batch,)).items()})
+        reported.append({name: float(value) for name, value in trained.train_step((batch,)).items()})
         if before:
             pairs = zip(before, trained.trainable_variables, strict=True)
             changes = [(old, variable.numpy() - old) for old, variable in pairs]
         after = {name: float(value) for name, value in trained.losses_of(batch, training=True).items()}
         losses.append({"loss": sum(after.values()), **after})
     trained.set_weights(start)
-    return dict(zip(names(trained), changes, strict=True)), losses, told
+    return dict(zip(names(trained), changes, strict=True)), losses, reported
 
 
-def test_a_step_tells_the_losses_that_the_original_s_told(steps, golden):
+def test_the_losses_of_a_step_equal_matterport_s(steps, golden):
     """As exactly as above; the total with the L2 term, which alone is known to 1e-6 of the total."""
     total, *parts = golden["sgd_loss_before"]
     assert steps[2][0]["l2_loss"] == pytest.approx(total - sum(parts), abs=2e-6 * total)
     for name, expected in zip(golden["loss_names"], golden["sgd_loss_before"], strict=True):
-        off = np.array([told[str(name)] for told in steps[2]]) / expected - 1
+        off = np.array([reported[str(name)] for reported in steps[2]]) / expected - 1
         assert np.abs(off).min() < 1e-4, name
         assert abs(np.median(off)) < (2e-4 if name == "mrcnn_mask_loss" else 1e-4), name
 
 
-def test_one_step_of_sgd_goes_as_far_as_the_original_s(steps, golden):
+def test_the_change_by_one_step_of_sgd_equals_matterport_s(steps, golden):
     """Rate 0.001, the gradient clipped to 5 as one vector: what remains of the norms of the golden gradients."""
     norms = gradient_norms(golden)
     whole = np.sqrt(sum(norm**2 for norm in norms.values()))
@@ -161,7 +161,7 @@ def test_one_step_of_sgd_goes_as_far_as_the_original_s(steps, golden):
         assert np.linalg.norm(change) == pytest.approx(0.001 * 5 / whole * norms[name], rel=2e-2, abs=rounding), name
 
 
-def test_one_step_of_sgd_leads_where_it_led_the_original(steps, golden):
+def test_weights_after_one_step_of_sgd_equal_matterport_s(steps, golden):
     """The step falls in a steep place: a gradient of 10 400, clipped to 5, of which ReLUs at their edge decide 1 %.
 
     The original itself (mrcnn 2.1, TF 1.15.5), run anew on a Xeon: with these weights its losses after the step are up

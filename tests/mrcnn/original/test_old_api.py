@@ -1,9 +1,11 @@
-"""The names and arguments of the original (mrcnn 2.1), read from its signatures."""
+"""Names and arguments of matterport's package (mrcnn 2.1), from its signatures."""
 
 import ast
 import importlib
 import inspect
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +30,7 @@ def found(path):
 
 
 @pytest.mark.parametrize("path", sorted(set(SIGNATURES["functions"]) - GONE))
-def test_a_function_of_the_original_takes_its_arguments(path):
+def test_matterport_s_functions_take_their_arguments(path):
     parameters = [p for p in inspect.signature(found(path)).parameters.values() if p.kind is not p.KEYWORD_ONLY]
     theirs = SIGNATURES["functions"][path]
     for ours, (name, default) in zip(parameters, theirs, strict=False):
@@ -38,36 +40,36 @@ def test_a_function_of_the_original_takes_its_arguments(path):
 
 
 @pytest.mark.parametrize("path", sorted(set(SIGNATURES["functions"]) & GONE))
-def test_what_built_a_graph_of_tensorflow_1_says_where_its_work_is_done(path):
-    with pytest.raises(AttributeError, match=r"its work is done by mrcnn\.") as fault:
+def test_errors_for_graph_functions_name_the_replacement(path):
+    with pytest.raises(AttributeError, match=r"use mrcnn\.") as fault:
         found(path)
     place = str(fault.value).rpartition("mrcnn.")[2].split(":")[0]
     if place != "nothing":
         found(f"mrcnn.{place}")
 
 
-def test_every_setting_of_the_original_has_its_default():
+def test_matterport_s_settings_have_their_defaults():
     config = Config()
     for name, value in SIGNATURES["settings"].items():
         ours = getattr(config, name)
         assert np.array_equal(ours, value) if isinstance(value, list) else ours == value, name
 
 
-def test_several_gpus_are_no_class_any_more():
+def test_parallel_model_names_its_replacement():
     from mrcnn.parallel_model import ParallelModel
 
     with pytest.raises(NotImplementedError, match="GPU_COUNT"):
         ParallelModel(None, 2)
 
 
-def test_booleans_are_resized_too():
-    """scikit-image 0.26 refuses them; so `resize` of masks raised."""
+def test_booleans_can_be_resized():
+    """scikit-image 0.26 rejects them."""
     half = np.zeros((4, 4), bool)
     half[:2] = True
     assert (utils.resize(half, (8, 8)) >= 0.5)[:4].mean() > 0.8
 
 
-def test_functions_on_tensors_do_what_they_did():
+def test_functions_on_tensors_return_what_they_returned():
     boxes = tf.constant([[0.0, 0.0, 0.0, 0.0], [0.1, 0.2, 0.5, 0.6]])
     kept, there = old_names.trim_zeros_graph(boxes)
     assert there.numpy().tolist() == [False, True]
@@ -83,7 +85,7 @@ def test_functions_on_tensors_do_what_they_did():
         assert parts[name].numpy().tolist() == column.tolist(), name
 
 
-def test_random_regions_lie_in_the_image_and_mostly_about_objects():
+def test_random_regions_are_in_the_image_and_mostly_near_objects():
     np.random.seed(0)
     objects = np.array([[40, 40, 50, 60], [0, 0, 9, 9]])
     rois = model.generate_random_rois((100, 120, 3), 200, np.array([1, 2]), objects)
@@ -94,7 +96,7 @@ def test_random_regions_lie_in_the_image_and_mostly_about_objects():
     assert len(model.generate_random_rois((10, 10, 3), 7, np.zeros(0), np.zeros((0, 4)))) == 7
 
 
-def test_the_generator_also_makes_regions_and_their_targets():
+def test_the_generator_can_yield_regions_and_their_targets():
     config = TinyConfig()
     generator = model.data_generator(Squares(4), config, False, False, None, 30, 2, True)
     inputs, targets = next(generator)
@@ -110,8 +112,12 @@ def test_the_generator_also_makes_regions_and_their_targets():
         assert (inputs[4][image][overlaps.argmax(axis=1)] == class_ids[positive]).all()
 
 
-def test_nothing_is_taken_from_distutils():
-    """Python 3.12 has it no more; the original compared versions with it."""
+def test_importing_utils_does_not_import_tensorflow():
+    subprocess.run([sys.executable, "-c", "import sys, mrcnn.utils; sys.exit('tensorflow' in sys.modules)"], check=True)
+
+
+def test_distutils_is_not_used():
+    """Python 3.12 removed it; matterport's code used it."""
     files = sorted(Path(utils.__file__).parent.rglob("*.py"))
     nodes = [node for file in files for node in ast.walk(ast.parse(file.read_text()))]
     imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}

@@ -1,4 +1,4 @@
-"""What a script and a notebook of 2019 did with the original runs unchanged."""
+"""A script and a notebook written in 2019 for matterport's package run unchanged."""
 # ruff: noqa: RUF059, SIM115  (written as it was then)
 
 import json
@@ -168,7 +168,7 @@ def test_a_script_of_2019_runs_from_labels_to_average_precision(folder, tmp_path
 
 
 def inspect_the_network(model, image):
-    """What the original's inspect_model notebook does."""
+    """The steps of matterport's inspect_model notebook."""
     layer = model.keras_model.get_layer
     results = model.run_graph(
         [image],

@@ -1,4 +1,4 @@
-"""Anchors against positions and sizes worked out by hand."""
+"""Anchors, compared with positions and sizes computed by hand."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_an_anchor_stride_of_two_skips_every_other_position():
     assert len(generate_anchors(8, [1], (4, 6), 4, 2)) == 6
 
 
-def test_levels_follow_the_image_also_where_it_is_not_square():
+def test_levels_have_the_shape_of_images_that_are_not_square():
     class Wide(Config):
         RPN_ANCHOR_SCALES = (8, 16, 32, 64, 128)
 
@@ -33,14 +33,14 @@ def test_levels_follow_the_image_also_where_it_is_not_square():
     assert len(image_anchors(Wide(), (224, 384, 3))) == 3 * sum(h * w for h, w in shapes)
 
 
-def test_the_graph_makes_the_same_anchors_as_numpy():
+def test_the_keras_layer_computes_the_same_anchors_as_numpy():
     config = Config()
     levels = [np.zeros((1, h, w, 1), np.float32) for h, w in compute_backbone_shapes(config, (64, 128))]
     made = anchors.Anchors(config)([np.zeros((1, 64, 128, 3), np.float32), *levels]).numpy()
     assert made == pytest.approx(normalised_anchors(config, (64, 128)), abs=1e-6)
 
 
-def test_a_callable_backbone_must_say_its_shapes():
+def test_a_callable_backbone_needs_a_function_for_its_shapes():
     class Own(Config):
         BACKBONE = staticmethod(lambda image, **_: [image] * 5)
 

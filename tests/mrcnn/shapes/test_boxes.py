@@ -1,4 +1,4 @@
-"""Boxes, by hand and by their inverses."""
+"""Boxes, by values computed by hand and by inverse functions."""
 
 import numpy as np
 import pytest
@@ -14,28 +14,28 @@ RIGHT_HALF_SHIFTED = [0.0, 1.0, 2.0, 3.0]
 EMPTY = [1.0, 1.0, 1.0, 1.0]
 
 
-def test_two_squares_that_share_a_half_overlap_by_a_third():
+def test_two_squares_that_share_a_half_have_iou_one_third():
     found = boxes.overlaps(np.float32([SQUARE]), np.float32([RIGHT_HALF_SHIFTED]))
     assert found.numpy()[0, 0] == pytest.approx(2 / 6)
 
 
-def test_two_empty_boxes_overlap_by_nothing_rather_than_by_nan():
+def test_two_empty_boxes_have_iou_zero_and_not_nan():
     assert boxes.overlaps(np.float32([EMPTY]), np.float32([EMPTY])).numpy()[0, 0] == 0
     assert metrics.compute_overlaps(np.array([EMPTY]), np.array([EMPTY]))[0, 0] == 0
 
 
-def test_a_box_within_a_crowd_is_covered_although_their_overlap_is_small():
+def test_a_box_inside_a_crowd_is_covered_although_the_iou_is_small():
     crowd = np.float32([[0, 0, 10, 10]])
     assert boxes.covered(np.float32([SQUARE]), crowd).numpy()[0, 0] == 1
     assert boxes.overlaps(np.float32([SQUARE]), crowd).numpy()[0, 0] == pytest.approx(0.04)
 
 
-def test_deltas_move_by_shares_of_the_size_and_scale_by_exponents():
+def test_deltas_are_relative_shifts_and_logarithmic_scales():
     moved = boxes.apply_deltas(np.float32([SQUARE]), np.float32([[0.5, 0, np.log(2), 0]])).numpy()[0]
     assert moved == pytest.approx([0, 0, 4, 2], abs=1e-6)
 
 
-def test_a_delta_beyond_all_measure_leaves_a_finite_box():
+def test_very_large_deltas_give_finite_boxes():
     assert np.isfinite(boxes.apply_deltas(np.float32([SQUARE]), np.float32([[0, 0, 1000, 1000]])).numpy()).all()
 
 
@@ -45,13 +45,13 @@ def test_pixels_to_fractions_puts_the_last_pixel_at_one():
     assert denorm_boxes(whole, (5, 9)).tolist() == [[0, 0, 5, 9]]
 
 
-def test_clipping_to_a_window_keeps_what_lies_inside():
+def test_clipping_limits_boxes_to_the_window():
     assert boxes.clip(np.float32([[-1, 0.2, 0.5, 2]]), np.float32([0, 0, 1, 1])).numpy() == pytest.approx(
         np.float32([[0, 0.2, 0.5, 1]])
     )
 
 
-def test_suppression_keeps_the_better_of_two_that_overlap_and_all_others():
+def test_non_maximum_suppression_removes_the_lower_score_of_two_that_overlap():
     candidates = np.array([SQUARE, [0, 0.5, 2, 2.5], [5, 5, 7, 7]])
     assert non_max_suppression(candidates, np.array([0.6, 0.9, 0.1]), 0.3).tolist() == [1, 2]
 
@@ -61,7 +61,7 @@ sides = st.integers(1, 300)
 
 
 @given(st.lists(st.tuples(coordinates, coordinates, sides, sides, coordinates, coordinates, sides, sides), min_size=1))
-def test_deltas_between_boxes_lead_from_one_to_the_other(rows):
+def test_applying_deltas_between_boxes_gives_the_target(rows):
     y, x, h, w, goal_y, goal_x, goal_h, goal_w = np.array(rows, np.float64).T
     start = np.stack([y, x, y + h, x + w], axis=1)
     goal = np.stack([goal_y, goal_x, goal_y + goal_h, goal_x + goal_w], axis=1)

@@ -1,4 +1,4 @@
-"""Two devices learn what one learns from the same batch."""
+"""Training on two devices equals training on one."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from tests.mrcnn.conftest import TinyConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 SAME = 1e-3
-"""Relative: by the third step, the order of summing alone makes up to 2e-4 of these large losses; a step is 4e-2."""
+"""Relative; the order of summation alone changes these large losses by up to 2e-4 by the third step, a step by 4e-2."""
 
 
 def figures(work: str, devices: int) -> list[dict[str, float]]:
@@ -25,8 +25,8 @@ def figures(work: str, devices: int) -> list[dict[str, float]]:
     return rows
 
 
-def test_the_losses_are_the_same_step_by_step_in_our_loop_and_in_fit():
-    """The gradients are clipped as one, not on each device; Keras' fit can't take the mean of boolean masks."""
+def test_losses_are_the_same_in_the_training_loop_and_in_fit():
+    """Gradients are clipped together, not by device; Keras' fit can't average boolean masks."""
     one, two = figures("steps", 1), figures("steps", 2)
     assert len(one) == len(two) == 6
     for expected, found in zip(one, two, strict=True):
@@ -36,8 +36,8 @@ def test_the_losses_are_the_same_step_by_step_in_our_loop_and_in_fit():
 
 
 @pytest.mark.soak
-def test_models_are_trained_one_after_the_other_in_stages_of_unequal_numbers_of_weights():
-    """Each a strategy of its own, they mixed up their gradients: "Shape mismatch in the collective instance"."""
+def test_models_can_be_trained_one_after_the_other_in_stages_with_different_layers():
+    """With a strategy each, they exchanged gradients: "Shape mismatch in the collective instance"."""
     one, two = figures("train", 1), figures("train", 2)
     assert len(one) == len(two) == 3
     for expected, found in zip(one, two, strict=True):
@@ -48,15 +48,15 @@ class TwoGpus(TinyConfig):
     GPU_COUNT = 2
 
 
-def test_gpus_that_are_not_there_are_done_without_and_that_is_said(caplog):
+def test_missing_gpus_are_logged(caplog):
     caplog.set_level(logging.WARNING)
     with strategy.scope(TwoGpus()):
         assert not tf.distribute.has_strategy()
-    there = len(tf.config.list_logical_devices("GPU"))
-    assert f"GPU_COUNT is 2 and {there} GPUs are there: these take all 4 images" in caplog.text
+    count = len(tf.config.list_logical_devices("GPU"))
+    assert f"GPU_COUNT is 2, but {count} GPUs are available: they share the 4 images" in caplog.text
 
 
-def test_a_strategy_of_the_caller_has_precedence_and_images_are_shared_equally(monkeypatch):
+def test_the_caller_s_strategy_has_precedence_and_images_must_be_shared_equally(monkeypatch):
     monkeypatch.setattr(strategy, "devices_for", lambda config: ["CPU:0", "CPU:1", "CPU:2"])
     mine = tf.distribute.MirroredStrategy(["CPU:0"])
     with mine.scope(), strategy.scope(TwoGpus()):

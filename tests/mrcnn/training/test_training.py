@@ -17,12 +17,12 @@ import tensorflow as tf
 
 from mrcnn.data.augmentation import Augmentation
 from mrcnn.model import MaskRCNN
-from mrcnn.training import TrainingDiverged, layers_regex, train
+from mrcnn.training import TrainingDiverged, TrainingInterrupted, layers_regex, train
 from mrcnn.training import loop as training_loop
 from mrcnn.training.checkpoints import STATE_FILE, TrainingState, newest_run, read_state, write_state
-from mrcnn.training.interrupts import TrainingInterrupted
-from mrcnn.training.optimizers import Schedule, build_optimizer
-from mrcnn.weights.whole_file import MARGIN, remove_leftovers
+from mrcnn.training.optimizers import build_optimizer
+from mrcnn.training.schedule import LearningRateSchedule
+from mrcnn.weights.atomic import MARGIN, remove_leftovers
 from tests.mrcnn.street import Squares, TinyConfig
 
 AUGMENTATION = Augmentation(flip=0.5, brightness=0.2)
@@ -45,7 +45,7 @@ def learn(mask_rcnn, epochs, layers="all", **others):
 
 
 class StopAt(keras.callbacks.Callback):
-    """Sends Ctrl-C, twice, after so many batches."""
+    """Sends SIGINT twice after a number of batches."""
 
     def __init__(self, batches):
         super().__init__()
@@ -58,7 +58,7 @@ class StopAt(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_the_losses_are_sums_of_their_parts_and_files_appear(tmp_path):
+def test_losses_are_sums_of_their_parts_and_files_are_written(tmp_path):
     trained = model(tmp_path, SgdConfig())
     before = [np.array(v) for v in trained.keras_model.trainable_variables]
     result = learn(trained, 2)
@@ -78,7 +78,7 @@ def test_the_losses_are_sums_of_their_parts_and_files_appear(tmp_path):
     again = model(tmp_path, SgdConfig())
     again.load_weights(trained.find_last(), by_name=True)
     assert again.epoch == 2
-    with pytest.warns(UserWarning, match="nothing is trained: this model has had 2 epochs"):
+    with pytest.warns(UserWarning, match="nothing is trained: this model has finished 2 epochs"):
         learn(again, 2)
 
 
@@ -92,7 +92,7 @@ def deterministic():
 
 
 @pytest.mark.usefixtures("deterministic")
-def test_a_run_that_was_stopped_and_resumed_is_the_run_that_was_not(tmp_path, caplog):
+def test_a_resumed_run_equals_one_that_was_not_stopped(tmp_path, caplog):
     config = SgdConfig()
     config.DETERMINISTIC = True
     unbroken = model(tmp_path / "whole", config)
@@ -119,7 +119,7 @@ def test_a_state_of_another_configuration_is_refused(tmp_path):
     write_state(folder, TrainingState(3, 1, "all", 1, 0, 7), written.keras_model)
     other = TinyConfig()
     other.MASK_CHANNELS = 12
-    with pytest.raises(ValueError, match="the configuration is not the one"):
+    with pytest.raises(ValueError, match="the configuration differs from that"):
         learn(model(tmp_path, other), 2, resume=True)
 
 
@@ -136,24 +136,24 @@ def test_early_stopping_keeps_the_best_and_the_last(tmp_path, monkeypatch):
     ]
 
 
-def test_the_last_epoch_is_validated_in_any_case(tmp_path):
+def test_the_last_epoch_is_always_validated(tmp_path):
     result = learn(model(tmp_path), 1, keep="best", validate_every=5)
     assert "val_loss" in result.history[-1]
     assert result.best_checkpoint == result.last_checkpoint
     assert result.best_checkpoint.is_file()
 
 
-def test_a_best_epoch_s_weights_stay_until_the_state_speaks_of_better_ones(tmp_path, monkeypatch):
+def test_the_best_weights_are_kept_until_the_state_refers_to_better_ones(tmp_path, monkeypatch):
     losses = iter([3.0, 2.0])
     monkeypatch.setattr(training_loop.Loop, "_validate", lambda loop: {"val_loss": next(losses)})
     states = []
 
-    def told(folder, state, trained):
+    def recorded(folder, state, trained):
         on_disk = sorted(path.name for path in folder.glob("mask_*"))
         states.append((state.best_epoch, on_disk))
         return folder / STATE_FILE
 
-    monkeypatch.setattr(training_loop, "write_state", told)
+    monkeypatch.setattr(training_loop, "write_state", recorded)
     learn(model(tmp_path), 2, keep="best")
     assert states == [(1, ["mask_rcnn_tiny_0001.h5"]), (2, ["mask_rcnn_tiny_0001.h5", "mask_rcnn_tiny_0002.h5"])]
     assert [path.name for path in tmp_path.rglob("mask_*")] == ["mask_rcnn_tiny_0002.h5"]
@@ -163,30 +163,30 @@ def nothing():
     return SimpleNamespace(variables=[], metrics=[], optimizer=SimpleNamespace(variables=[]))
 
 
-def test_a_state_without_room_on_the_disk_leaves_the_one_that_is_there(tmp_path, monkeypatch):
+def test_a_full_disk_does_not_change_the_existing_state(tmp_path, monkeypatch):
     write_state(tmp_path, TrainingState(3, 1, "all", 1, 0, 7), nothing())
     large = SimpleNamespace(**{**vars(nothing()), "variables": [keras.Variable(np.zeros((1 << 20,), np.float32))]})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=(4 << 20) + MARGIN - 1))
-    with pytest.raises(OSError, match="No space left") as told:
+    with pytest.raises(OSError, match="No space left") as error:
         write_state(tmp_path, TrainingState(6, 2, "all", 2, 0, 7), large)
-    assert told.value.errno == errno.ENOSPC
+    assert error.value.errno == errno.ENOSPC
     assert read_state(tmp_path).epoch == 1
     assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=(4 << 20) + MARGIN))
     assert write_state(tmp_path, TrainingState(6, 2, "all", 2, 0, 7), large).stat().st_size < (4 << 20) + MARGIN
 
 
-def test_a_disk_without_room_for_tensorboard_s_file_is_told_as_such(tmp_path, monkeypatch):
+def test_a_full_disk_while_writing_tensorboard_s_file_raises_oserror(tmp_path, monkeypatch):
     def fail(folder):
         raise tf.errors.ResourceExhaustedError(None, None, f"{folder}/events; No space left on device")
 
     monkeypatch.setattr(tf.summary, "create_file_writer", fail)
-    with pytest.raises(OSError, match="No space left") as told:
+    with pytest.raises(OSError, match="No space left") as error:
         learn(model(tmp_path), 1)
-    assert told.value.errno == errno.ENOSPC
+    assert error.value.errno == errno.ENOSPC
 
 
-def test_what_dead_writers_left_goes_and_what_live_ones_write_stays(tmp_path):
+def test_temporary_files_of_ended_processes_are_removed(tmp_path):
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     for writer in (dead.pid, os.getppid()):
@@ -200,7 +200,7 @@ def test_what_dead_writers_left_goes_and_what_live_ones_write_stays(tmp_path):
     )
 
 
-def test_a_loss_that_is_no_number_stops_training_and_is_named(tmp_path):
+def test_a_loss_that_is_not_finite_stops_training_and_is_named(tmp_path):
     trained = model(tmp_path)
     kernel = trained.keras_model.get_layer("mrcnn_class_logits").kernel
     kernel.assign(np.full(kernel.shape, np.nan, np.float32))
@@ -209,7 +209,7 @@ def test_a_loss_that_is_no_number_stops_training_and_is_named(tmp_path):
     assert not list((tmp_path).rglob("*.h5"))
 
 
-def test_a_broken_image_ends_training_with_its_name(tmp_path):
+def test_a_damaged_image_stops_training_and_is_named(tmp_path):
     class Broken(Squares):
         def encoded_image(self, image_id):
             return b"no image"
@@ -218,7 +218,7 @@ def test_a_broken_image_ends_training_with_its_name(tmp_path):
         train(model(tmp_path), Broken(4), None, 0.001, 1, "all")
 
 
-def test_impossible_arguments_are_named(tmp_path):
+def test_errors_name_invalid_arguments(tmp_path):
     trained = model(tmp_path)
     with pytest.raises(ValueError, match="keep='some'"):
         learn(trained, 1, keep="some")
@@ -229,19 +229,19 @@ def test_impossible_arguments_are_named(tmp_path):
 
 
 def test_the_learning_rate_rises_then_falls_along_a_cosine():
-    schedule = Schedule(1.0, "cosine", warmup_steps=4, first_step=10, last_step=30)
+    schedule = LearningRateSchedule(1.0, "cosine", warmup_steps=4, first_step=10, last_step=30)
     rates = [schedule(step) for step in range(10, 30)]
     assert rates[:4] == [0.25, 0.5, 0.75, 1.0]
     assert rates[4] == 1.0
     assert rates[12] == pytest.approx(0.01 + 0.99 * 0.5)
     assert 0.01 < rates[-1] < 0.03
     assert schedule(99) == pytest.approx(0.01)
-    assert not Schedule(0.1).changes
+    assert not LearningRateSchedule(0.1).changes
 
 
 def test_an_unknown_schedule_or_optimizer_is_named():
     with pytest.raises(ValueError, match="'steps'"):
-        Schedule(1.0, "steps")
+        LearningRateSchedule(1.0, "steps")
     with pytest.raises(ValueError, match="'lion'"):
         build_optimizer(SimpleNamespace(OPTIMIZER="lion", GRADIENT_CLIP_NORM=5.0), 0.1)
 
@@ -264,9 +264,9 @@ def test_the_newest_run_is_one_of_exactly_this_name(tmp_path):
     assert newest_run(tmp_path, "absent") is None
 
 
-def test_a_damaged_state_says_what_to_do(tmp_path):
+def test_the_error_for_a_damaged_state_says_what_to_do(tmp_path):
     (tmp_path / STATE_FILE).write_bytes(b"cut")
-    with pytest.raises(ValueError, match="delete it to begin anew"):
+    with pytest.raises(ValueError, match="delete it to start again"):
         read_state(tmp_path)
     assert read_state(tmp_path / "absent") is None
 
@@ -277,7 +277,7 @@ def curve(folder, threads, how):
 
 
 @pytest.mark.soak
-def test_a_seed_gives_one_loss_curve_on_any_number_of_threads_stopped_or_not(tmp_path):
+def test_a_seed_determines_the_losses_for_any_number_of_threads_and_after_resuming(tmp_path):
     once = json.loads(curve(tmp_path / "once", 1, "whole"))
     assert len(once["curve"]) == 3
     assert json.loads(curve(tmp_path / "again", 3, "whole")) == once

@@ -1,4 +1,4 @@
-"""Weight files: all or nothing, names and layout, and what is said of a file that does not fit."""
+"""Weight files: names and layout, complete loading, and errors for files that do not fit."""
 
 import json
 import resource
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrcnn import network, weights
-from mrcnn.weights import whole_file
+from mrcnn.weights import atomic
 from tests.mrcnn.conftest import TinyConfig
 
 GOLDEN = Path("../shared/golden")
@@ -44,7 +44,7 @@ def disturb(model):
     return before
 
 
-def test_what_is_saved_is_loaded_again(model, file):
+def test_saved_weights_can_be_loaded(model, file):
     before = disturb(model)
     assert load(model, file) == len(before)
     assert all((variable.numpy() == before[key]).all() for key, variable in weights.network_tensors(model).items())
@@ -57,7 +57,7 @@ def test_training_and_inference_have_the_same_tensors(model):
     }
 
 
-def test_the_rpn_s_layers_stand_in_one_group(file):
+def test_the_rpn_s_layers_are_in_one_group(file):
     with h5py.File(file) as content:
         names = [name.decode() for name in content["rpn_model"].attrs["weight_names"]]
         assert names[:2] == ["rpn_conv_shared/kernel:0", "rpn_conv_shared/bias:0"]
@@ -65,7 +65,7 @@ def test_the_rpn_s_layers_stand_in_one_group(file):
         assert content["rpn_model/rpn_conv_shared/kernel:0"].shape == (3, 3, 16, 16)
 
 
-def test_a_model_weights_root_is_looked_through(model, file):
+def test_the_root_may_be_a_group_model_weights(model, file):
     with h5py.File(file, "a") as content:
         root = content.create_group("model_weights")
         for name in [name for name in content if name != "model_weights"]:
@@ -100,12 +100,12 @@ def test_excluded_layers_keep_their_weights_and_may_differ(model, file):
     assert (now["conv1", "kernel"].numpy() == before["conv1", "kernel"]).all()
 
 
-def test_excluding_a_layer_that_does_not_exist_is_a_fault(model, file):
+def test_excluding_an_unknown_layer_is_an_error(model, file):
     with pytest.raises(ValueError, match="mrcnn_maks"):
         load(model, file, exclude=["mrcnn_maks"])
 
 
-def test_a_backbone_alone_leaves_the_heads_and_must_be_complete(model, file):
+def test_weights_of_a_backbone_keep_the_heads_and_must_be_complete(model, file):
     with h5py.File(file, "a") as content:
         for name in [name for name in content if weights.HEADS.match(name)]:
             del content[name]
@@ -120,7 +120,7 @@ def test_a_backbone_alone_leaves_the_heads_and_must_be_complete(model, file):
         load(model, file)
 
 
-def test_a_file_of_something_else_is_refused(model, tmp_path):
+def test_other_files_are_rejected(model, tmp_path):
     path = tmp_path / "weights.h5"
     path.write_bytes(b"PK\3\4")
     with pytest.raises(weights.WeightsError, match="not a readable HDF5"):
@@ -133,8 +133,8 @@ def test_a_file_of_something_else_is_refused(model, tmp_path):
         weights.read_file(tmp_path / "absent.h5")
 
 
-def test_a_hostile_file_is_refused_and_nothing_of_it_is_run(model, file, tmp_path):
-    """What Keras would unpickle (a model's configuration with a Lambda layer) is not even looked at."""
+def test_a_malicious_file_is_rejected_and_not_executed(model, file, tmp_path):
+    """The part that Keras would unpickle (a configuration with a Lambda layer) is not read."""
     with h5py.File(file, "a") as content:
         content.attrs["model_config"] = json.dumps({"class_name": "Lambda", "config": {"function": "not read"}})
         content["elsewhere"] = h5py.ExternalLink(str(tmp_path / "absent.h5"), "/")
@@ -143,9 +143,9 @@ def test_a_hostile_file_is_refused_and_nothing_of_it_is_run(model, file, tmp_pat
     layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "data", (4,))
     hostile = {
         "claims to be": {"shape": (2**20, 2**20), "dtype": "float32", "chunks": (1024, 1024)},
-        "no numbers": {"data": np.array([b"os.system"], object), "dtype": h5py.string_dtype()},
-        "lies in other files": {"shape": (4,), "dtype": "float32", "external": [(str(tmp_path / "raw"), 0, 16)]},
-        "lies in other": layout,
+        "not numeric": {"data": np.array([b"os.system"], object), "dtype": h5py.string_dtype()},
+        "stored in other files": {"shape": (4,), "dtype": "float32", "external": [(str(tmp_path / "raw"), 0, 16)]},
+        "stored in other": layout,
     }
     for message, dataset in hostile.items():
         with h5py.File(file, "a") as content:
@@ -158,8 +158,8 @@ def test_a_hostile_file_is_refused_and_nothing_of_it_is_run(model, file, tmp_pat
             weights.read_file(file)
 
 
-def test_tensors_that_do_not_fit_are_not_read_however_large_they_claim_to_be(model, file):
-    """A few bytes can claim to be gigabytes: numbers of one value, never written or packed."""
+def test_tensors_that_do_not_fit_are_not_read(model, file):
+    """A few bytes can declare gigabytes: a fill value that was never written, or compression."""
     with h5py.File(file, "a") as content:
         del content["conv1/conv1/bias:0"]
         for number in range(9):
@@ -167,22 +167,25 @@ def test_tensors_that_do_not_fit_are_not_read_however_large_they_claim_to_be(mod
     with pytest.raises(weights.WeightsError, match="too large for a weight"):
         weights.read_file(file)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with weights.opened(file) as stored, pytest.raises(weights.WeightsError, match=r"9 not in the network: huge_0"):
-        weights.fitting(model, stored, str(file))
+    with (
+        weights.opened_file(file) as stored,
+        pytest.raises(weights.WeightsError, match=r"9 not in the network: huge_0"),
+    ):
+        weights.matching_variables(model, stored, str(file))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # KiB
 
 
-def test_a_tensor_stored_in_pieces_much_larger_than_itself_is_refused(file):
+def test_a_tensor_with_chunks_much_larger_than_itself_is_rejected(file):
     with h5py.File(file, "a") as content:
         del content["conv1/conv1/bias:0"]
         content.create_dataset("conv1/conv1/bias:0", (8,), "float32", chunks=(2**28,), maxshape=(None,))
     with pytest.raises(
-        weights.WeightsError, match=r"conv1/bias:0 claims to be stored in pieces of 1,073,741,824 bytes"
+        weights.WeightsError, match=r"conv1/bias:0 claims to be stored in chunks of 1,073,741,824 bytes"
     ):
         weights.read_file(file)
 
 
-def test_a_file_whose_root_is_a_tensor_is_refused(tmp_path):
+def test_a_file_whose_root_is_a_tensor_is_rejected(tmp_path):
     with h5py.File(tmp_path / "odd.h5", "w") as content:
         content["model_weights"] = np.zeros(3)
         content["conv1/conv1/kernel:0"] = h5py.Empty("float32")
@@ -196,7 +199,7 @@ def test_a_file_whose_root_is_a_tensor_is_refused(tmp_path):
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=20))
-def test_damage_of_any_kind_is_a_fault_of_the_file_and_none_of_ours(tmp_path_factory, damage):
+def test_any_damage_raises_a_weights_error(tmp_path_factory, damage):
     path = tmp_path_factory.getbasetemp() / "damaged.h5"
     with h5py.File(path, "w") as content:
         for layer in ("conv1", "rpn_model", "mrcnn_mask"):
@@ -210,20 +213,20 @@ def test_damage_of_any_kind_is_a_fault_of_the_file_and_none_of_ours(tmp_path_fac
         weights.read_file(path)
 
 
-def test_a_disk_without_room_is_told_before_anything_is_written(model, tmp_path, monkeypatch):
+def test_a_full_disk_raises_before_anything_is_written(model, tmp_path, monkeypatch):
     """HDF5 itself ends the process on a full disk."""
     size = sum(4 * variable.numpy().size for variable in weights.network_tensors(model).values())
-    for room in (size, size + 2 * whole_file.MARGIN):
+    for room in (size, size + 2 * atomic.MARGIN):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, room=room: SimpleNamespace(free=room))
         if room == size:
             with pytest.raises(OSError, match=r"No space left on device: '.*weights\.h5'"):
                 weights.save(model, tmp_path / "weights.h5")
             assert not list(tmp_path.iterdir())
     weights.save(model, tmp_path / "weights.h5")
-    assert (tmp_path / "weights.h5").stat().st_size < size + whole_file.MARGIN
+    assert (tmp_path / "weights.h5").stat().st_size < size + atomic.MARGIN
 
 
-def test_a_file_appears_whole_or_not_at_all(model, tmp_path, monkeypatch):
+def test_files_are_written_atomically(model, tmp_path, monkeypatch):
     def fail(*_):
         raise OSError("no space left")
 
@@ -233,8 +236,8 @@ def test_a_file_appears_whole_or_not_at_all(model, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_weight_that_a_file_would_not_hold_is_named(tmp_path):
-    """Two of one name in one layer: the second would take the place of the first."""
+def test_weights_that_a_file_can_not_hold_are_named(tmp_path):
+    """Two weights with the same name in a layer: the second would replace the first."""
 
     class Twins(keras.layers.Layer):
         def build(self, input_shape):
@@ -250,14 +253,14 @@ def test_a_weight_that_a_file_would_not_hold_is_named(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_tensor_of_an_unknown_name_is_not_passed_over(model, file):
+def test_unknown_tensors_are_reported(model, file):
     with h5py.File(file, "a") as content:
         content["conv1/conv1/alpha:0"] = np.zeros(3, np.float32)
     with pytest.raises(weights.WeightsError, match="1 not in the network: conv1/alpha"):
         load(model, file)
 
 
-def test_the_network_s_own_save_weights_writes_the_original_s_layout(model, file, tmp_path):
+def test_save_weights_of_the_network_writes_matterport_s_layout(model, file, tmp_path):
     path = tmp_path / "saved.h5"
     model.save_weights(str(path))
     saved, expected = weights.read_file(path), weights.read_file(file)
@@ -271,7 +274,7 @@ def test_the_network_s_own_save_weights_writes_the_original_s_layout(model, file
 
 
 def test_nested_models_anchors_and_numbered_names_are_read(model, file, tmp_path):
-    """As ports to TensorFlow 2 write them, anchors beside the weights; and names that Keras 2 had met before."""
+    """As written by ports to TensorFlow 2, with anchors; and with names numbered by Keras 2."""
     with h5py.File(file, "a") as content:
         content["anchors/Variable:0"] = np.zeros((5, 4), np.float32)
         content["conv1"].move("conv1", "conv1_1")

@@ -1,19 +1,19 @@
-"""Heads take turns at their gradients, which are the same as without."""
+"""Gradients computed one after the other are unchanged."""
 
 import numpy as np
 import tensorflow as tf
 
-from mrcnn.ops.gradient_order import InTurn
+from mrcnn.ops.gradients import SequentialGradients
 
 
-def test_gradients_are_unchanged_and_wait_for_that_of_the_third():
+def test_the_first_two_gradients_are_computed_after_the_third():
     values = [tf.constant([1.0, 2.0]), tf.constant([3.0]), tf.constant([[4.0]])]
 
     @tf.function
     def gradients(*values):
         with tf.GradientTape() as tape:
             tape.watch(values)
-            one, two, three = InTurn()(list(values))
+            one, two, three = SequentialGradients()(list(values))
             total = tf.reduce_sum(one**2) + 5.0 * tf.reduce_sum(two) + tf.reduce_sum(tf.exp(three))
         return tape.gradient(total, values)
 

@@ -1,4 +1,4 @@
-"""What is computed otherwise where there is a GPU, here by the same operations on the processor."""
+"""Code for GPUs, tested with the same operations on the CPU."""
 
 import keras
 import numpy as np
@@ -13,24 +13,24 @@ from mrcnn.ops import convolution
 def gpu(monkeypatch):
     """The network is traced as for a GPU."""
     for module in (convolution, proposals, roi_pooling):
-        monkeypatch.setattr(module, "for_this_gpu", lambda: True)
+        monkeypatch.setattr(module, "targets_gpu", lambda: True)
     monkeypatch.setattr(
-        convolution, "_kept_apart", lambda: False
+        convolution, "_avoids_fusion", lambda: False
     )  # which a processor without AVX-512 does the same for
 
 
-def test_what_is_exported_is_not_for_this_gpu(monkeypatch):
-    monkeypatch.setattr(convolution, "on_a_cpu", lambda: False)
-    assert convolution.for_this_gpu()
-    with convolution.plain_operations():
-        assert not convolution.for_this_gpu()
-    monkeypatch.setattr(convolution, "on_a_cpu", lambda: True)
-    assert not convolution.for_this_gpu()
+def test_exported_graphs_do_not_target_the_gpu(monkeypatch):
+    monkeypatch.setattr(convolution, "runs_on_cpu", lambda: False)
+    assert convolution.targets_gpu()
+    with convolution.portable_operations():
+        assert not convolution.targets_gpu()
+    monkeypatch.setattr(convolution, "runs_on_cpu", lambda: True)
+    assert not convolution.targets_gpu()
 
 
 @pytest.mark.parametrize("mode", ["training", "inference"])
-def test_keras_does_not_choose_xla_which_lacks_some_of_the_operations(mode, tiny_config, tmp_path, monkeypatch):
-    """A script of 2019 calls keras_model.predict and compiles by itself; with a GPU Keras means XLA by "auto"."""
+def test_keras_does_not_use_xla_which_lacks_operations(mode, tiny_config, tmp_path, monkeypatch):
+    """Scripts may call keras_model.predict and compile themselves; Keras' "auto" uses XLA on a GPU."""
     from mrcnn.model import MaskRCNN
 
     gpu = tf.config.PhysicalDevice("/physical_device:GPU:0", "GPU")
@@ -69,24 +69,24 @@ def test_proposals_are_the_same_image_by_image(gpu, count, overlap, monkeypatch)
     rng = np.random.default_rng(count)
     corners = np.sort(rng.random((2, 150, 2, 2)), axis=2).reshape(2, 150, 4).astype(np.float32)
     scores = -np.sort(-rng.random((2, 150)), axis=1).astype(np.float32)
-    traced = tf.function(proposals.separate).get_concrete_function(corners, scores, count, overlap)
+    traced = tf.function(proposals.suppress_overlaps).get_concrete_function(corners, scores, count, overlap)
     kinds = {node.op for function in traced.graph.as_graph_def().library.function for node in function.node_def}
     assert "NonMaxSuppressionV3" in kinds
     assert "CombinedNonMaxSuppression" not in kinds
-    found = proposals.separate(corners, scores, count, overlap).numpy()
-    monkeypatch.setattr(proposals, "for_this_gpu", lambda: False)
-    assert np.array_equal(found, proposals.separate(corners, scores, count, overlap))
+    found = proposals.suppress_overlaps(corners, scores, count, overlap).numpy()
+    monkeypatch.setattr(proposals, "targets_gpu", lambda: False)
+    assert np.array_equal(found, proposals.suppress_overlaps(corners, scores, count, overlap))
     assert 0 < np.any(found, axis=2).sum() <= 2 * count
 
 
-def test_a_bias_has_no_gradient_of_tensorflow_s_own_which_took_half_of_a_gpu_s_time(gpu):
+def test_a_bias_does_not_use_the_gradient_of_tensorflow_which_is_slow_on_gpus(gpu):
     features, bias = tf.random.normal((2, 3, 4, 5)), tf.random.normal((5,))
 
     @tf.function
     def gradients(features, bias):
         with tf.GradientTape() as tape:
             tape.watch([features, bias])
-            loss = tf.reduce_sum(convolution.biased(features, bias) ** 2)
+            loss = tf.reduce_sum(convolution.add_bias(features, bias) ** 2)
         return tape.gradient(loss, [features, bias])
 
     graph = gradients.get_concrete_function(features, bias).graph
@@ -96,7 +96,7 @@ def test_a_bias_has_no_gradient_of_tensorflow_s_own_which_took_half_of_a_gpu_s_t
     assert np.allclose(of_bias, tf.reduce_sum(2 * (features + bias), (0, 1, 2)), atol=1e-4)
 
 
-def test_with_determinism_the_processor_adds_up_the_gradient_of_crops(gpu, monkeypatch):
+def test_with_determinism_the_gradient_of_crops_is_computed_on_the_cpu(gpu, monkeypatch):
     monkeypatch.setattr(roi_pooling, "is_deterministic", lambda: True)
     rng = np.random.default_rng(0)
     features = tf.constant(rng.random((2, 12, 16, 3)), tf.float32)
@@ -113,16 +113,16 @@ def test_with_determinism_the_processor_adds_up_the_gradient_of_crops(gpu, monke
     found = crops(features)
     nodes = crops.get_concrete_function(features).graph.get_operations()
     assert {node.device for node in nodes if node.type == "CropAndResizeGradImage"} == {"/device:CPU:0"}
-    monkeypatch.setattr(roi_pooling, "for_this_gpu", lambda: False)
+    monkeypatch.setattr(roi_pooling, "targets_gpu", lambda: False)
     expected = tf.function(crops.python_function)(features)
     for mine, plain in zip(found, expected, strict=True):
         assert np.allclose(mine, plain, atol=1e-6)
 
 
-def test_the_caller_s_own_choice_of_determinism_counts(monkeypatch):
+def test_determinism_enabled_by_the_caller_is_respected(monkeypatch):
     from tensorflow.python.framework import config
 
-    from mrcnn.ops.gradient_order import is_deterministic
+    from mrcnn.ops.gradients import is_deterministic
 
     assert not is_deterministic()
     monkeypatch.setattr(config, "is_op_determinism_enabled", lambda: True)

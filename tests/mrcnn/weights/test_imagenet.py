@@ -1,4 +1,4 @@
-"""Weights that others made: names, shapes and layout of the original's, and of keras.applications."""
+"""Weights of keras.applications, and the layout of matterport's files."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from mrcnn.weights import imagenet
 GOLDEN = Path("../shared/golden")
 
 
-def test_keras_applications_weights_make_the_backbone_compute_the_same():
+def test_the_backbone_with_weights_of_keras_applications_computes_the_same():
     theirs = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(64, 64, 3))
     rng = np.random.default_rng(0)
     for layer in theirs.layers:
@@ -44,7 +44,7 @@ def test_keras_applications_weights_make_the_backbone_compute_the_same():
 
 
 @pytest.mark.skipif(not GOLDEN.exists(), reason="../shared/golden is absent")
-def test_the_original_s_layout_is_ours():
+def test_the_layout_equals_matterport_s():
     class Golden(Config):
         BACKBONE = "resnet50"
         NUM_CLASSES = 5
