@@ -1,6 +1,6 @@
 """`make bench-labels`: raw_labels and filtered_labels on a file like the 2018 release's, beside json.load of it.
 
-The first read makes the tables; then other categories are asked for, which reads no JSON. What was kept goes to VIA.
+The first read makes the tables; other categories are then filtered from them without reading JSON.
 """
 
 import json
@@ -25,7 +25,7 @@ WANTED_SHARE = {FIRST_READ: 1.0, OTHER_CATEGORIES: 0.25}
 WANTED_BYTES = 1.5e9
 
 JSON_LOAD = "import json, os, sys; json.load(open(sys.argv[1])); os._exit(0)"
-"""Without the seconds that Python takes to give the memory back."""
+"""Ends without the seconds that Python takes to free the memory."""
 
 
 def run(frames: int, rounds: int) -> None:

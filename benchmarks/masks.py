@@ -20,6 +20,7 @@ from mrcnn.data.resizing import Frame, frame_for
 from mrcnn.shapes import polygons
 from mrcnn.shapes.masks import unmold_mask
 from pipeline.geometry import curves, masks, polygon
+from pipeline.geometry.ring_table import RingTable
 
 SHAPE = (720, 1280)
 LABELS = "bdd/seg_track_20/00091078-875c1f73.json"
@@ -63,7 +64,9 @@ def published(file: Path) -> Labels:
 
 def _rings(label: dict[str, Any]) -> list[polygons.Ring]:
     paths = label["poly2d"]
-    return [curves.flatten(polygon.rounded(path["vertices"]), path["types"], True, 0.05) for path in paths]
+    points = polygon.rounded([vertex for path in paths for vertex in path["vertices"]])
+    counts, letters = [len(path["vertices"]) for path in paths], [path["types"] for path in paths]
+    return RingTable(*curves.flatten(points, counts, letters, [True] * len(paths), 0.05)).separate()
 
 
 Rule = Callable[[list[polygons.Ring], tuple[int, int]], Mask]

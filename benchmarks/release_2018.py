@@ -1,7 +1,4 @@
-"""Writes a label file as large and as shaped as the train file of BDD100K's 2018 release, and an index of its images.
-
-Drawn at random from a seed; what is measured on it is in `labels`.
-"""
+"""A random label file of the size and shape of BDD100K's 2018 train file, and an index of its images."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +21,7 @@ BOXES = {
     "rider": 5,
     "motor": 3,
 }
-"""Labels with boxes and about how often each category comes, in thousands, in the release."""
+"""Labels with boxes in the release, by category, in thousands."""
 
 LANE_TYPES = ("road curb", "single white", "double yellow", "crosswalk", "single yellow", "double white")
 LANES = (4, 9)

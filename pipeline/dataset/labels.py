@@ -11,10 +11,16 @@ import msgspec
 
 from pipeline.errors import LabelFileError
 from pipeline.formats.via import reading
-from pipeline.formats.via.classes import Options, declared_options, spelled_out, text_of, word_options
 from pipeline.formats.via.reading import regions_of
-from pipeline.formats.via.regions import geometry_of
-from pipeline.formats.via.shapes import outline
+from pipeline.formats.via.regions import (
+    Options,
+    declared_options,
+    geometry_of,
+    outline,
+    text_of,
+    with_option_texts,
+    word_options,
+)
 from pipeline.geometry import polygon
 from pipeline.geometry.polygon import Ring
 from pipeline.instances import reasons
@@ -58,7 +64,7 @@ def read(content: bytes, where: str, class_attribute: str | None = None) -> Iter
 
 
 def _attributes(given: Any, declared: Options) -> Mapping[str, Any]:
-    return spelled_out(given if isinstance(given, dict) else {}, declared)
+    return with_option_texts(given if isinstance(given, dict) else {}, declared)
 
 
 def _members(content: bytes, where: str) -> tuple[_Raw, Options]:

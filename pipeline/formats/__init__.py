@@ -1,7 +1,4 @@
-"""Label files of every format to the rows of the raw tables: `LabelReader` tells the format apart by content.
-
-Each format has a module of its own that fills `pipeline.formats.rows`.
-"""
+"""Label files of every format to the raw tables; the format is detected by content."""
 
 import zipfile
 from collections.abc import Callable
@@ -12,18 +9,16 @@ from types import TracebackType
 from typing import Self
 
 from pipeline.errors import ArchiveError, LabelFileError
-from pipeline.formats import bitmasks
-from pipeline.formats.bdd import frames as bdd_frames
-from pipeline.formats.coco import files
+from pipeline.formats import bdd, bitmasks, coco
+from pipeline.formats.content import Content, opened
 from pipeline.formats.detect import Format, detect, detect_json
-from pipeline.formats.json_stream import Json, Processes, batches, elements, load
-from pipeline.formats.opening import Content, opened
-from pipeline.formats.options import ReadOptions
-from pipeline.formats.rows import Rows, Tables
+from pipeline.formats.json_batches import BatchProcesses, as_list, batches, batches_of_file
+from pipeline.formats.json_text import Json, elements, load
+from pipeline.formats.table_builder import TableBuilder, Tables
 from pipeline.formats.via import reading, reading_via3
-from pipeline.formats.via.classes import Options
+from pipeline.formats.via.regions import Options
 
-__all__ = ["Format", "LabelReader", "ReadOptions", "format_of"]
+__all__ = ["Format", "LabelReader", "format_of"]
 
 COCO_REFUSED = (
     "{name}: is a COCO file, which is read only where the recipe says that it is meant: set labels.coco: true"
@@ -31,23 +26,25 @@ COCO_REFUSED = (
 
 
 class LabelReader:
-    """Reads label files one after the other; what they say is handed on as tables, in their order."""
+    """Reads label files one after the other into tables."""
 
     def __init__(
         self,
-        options: ReadOptions,
-        take: Callable[[Tables], None],
+        write: Callable[[Tables], None],
+        curve_tolerance: float = 0.5,
+        coco: bool = False,
         processes: int | None = None,
         scratch: Path | None = None,
     ) -> None:
-        """`take` gets all tables, whose images say of which file they are; large files are read by `processes`.
+        """`write` gets all tables in the order of the files; large files are decoded by `processes`.
 
-        Large members of archives are unpacked in the folder `scratch`, by default the system's for temporary files.
+        Flattened curves are within `curve_tolerance` pixels; COCO files are refused unless `coco`. Large members of
+        archives are unpacked in the folder `scratch`, by default the system's for temporary files.
         """
-        self._options, self._take, self._scratch = options, take, scratch
-        self._rows = Rows(options.curve_tolerance, take)
+        self._write, self._curve_tolerance, self._coco, self._scratch = write, curve_tolerance, coco, scratch
+        self._builder = TableBuilder(curve_tolerance, write)
         self._stack = ExitStack()
-        self._processes = Processes(processes)
+        self._processes = BatchProcesses(processes)
         self._archives: dict[Path, zipfile.ZipFile] = {}
 
     def __enter__(self) -> Self:
@@ -59,68 +56,60 @@ class LabelReader:
     ) -> None:
         with self._stack:
             if kind is None:
-                self._hand_on()
+                self._builder.flush()
 
     def read(self, file: int, path: Path, member: str | None, name: str) -> Options:
         """Read a label file, or a member of the zip `path`; return the options that it declares for VIA attributes.
 
-        `file` is what its images are numbered with, `name` what messages call it. A fault of one label is never raised.
-        Raises LabelFileError for a file that is cut short, not JSON, or COCO where `options` don't say that COCO is
-        read; NotLabelsError for one that holds no labels; and ArchiveError for a damaged zip.
+        `file` is the number of the file in the tables, `name` its name in messages. A fault of one label is never
+        raised. Raises LabelFileError for a file that is cut short, not JSON, or COCO where that is refused;
+        NotLabelsError for one that holds no labels; and ArchiveError for a damaged zip.
         """
         with opened(path, member, self._archive(path) if member else None, name, self._scratch) as content:
             try:
-                return self._read(file, content, path, member)
+                if detect(bytes(content.data[:100]), name) is Format.BITMASK:
+                    bitmasks.add(self._builder, file, content, path, member)
+                    return {}
+                return self._read_json(file, content)
             except RecursionError:
                 raise LabelFileError(f"{name}: not JSON that is read: nested too deep") from None
 
-    def _read(self, file: int, content: Content, path: Path, member: str | None) -> Options:
-        if detect(bytes(content.data[:100]), content.name) is Format.BITMASK:
-            bitmasks.add(self._rows, file, content, path, member)
+    def _read_json(self, file: int, content: Content) -> Options:
+        if self._processes.start_for(content) and self._read_large(file, content):
             return {}
-        are_helped = self._processes.help_with(content)
         whole = load(content)
         found = detect_json(whole)
-        if found is Format.COCO and not self._options.coco:
+        if found is Format.COCO and not self._coco:
             raise LabelFileError(COCO_REFUSED.format(name=content.name))
-        if found in (Format.FRAMES, Format.WRAPPED_FRAMES):
-            self._read_frames(file, whole, found, are_helped and whole.mapped is not None)
-            return {}
-        return self._read_members(file, whole, found)
+        match found:
+            case Format.FRAMES | Format.WRAPPED_FRAMES:
+                for batch in batches(elements(whole.members["frames"]) if whole.members else whole.parts):
+                    bdd.add_frames(self._builder, file, batch)
+            case Format.FRAME:
+                bdd.add_frames(self._builder, file, as_list(whole.text))
+            case Format.PER_IMAGE:
+                bdd.add_image_file(self._builder, file, whole.text)
+            case Format.COCO:
+                coco.add(self._builder, file, whole)
+            case Format.VIA3_PROJECT:
+                return reading_via3.add(self._builder, file, whole)
+            case _:
+                return reading.add(self._builder, file, whole)
+        return {}
 
-    def _read_members(self, file: int, whole: Json, found: Format) -> Options:
-        """Read a file that is one object."""
-        options: Options = {}
-        if found is Format.COCO:
-            files.add(self._rows, file, whole)
-        elif found is Format.FRAME:
-            bdd_frames.add(self._rows, file, b"".join((b"[", whole.text, b"]")))
-        elif found is Format.PER_IMAGE:
-            bdd_frames.add_per_image(self._rows, file, whole.text)
-        elif found is Format.VIA3_PROJECT:
-            options = reading_via3.add(self._rows, file, whole)
-        else:
-            options = reading.add(self._rows, file, whole, is_project=found is Format.VIA_PROJECT)
-        return options
-
-    def _read_frames(self, file: int, whole: Json, found: Format, are_helped: bool) -> None:
-        """Read a list of frames in batches, by processes where it is large: these make tables of their own."""
-        frames = elements(whole.members["frames"]) if found is Format.WRAPPED_FRAMES else whole.parts
-        if are_helped:
-            self._hand_on()
-            work = partial(bdd_frames.tables, self._options.curve_tolerance, file)
-            for tables in self._processes.results(work, frames, whole):
-                self._take(tables)
-            return
-        for batch in batches(frames, whole.text):
-            bdd_frames.add(self._rows, file, batch.text(whole.text))
-
-    def _hand_on(self) -> None:
-        if self._rows.images:
-            self._take(self._rows.tables())
+    def _read_large(self, file: int, content: Content) -> bool:
+        """Read a list of frames by processes, which make their own tables; return whether the file is such a list."""
+        first, places = batches_of_file(content) or ([], [])
+        if not first or detect_json(Json(content.name, memoryview(b""), first)) is not Format.FRAMES:
+            return False
+        self._builder.flush()
+        work = partial(bdd.tables_of_frames, self._curve_tolerance, file)
+        for tables in self._processes.results(work, places, content):
+            self._write(tables)
+        return True
 
     def _archive(self, path: Path) -> zipfile.ZipFile:
-        """Return an archive that stays open, since many of its members are read."""
+        """Return an archive, which stays open, since many of its members are read."""
         if path not in self._archives:
             try:
                 self._archives[path] = self._stack.enter_context(zipfile.ZipFile(path))
@@ -129,7 +118,7 @@ class LabelReader:
         return self._archives[path]
 
 
-def format_of(path: Path, member: str | None = None, archive: zipfile.ZipFile | None = None) -> Format:
+def format_of(path: Path, member: str | None = None) -> Format:
     """Return the format of a label file; raises what `LabelReader.read` raises."""
-    with opened(path, member, archive) as content:
+    with opened(path, member) as content:
         return detect(bytes(content.data[:100]), content.name) or detect_json(load(content))

@@ -1,7 +1,7 @@
-"""BDD's bitmasks: a PNG an image whose pixels say category, flags and instance; each instance's outlines are traced.
+"""BDD's bitmasks: one PNG for each image, whose pixels hold category, flags and instance; instances are traced.
 
-A pixel is red: category id (0: nothing), green: truncated 8, occluded 4, crowd 2, ignored 1, blue and alpha: high and
-low byte of the instance's id. Colour maps, which are for looking at, are no labels.
+Red is the category id (0: nothing), green the flags (truncated 8, occluded 4, crowd 2, ignored 1), blue and alpha are
+the high and low byte of the instance id. Colour maps are no labels.
 """
 
 import warnings
@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +16,8 @@ from PIL import Image
 
 from pipeline.errors import NotLabelsError
 from pipeline.files.image_header import BadImageError, read_header
-from pipeline.formats.opening import Content
-from pipeline.formats.rows import Description, Rows
+from pipeline.formats.content import Content
+from pipeline.formats.table_builder import Description, TableBuilder
 from pipeline.geometry import masks
 from pipeline.instances import reasons
 from pipeline.instances.splits import SPLIT_FOLDERS
@@ -29,7 +28,7 @@ FOLDER = "bitmasks"
 
 MOST_BYTES = 64 << 20
 MOST_PIXELS = 1 << 25
-"""Of one bitmask; BDD's have 1280 by 720. What claims more is not unpacked."""
+"""Limits of one bitmask; BDD's have 1280 by 720 pixels. A larger one is not unpacked."""
 
 TRUNCATED, OCCLUDED, CROWD, IGNORED = 8, 4, 2, 1
 
@@ -39,41 +38,46 @@ Pixels = NDArray[np.uint32]
 
 @dataclass(frozen=True)
 class _Segment:
-    """All pixels of one value: where their box lies, and which of its pixels they are."""
+    """All pixels of one value: the corner of their box, and which of its pixels they are."""
 
     value: int
     left: int
     top: int
     mask: NDArray[np.bool_]
 
+    @property
+    def flags(self) -> int:
+        return self.value >> 16 & 0xFF
 
-def add(rows: Rows, file: int, content: Content, path: Path, member: str | None) -> None:
-    """Add what a bitmask says of the image of its name; geometry is `bitmask`, holes are lost.
+
+def add(builder: TableBuilder, file: int, content: Content, path: Path, member: str | None) -> None:
+    """Add the instances of a bitmask to the image of the same name; geometry is `bitmask`, holes are lost.
 
     Category ids are those of the detection classes, under a folder `pan_seg` those of panoptic segmentation. An
-    instance whose id stands under several categories or flags comes as several. Raises NotLabelsError for a file that
-    is no sound RGBA PNG, is larger than believable, or has panoptic ids outside such a folder.
+    instance id with several categories or flags gives several labels. Raises NotLabelsError for a file that is no sound
+    RGBA PNG, exceeds the limits, or has panoptic ids outside such a folder.
     """
     parts = PurePosixPath(path, member or "").parts
     pixels = _pixels(content)
     words = _words(pixels, PANOPTIC_FOLDER in parts, content.name)
-    given: list[dict[str, Any]] = []
-    rows.begin_image(file, parts[-1], lambda: given, _video(parts))
-    rows.set_size((pixels.shape[1], pixels.shape[0]))
+    source_labels: list[dict[str, int]] = []
+    builder.add_image(file, parts[-1], lambda: source_labels, _video(parts))
+    builder.set_image_size((pixels.shape[1], pixels.shape[0]))
     for segment in _segments(pixels):
-        word, label_id = words.get(segment.value >> 24), str(segment.value & 0xFFFF)
-        given.append(_said(segment))
-        description = _description(segment, word)
-        if word is None:
-            rows.reject(label_id, reasons.CATEGORY_UNKNOWN, description)
+        category_id, label_id = segment.value >> 24, str(segment.value & 0xFFFF)
+        count = int(segment.mask.sum())
+        source_labels.append({"category_id": category_id, "flags": segment.flags, "pixels": count})
+        description = _description(words.get(category_id), segment.flags)
+        if description.category is None:
+            builder.reject(label_id, reasons.CATEGORY_UNKNOWN, description)
         else:
             corner = np.array((segment.left, segment.top))
             rings = [ring + corner for ring in masks.trace(segment.mask)]
-            rows.add_rings(label_id, description, rings, "bitmask")
+            builder.add_rings(label_id, description, rings, "bitmask")
 
 
 def _pixels(content: Content) -> Pixels:
-    """Return the pixels of a PNG; alpha is data, so that nothing may be multiplied by it."""
+    """Return the pixels of a PNG; alpha is data, and is not multiplied with the colours."""
     source, data = content.name, bytes(content.data[: MOST_BYTES + 1])
     try:
         header = read_header(data)
@@ -84,7 +88,7 @@ def _pixels(content: Content) -> Pixels:
         raise NotLabelsError(f"{source}: holds no labels: a bitmask of {size} is not believable")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of chunks that don't concern the pixels
+            warnings.simplefilter("ignore")  # about chunks that don't concern the pixels
             image = Image.open(BytesIO(data), formats=("PNG",))
             mode, rgba = image.mode, np.asarray(image)
     except (OSError, SyntaxError, ValueError, EOFError) as error:
@@ -95,7 +99,7 @@ def _pixels(content: Content) -> Pixels:
 
 
 def _words(pixels: Pixels, panoptic: bool, source: str) -> dict[int, str]:
-    """Return the category of each id; raises NotLabelsError where it can't be known which list of ids is meant."""
+    """Return the category of each id; raises NotLabelsError where the ids are those of the other list."""
     if not panoptic and int(pixels.max()) >> 24 > len(DETECTION):
         raise NotLabelsError(
             f"{source}: holds no labels: category ids over {len(DETECTION)} are those of panoptic segmentation, whose "
@@ -119,8 +123,7 @@ def _segments(pixels: Pixels) -> Iterator[_Segment]:
         yield _Segment(value, left, top, mask)
 
 
-def _description(segment: _Segment, word: str | None) -> Description:
-    flags = segment.value >> 16 & 0xFF
+def _description(word: str | None, flags: int) -> Description:
     return Description(
         word,
         crowd=bool(flags & CROWD),
@@ -130,12 +133,8 @@ def _description(segment: _Segment, word: str | None) -> Description:
     )
 
 
-def _said(segment: _Segment) -> dict[str, Any]:
-    return {"category_id": segment.value >> 24, "flags": segment.value >> 16 & 0xFF, "pixels": int(segment.mask.sum())}
-
-
 def _video(parts: tuple[str, ...]) -> str | None:
-    """Return the folder of a frame: seg_track's bitmasks lie in one a video, the others in train/ and val/."""
+    """Return the folder of a frame, where it is a video: those of seg_track are, others are train/ and val/."""
     folder = parts[-2] if len(parts) > 1 else ""
     inside = FOLDER in parts[:-2]
     return folder if inside and folder.lower() not in SPLIT_FOLDERS else None

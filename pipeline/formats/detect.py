@@ -1,7 +1,4 @@
-"""Tells label formats apart by what is in the file, never by its name.
-
-Reading them is done by the module of each format.
-"""
+"""Detection of label formats by the content of a file, never by its name."""
 
 from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
@@ -11,22 +8,22 @@ import msgspec
 
 from pipeline.errors import LabelFileError, NotLabelsError
 from pipeline.files.image_header import PNG_START
-from pipeline.formats.json_stream import Json, elements, start_of
+from pipeline.formats.json_text import Json, elements, first_byte
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 FRAME_KEYS = frozenset({"labels", "videoName", "frameIndex", "timestamp", "url"})
 NAMING_KEYS = frozenset({"name", "url"})
-"""Keys under which a frame says of which image it is."""
+"""Keys that name the image of a frame."""
 CSV_STARTS = (b"filename", b"#filename", b"# Exported")
 """The first words of the CSV files of VIA 2, 1 and 3."""
 GZIP_START = b"\x1f"
 LOOKED_AT = 20
-"""Elements of a list that are looked at before it is called no label file."""
+"""Elements of a list in which the keys of frames are searched."""
 
 
 class Format(Enum):
-    """What a label file is."""
+    """The formats of label files."""
 
     FRAMES = "list of BDD frames (2018 consolidated, or 2020)"
     WRAPPED_FRAMES = "BDD frames in a wrapper (2020)"
@@ -39,17 +36,17 @@ class Format(Enum):
     BITMASK = "BDD bitmask (PNG)"
 
 
-TOLD_BY = {
+SURE_KEYS = {
     **dict.fromkeys((("_via_img_metadata", b"{"), ("_via_settings", b"{")), Format.VIA_PROJECT),
     **dict.fromkeys((("images", b"["), ("annotations", b"["), ("categories", b"[")), Format.COCO),
 }
-"""Keys of a file's object that settle its format, with the byte that their value begins with."""
+"""Keys of an object, with the first byte of their value, that settle its format."""
 
 
 def detect(start: bytes, name: str) -> Format | None:
-    """Return the format of a label file that starts so; None where it is JSON, which `detect_json` looks at.
+    """Return the format of a label file by its first bytes; None where it may be JSON, which `detect_json` is for.
 
-    Raises LabelFileError and NotLabelsError for what is neither; `name` is what errors call the file.
+    Raises LabelFileError and NotLabelsError for what is neither; `name` is the name of the file in messages.
     """
     first = start.lstrip()[:1]
     if first == PNG_START[:1]:
@@ -89,9 +86,9 @@ def _of_list(elements: Sequence[msgspec.Raw], name: str) -> Format:
 
 
 def _of_object(members: Mapping[str, msgspec.Raw], name: str) -> Format:
-    starts = {key: start_of(value) for key, value in members.items()}
+    starts = {key: first_byte(value) for key, value in members.items()}
     for key, start in starts.items():
-        if sure := TOLD_BY.get((key, start)):
+        if sure := SURE_KEYS.get((key, start)):
             return sure
         if start == b"[" and key == "frames":
             return _of_frames(members[key], "name" in members)
@@ -118,4 +115,4 @@ def _of_frames(frames: msgspec.Raw, named: bool) -> Format:
 
 def _keys(value: msgspec.Raw) -> set[str]:
     """Return the keys of an object; none of anything else."""
-    return set(_object.decode(value)) if start_of(value) == b"{" else set()
+    return set(_object.decode(value)) if first_byte(value) == b"{" else set()

@@ -4,8 +4,8 @@ A letter a vertex: L ends a line; C begins a cubic Bezier and takes this vertex 
 second control and end, whatever letters those two carry. The first vertex is always the start. Where a closed path ends
 in two controls, the curve ends at the start; a control that has no partner is a corner.
 
-Only sums, products and square roots are used, which every processor rounds alike: numpy's powers differ in the last bit
-between processors, and the same labels would give other bytes.
+Only sums, products and square roots are used, which every processor rounds alike: NumPy's powers differ in the last bit
+between processors.
 """
 
 from collections.abc import Sequence

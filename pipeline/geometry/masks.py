@@ -1,4 +1,4 @@
-"""Masks to rings along the borders of their pixels, so that filling gives the mask back; run lengths to masks."""
+"""Masks to rings along the borders of their pixels, and COCO run lengths to masks."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from pipeline.geometry.polygon import Ring
 def trace(mask: NDArray[np.bool_]) -> list[Ring]:
     """Return the outer outlines of a [height, width] bool mask as rings of whole-numbered corners, top ones first.
 
-    Pixels that meet only at a corner belong to different rings. The mask of the result is the one given, holes filled.
+    Pixels that meet only at a corner belong to different rings. Filling the rings gives the mask with its holes filled.
     """
     x, y, alike = _corners(mask)
     along_row, along_column = _neighbours(x, y, alike)
@@ -27,9 +27,9 @@ def trace(mask: NDArray[np.bool_]) -> list[Ring]:
 
 
 def _corners(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
-    """Return x, y of the outline's corners in rows from the top, those where two pixels meet diagonally twice.
+    """Return x, y of the outline's corners in rows from the top, twice those where two pixels meet diagonally.
 
-    The third array says for a doubled corner whether the pixels are the upper left and the lower right one.
+    The third array is whether the upper left pixel is set: at a doubled corner, then the lower right one is, too.
     """
     padded = np.pad(mask, 1)
     upper_left, upper_right = padded[:-1, :-1], padded[:-1, 1:]

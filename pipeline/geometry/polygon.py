@@ -1,10 +1,6 @@
-"""One ring of vertices: cleaning, bounds, area, spikes along the image's border. Many at once are in `ring_table`.
+"""Single rings of vertices: cleaning, bounds, the area that one or several of them fill."""
 
-Curves are flattened before (`bezier`), pixels come after (`mrcnn.shapes.polygons`).
-"""
-
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +8,13 @@ from numpy.typing import ArrayLike, NDArray
 
 Ring = NDArray[np.float64]
 """[K, 2] float64, (x, y) in pixels, K >= 3, curves flattened, closing vertex not repeated."""
+Edges = NDArray[np.float64]
+"""[E, 4] x1, y1, x2, y2."""
+
+MOST_OF_A_SIMPLE_RING = 1024
+"""Vertices; longer rings count as crossing themselves."""
+EDGES_AT_ONCE = 256
+"""Edges whose crossings with all others are found at once: outlines of masks may have thousands."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Box:
 
 
 def rounded(vertices: ArrayLike) -> NDArray[np.float64]:
-    """Return vertices and controls at whole pixels, halves up, as BDD's toolkit has them before it draws anything."""
+    """Return vertices and controls rounded to whole pixels, halves up, as BDD's toolkit does before it draws."""
     return np.floor(np.asarray(vertices, np.float64).reshape(-1, 2) + 0.5)
 
 
@@ -58,31 +61,68 @@ def rectangle(left: float, top: float, right: float, bottom: float) -> Ring:
     return np.array((left, top, left, bottom, right, bottom, right, top), np.float64).reshape(4, 2)
 
 
-def without_spikes(ring: Ring, width: float, height: float) -> Ring:
-    """Return a ring that doesn't run along a border of the image and straight back, as round a corner it doesn't fill.
+def filled_area(rings: Sequence[Ring]) -> float:
+    """Return the area, in square pixels, of the union of the rings, each filled nonzero.
 
-    That encloses nothing, but would make the box around it larger.
+    Between two neighbouring heights at which edges begin, end or cross, no two of them change places: what is filled
+    there are trapezoids, as high as that stretch and as wide as at its middle.
     """
-    kept: deque[list[float]] = deque()
-    for point in ring.tolist():
-        while len(kept) > 1 and _turns_back(kept[-2], kept[-1], point, width, height):
-            kept.pop()
-        if not kept or kept[-1] != point:
-            kept.append(point)
-    while len(kept) > 2:
-        if kept[-1] == kept[0] or _turns_back(kept[-2], kept[-1], kept[0], width, height):
-            kept.pop()
-        elif _turns_back(kept[-1], kept[0], kept[1], width, height):
-            kept.popleft()
-        else:
-            break
-    return np.array(kept, np.float64)
+    if len(rings) == 1 and len(rings[0]) <= MOST_OF_A_SIMPLE_RING and _is_simple(rings[0]):
+        return area(rings[0])
+    edges = [_edges(ring) for ring in rings]
+    heights = np.unique(np.concatenate([*(ring[:, 1] for ring in rings), *_crossings(np.concatenate(edges))]))
+    middles = (heights[1:] + heights[:-1]) / 2
+    return float(sum(_width_at(edges, y) * rise for y, rise in zip(middles, np.diff(heights), strict=True)))
 
 
-def _turns_back(before: list[float], point: list[float], after: list[float], width: float, height: float) -> bool:
-    """Say whether a path runs along a border of the image and straight back at `point`."""
-    for axis, side in ((0, width), (1, height)):
-        if before[axis] == point[axis] == after[axis] and point[axis] in (0, side):
-            to_it, from_it = point[1 - axis] - before[1 - axis], after[1 - axis] - point[1 - axis]
-            return (to_it > 0 > from_it) or (to_it < 0 < from_it)
-    return False
+def _is_simple(ring: Ring) -> bool:
+    """Return whether no side of a ring meets any but its neighbours; False also for some collinear sides."""
+    start, end = ring, np.roll(ring, -1, axis=0)
+    along = end - start
+    to_start = _cross(along[:, None], start[None] - start[:, None])
+    to_end = _cross(along[:, None], end[None] - start[:, None])
+    divides = to_start * to_end <= 0  # [K, K]: the line of a side has both ends of another on its sides
+    sides = np.arange(len(ring))
+    apart = (sides[:, None] - sides) % len(ring)
+    return not (divides & divides.T & (apart > 1) & (apart < len(ring) - 1)).any()
+
+
+def _edges(ring: Ring) -> Edges:
+    edges = np.concatenate([ring, np.roll(ring, -1, axis=0)], axis=1)
+    return np.asarray(edges[edges[:, 1] != edges[:, 3]])
+
+
+def _crossings(edges: Edges) -> Iterator[NDArray[np.float64]]:
+    """Yield the heights at which edges cross one another."""
+    start, along = edges[:, :2], edges[:, 2:] - edges[:, :2]
+    for first in range(0, len(edges), EDGES_AT_ONCE):
+        part = slice(first, first + EDGES_AT_ONCE)
+        apart = start[None] - start[part, None]
+        across = _cross(along[part, None], along[None])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share, share_of_other = _cross(apart, along[None]) / across, _cross(apart, along[part, None]) / across
+        meets = (across != 0) & (share > 0) & (share < 1) & (share_of_other > 0) & (share_of_other < 1)
+        own, _ = np.nonzero(meets)
+        yield start[part][own, 1] + share[meets] * along[part][own, 1]
+
+
+def _cross(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0])
+
+
+def _width_at(edges: Sequence[Edges], y: float) -> float:
+    """Return the length of the line at height `y`, where no edge begins or ends, that any ring fills."""
+    spans = np.concatenate([_spans(each, y) for each in edges])
+    spans = spans[np.argsort(spans[:, 0])]
+    reached = np.maximum.accumulate(np.concatenate([[-np.inf], spans[:, 1]]))[:-1]
+    return float(np.maximum(spans[:, 1] - np.maximum(spans[:, 0], reached), 0).sum())
+
+
+def _spans(edges: Edges, y: float) -> NDArray[np.float64]:
+    """Return where a line at height `y` is inside one ring: [S, 2] from and to."""
+    x1, y1, x2, y2 = edges[(np.minimum(edges[:, 1], edges[:, 3]) < y) & (y < np.maximum(edges[:, 1], edges[:, 3]))].T
+    x = x1 + (y - y1) / (y2 - y1) * (x2 - x1)
+    order = np.argsort(x)
+    winding = np.cumsum(np.where(y2 > y1, 1, -1)[order])
+    inside = np.flatnonzero(winding[:-1])
+    return np.stack([x[order][inside], x[order][inside + 1]], axis=1)

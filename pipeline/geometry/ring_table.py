@@ -1,15 +1,11 @@
-"""Many rings as one array of vertices: cleaned, measured, clipped to their images, lines widened, all at once.
+"""Many rings as one array of vertices: cleaned, measured, clipped to their images, lines widened."""
 
-What concerns one ring is in `polygon`.
-"""
-
+from collections import deque
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-
-from pipeline.geometry import polygon
 
 Points = NDArray[np.float64]
 """[P, 2] float64, (x, y) in pixels."""
@@ -34,14 +30,14 @@ class RingTable:
 
     @cached_property
     def previous(self) -> NDArray[np.int64]:
-        """[P] int64: the point before each point of its ring, round and round."""
+        """[P] int64: the point before each point of its ring, cyclically."""
         previous = np.arange(-1, len(self.points) - 1)
         previous[self.starts] = self.starts + self.lengths - 1
         return previous
 
     @cached_property
     def following(self) -> NDArray[np.int64]:
-        """[P] int64: the point after each point of its ring, round and round."""
+        """[P] int64: the point after each point of its ring, cyclically."""
         following = np.arange(1, len(self.points) + 1)
         following[self.starts + self.lengths - 1] = self.starts
         return following
@@ -68,7 +64,7 @@ class RingTable:
 
 
 def ranges(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return start, start + 1, … (`length` of them) for each start, one after the other."""
+    """Return start, start + 1, … , `lengths` of them for each start, concatenated."""
     before = np.cumsum(lengths) - lengths
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())
 
@@ -93,7 +89,7 @@ def cleaned(table: RingTable, are_open: NDArray[np.bool_] | None = None) -> Ring
 
 
 def enclose_area(table: RingTable) -> NDArray[np.bool_]:
-    """Say of each ring whether its vertices don't all lie on one line ([R] bool), as `polygon.encloses_area`."""
+    """Return for each ring whether its vertices don't all lie on one line ([R] bool)."""
     if not len(table.lengths):
         return np.zeros(0, bool)
     from_first = table.points - np.repeat(table.points[table.starts], table.lengths, axis=0)
@@ -122,9 +118,9 @@ def areas(table: RingTable) -> NDArray[np.float64]:
 
 
 def clip(table: RingTable, sizes: NDArray[np.int64]) -> tuple[RingTable, NDArray[np.bool_]]:
-    """Return what of each ring lies in its image, (0, 0) to `sizes` ([R, 2] width, height).
+    """Return the rings clipped to their images, 0 to `sizes` ([R, 2] width, height), and which are left ([R] bool).
 
-    Rings inside stay as they are; those that have no area there go. The second array ([R] bool) says which are left.
+    Rings inside stay as they are; those without area inside are left out.
     Sutherland and Hodgman, "Reentrant polygon clipping" (1974): a ring that the border cuts in several parts stays one
     ring, its parts joined along the border, where nonzero filling adds nothing.
     """
@@ -150,17 +146,46 @@ def _clipped(table: RingTable, sizes: Points) -> tuple[RingTable, NDArray[np.boo
 
 
 def _without_spikes(table: RingTable, sizes: Points) -> RingTable:
-    """Return the rings as `polygon.without_spikes`, which few of them need."""
+    """Return the rings without what runs along a border of their image ([R, 2] sizes) and straight back.
+
+    That encloses nothing, but would make the box around the ring larger.
+    """
     rings = np.unique(table.owners[_border_spikes(table, sizes)])
     if not len(rings):
         return table
-    given = zip(table.chosen(rings).separate(), sizes[rings].tolist(), strict=True)
-    spared = [polygon.without_spikes(ring, *size) for ring, size in given]
+    spiked = zip(table.chosen(rings).separate(), sizes[rings].tolist(), strict=True)
+    spared = [_without_spikes_of_one(ring, *size) for ring, size in spiked]
     return table.with_replaced(rings, RingTable(np.concatenate(spared), np.array([len(ring) for ring in spared])))
 
 
+def _without_spikes_of_one(ring: Points, width: float, height: float) -> Points:
+    kept: deque[list[float]] = deque()
+    for point in ring.tolist():
+        while len(kept) > 1 and _turns_back(kept[-2], kept[-1], point, width, height):
+            kept.pop()
+        if not kept or kept[-1] != point:
+            kept.append(point)
+    while len(kept) > 2:
+        if kept[-1] == kept[0] or _turns_back(kept[-2], kept[-1], kept[0], width, height):
+            kept.pop()
+        elif _turns_back(kept[-1], kept[0], kept[1], width, height):
+            kept.popleft()
+        else:
+            break
+    return np.array(kept, np.float64)
+
+
+def _turns_back(before: list[float], point: list[float], after: list[float], width: float, height: float) -> bool:
+    """Return whether a path runs along a border of the image and straight back at `point`."""
+    for axis, side in ((0, width), (1, height)):
+        if before[axis] == point[axis] == after[axis] and point[axis] in (0, side):
+            to_it, from_it = point[1 - axis] - before[1 - axis], after[1 - axis] - point[1 - axis]
+            return (to_it > 0 > from_it) or (to_it < 0 < from_it)
+    return False
+
+
 def _border_spikes(table: RingTable, sizes: Points) -> NDArray[np.bool_]:
-    """Say at which points ([P] bool) rings run along a border of their image ([R, 2] sizes) and straight back."""
+    """Return at which points ([P] bool) rings run along a border of their image ([R, 2] sizes) and straight back."""
     points, before, after = table.points, table.points[table.previous], table.points[table.following]
     on_border = (points == 0) | (points == sizes[table.owners])
     along = on_border & (points == before) & (points == after)
@@ -172,7 +197,7 @@ def _border_spikes(table: RingTable, sizes: Points) -> NDArray[np.bool_]:
 def _clipped_side(
     table: RingTable, axis: int, bounds: NDArray[np.float64], sign: int
 ) -> tuple[RingTable, NDArray[np.bool_]]:
-    """Keep what lies on one side; a ring of fewer than three vertices goes, as the second array says."""
+    """Return the rings clipped at one side of their images, and which of them keep three vertices ([R] bool)."""
     if not len(table.lengths):
         return table, np.zeros(0, bool)
     bound = bounds[table.owners]

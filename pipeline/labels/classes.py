@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from pipeline.formats.options import FLAGS, answer
-from pipeline.formats.via.classes import Options, text_of, text_of_option
+from pipeline.formats.label_values import FLAGS, answer
+from pipeline.formats.via.regions import Options, text_of, text_of_option
 from pipeline.instances import reasons
 from pipeline.instances.reasons import LabelError
 from pipeline.instances.records import GEOMETRIES, DistinctIds, Geometry
@@ -44,7 +44,7 @@ class ClassRule:
     default: str | None = None
     """The class of a region that names none."""
     meant: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """By attribute: what options stand for, where that is the class rather than what `via_options.spelled_out` has."""
+    """By attribute: what options stand for, where that is the class rather than what `with_option_texts` has."""
 
     def key_of(self, attributes: Mapping[str, Any]) -> str | None:
         """Return the attribute that names the class of a region, if one does."""

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipeline.geometry.area import filled_area
+from pipeline.geometry.polygon import filled_area
 from pipeline.geometry.ring_table import RingTable, areas, clip, extents, ranges, ribbons
 from pipeline.instances.reasons import TOO_SMALL
 from pipeline.instances.tables import bounding_boxes, boxes, boxes_in, polygons, rings_in

@@ -16,13 +16,12 @@ from pipeline.artifacts import MANIFEST, Manifest, Store
 from pipeline.dataset.images_zip import members_of, split_folders
 from pipeline.errors import ArchiveError, ArtifactError, LabelFileError
 from pipeline.files.zip_reading import is_zip
+from pipeline.formats.content import display_name, opened
 from pipeline.formats.detect import Format, detect_json
-from pipeline.formats.json_repair import decode
-from pipeline.formats.json_stream import load
-from pipeline.formats.opening import display_name, opened
+from pipeline.formats.json_text import decode, load
 from pipeline.formats.via import reading
-from pipeline.formats.via.classes import Options, spelled_out, texts_to_choose
 from pipeline.formats.via.region_data import REGION_DATA
+from pipeline.formats.via.regions import Options, texts_to_choose, with_option_texts
 from pipeline.formats.via.writing import Declarations, Entry
 from pipeline.recipe.categories import Wanted
 from pipeline.recipe.sections import as_text
@@ -80,14 +79,14 @@ class LabelFile:
             found = detect_json(whole)
             if found not in (Format.VIA_METADATA, Format.VIA_PROJECT):
                 raise LabelFileError(f"{name}: isn't a file of VIA 1 or 2, but {found.value}")
-            yield reading.entries_of(whole, found is Format.VIA_PROJECT)
+            yield reading.entries_of(whole)
 
 
 def _entry(name: str, entry: Mapping[str, Any], options: Options) -> Entry:
     regions = [
         {
             "shape_attributes": _members(region.shape),
-            "region_attributes": _plain(spelled_out(_members(region.attributes), options)),
+            "region_attributes": _plain(with_option_texts(_members(region.attributes), options)),
         }
         for region in reading.regions_of(entry) or ()
     ]

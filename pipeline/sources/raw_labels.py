@@ -1,6 +1,6 @@
-"""Stage `raw_labels`: all that the label files of the sources say, in the recipe's order, as three tables.
+"""Stage `raw_labels`: everything in the label files of the sources, in the recipe's order, as three tables.
 
-Nothing is decided here that a recipe's section `labels` decides of labels: every category is in the tables.
+What a recipe's section `labels` decides of labels is not decided here: the tables have every category.
 """
 
 import logging
@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
-from zipfile import ZipFile
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,8 +22,9 @@ from pipeline.artifacts.summary import Summary
 from pipeline.errors import LabelFileError, NotLabelsError, SourceError
 from pipeline.files.atomic import write_json
 from pipeline.files.zip_reading import read_archive
-from pipeline.formats.rows import Tables
-from pipeline.formats.via.classes import Options
+from pipeline.formats.table_builder import Tables
+from pipeline.formats.via.region_data import REGION_DATA
+from pipeline.formats.via.regions import Options
 from pipeline.instances.reasons import NOT_LABELS
 from pipeline.instances.tables import (
     IMAGES_FILE,
@@ -36,7 +36,6 @@ from pipeline.instances.tables import (
     REJECTED_FILE,
     RowGroupWriter,
     json_text,
-    texts,
 )
 from pipeline.program import main
 from pipeline.recipe import Recipe
@@ -44,11 +43,9 @@ from pipeline.running.progress import Progress
 from pipeline.sources import resolve, walking
 from pipeline.sources.resolve import Container
 
-VIA_FILE = "via_region_data.json"
-BITMASK_FOLDER = "bitmasks"
+BITMASK_FOLDER, POLYGON_FOLDER, RLE_FOLDER = "bitmasks", "polygons", "rles"
 DEEPEST = 3
-"""Folders that say what kind a bitmask is, as in `bitmasks/train/<video>`."""
-POLYGON_FOLDER, RLE_FOLDER = "polygons", "rles"
+"""Last folders of a source in which its bitmasks may be called so, as in `bitmasks/train/<video>`."""
 FEW = 10
 """Files that a message names one by one."""
 
@@ -57,29 +54,31 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelFile:
-    """A file of labels: `path` is the file or the archive (absolute, or relative to the artifact's folder)."""
+    """A label file in `sources.json`."""
 
     path: str
+    """The file or the archive: absolute, or relative to the artifact's folder."""
     member: str | None
     """Its path inside the archive `path`, as the archive spells it."""
     size: int
+    """In bytes."""
     kind: Literal["json", "png"]
     name: str
-    """How messages and tables call it: its path in its folder, or in its archive with the archive's name before."""
+    """Its name in messages and tables: its path in its folder, or in its archive after the archive's name."""
     options: Options = field(default_factory=dict)
-    """Options that a VIA project declares, by attribute: what ids that are words stand for."""
+    """Options that a VIA project declares, by attribute, those whose ids are words."""
 
 
 @dataclass(frozen=True)
-class _Listed:
+class SourceFiles:
     """A source in `sources.json`."""
 
     source: str
     files: list[LabelFile]
     skipped: list[str]
-    """Files passed over for those beside them."""
+    """Files that others beside them make superfluous."""
     repeated: list[str]
-    """Members of an archive whose name comes again in it; the last one of a name is the one that counts."""
+    """Members of an archive that has several of this name, of which the last one counts."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +89,9 @@ class Entry:
     size: int
     name: str = ""
 
-    @property
-    def is_json(self) -> bool:
-        """Whether it is called so."""
-        return self.path.lower().endswith(".json")
-
 
 def identities(recipe: Recipe) -> dict[str, Any]:
-    """Return what each source of labels is now; raises SourceError where one is absent."""
+    """Return the identity of each source of labels; raises SourceError where one is absent."""
     return resolve.identities(recipe, "labels")
 
 
@@ -106,59 +100,56 @@ def build(
 ) -> None:
     """Read the label files of `recipe.source.labels` into tables in `out`; files/ holds what was fetched or drawn.
 
-    `identities` are what the sources are, as `resolve.identities` gives it; without them they are asked.
-    Raises SourceError for a source that is absent or holds no label file, ArchiveError for a damaged archive, and
-    LabelFileError for a file that is damaged, or named by the recipe and no label file.
+    `identities` are those of `resolve.identities`, found anew by default. Raises SourceError for a source that is
+    absent or holds no label file, ArchiveError for a damaged archive, and LabelFileError for a file that is damaged, or
+    named by the recipe and no label file.
     """
     containers = resolve.obtain(recipe, "labels", out, downloads, identities)
-    listed = [_listed(container) for container in containers]
-    options = formats.ReadOptions(recipe.labels.curve_tolerance, recipe.labels.coco)
-    with _Writer(out, listed) as writer, formats.LabelReader(options, writer.take, scratch=out) as reader:
-        listed = [
-            replace(each, files=_read(reader, writer, out, each.files, named=container.kind == "file"))
-            for container, each in zip(containers, listed, strict=True)
-        ]
-    write_json(out / "sources.json", {"sources": [asdict(source) for source in listed]})
-    summary.write(out, _summary(listed, writer))
+    sources = [_source_files(container) for container in containers]
+    tolerance, coco = recipe.labels.curve_tolerance, recipe.labels.coco
+    with _Writer(out, sources) as writer, formats.LabelReader(writer.write, tolerance, coco, scratch=out) as reader:
+        numbers = count()
+        for at, (container, source) in enumerate(zip(containers, sources, strict=True)):
+            files = [
+                replace(file, options=_read(reader, writer, next(numbers), out, file, container.kind == "file"))
+                for file in source.files
+            ]
+            sources[at] = replace(source, files=files)
+    write_json(out / "sources.json", {"sources": [asdict(source) for source in sources]})
+    summary.write(out, _summary(sources, writer))
 
 
 def _read(
-    reader: formats.LabelReader, writer: "_Writer", out: Path, files: Sequence[LabelFile], named: bool
-) -> list[LabelFile]:
-    """Read the files of a source; return them with the options that they declare.
+    reader: formats.LabelReader, writer: "_Writer", number: int, out: Path, file: LabelFile, is_named: bool
+) -> Options:
+    """Read a file; return the options that it declares.
 
-    A file that the recipe names must be a label file; one that was only found beside others is set aside.
+    A file that the recipe names must be a label file; one that lies in a folder or an archive is rejected as a whole.
     """
-    read = []
-    for file in files:
-        try:
-            options = reader.read(writer.next_file(), out / file.path, file.member, file.name)
-        except NotLabelsError as error:
-            if named:
-                raise
-            options = {}
-            writer.set_aside(file.name, error)
-        read.append(replace(file, options=options))
-    return read
+    try:
+        return reader.read(number, out / file.path, file.member, file.name)
+    except NotLabelsError as error:
+        if is_named:
+            raise
+        writer.reject_file(file.name, error)
+        return {}
 
 
 class _Writer:
-    """Writes the tables, and counts what is in them."""
+    """Writes the tables and counts their rows."""
 
-    def __init__(self, out: Path, listed: list[_Listed]) -> None:
-        self.labels: Counter[str] = Counter()
-        """By category; those of VIA, whose class is not decided here, under the empty word."""
+    def __init__(self, out: Path, sources: list[SourceFiles]) -> None:
+        self.labels: Counter[str | None] = Counter()
+        """By category; None is VIA, whose classes are not decided here."""
         self.rejected: Counter[str] = Counter()
         """By reason."""
-        self._numbers = count()
-        files = [(at, index, file.name) for at, each in enumerate(listed) for index, file in enumerate(each.files)]
-        self._files = pa.table(
-            {
-                "source": pa.array([source for source, _, _ in files], pa.int32()),
-                "file_index": pa.array([index for _, index, _ in files], pa.int32()),
-                "file": texts([name for _, _, name in files]),
-            }
-        )
+        files = [
+            {"source": at, "file_index": index, "file": file.name}
+            for at, source in enumerate(sources)
+            for index, file in enumerate(source.files)
+        ]
+        columns = ("source", "file_index", "file")
+        self._files = pa.Table.from_pylist(files, pa.schema([RAW_IMAGES.field(name) for name in columns]))
         self._images = RowGroupWriter(out / IMAGES_FILE, RAW_IMAGES)
         self._labels = RowGroupWriter(out / LABELS_FILE, RAW_LABELS, RAW_REPETITIVE)
         self._rejected = RowGroupWriter(out / REJECTED_FILE, RAW_REJECTED)
@@ -178,12 +169,8 @@ class _Writer:
         """How many images were written."""
         return self._images.rows
 
-    def next_file(self) -> int:
-        """Return what images of the next file are numbered with."""
-        return next(self._numbers)
-
-    def take(self, tables: Tables) -> None:
-        """Write what was read next."""
+    def write(self, tables: Tables) -> None:
+        """Write the images that were read next, and their labels."""
         images, labels, rejected = tables
         first = self._images.rows
         files = self._files.take(images["file"])
@@ -191,22 +178,17 @@ class _Writer:
         self._images.write(_with(images.drop_columns("file"), **{name: files[name] for name in files.column_names}))
         self._labels.write(_with(labels, image=pc.add(labels["image"], first)))
         self._rejected.write(_with(rejected, row=pc.add(rejected["row"], first), source=names))
-        self._count(self.labels, labels["category"].fill_null(""))
-        self._count(self.rejected, rejected["reason"])
+        for counter, column in ((self.labels, labels["category"]), (self.rejected, rejected["reason"])):
+            counter.update({each["values"]: each["counts"] for each in pc.value_counts(column).to_pylist()})
         self._progress.advance(images.num_rows)
 
-    def set_aside(self, file: str, error: NotLabelsError) -> None:
-        """Leave out a file that holds no labels."""
+    def reject_file(self, file: str, error: NotLabelsError) -> None:
+        """Write a row for a file that holds no labels."""
         log.warning("set aside: %s", error)
         row = {"source": file, "image": "", "label_id": "", "reason": NOT_LABELS}
         row["label"] = json_text({"file": str(error)})
         self._rejected.write(pa.Table.from_pylist([row], RAW_REJECTED))
         self.rejected[NOT_LABELS] += 1
-
-    @staticmethod
-    def _count(counter: Counter[str], column: pa.ChunkedArray) -> None:
-        for found in pc.value_counts(column).to_pylist():
-            counter[found["values"]] += found["counts"]
 
 
 def _with(table: pa.Table, **columns: Any) -> pa.Table:
@@ -215,17 +197,17 @@ def _with(table: pa.Table, **columns: Any) -> pa.Table:
     return pa.table(kept | columns)
 
 
-def _listed(container: Container) -> _Listed:
+def _source_files(container: Container) -> SourceFiles:
     """Return a source's label files, sorted by path, and what is passed over; raises SourceError without any."""
     entries, repeated = _entries(container)
     seen = sorted((entry for entry in entries if not _is_hidden(entry.path)), key=lambda entry: entry.path)
-    json_files = [entry for entry in seen if entry.is_json]
+    json_files = [entry for entry in seen if entry.path.lower().endswith(".json")]
     bitmasks = [entry for entry in seen if _is_bitmask(entry.path, container)]
-    chosen = _in_full(json_files)
-    if bitmasks and not _hold_labels(container, chosen):
+    chosen = _without_copies(json_files)
+    if bitmasks and not any(_holds_labels(container, entry) for entry in chosen):
         chosen = sorted([*chosen, *bitmasks], key=lambda entry: entry.path)
     if container.kind == "file":
-        # A person named this very file: it holds labels, whatever its name says.
+        # A person named this very file: it holds labels, whatever its name is.
         chosen = entries
     if not chosen:
         raise SourceError(
@@ -234,12 +216,6 @@ def _listed(container: Container) -> _Listed:
         )
     paths = {entry.path for entry in chosen}
     skipped = sorted(map(resolve.spelled_out, {entry.path for entry in json_files + bitmasks} - paths))
-    _tell_skipped(container, skipped)
-    files = [_label_file(container, entry) for entry in chosen]
-    return _Listed(container.source.entry, files, skipped, [entry.path for entry in repeated if entry.path in paths])
-
-
-def _tell_skipped(container: Container, skipped: list[str]) -> None:
     if skipped:
         log.info(
             "%s: passed over for the label files beside them: %s%s; what is named in source.labels is used",
@@ -247,23 +223,26 @@ def _tell_skipped(container: Container, skipped: list[str]) -> None:
             ", ".join(skipped[:FEW]),
             f" and {len(skipped) - FEW} more" if len(skipped) > FEW else "",
         )
+    files = [_label_file(container, entry) for entry in chosen]
+    repeated_paths = [entry.path for entry in repeated if entry.path in paths]
+    return SourceFiles(container.source.entry, files, skipped, repeated_paths)
 
 
-def _in_full(json_files: list[Entry]) -> list[Entry]:
-    """Return the JSON files that don't say what others of them say in full.
+def _without_copies(json_files: list[Entry]) -> list[Entry]:
+    """Return the JSON files without those whose labels others of them have.
 
     Beside a `via_region_data.json` only that counts (its folder may hold a VIA project or attributes of the same);
-    BDD's `rles/` are passed over where `polygons/` say the same.
+    BDD's `rles/` are passed over for the files of the same name in `polygons/`.
     """
     by_folder = defaultdict(set)
     for entry in json_files:
         path = PurePosixPath(entry.path)
         by_folder[path.parent].add(path.name)
-    return [entry for entry in json_files if not _is_said_elsewhere(PurePosixPath(entry.path), by_folder)]
+    return [entry for entry in json_files if not _is_copy(PurePosixPath(entry.path), by_folder)]
 
 
-def _is_said_elsewhere(path: PurePosixPath, by_folder: dict[PurePosixPath, set[str]]) -> bool:
-    if path.name != VIA_FILE and VIA_FILE in by_folder[path.parent]:
+def _is_copy(path: PurePosixPath, by_folder: dict[PurePosixPath, set[str]]) -> bool:
+    if path.name != REGION_DATA and REGION_DATA in by_folder[path.parent]:
         return True
     if RLE_FOLDER not in path.parts[:-1]:
         return False
@@ -277,31 +256,26 @@ def _is_hidden(path: str) -> bool:
 
 
 def _is_bitmask(path: str, container: Container) -> bool:
-    """Tell whether a path is that of a bitmask; a source may be a folder that lies in one called so."""
+    """Return whether a path is that of a bitmask; a source may be a folder inside one called so."""
     inside = PurePosixPath(path)
     if container.kind == "folder":
         inside = PurePosixPath(*Path(container.recorded).parts[-DEEPEST:], inside)
     return inside.suffix.lower() == ".png" and BITMASK_FOLDER in inside.parts[:-1]
 
 
-def _hold_labels(container: Container, json_files: list[Entry]) -> bool:
-    """Tell whether one of some JSON files is one of labels, beside which bitmasks say nothing new; a damaged one is."""
-    with ExitStack() as stack:
-        archive = stack.enter_context(ZipFile(container.path)) if container.kind == "zip" else None
-        return any(_holds_labels(container, entry, archive) for entry in json_files)
-
-
-def _holds_labels(container: Container, entry: Entry, archive: ZipFile | None) -> bool:
-    path, member = (container.path, entry.name) if archive else (container.path / entry.path, None)
+def _holds_labels(container: Container, entry: Entry) -> bool:
+    """Return whether a JSON file holds labels; a damaged one does."""
+    is_member = container.kind == "zip"
+    path, member = (container.path, entry.name) if is_member else (container.path / entry.path, None)
     try:
-        formats.format_of(path, member, archive)
+        formats.format_of(path, member)
     except LabelFileError as fault:
         return not isinstance(fault, NotLabelsError)
     return True
 
 
 def _entries(container: Container) -> tuple[list[Entry], list[Entry]]:
-    """Return the files of a source that may hold labels, and those of an archive whose name comes again in it."""
+    """Return the files of a source that may hold labels, and the members of an archive with the name of a later one."""
     if container.kind == "file":
         return [Entry(container.path.name, container.path.stat().st_size)], []
     if container.kind == "folder":
@@ -324,27 +298,27 @@ def _label_file(container: Container, entry: Entry) -> LabelFile:
     return LabelFile(path, None, entry.size, kind, entry.path)
 
 
-def _summary(listed: Sequence[_Listed], written: _Writer) -> Summary:
-    bytes_of = {source.source: sum(file.size for file in source.files) for source in listed}
+def _summary(sources: Sequence[SourceFiles], written: _Writer) -> Summary:
+    rows = [
+        {
+            "source": source.source,
+            "files": len(source.files),
+            "bytes": sum(file.size for file in source.files),
+            "passed over": len(source.skipped),
+        }
+        for source in sources
+    ]
     return Summary(
         numbers={
-            "sources": len(listed),
-            "files": sum(len(source.files) for source in listed),
-            "bytes": sum(bytes_of.values()),
+            "sources": len(sources),
+            "files": sum(len(source.files) for source in sources),
+            "bytes": sum(file.size for source in sources for file in source.files),
             "images": written.images,
             "labels": written.labels.total(),
             "rejected": written.rejected.total(),
         },
         tables={
-            "sources": [
-                {
-                    "source": source.source,
-                    "files": len(source.files),
-                    "bytes": bytes_of[source.source],
-                    "passed over": len(source.skipped),
-                }
-                for source in listed
-            ],
+            "sources": rows,
             "categories": [
                 {"category": category or "(VIA regions)", "labels": count}
                 for category, count in written.labels.most_common()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from pipeline import dataset, labels, recipe, via
-from pipeline.formats import json_stream, opening
+from pipeline.formats import content, json_batches
 from pipeline.sources import raw_images, raw_labels
 from pipeline.stages import STAGES
 from tests.assets.tiny import TINY
@@ -94,9 +94,9 @@ def test_a_second_build_elsewhere_gives_the_same_bytes(built, folders):
 @pytest.mark.usefixtures("built")
 @pytest.mark.parametrize("processes", [1, 3])
 def test_any_number_of_processes_and_threads_gives_the_same_bytes(folders, tmp_path, monkeypatch, processes):
-    monkeypatch.setattr(json_stream, "WORTH_PROCESSES", 0)
-    monkeypatch.setattr(json_stream, "BATCH", 1 << 10)
-    monkeypatch.setattr(opening, "LARGE", 0)
+    monkeypatch.setattr(json_batches, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(json_batches, "BATCH", 1 << 10)
+    monkeypatch.setattr(content, "LARGE", 0)
     monkeypatch.setattr(dataset, "IMAGES_AT_ONCE", 1)
     monkeypatch.setattr(os, "cpu_count", lambda: processes)
     build_all(tmp_path)

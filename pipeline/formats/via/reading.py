@@ -1,7 +1,4 @@
-"""VIA 1 and 2: annotations as they are exported (`{key: {filename, size, regions, file_attributes}}`) and projects.
-
-What becomes of the regions of an image is in `via_regions`.
-"""
+"""VIA 1 and 2 files to rows: annotations (`{key: {filename, size, regions, file_attributes}}`) and projects."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,57 +6,52 @@ from typing import Any
 import msgspec
 
 from pipeline.errors import LabelFileError, NotLabelsError
-from pipeline.formats.json_repair import decode
-from pipeline.formats.json_stream import Json
-from pipeline.formats.rows import Rows, image_attributes, json_of, video_of
+from pipeline.formats.json_text import Json, decode
+from pipeline.formats.label_values import image_attributes
+from pipeline.formats.table_builder import TableBuilder
 from pipeline.formats.via import regions as via_regions
-from pipeline.formats.via.classes import Options, declared_options, word_options
-from pipeline.formats.via.regions import Region
+from pipeline.formats.via.regions import Options, Region, declared_options, word_options
 from pipeline.instances import reasons
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def add(rows: Rows, file: int, whole: Json, is_project: bool) -> Options:
-    """Add the images of a VIA file; return the options that it declares, those whose ids are words.
+def add(builder: TableBuilder, file: int, content: Json) -> Options:
+    """Add the images of a VIA file; return the options that it declares whose ids are words.
 
     Raises LabelFileError or NotLabelsError for a project whose annotations are no object, or that has none.
     """
-    entries, declared = entries_of(whole, is_project)
+    entries, options = entries_of(content)
     for key, text in entries.items():
-        _add_image(rows, file, key, decode(text), declared)
-    return word_options(declared)
+        _add_image(builder, file, key, decode(text), options)
+    return word_options(options)
 
 
-def entries_of(whole: Json, is_project: bool) -> tuple[Mapping[str, msgspec.Raw], Options]:
+def entries_of(content: Json) -> tuple[Mapping[str, msgspec.Raw], Options]:
     """Return the entries of a file by key, and the options that a project declares; raises what `add` raises."""
-    return _project(whole) if is_project else (whole.members, {})
-
-
-def _project(whole: Json) -> tuple[Mapping[str, msgspec.Raw], Options]:
-    """Return a project's entries by key, and the options that it declares for attributes of regions."""
-    metadata = whole.members.get("_via_img_metadata")
-    if metadata is None:
-        raise NotLabelsError(f"{whole.name}: holds no labels: a VIA project without _via_img_metadata")
-    attributes: Any = decode(whole.members.get("_via_attributes", msgspec.Raw(b"null")))
+    members = content.members
+    if not {"_via_img_metadata", "_via_settings"} & members.keys():
+        return members, {}
+    if "_via_img_metadata" not in members:
+        raise NotLabelsError(f"{content.name}: holds no labels: a VIA project without _via_img_metadata")
+    attributes: Any = decode(members.get("_via_attributes", b"null"))
     try:
-        entries = _members.decode(metadata)
+        entries = _members.decode(members["_via_img_metadata"])
     except msgspec.ValidationError:
-        message = f"{whole.name}: _via_img_metadata must be an object, an entry an image"
-        raise LabelFileError(message) from None
+        raise LabelFileError(f"{content.name}: _via_img_metadata must be an object, an entry an image") from None
     return entries, declared_options(attributes.get("region") if isinstance(attributes, dict) else None)
 
 
-def _add_image(rows: Rows, file: int, key: str, entry: Any, declared: Options) -> None:
-    regions = regions_of(entry) or []
-    said = entry.get("file_attributes") if isinstance(entry, dict) else None
-    given = [region.given for region in regions]
-    rows.begin_image(file, name_of(key, entry), lambda: given, video_of(said), image_attributes(said))
+def _add_image(builder: TableBuilder, file: int, key: str, entry: Any, options: Options) -> None:
+    regions = regions_of(entry)
+    attributes = entry.get("file_attributes") if isinstance(entry, dict) else None
+    sources = [region.source for region in regions or ()]
+    builder.add_image(file, name_of(key, entry), lambda: sources, *image_attributes(attributes))
     if not isinstance(entry, dict):
-        rows.fault(reasons.FRAME_NOT_OBJECT, json_of({key: entry}))
-    elif regions_of(entry) is None:
-        rows.fault(reasons.LABELS_NOT_LIST, json_of(entry.get("regions")))
-    via_regions.add(rows, regions, declared)
+        builder.reject_image(reasons.FRAME_NOT_OBJECT, {key: entry})
+    elif regions is None:
+        builder.reject_image(reasons.LABELS_NOT_LIST, entry["regions"])
+    via_regions.add(builder, regions or (), options)
 
 
 def name_of(key: str, entry: Any) -> str:
@@ -74,7 +66,7 @@ def name_of(key: str, entry: Any) -> str:
 
 
 def regions_of(entry: Any) -> list[Region] | None:
-    """Return the regions of an entry, an object in VIA 1 and a list in VIA 2; None where they are neither."""
+    """Return the regions of an entry: a list in VIA 2, an object in VIA 1; None where they are neither."""
     regions = entry.get("regions") if isinstance(entry, dict) else None
     if regions is None:
         return []

@@ -1,21 +1,18 @@
-"""VIA 3 projects: images under `file` and `view`, regions under `metadata`, what values stand for under `attribute`.
+"""VIA 3 projects to rows: images are under `file` and `view`, regions under `metadata`, options under `attribute`.
 
-Shapes are turned into those of VIA 2 and read as these; segments of time of audio and video are left out.
+Shapes are converted to those of VIA 2; segments of time of audio and video are rejected.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from pipeline.errors import LabelFileError
-from pipeline.formats.json_repair import decode
-from pipeline.formats.json_stream import Json
-from pipeline.formats.rows import Rows, image_attributes, video_of
+from pipeline.formats.json_text import Json, decode
+from pipeline.formats.label_values import image_attributes
+from pipeline.formats.table_builder import TableBuilder
 from pipeline.formats.via import regions as via_regions
-from pipeline.formats.via import shapes
-from pipeline.formats.via.classes import Options, declared_options, spelled_out, word_options
-from pipeline.formats.via.regions import Region
+from pipeline.formats.via.regions import Options, Region, declared_options, with_option_texts, word_options
 from pipeline.instances import reasons
 
 POINT, RECTANGLE, CIRCLE, ELLIPSE, LINE, POLYLINE, POLYGON = 1, 2, 3, 4, 5, 6, 7
@@ -26,8 +23,8 @@ _OF_POINTS = {
     LINE: "polyline",
     POLYLINE: "polyline",
     POLYGON: "polygon",
-    EXTREME_RECTANGLE: shapes.EXTREME_RECTANGLE,
-    EXTREME_CIRCLE: shapes.EXTREME_CIRCLE,
+    EXTREME_RECTANGLE: via_regions.EXTREME_RECTANGLE,
+    EXTREME_CIRCLE: via_regions.EXTREME_CIRCLE,
 }
 """Shapes whose numbers are the points that were clicked: x, y, x, y …"""
 
@@ -39,30 +36,23 @@ _KEYS = {
 }
 
 
-def add(rows: Rows, file: int, whole: Json) -> Options:
-    """Add the images of a VIA 3 project; return the options that it declares, those whose ids are words.
+def add(builder: TableBuilder, file: int, content: Json) -> Options:
+    """Add the images of a VIA 3 project; return the options that it declares whose ids are words.
 
     Raises LabelFileError where files, views or metadata are no objects.
     """
-    project = {key: decode(text) for key, text in whole.members.items()}
+    project = {key: decode(text) for key, text in content.members.items()}
     for key in ("file", "view", "metadata"):
         if not isinstance(project.get(key, {}), dict):
-            raise LabelFileError(f"{whole.name}: {key} must be an object, as VIA 3 writes it")
+            raise LabelFileError(f"{content.name}: {key} must be an object, as VIA 3 writes it")
     for view in _views(project):
-        segments = [Region(number, None, None, metadata) for number, metadata in view.segments.items()]
-        given = [region.given for region in (*segments, *view.regions)]
-        rows.begin_image(
-            file, view.name, partial(list, given), video_of(view.attributes), image_attributes(view.attributes)
-        )
-        for segment in segments:
-            rows.reject(segment.id, reasons.SEGMENT)
-        via_regions.add(rows, view.regions, {})
-    return _declared(_objects(project, "attribute"))
+        _add_view(builder, file, view)
+    return _word_options(_objects(project, "attribute"))
 
 
 @dataclass
 class _View:
-    """What is said of one image, by the number of the metadata."""
+    """An image; segments of time are metadata by key."""
 
     name: str
     regions: list[Region] = field(default_factory=list)
@@ -70,26 +60,34 @@ class _View:
     segments: dict[str, Any] = field(default_factory=dict)
 
 
+def _add_view(builder: TableBuilder, file: int, view: _View) -> None:
+    sources = [*view.segments.values(), *(region.source for region in view.regions)]
+    builder.add_image(file, view.name, lambda: sources, *image_attributes(view.attributes))
+    for key in view.segments:
+        builder.reject(key, reasons.SEGMENT)
+    via_regions.add(builder, view.regions, {})
+
+
 def _views(project: Any) -> list[_View]:
     files, declared = _objects(project, "file"), _objects(project, "attribute")
     options = declared_options(declared)
     views = {number: _View(_file_name(files, view)) for number, view in _objects(project, "view").items()}
-    for number, metadata in _members(project, "metadata").items():
-        said = metadata if isinstance(metadata, dict) else {"xy": metadata}
-        view = views.setdefault(str(said.get("vid")), _View(""))
-        values = _values(said.get("av"), declared, options)
-        if said.get("xy") != [] or not isinstance(metadata, dict):
+    for key, source in _members(project, "metadata").items():
+        metadata = source if isinstance(source, dict) else {"xy": source}
+        view = views.setdefault(str(metadata.get("vid")), _View(""))
+        values = _values(metadata.get("av"), declared, options)
+        if metadata.get("xy") != [] or not isinstance(source, dict):
             # what is no shape is rejected as one
-            view.regions.append(Region(number, _shape(said.get("xy")), values, metadata))
-        elif said.get("z"):
-            view.segments[number] = metadata
+            view.regions.append(Region(key, _shape(metadata.get("xy")), values, source))
+        elif metadata.get("z"):
+            view.segments[key] = source
         else:
             view.attributes.update(values)
     return list(views.values())
 
 
-def _declared(attributes: Mapping[str, Mapping[str, Any]]) -> Options:
-    """Return what option ids that are words stand for, by the attribute's name, which several may have."""
+def _word_options(attributes: Mapping[str, Mapping[str, Any]]) -> Options:
+    """Return the options whose ids are words, by the name of the attribute, which several may have."""
     declared: dict[str, dict[str, str]] = {}
     for number, options in declared_options(attributes).items():
         declared.setdefault(_name(number, attributes[number]), {}).update(options)
@@ -117,14 +115,16 @@ def _file_name(files: Mapping[str, dict[str, Any]], view: Mapping[str, Any]) -> 
     return name if isinstance(name, str) else ""
 
 
-def _values(given: Any, declared: Mapping[str, dict[str, Any]], options: Options) -> dict[str, Any]:
-    """Return attribute names and values; `declared` and `options` go by the number of the attribute.
+def _values(values: Any, declared: Mapping[str, dict[str, Any]], options: Options) -> dict[str, Any]:
+    """Return values by the names of attributes, with option texts; `declared` and `options` are by attribute number.
 
-    Option ids that are mere numbers are spelled out, those of several boxes ticked, between commas, become the ticked.
+    The option ids of ticked checkboxes, between commas, become an object as in VIA 2.
     """
-    av = {str(number): value for number, value in given.items()} if isinstance(given, dict) else {}
+    av = {str(number): value for number, value in values.items()} if isinstance(values, dict) else {}
     ticked = {number: _ticked(value, options.get(number, {})) for number, value in av.items()}
-    return {_name(number, declared.get(number, {})): value for number, value in spelled_out(ticked, options).items()}
+    return {
+        _name(number, declared.get(number, {})): value for number, value in with_option_texts(ticked, options).items()
+    }
 
 
 def _ticked(value: Any, options: Mapping[str, str]) -> Any:
@@ -133,7 +133,7 @@ def _ticked(value: Any, options: Mapping[str, str]) -> Any:
 
 
 def _shape(xy: Any) -> Any:
-    """Return VIA 2's shape for VIA 3's list of a kind and numbers; what can't be understood stays as it is."""
+    """Return VIA 2's shape for VIA 3's list of a kind and numbers; what is no such list stays as it is."""
     if not isinstance(xy, list) or not xy:
         return xy
     kind, numbers = xy[0], xy[1:]

@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.files.atomic import write_json
 from pipeline.formats.via.reading_via3 import CIRCLE, ELLIPSE, POINT, POLYGON, POLYLINE, RECTANGLE
 from pipeline.formats.via.region_data import Append
-from pipeline.formats.via.shapes import numbers, outline, points_of
+from pipeline.formats.via.regions import numbers, outline, points_of
 from pipeline.formats.via.writing import Declarations, Entry, as_address
 from pipeline.instances.reasons import LabelError
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import LabelFileError
-from pipeline.formats import LabelReader, ReadOptions
-from pipeline.formats.rows import Tables
+from pipeline.formats import LabelReader
+from pipeline.formats.table_builder import Tables
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Image:
 def tables_of(path: Path, member: str | None = None, processes: int = 1, **options: Any) -> list[Tables]:
     """What a label file says, as tables; COCO files are read, too."""
     found: list[Tables] = []
-    with LabelReader(ReadOptions(**{"coco": True, **options}), found.append, processes) as reader:
+    with LabelReader(found.append, processes=processes, **{"coco": True, **options}) as reader:
         reader.read(0, path, member, f"{path.name}/{member}" if member else path.name)
     return found
 

@@ -115,7 +115,7 @@ def test_a_bitmask_of_nothing_is_an_image_without_instances(tmp_path: Path) -> N
     assert (image.labels, image.rejected) == ([], [])
 
 
-def test_panoptic_ids_are_meant_in_a_folder_of_that_name_alone(tmp_path: Path) -> None:
+def test_panoptic_ids_need_a_folder_of_that_name(tmp_path: Path) -> None:
     image = read(tmp_path, drawn((35, 0, 1, at(0, 0, 5, 5)), (1, 0, 2, at(9, 9, 15, 15))), "pan_seg/bitmasks/a.png")
     assert [each.category for each in image.labels] == ["dynamic", "car"]
     with pytest.raises(NotLabelsError, match=r"^a\.png: .* must lie in a folder called pan_seg$"):
@@ -182,7 +182,7 @@ def test_what_is_no_sound_bitmask_is_refused_by_name(tmp_path: Path, content: by
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.integers(0, 3)))
-def test_outlines_drawn_again_are_the_pixels_that_were_given(values: np.ndarray) -> None:
+def test_filled_outlines_are_the_pixels_of_the_bitmask(values: np.ndarray) -> None:
     """Holes apart, which rings can't say: a segment may gain pixels, but only ones that it encloses."""
     from scipy import ndimage
 

@@ -87,7 +87,7 @@ def test_each_category_has_as_many_labels_as_a_plain_reading_finds(file: str) ->
 
 
 @pytest.mark.parametrize("file", [file for file in label_files() if not holds_labels(file)])
-def test_a_file_that_says_nothing_of_images_is_refused_by_name(file: str) -> None:
+def test_a_file_without_images_is_refused_by_name(file: str) -> None:
     with pytest.raises(NotLabelsError, match=rf"^{Path(file).name}: holds no labels"):
         images_of(REAL / file)
 

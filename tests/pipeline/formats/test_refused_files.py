@@ -22,7 +22,7 @@ from tests.pipeline.sound_labels import FRAMES, SOUND
         ([{"image_id": 1, "category_id": 2, "score": 1}], "a list of COCO results"),
     ],
 )
-def test_half_a_coco_file_is_refused_and_says_what_is_missing(tmp_path: Path, content: Any, complaint: str) -> None:
+def test_half_a_coco_file_is_refused_with_what_is_missing(tmp_path: Path, content: Any, complaint: str) -> None:
     with pytest.raises(
         NotLabelsError, match=rf"^labels\.json: holds no labels: it is {complaint}.*give COCO's instances"
     ):
@@ -33,7 +33,7 @@ def test_half_a_coco_file_is_refused_and_says_what_is_missing(tmp_path: Path, co
     "content",
     [{"region": {"name": {}}, "file": {}}, {"a": 1}, {}, 5, "x", None, [1, 2], [{"vertices": []}], {"shapes": []}],
 )
-def test_json_without_labels_is_told_from_broken_label_files(tmp_path: Path, content: Any) -> None:
+def test_json_without_labels_differs_from_broken_label_files(tmp_path: Path, content: Any) -> None:
     with pytest.raises(NotLabelsError, match=r"^labels\.json: holds no labels"):
         read(tmp_path, content)
 

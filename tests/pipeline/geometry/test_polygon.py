@@ -1,28 +1,22 @@
-"""Rings: cleaning, clipping, area, bounds, ribbons."""
+"""Single rings: cleaning, bounds, and the area that rings fill, by hand and against pixels."""
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrcnn.shapes import polygons
-from pipeline.formats.via import shapes
 from pipeline.geometry import polygon
-from pipeline.geometry.polygon import Box
-from pipeline.geometry.ring_table import RingTable, clip, ribbons
+from pipeline.geometry.polygon import EDGES_AT_ONCE, Box, filled_area
 
-whole_points = st.tuples(st.integers(-30, 60), st.integers(-30, 60))
-whole_rings = st.lists(whole_points, min_size=3, max_size=9).map(lambda points: np.array(points, float))
+FINER = 32
+"""Pixels a unit: what a ring touches of those is little more than what it fills."""
 
-
-def table_of(rings: list[np.ndarray]) -> RingTable:
-    lengths = np.array([len(ring) for ring in rings], int)
-    return RingTable(np.concatenate([np.empty((0, 2)), *rings]), lengths)
+rings = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 10)), min_size=3, max_size=7)
 
 
-def clipped(rings: list[np.ndarray], width: int, height: int) -> list[np.ndarray]:
-    """What of each ring lies in an image."""
-    return clip(table_of(rings), np.full((len(rings), 2), (width, height)))[0].separate()
+def ring(*points: tuple[float, float]) -> polygon.Ring:
+    return np.array(points, float)
 
 
 def test_official_rounding_takes_halves_up() -> None:
@@ -56,123 +50,42 @@ def test_area_and_bounds_of_a_rectangle() -> None:
     assert polygon.bounds([ring, ring + 3]) == Box(10, 20, 7.5, 5)
 
 
-def test_a_ring_inside_the_image_is_left_alone() -> None:
-    ring = polygon.rectangle(0, 0, 1280, 720)
-    assert (clipped([ring], 1280, 720)[0] == ring).all()
+def test_a_ring_that_does_not_cross_itself_has_the_area_of_the_shoelace_formula() -> None:
+    assert filled_area([polygon.rectangle(1.5, 2, 4, 9)]) == pytest.approx(17.5)
+    dented = ring((0, 0), (9, 1), (5, 4), (8, 8), (1, 7))
+    assert filled_area([dented]) == pytest.approx(polygon.area(dented)) == filled_area([dented[::-1]])
 
 
-def test_a_vertex_just_outside_is_moved_to_the_border() -> None:
-    (ring,) = clipped([polygon.rectangle(1270, -3, 1280.64, 10)], 1280, 720)
-    assert polygon.bounds([ring]) == Box(1270, 0, 10, 10)
+def test_a_simple_ring_has_its_area_to_the_last_bit() -> None:
+    """Half a pixel more or less decides whether a label is left out."""
+    assert filled_area([ring((45, 48), (4, 34), (17, 29))]) == 193.5
+    assert filled_area([ring((0, 0), (9, 1), (5, 4), (8, 8), (1, 7))]) == polygon.area(
+        ring((0, 0), (9, 1), (5, 4), (8, 8), (1, 7))
+    )
 
 
-def test_a_ring_outside_or_touching_only_the_border_is_left_out() -> None:
-    outside = [polygon.rectangle(-9, 0, -1, 5), polygon.rectangle(-9, 0, 0, 5), polygon.rectangle(0, 720, 5, 730)]
-    assert clipped(outside, 1280, 720) == []
+def test_halves_that_turn_opposite_ways_are_both_filled() -> None:
+    assert filled_area([ring((0, 0), (10, 5), (10, 0), (0, 5))]) == pytest.approx(25)
 
 
-@pytest.mark.parametrize(
-    "around",
-    [
-        [(25, 5), (30, 5), (30, 30), (5, 30), (5, 25), (25, 25)],
-        [(25, -5), (30, -5), (30, 30), (-9, 30), (-9, -5), (-5, -5), (-5, 25), (25, 25)],
-        [
-            (-5, 8),
-            (-5, -5),
-            (25, -5),
-            (25, 25),
-            (-5, 25),
-            (-5, 9),
-            (-9, 9),
-            (-9, 29),
-            (29, 29),
-            (29, -9),
-            (-9, -9),
-            (-9, 8),
-        ],
-    ],
-    ids=["a corner", "three sides", "all sides"],
-)
-def test_a_ring_that_lies_outside_is_left_out_wherever_it_runs(around: list) -> None:
-    assert clipped([np.array(around, float)], 20, 20) == []
+def test_what_is_filled_twice_counts_once() -> None:
+    square = polygon.rectangle(0, 0, 4, 4)
+    assert filled_area([np.concatenate([square, square])]) == pytest.approx(16)
+    assert filled_area([square, square[::-1]]) == pytest.approx(16)
+    assert filled_area([square, polygon.rectangle(2, 2, 6, 3), polygon.rectangle(10, 10, 11, 11)]) == pytest.approx(19)
 
 
-def test_the_box_of_a_ring_doesn_t_reach_along_the_border() -> None:
-    """A car at the right border, of which a line goes on outside, round the corner of the image."""
-    car = [(15, 5), (30, 5), (30, 30), (5, 30), (5, 28), (25, 28), (25, 10), (15, 10)]
-    (ring,) = clipped([np.array(car, float)], 20, 20)
-    assert polygon.bounds([ring]) == Box(15, 5, 5, 5)
+def test_rings_of_many_vertices_are_crossed_with_all_of_each_other() -> None:
+    turn = np.linspace(0, 2 * np.pi, 2 * EDGES_AT_ONCE, endpoint=False)
+    circle = 10 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    union = 2 * np.pi * 100 - (2 * 100 * np.arccos(0.5) - 5 * np.sqrt(300))
+    assert filled_area([circle, circle + np.array([10, 0])]) == pytest.approx(union, rel=1e-4)
 
 
-def runs_back_along_a_border(ring: list) -> bool:
-    """Whether a ring turns straight back at a point on a border of an image of 32 × 24 pixels."""
-    for before, at, after in zip([ring[-1], *ring], ring, [*ring[1:], ring[0]], strict=False):
-        for axis, side in ((0, 32), (1, 24)):
-            on_border = before[axis] == at[axis] == after[axis] and at[axis] in (0, side)
-            if on_border and (at[1 - axis] - before[1 - axis]) * (after[1 - axis] - at[1 - axis]) < 0:
-                return True
-    return False
-
-
-@given(st.lists(whole_rings, max_size=3))
-def test_no_clipped_ring_runs_back_along_a_border_and_each_is_clipped_by_itself(rings: list[np.ndarray]) -> None:
-    together = clipped(rings, 32, 24)
-    assert [ring.tolist() for ring in together] == [each.tolist() for ring in rings for each in clipped([ring], 32, 24)]
-    outside = [ring for ring in rings if (ring < 0).any() or (ring > (32, 24)).any()]
-    assert not any(runs_back_along_a_border(ring.tolist()) for ring in clipped(outside, 32, 24))
-
-
-def test_a_triangle_is_cut_where_its_sides_cross_the_border() -> None:
-    (ring,) = clipped([np.array([(5.0, -5.0), (10.0, 5.0), (0.0, 5.0)])], 20, 20)
-    assert sorted(ring.tolist()) == [[0, 5], [2.5, 0], [7.5, 0], [10, 5]]
-
-
-def doubles_back(ring: np.ndarray) -> bool:
-    """Whether two sides in a row lie on one another: such a spike has no area, but is drawn."""
-    sides = np.roll(ring, -1, axis=0) - ring
-    following = np.roll(sides, -1, axis=0)
-    across = sides[:, 0] * following[:, 1] - sides[:, 1] * following[:, 0]
-    return bool(((across == 0) & ((sides * following).sum(axis=1) <= 0)).any())
-
-
-@given(whole_rings)
-def test_clipping_changes_no_pixel_inside(ring: np.ndarray) -> None:
-    assume(not doubles_back(ring))
-    wide = polygons.mask([ring + 30], 90, 90)[30:54, 30:62]
-    assert (polygons.mask(clipped([ring], 32, 24), 24, 32) == wide).all()
-
-
-@given(whole_rings)
-def test_a_clipped_ring_lies_inside_and_stays_when_clipped_again(ring: np.ndarray) -> None:
-    for inside in clipped([ring], 32, 24):
-        assert (inside >= 0).all()
-        assert (inside <= (32, 24)).all()
-        assert (clipped([inside], 32, 24)[0] == inside).all()
-
-
-def widened(*lines: list[tuple[int, int]]) -> np.ndarray:
-    """The last of the rings around lines, four pixels wide."""
-    return ribbons(table_of([np.array(line, float) for line in lines]), 4).separate()[-1]
-
-
-@pytest.mark.parametrize("before", [(), ([(3, 3), (9, 9), (9, 3)],)], ids=["alone", "behind another"])
-def test_a_line_becomes_a_ribbon_of_its_width(before: tuple) -> None:
-    ring = widened(*before, [(0, 0), (10, 0)])
-    assert sorted(ring.tolist()) == [[0, -2], [0, 2], [10, -2], [10, 2]]
-
-
-def test_a_ribbon_that_turns_back_on_itself_is_finite() -> None:
-    assert np.isfinite(widened([(0, 0), (10, 0), (0, 0)])).all()
-
-
-def test_a_circle_stays_within_the_tolerance() -> None:
-    ring = shapes.ellipse(50, 60, 40, 40, 0, 0.5)
-    middles = (ring + np.roll(ring, 1, axis=0)) / 2
-    assert np.hypot(*(ring - (50, 60)).T) == pytest.approx(40)
-    assert np.hypot(*(middles - (50, 60)).T).min() >= 39.5
-
-
-def test_an_ellipse_turns_from_x_towards_y() -> None:
-    ring = shapes.ellipse(0, 0, 10, 2, np.pi / 2, 0.1)
-    assert polygon.bounds([ring]).height == pytest.approx(20, abs=0.2)
-    assert polygon.bounds([ring]).width == pytest.approx(4, abs=0.2)
+@settings(deadline=None)
+@given(st.lists(rings, min_size=1, max_size=3))
+def test_any_rings_fill_what_their_pixels_do(several: list) -> None:
+    given = [np.array(points, float) for points in several]
+    touched = polygons.mask([each * FINER for each in given], 10 * FINER, 12 * FINER).sum() / FINER**2
+    length = sum(np.hypot(*(each - np.roll(each, 1, axis=0)).T).sum() for each in given)
+    assert touched - (2 * length + 8) / FINER <= filled_area(given) <= touched + 1e-6

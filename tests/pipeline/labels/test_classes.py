@@ -173,7 +173,7 @@ def test_options_whose_texts_are_numbers_are_spelled_out_once(tmp_path: Path) ->
         assert [each.category for each in image.instances] == ["1", "2", "3"]
 
 
-def test_flags_may_be_numbered_options_that_say_yes_or_no_or_are_it(tmp_path: Path) -> None:
+def test_flags_may_be_numbered_options_whose_id_or_text_is_yes_or_no(tmp_path: Path) -> None:
     declared = {
         "occluded": {"type": "radio", "options": {"0": "visible", "1": "hidden"}},
         "crowd": {"type": "radio", "options": {"0": "yes", "1": "no"}},

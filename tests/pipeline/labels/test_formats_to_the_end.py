@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pipeline import labels
 from pipeline.errors import EmptyDatasetError
 from pipeline.sources import raw_images, raw_labels
-from tests.pipeline.formats.coco.test_files import TRIANGLE, coco
 from tests.pipeline.formats.test_bitmasks import CAR, SOUND, TRUCK, at, drawn, encoded
+from tests.pipeline.formats.test_coco import TRIANGLE, coco
 from tests.pipeline.formats.test_real_files_mutated import BYTES, images_of, mutation, refused, renamed
 from tests.pipeline.label_texts import REAL
 from tests.pipeline.labelled_folders import (

@@ -7,11 +7,11 @@ import pytest
 
 from pipeline import formats, recipe
 from pipeline.errors import LabelFileError, NotLabelsError, SourceError
-from pipeline.formats import json_stream, opening, rows
+from pipeline.formats import content, json_batches, table_builder
 from pipeline.instances import reasons
 from pipeline.instances.tables import RAW_IMAGES, RAW_LABELS, RAW_REJECTED
 from pipeline.sources import raw_labels
-from tests.pipeline.formats.coco.test_files import TRIANGLE, coco
+from tests.pipeline.formats.test_coco import TRIANGLE, coco
 from tests.pipeline.label_texts import polygon_label, via, via_region
 from tests.pipeline.small_sources import REAL, folder_of, jpeg, listed_labels, png, zip_of
 from tests.pipeline.small_sources import rows as rows_in
@@ -79,7 +79,7 @@ def test_members_with_backslashes_are_listed_as_their_archive_spells_them(tmp_pa
     assert sources(listed)[0]["skipped"] == ["labels/val/x.json"]
 
 
-def test_beside_a_via_region_data_only_that_counts_and_the_rest_is_told(tmp_path):
+def test_beside_a_via_region_data_only_that_counts_and_the_rest_is_listed(tmp_path):
     folder = folder_of(
         tmp_path / "set", {"val/via_region_data.json": b"{}", "val/project.json": b"{}", "train/labels.json": b"{}"}
     )
@@ -91,7 +91,7 @@ def test_beside_a_via_region_data_only_that_counts_and_the_rest_is_told(tmp_path
     assert source["skipped"] == ["val/project.json"]
 
 
-def test_rles_are_passed_over_where_polygons_say_the_same(tmp_path):
+def test_rles_are_passed_over_where_polygons_have_the_same(tmp_path):
     root = "bdd100k/labels/ins_seg"
     archive = zip_of(
         tmp_path / "ins_seg.zip",
@@ -108,7 +108,7 @@ def test_rles_are_passed_over_where_polygons_say_the_same(tmp_path):
     assert sources(listed)[0]["skipped"] == [f"{root}/bitmasks/val/1.png", f"{root}/rles/ins_seg_val.json"]
 
 
-def test_rles_of_videos_are_passed_over_where_polygons_say_the_same(tmp_path):
+def test_rles_of_videos_are_passed_over_where_polygons_have_the_same(tmp_path):
     root = "bdd100k/labels/seg_track_20"
     names = [f"{root}/{kind}/{split}/v.json" for kind in ("polygons", "rles") for split in ("train", "val")]
     archive = zip_of(tmp_path / "seg_track.zip", {**dict.fromkeys(names, b"[]"), f"{root}/rles/val/other.json": b"[]"})
@@ -207,7 +207,7 @@ def encoded(content):
     return json.dumps(content).encode()
 
 
-def test_tables_hold_all_that_the_files_say_in_their_order(tmp_path):
+def test_tables_hold_all_images_and_labels_in_the_order_of_the_files(tmp_path):
     first = folder_of(tmp_path / "first", {"a.json": encoded(FRAMES), "b.json": b"{}", "c.json": encoded(CAR)})
     second = zip_of(tmp_path / "second.zip", {"val/d.json": encoded([{"labels": [polygon_label()]}, *FRAMES])})
     images, labels, rejected = built(tmp_path / "raw", first, second)
@@ -264,7 +264,7 @@ def test_a_coco_file_is_refused_also_beside_others(tmp_path):
 def test_a_label_file_that_can_t_be_read_is_named(tmp_path):
     with (
         pytest.raises(LabelFileError, match=r"^l: the label file can't be read: No such file or directory"),
-        formats.LabelReader(formats.ReadOptions(), print) as reader,
+        formats.LabelReader(print) as reader,
     ):
         reader.read(0, tmp_path / "absent.json", None, "l")
 
@@ -282,15 +282,15 @@ def test_any_number_of_processes_and_of_rows_at_once_gives_the_same_bytes(tmp_pa
     folder = folder_of(tmp_path / "labels", {"a.json": encoded(CAR), "b.json": encoded(frames), "c.json": encoded(CAR)})
     built(tmp_path / "raw", folder)
     for module, name, value in (
-        (json_stream, "BATCH", 3000),
-        (json_stream, "WORTH_PROCESSES", 0),
-        (opening, "LARGE", 2000),
-        (rows, "ENOUGH_LABELS", 7),
+        (json_batches, "BATCH", 3000),
+        (json_batches, "WORTH_PROCESSES", 0),
+        (content, "LARGE", 2000),
+        (table_builder, "ENOUGH_LABELS", 7),
     ):
         monkeypatch.setattr(module, name, value)
     monkeypatch.setattr(os, "cpu_count", lambda: processes)
     built(tmp_path / "again", folder)
     for name, schema in (("images", RAW_IMAGES), ("labels", RAW_LABELS), ("rejected", RAW_REJECTED)):
-        content = (tmp_path / f"raw/{name}.parquet").read_bytes()
-        assert content == (tmp_path / f"again/{name}.parquet").read_bytes()
+        written = (tmp_path / f"raw/{name}.parquet").read_bytes()
+        assert written == (tmp_path / f"again/{name}.parquet").read_bytes()
         assert set(rows_in(tmp_path / f"raw/{name}.parquet")[0]) == set(schema.names)

@@ -5,10 +5,12 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.errors import LabelFileError, NotLabelsError
-from pipeline.formats import LabelReader, ReadOptions
+from pipeline.formats import LabelReader
+from pipeline.formats.via import regions
 from pipeline.geometry import polygon
 from pipeline.instances import reasons
 from tests.pipeline.formats.label_rows import only, read
@@ -157,7 +159,7 @@ def test_attributes_are_kept_as_they_are_and_flags_among_them(tmp_path: Path) ->
         ({}, True, "polygon"),
     ],
 )
-def test_a_region_says_what_it_was_made_from(tmp_path: Path, given: Any, square: bool, geometry: str) -> None:
+def test_a_region_has_the_geometry_it_was_made_from(tmp_path: Path, given: Any, square: bool, geometry: str) -> None:
     outline = None if square else {"name": "polygon", "all_points_x": [0, 8, 8], "all_points_y": [0, 0, 6]}
     assert only(tmp_path, via([via_region(outline, name="car", geometry=given)])).geometry == geometry
 
@@ -173,11 +175,11 @@ def test_options_that_are_mere_numbers_are_spelled_out_and_those_that_are_words_
     (image,) = read(tmp_path, content)
     assert [each.attributes["kind"] for each in image.labels] == ["dent", "scratch", "a < b", {"dent": True}]
     assert {each.attributes["note"] for each in image.labels} == {"1"}
-    with LabelReader(ReadOptions(), lambda _: None) as reader:
+    with LabelReader(lambda _: None) as reader:
         assert reader.read(0, tmp_path / "labels.json", None, "l") == {"kind": {"scratch": "Car Scratch"}}
 
 
-def test_flags_may_be_numbered_options_that_say_yes_or_no_or_are_it(tmp_path: Path) -> None:
+def test_flags_may_be_numbered_options_whose_id_or_text_is_yes_or_no(tmp_path: Path) -> None:
     declared = {"occluded": {"options": {"0": "visible", "1": "hidden"}}, "crowd": {"options": {"0": "yes", "1": "no"}}}
     content = {
         "_via_settings": {},
@@ -213,7 +215,7 @@ def test_an_image_without_a_name_is_named_by_its_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("as_list", [True, False])
-def test_a_region_that_is_left_out_is_kept_with_all_that_the_file_says_of_it(tmp_path: Path, as_list: bool) -> None:
+def test_a_rejected_region_is_kept_with_all_its_keys(tmp_path: Path, as_list: bool) -> None:
     odd = [via_region({"name": "point", "cx": 1, "cy": 2}, name="car") | {"drawn by": "me"}, {"score": 0.5}, 7]
     regions = [*odd, via_region(name="car")]
     (image,) = read(tmp_path, via(regions if as_list else dict(enumerate(regions))))
@@ -222,7 +224,7 @@ def test_a_region_that_is_left_out_is_kept_with_all_that_the_file_says_of_it(tmp
     assert [each.id for each in image.labels] == ["3"]
 
 
-def test_an_image_of_nothing_has_what_is_said_of_it(tmp_path: Path) -> None:
+def test_an_image_without_regions_has_video_and_attributes(tmp_path: Path) -> None:
     said = {"video": "v", "weather": "clear", "attributes": '{"scene":"city"}'}
     (image,) = read(tmp_path, via([], file_attributes=said))
     assert (image.video, image.attributes) == ("v", {"scene": "city", "weather": "clear"})
@@ -234,3 +236,16 @@ def test_of_entries_that_share_a_key_the_last_one_counts(tmp_path: Path) -> None
     text = "{" + ", ".join(entry % (name, region, region) for name in ("a.jpg", "b.jpg")) + "}"
     (image,) = read(tmp_path, text.encode())
     assert (image.name, [each.id for each in image.labels]) == ("b.jpg", ["0"])
+
+
+def test_a_circle_stays_within_the_tolerance() -> None:
+    ring = regions.ellipse(50, 60, 40, 40, 0, 0.5)
+    middles = (ring + np.roll(ring, 1, axis=0)) / 2
+    assert np.hypot(*(ring - (50, 60)).T) == pytest.approx(40)
+    assert np.hypot(*(middles - (50, 60)).T).min() >= 39.5
+
+
+def test_an_ellipse_turns_from_x_towards_y() -> None:
+    ring = regions.ellipse(0, 0, 10, 2, np.pi / 2, 0.1)
+    assert polygon.bounds([ring]).height == pytest.approx(20, abs=0.2)
+    assert polygon.bounds([ring]).width == pytest.approx(4, abs=0.2)

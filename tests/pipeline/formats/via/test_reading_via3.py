@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import LabelFileError
-from pipeline.formats import LabelReader, ReadOptions
+from pipeline.formats import LabelReader
 from pipeline.geometry import polygon
 from pipeline.instances import reasons
 from tests.pipeline.formats.label_rows import only, read
@@ -55,7 +55,7 @@ def test_option_ids_that_are_words_are_declared_by_the_attribute_s_name(tmp_path
     assert [each.attributes for each in image.labels] == [
         {"kind": kind, "side": "left"} for kind in ("scratch", "d", "hole")
     ]
-    with LabelReader(ReadOptions(), lambda _: None) as reader:
+    with LabelReader(lambda _: None) as reader:
         options = reader.read(0, tmp_path / "labels.json", None, "l")
     assert options == {"kind": {"scratch": kinds["scratch"], "d": "dent"}, "side": {"r": "right"}}
 
@@ -167,7 +167,7 @@ def test_a_shape_of_via_3_that_can_t_be_used_is_kept_with_its_reason(tmp_path: P
     assert of_via_3(tmp_path, *xy).reason == reason
 
 
-def test_a_region_that_is_left_out_is_kept_as_the_project_has_it(tmp_path: Path) -> None:
+def test_a_rejected_region_is_kept_as_the_project_has_it(tmp_path: Path) -> None:
     metadata = {"vid": "1", "flg": 0, "z": [], "xy": [1, 5, 5], "av": {"1": "0"}, "note": "a point"}
     project = {**VIA3, "metadata": {"m": metadata}}
     (image,) = read(tmp_path, project)

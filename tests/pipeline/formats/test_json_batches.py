@@ -21,9 +21,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import LabelFileError, ProcessError
-from pipeline.formats import LabelReader, ReadOptions, json_stream, opening, rows
-from pipeline.formats.json_stream import batches, load
-from pipeline.formats.opening import Content
+from pipeline.formats import LabelReader, content, json_batches, json_text, table_builder
+from pipeline.formats.content import Content
+from pipeline.formats.json_batches import as_list, batches, batches_of_file
+from pipeline.formats.json_text import load
 from tests.pipeline.formats.label_rows import tables_of, together
 from tests.pipeline.small_sources import zip_of
 
@@ -44,7 +45,7 @@ def loaded(text: bytes) -> Any:
         return {key: msgspec.json.decode(value) for key, value in whole.members.items()}
     if whole.parts is None:
         return msgspec.json.decode(whole.text)
-    found = [json.loads(batch.text(whole.text)) for batch in batches(whole.parts, whole.text)]
+    found = [json.loads(batch) for batch in batches(whole.parts)]
     return [element for batch in found for element in batch] if isinstance(whole.parts, list) else {}
 
 
@@ -52,17 +53,44 @@ def loaded(text: bytes) -> Any:
 @given(value=values, layout=st.sampled_from(LAYOUTS))
 def test_parts_together_are_the_whole_in_any_layout(batch: int, value: Any, layout: dict[str, Any]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_stream, "BATCH", batch)
+        patch.setattr(json_batches, "BATCH", batch)
         for ascii_only in (True, False):
             text = json.dumps(value, ensure_ascii=ascii_only, **layout).encode("utf-8", "replace")
             assert loaded(text) == json.loads(text)
 
 
+@pytest.mark.parametrize("batch", [1, 64, 1 << 20])
+@given(value=st.lists(st.dictionaries(texts, values, max_size=3), max_size=9), layout=st.sampled_from(LAYOUTS))
+def test_batches_of_a_file_are_its_elements_in_any_layout(batch: int, value: Any, layout: dict[str, Any]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_batches, "BATCH", batch)
+        text = json.dumps(value, **layout).encode()
+        if listed := batches_of_file(Content("x.json", text)):
+            assert [each for place in listed[1] for each in json.loads(as_list(text[place]))] == value
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_batches_of_a_file_of_frames_are_found_in_any_layout(small: None, layout: dict[str, Any]) -> None:
+    frames = [frame(number) for number in range(100)]
+    for start, end in ((b"", b""), (BOM_UTF8 + b" ", b"\n ")):
+        text = start + json.dumps(frames, **layout).encode() + end
+        listed = batches_of_file(Content("x.json", text))
+        assert listed is not None
+        assert [each for place in listed[1] for each in json.loads(as_list(text[place]))] == frames
+        assert len(listed[1]) > 10
+
+
+@pytest.mark.parametrize("change", [(b"32", b"NaN"), (b"clear", b"\xe9"), (b"}]", b"}"), (b"[", b'{"frames": [', 1)])
+def test_batches_of_a_file_that_is_no_strict_list_are_not_found(small: None, change: tuple[Any, ...]) -> None:
+    text = json.dumps([frame(number) for number in range(100)]).encode()
+    assert batches_of_file(Content("x.json", text.replace(*change))) is None
+
+
 def test_a_large_file_is_decoded_in_few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_stream, "BATCH", 10_000)
+    monkeypatch.setattr(json_batches, "BATCH", 10_000)
     text = json.dumps([{"name": f"{number}", "labels": [{"name": 1}] * 5} for number in range(2000)], indent=4).encode()
     whole = load(Content("x.json", text))
-    assert len(list(batches(whole.parts, whole.text))) <= len(text) / 10_000 + 1
+    assert len(list(batches(whole.parts))) <= len(text) / 10_000 + 1
 
 
 @pytest.mark.parametrize(
@@ -94,7 +122,7 @@ def test_strict_json_is_read_without_a_word(text: bytes, caplog: pytest.LogCaptu
 
 
 @given(st.lists(st.fixed_dictionaries({"name": texts, "other": values}), max_size=12), st.data())
-def test_a_text_cut_anywhere_is_said_to_be_cut_short(value: list[Any], data: st.DataObject) -> None:
+def test_a_text_cut_anywhere_is_reported_as_cut_short(value: list[Any], data: st.DataObject) -> None:
     text = json.dumps(value).encode()
     cut = data.draw(st.integers(0, len(text) - 1))
     with pytest.raises(LabelFileError, match=r"^x\.json: (the label file is (empty|cut short)|not JSON at byte)"):
@@ -119,7 +147,7 @@ def test_a_text_cut_anywhere_is_said_to_be_cut_short(value: list[Any], data: st.
         (b'[{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}]", "nested too deep"),
     ],
 )
-def test_a_fault_is_said_with_file_and_byte(text: bytes, sentence: str) -> None:
+def test_a_fault_is_reported_with_file_and_byte(text: bytes, sentence: str) -> None:
     with pytest.raises(LabelFileError) as caught:
         loaded(text)
     assert str(caught.value).startswith("x.json: ")
@@ -141,9 +169,9 @@ def frame(number: int) -> dict[str, Any]:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small files are mapped, and read in small batches by processes."""
-    monkeypatch.setattr(json_stream, "BATCH", 3000)
-    monkeypatch.setattr(json_stream, "WORTH_PROCESSES", 0)
-    monkeypatch.setattr(opening, "LARGE", 0)
+    monkeypatch.setattr(json_batches, "BATCH", 3000)
+    monkeypatch.setattr(json_batches, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(content, "LARGE", 0)
 
 
 @pytest.mark.usefixtures("small")
@@ -181,14 +209,14 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path, change:
             change(path)
 
     with (
-        LabelReader(ReadOptions(), change_once, 2) as reader,
+        LabelReader(change_once, processes=2) as reader,
         pytest.raises(LabelFileError, match=r"labels\.json: .* while it was read"),
     ):
         reader.read(0, path, None, "labels.json")
 
 
 @pytest.mark.usefixtures("small")
-def test_a_process_that_is_ended_from_outside_is_told_of(tmp_path: Path) -> None:
+def test_a_process_ended_from_outside_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "labels.json"
     path.write_text(json.dumps([frame(at) for at in range(400)], indent=1))
 
@@ -198,7 +226,7 @@ def test_a_process_that_is_ended_from_outside_is_told_of(tmp_path: Path) -> None
                 child.kill()
 
     with (
-        LabelReader(ReadOptions(), kill, 2) as reader,
+        LabelReader(kill, processes=2) as reader,
         pytest.raises(ProcessError, match=r"labels\.json was ended from outside: .* short of memory"),
     ):
         reader.read(0, path, None, "labels.json")
@@ -208,9 +236,10 @@ def test_a_process_that_is_ended_from_outside_is_told_of(tmp_path: Path) -> None
 def test_a_file_is_read_in_less_memory_than_its_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
 ) -> None:
-    monkeypatch.setattr(json_stream, "BATCH", 1 << 16)
-    monkeypatch.setattr(opening, "LARGE", 1 << 16)
-    monkeypatch.setattr(rows, "ENOUGH_LABELS", 500)
+    monkeypatch.setattr(json_batches, "BATCH", 1 << 16)
+    monkeypatch.setattr(json_text, "WINDOW", 1 << 16)
+    monkeypatch.setattr(content, "LARGE", 1 << 16)
+    monkeypatch.setattr(table_builder, "ENOUGH_LABELS", 500)
     _peak(tmp_path, 10, packed)  # what is imported
     assert _peak(tmp_path, 8_000, packed) < 0.6 * (tmp_path / "labels.json").stat().st_size
 
@@ -218,15 +247,15 @@ def test_a_file_is_read_in_less_memory_than_its_text(
 def _peak(folder: Path, frames: int, packed: bool) -> int:
     """Most bytes that Python held while a file of so many frames (700 bytes each) was read."""
     label = {"category": "car", "attributes": {"occluded": True}, "box2d": {"x1": 1.5, "y1": 2, "x2": 30.25, "y2": 40}}
-    content = [{"name": f"{n}.jpg", "labels": [{"id": at, **label} for at in range(5)]} for n in range(frames)]
+    frames_of_file = [{"name": f"{n}.jpg", "labels": [{"id": at, **label} for at in range(5)]} for n in range(frames)]
     path, member = folder / "labels.json", None
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(frames_of_file))
     if packed:
         path, member = zip_of(folder / "labels.zip", {"l.json": path.read_bytes()}, ZIP_DEFLATED), "l.json"
-    del content
+    del frames_of_file
     counts: list[int] = []
     tracemalloc.start()
-    with LabelReader(ReadOptions(), lambda tables: counts.append(tables.images.num_rows), 1) as reader:
+    with LabelReader(lambda tables: counts.append(tables.images.num_rows), processes=1) as reader:
         reader.read(0, path, member, "l")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -237,10 +266,10 @@ def _peak(folder: Path, frames: int, packed: bool) -> int:
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from pipeline.formats import LabelReader, ReadOptions, json_stream, opening
+from pipeline.formats import LabelReader, content, json_batches
 if __name__ == "__main__":
-    opening.LARGE = json_stream.WORTH_PROCESSES = 0
-    with LabelReader(ReadOptions(), lambda _: (print("on", flush=True), time.sleep(60)), 2) as reader:
+    content.LARGE = json_batches.WORTH_PROCESSES = 0
+    with LabelReader(lambda _: (print("on", flush=True), time.sleep(60)), processes=2) as reader:
         reader.read(0, Path(sys.argv[1]), None, "labels.json")
 """
 

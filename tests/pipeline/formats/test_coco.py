@@ -12,7 +12,7 @@ from faster_coco_eval import mask as coco_library
 
 from mrcnn.shapes import polygons
 from pipeline.errors import LabelFileError
-from pipeline.formats import opening
+from pipeline.formats import content
 from pipeline.geometry import masks
 from pipeline.instances import reasons
 from tests.pipeline.formats.label_rows import images_of, only, read, tables_of
@@ -45,7 +45,7 @@ def test_several_polygons_are_one_instance_at_their_own_coordinates(tmp_path: Pa
     )
 
 
-def test_categories_are_meant_by_their_names(tmp_path: Path) -> None:
+def test_categories_are_read_by_their_names(tmp_path: Path) -> None:
     (image,) = read(tmp_path, coco({"segmentation": [TRIANGLE], "category_id": 1}, {"segmentation": [TRIANGLE]}))
     assert [each.category for each in image.labels] == ["person", "car"]
 
@@ -158,7 +158,7 @@ def test_masks_have_a_size_of_their_own(tmp_path: Path) -> None:
     assert (image.size, [each.mask_size for each in image.labels]) == ((64, 48), [(4, 2), (None, None)])
 
 
-def test_an_image_id_given_twice_means_the_first_image(tmp_path: Path) -> None:
+def test_a_repeated_image_id_is_that_of_the_first_image(tmp_path: Path) -> None:
     images = [{"id": 7, "file_name": "a.jpg"}, {"id": 7, "file_name": "b.jpg"}, {"id": 7, "file_name": "a.jpg"}]
     first, astray = read(tmp_path, coco({"segmentation": [TRIANGLE]}, images=images))
     assert (first.name, len(first.labels)) == ("a.jpg", 1)
@@ -182,7 +182,7 @@ def test_lists_may_come_in_any_order_and_annotations_in_any_order_of_images(tmp_
 
 
 def test_a_file_is_read_in_less_memory_than_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "LARGE", 1 << 16)
+    monkeypatch.setattr(content, "LARGE", 1 << 16)
     ring = [number * 37 % 101 / 7 for number in range(4000)]
     annotations = [{"id": n, "image_id": n % 50, "category_id": 3, "segmentation": [ring]} for n in range(300)]
     images = [{"id": number, "file_name": f"{number}.jpg"} for number in range(50)]
@@ -206,7 +206,7 @@ def test_what_is_of_no_image_comes_last_without_a_name(tmp_path: Path) -> None:
     )
 
 
-def test_a_coco_file_is_refused_unless_the_options_say_that_it_is_meant(tmp_path: Path) -> None:
+def test_a_coco_file_is_refused_unless_coco_is_set(tmp_path: Path) -> None:
     with pytest.raises(LabelFileError, match=r"^labels\.json: is a COCO file, .*: set labels\.coco: true$"):
         read(tmp_path, coco({"segmentation": [TRIANGLE]}), coco=False)
     archive = zip_of(tmp_path / "l.zip", {"val/instances.json": json.dumps(coco()).encode()})

@@ -1,10 +1,8 @@
-"""Opening a label file: plain or a member of a zip, its bytes in memory, or mapped where it is large.
-
-What the bytes say is not looked at here.
-"""
+"""The bytes of a label file, plain or a member of a zip: in memory, or mapped where the file is large."""
 
 import errno
 import lzma
+import mmap
 import shutil
 import tempfile
 import zipfile
@@ -12,7 +10,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 
 from pipeline.errors import ArchiveError, LabelFileError
@@ -25,16 +22,21 @@ DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplemen
 
 @dataclass(frozen=True)
 class Content:
-    """A label file: `data` are its bytes, `path` the file that they are mapped from, if they are."""
+    """A label file; `path` is the file that `data` is mapped from, if it is mapped."""
 
     name: str
     """What messages and tables call the file."""
-    data: bytes | mmap
+    data: bytes | mmap.mmap
     path: Path | None = None
+
+    def release_pages(self) -> None:
+        """Release the memory of the pages that were read."""
+        if isinstance(self.data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):  # Linux
+            self.data.madvise(mmap.MADV_DONTNEED)
 
 
 def display_name(path: Path, member: str | None) -> str:
-    """Return how messages call a file by default: its name, behind it the path inside the archive."""
+    """Return the name of a file in messages, where it has no other: its own, then the path inside the archive."""
     return f"{path.name}/{member}" if member else path.name
 
 
@@ -46,11 +48,10 @@ def opened(
     name: str | None = None,
     scratch: Path | None = None,
 ) -> Iterator[Content]:
-    """Give the content of a label file, or of the member of the zip `path`; `archive` may be that, already open.
+    """Yield the content of a label file, or of the member of the zip `path`; `archive` may be that, already open.
 
-    A large member is unpacked in the folder `scratch`, by default the system's for temporary files.
-    Raises LabelFileError when the file can't be read, or is another one at the end, and ArchiveError when the archive
-    is damaged.
+    A large member is unpacked in the folder `scratch`, by default the system's for temporary files. Raises
+    LabelFileError when the file can't be read or changes meanwhile, and ArchiveError when the archive is damaged.
     """
     name = name or display_name(path, member)
     before = _signature(path)
@@ -70,11 +71,11 @@ def _content(path: Path, name: str, stack: ExitStack) -> Content:
     file = stack.enter_context(path.open("rb"))
     if path.stat().st_size < LARGE:
         return Content(name, file.read())
-    return Content(name, mmap(file.fileno(), 0, access=ACCESS_READ), path)
+    return Content(name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), path)
 
 
 def _unpacked(archive: zipfile.ZipFile, member: str, name: str, scratch: Path | None, stack: ExitStack) -> Content:
-    """Return a member; `zipfile` reads no farther than the size that the archive says, and checks its CRC."""
+    """Return a member; `zipfile` stops at the size that the archive states, and checks its CRC."""
     try:
         info = archive.getinfo(member)
     except KeyError:
@@ -90,7 +91,7 @@ def _unpacked(archive: zipfile.ZipFile, member: str, name: str, scratch: Path | 
 
 
 def _signature(path: Path) -> tuple[int, ...] | None:
-    """Return what changes with a file's content, None where there is no file."""
+    """Return what differs once a file has changed, None where there is no file."""
     try:
         found = path.stat()
     except OSError:

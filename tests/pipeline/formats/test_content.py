@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from pipeline.errors import ArchiveError
-from pipeline.formats import opening
-from pipeline.formats.opening import opened
+from pipeline.formats import content as contents
+from pipeline.formats.content import opened
 
 CONTENT = b"".join(b'{"name": "%d.jpg", "labels": [%d]}, ' % (n, Random(n).getrandbits(64)) for n in range(5_000))
 
@@ -28,7 +28,7 @@ def archive(tmp_path: Path) -> Path:
 @pytest.fixture(params=[0, 1 << 30], ids=["mapped", "in memory"], autouse=True)
 def large(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """From how many bytes on files are mapped."""
-    monkeypatch.setattr(opening, "LARGE", max(request.param, 1))
+    monkeypatch.setattr(contents, "LARGE", max(request.param, 1))
     return request.param == 0
 
 
@@ -59,14 +59,14 @@ def test_a_full_disk_is_no_fault_of_the_file(archive: Path, monkeypatch: pytest.
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(opening.shutil, "copyfileobj", full)
+    monkeypatch.setattr(contents.shutil, "copyfileobj", full)
     if large:
         with pytest.raises(OSError, match="No space left"):
             content(archive, "labels.json")
 
 
 @pytest.mark.parametrize("at", [0, 1, 5_000, 40_000])
-def test_no_damage_goes_unnoticed(archive: Path, at: int) -> None:
+def test_all_damage_is_detected(archive: Path, at: int) -> None:
     before = archive.read_bytes()
     with zipfile.ZipFile(archive) as made:
         start = made.getinfo("labels.json").header_offset + len("labels.json") + 30
@@ -79,7 +79,7 @@ def test_no_damage_goes_unnoticed(archive: Path, at: int) -> None:
                 content(archive, "labels.json")
 
 
-def test_a_member_of_another_crc_or_size_than_it_says_is_refused(archive: Path) -> None:
+def test_a_member_with_a_wrong_crc_or_size_is_refused(archive: Path) -> None:
     before = archive.read_bytes()
     entry = before.rindex(b"labels.json", 0, before.rindex(b"stored.json")) - 46
     for field in (16, 24):  # CRC-32 and size in the directory (APPNOTE 4.3.12)

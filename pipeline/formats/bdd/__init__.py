@@ -1,1 +1,0 @@
-"""BDD100K's JSON labels, of every release."""

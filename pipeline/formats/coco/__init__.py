@@ -1,1 +1,0 @@
-"""COCO instances files."""
