@@ -19,8 +19,9 @@ from pipeline.dataset import labels
 from pipeline.errors import ArchiveError, EmptyDatasetError
 from pipeline.files.zip_reading import BOMB_BYTES, BOMB_RATIO
 from pipeline.formats.via.region_data import REGION_DATA
-from pipeline.instances.records import Instance
+from pipeline.geometry.polygon import Ring
 from pipeline.instances.tables import SPLITS
+from pipeline.labels.classes import Instance
 
 LARGEST_LABELS = 4 << 30
 """Bytes of the largest label file that is read (70,000 BDD frames take about 1.5 GB)."""
@@ -37,7 +38,7 @@ class ImageRecord:
     split: str
     width: int
     height: int
-    instances: tuple[Instance, ...]
+    instances: tuple[Instance[Ring], ...]
     member: str
     """Its path in the archive."""
     size: int

@@ -20,7 +20,7 @@ from pipeline.formats.content import Content
 from pipeline.formats.table_builder import Description, TableBuilder
 from pipeline.geometry import masks
 from pipeline.instances import reasons
-from pipeline.instances.splits import SPLIT_FOLDERS
+from pipeline.instances.image_paths import SPLIT_FOLDERS
 from pipeline.recipe.categories import DETECTION, PANOPTIC
 
 PANOPTIC_FOLDER = "pan_seg"

@@ -15,8 +15,7 @@ from pipeline.geometry import curves, polygon, ring_table
 from pipeline.geometry.polygon import Ring
 from pipeline.geometry.ring_table import RingTable
 from pipeline.instances import reasons
-from pipeline.instances.records import DistinctIds
-from pipeline.instances.tables import RAW_LABELS, bounding_boxes, boxes, polygons, texts
+from pipeline.instances.tables import RAW_LABELS, bounding_boxes, boxes, distinct_ids, polygons, texts
 
 ENOUGH_LABELS, ENOUGH_VERTICES = 16_384, 250_000
 """Rows that are made into tables at once: labels that were traced have thousands of vertices."""
@@ -182,8 +181,8 @@ class TableBuilder:
         image = self._images[-1]
         ids = self._ids[image.first :]
         if len(set(ids)) < len(ids):
-            distinct = DistinctIds(set(ids))
-            self._ids[image.first :] = [distinct.give(each) if each else each for each in ids]
+            distinct = iter(distinct_ids([each for each in ids if each]))
+            self._ids[image.first :] = [next(distinct) if each else each for each in ids]
         if image.name:
             return
         labels = range(image.first, len(self._ids))

@@ -1,10 +1,12 @@
-"""The public tables of `filtered_labels`: their schemas, how they are written in row groups, how they are read back."""
+"""The Parquet tables of images and labels: schemas, and functions that write, read and convert their columns."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import msgspec
 import numpy as np
@@ -18,6 +20,20 @@ from pipeline.files.atomic import whole_file
 from pipeline.geometry.ring_table import RingTable, extents
 
 Split = Literal["train", "val", "test"]
+SPLITS: tuple[str, ...] = get_args(Split)
+"""All splits, in the order in which tables are sorted by them."""
+
+Geometry = Literal["polygon", "box", "rle", "bitmask"]
+"""What the source gave of an instance; for `box` its polygon is the rectangle."""
+GEOMETRIES: tuple[Geometry, ...] = get_args(Geometry)
+
+LABELS_FILE = "labels.parquet"
+IMAGES_FILE = "images.parquet"
+REJECTED_FILE = "rejected.parquet"
+
+BYTES_A_GROUP = 64 << 20
+ROWS_A_GROUP = 32_768
+"""Rows of a row group: what is held in memory while writing, and read at once afterwards."""
 
 SCHEMA = pa.schema(
     [
@@ -35,59 +51,40 @@ SCHEMA = pa.schema(
         ("sha256", pa.string()),
     ]
 )
-REJECTED_SCHEMA = pa.schema([(name, pa.string()) for name in ("source", "image", "label_id", "reason", "label")])
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write a Parquet file, whole or not at all, with settings under which equal tables give equal bytes."""
-    with whole_file(path) as file:
-        pq.write_table(table, file, compression="zstd", row_group_size=65_536, version="2.6")
-
-
-LABELS_FILE = "labels.parquet"
-IMAGES_FILE = "images.parquet"
-REJECTED_FILE = "rejected.parquet"
-
-SPLITS = ("train", "val", "test")
-"""All splits, in the order in which tables are sorted by them."""
-
-BYTES_A_GROUP = 64 << 20
-ROWS_A_GROUP = 32_768
-"""Rows of a row group: what is held in memory while writing, and read at once afterwards."""
+"""images.parquet of `raw_images`: a row an image, sorted by name."""
 
 POINT = pa.struct([("x", pa.float64()), ("y", pa.float64())])
 BOX = pa.struct([("x", pa.float64()), ("y", pa.float64()), ("width", pa.float64()), ("height", pa.float64())])
 
-INSTANCE_FIELDS: list[tuple[str, pa.DataType]] = [
-    ("instance_id", pa.string()),
-    ("category", pa.string()),
-    ("source_category", pa.string()),
-    ("polygons", pa.list_(pa.list_(POINT))),
-    ("box", BOX),
-    ("geometry", pa.string()),
-    ("crowd", pa.bool_()),
-    ("ignored", pa.bool_()),
-    ("occluded", pa.bool_()),
-    ("truncated", pa.bool_()),
-    ("attributes", pa.string()),
-    ("source", pa.string()),
-]
-
 FLAGS = ("crowd", "ignored", "occluded", "truncated")
 
-LABELS = pa.schema([("image", pa.string()), ("split", pa.string()), *INSTANCE_FIELDS])
-"""A row an instance (with `all_in_both` a row for each split), sorted by split and image, then as in the source."""
+LABELS = pa.schema(
+    [
+        ("image", pa.string()),
+        ("split", pa.string()),
+        ("instance_id", pa.string()),
+        ("category", pa.string()),
+        ("source_category", pa.string()),
+        ("polygons", pa.list_(pa.list_(POINT))),
+        ("box", BOX),
+        ("geometry", pa.string()),
+        *((flag, pa.bool_()) for flag in FLAGS),
+        ("attributes", pa.string()),
+        ("source", pa.string()),
+    ]
+)
+"""labels.parquet of `filtered_labels`: a row an instance (with `all_in_both` one for each split), sorted by split and
+image, then as in the source. `attributes` is JSON."""
 
 REPETITIVE = ("image", "split", "category", "source_category", "geometry", "attributes")
-"""Columns of `LABELS` in which values come again and again, as coordinates and ids, most of the table, do not."""
+"""Columns of `LABELS` whose values occur many times, unlike coordinates and ids, most of the table."""
 
 IMAGES = pa.schema([*SCHEMA, ("video", pa.string()), ("attributes", pa.string())])
-"""A row an image kept (with `all_in_both` a row for each split), sorted by split and image.
+"""images.parquet of `filtered_labels`: a row an image kept (with `all_in_both` one for each split), sorted by split
+and image. `split` is the final split, `video` the video that a frame belongs to, `attributes` JSON."""
 
-The columns of the raw index, but that `split` is the final one; then the video that a frame belongs to, and JSON."""
-
-REJECTED = REJECTED_SCHEMA
-"""A row for each label or image left out, in the order in which they were met: the last source first."""
+REJECTED = pa.schema([(name, pa.string()) for name in ("source", "image", "label_id", "reason", "label")])
+"""rejected.parquet of `raw_images` and `filtered_labels`: a row for each label or image left out."""
 
 RAW_IMAGES = pa.schema(
     [
@@ -101,10 +98,11 @@ RAW_IMAGES = pa.schema(
         ("attributes", pa.string()),
     ]
 )
-"""images.parquet of `raw_labels`: a row each time that a label file says something of an image, in the order read.
+"""images.parquet of `raw_labels`: a row for each entry of a label file that describes an image, in the order read.
 
-`source` and `file_index` are places in sources.json, `file` is what that file is called. Width and height (pixels) are
-what the labels were made for, where the file says it. `attributes` is JSON.
+`source` and `file_index` are positions in sources.json, `file` is the display name of that file, `name` the image as
+the file names it. Width and height (pixels) are the size that the labels were made for, null where the file gives
+none. `attributes` is JSON.
 """
 
 RAW_LABELS = pa.schema(
@@ -116,10 +114,7 @@ RAW_LABELS = pa.schema(
         ("polygons", pa.list_(pa.list_(POINT))),
         ("box", BOX),
         ("geometry", pa.string()),
-        ("crowd", pa.bool_()),
-        ("ignored", pa.bool_()),
-        ("occluded", pa.bool_()),
-        ("truncated", pa.bool_()),
+        *((flag, pa.bool_()) for flag in FLAGS),
         ("attributes", pa.string()),
         ("part_of", pa.string()),
         ("mask_width", pa.int32()),
@@ -128,36 +123,85 @@ RAW_LABELS = pa.schema(
 )
 """labels.parquet of `raw_labels`: a row a label of any category, sorted by `image`, a row of its images.parquet.
 
-`category` is the file's own word (null: a VIA region), `kind` an areaType or laneType. Of a `line` the polygons are
-open paths. `part_of` is what regions of VIA have in common that are one instance; `mask_width` and `mask_height`
+`category` is the category as the file names it (null: a VIA region), `kind` an areaType or laneType. The polygons of a
+`line` are open paths. VIA regions with the same `part_of` are parts of one instance; `mask_width` and `mask_height`
 (pixels) are the size of a run-length mask.
 """
 
 RAW_REJECTED = pa.schema(
     [
-        *REJECTED_SCHEMA,
+        *REJECTED,
         ("row", pa.int64()),
         ("category", pa.string()),
         ("kind", pa.string()),
         ("attributes", pa.string()),
     ]
 )
-"""rejected.parquet of `raw_labels`: what could not be read. `row` is one of images.parquet, the rest as in labels."""
+"""rejected.parquet of `raw_labels`: what could not be read. `row` is a row of its images.parquet."""
 
 RAW_REPETITIVE = ("category", "kind", "geometry", "attributes", "part_of")
-"""Columns of `RAW_LABELS` in which values come again and again."""
+"""Columns of `RAW_LABELS` whose values occur many times."""
 
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
-class RowGroupWriter:
-    """Writes one Parquet file in row groups of `ROWS_A_GROUP`, whole or not at all; equal rows give equal bytes.
+@dataclass(frozen=True)
+class Rejected:
+    """A row of rejected.parquet: a label, image or file that was left out; `label` is the JSON text of what it was."""
 
-    Rows of very much text or very many vertices, `BYTES_A_GROUP` of them, are a group by themselves.
+    source: str
+    image: str
+    label_id: str
+    reason: str
+    label: str
+
+
+def distinct_ids(ids: Sequence[str], own: Sequence[bool] | None = None) -> list[str]:
+    """Return the ids, a repeated one with a suffix: `id~2`, `id~3`, …; in linear time.
+
+    Ids that are `own` ([N], default: all) stay as they are where they occur first, wherever that is.
+    """
+    own = [True] * len(ids) if own is None else own
+    reserved = {each for each, is_own in zip(ids, own, strict=True) if is_own}
+    given: set[str] = set()
+    repeats: Counter[str] = Counter()
+    distinct: list[str] = []
+    for each, is_own in zip(ids, own, strict=True):
+        free = each
+        while free in given or (free in reserved and not (is_own and free == each)):
+            repeats[each] += 1
+            free = f"{each}~{repeats[each] + 1}"
+        given.add(free)
+        distinct.append(free)
+    return distinct
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file, whole or not at all, with settings under which equal tables give equal bytes."""
+    with whole_file(path) as file:
+        pq.write_table(table, file, compression="zstd", row_group_size=65_536, version="2.6")
+
+
+def read_table(
+    path: Path, made_by: str, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = ()
+) -> pa.Table:
+    """Return a table, or some of its columns; raises ArtifactError, naming the stage, when it can't be read."""
+    try:
+        # pq.read_table would import pandas, which takes a third of a second.
+        with pq.ParquetFile(path, read_dictionary=list(dictionaries)) as file:
+            return file.read(columns)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"{path} can't be read ({error}); materialise {made_by} again") from None
+
+
+class RowGroupWriter:
+    """Writes a Parquet file in row groups of `ROWS_A_GROUP`, whole or not at all; equal rows give equal bytes.
+
+    A row group ends earlier where its rows take `BYTES_A_GROUP`.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, repetitive: Sequence[str] | None = None) -> None:
-        """Columns that are `repetitive` (default: all) get a dictionary of values, and least and largest noted."""
+        """Columns that are `repetitive` (default: all) are dictionary-encoded, with statistics."""
         self.schema = schema
         self._repetitive: Sequence[str] | bool = True if repetitive is None else list(repetitive)
         self.rows = 0
@@ -172,9 +216,9 @@ class RowGroupWriter:
             file,
             self.schema,
             version="2.6",
-            compression="snappy",  # zstd packs a fifth smaller, and takes as long as all else about writing
+            compression="snappy",  # zstd is a fifth smaller, but doubles the time of writing
             use_dictionary=self._repetitive,
-            write_statistics=self._repetitive,  # nobody looks for a coordinate, and finding the least takes time
+            write_statistics=self._repetitive,  # of coordinates nobody needs them, and they take time
         )
         self._writer = self._stack.enter_context(writer)
         return self
@@ -285,16 +329,11 @@ def _opened(path: Path) -> pq.ParquetFile:
 
 def _row_groups(file: pq.ParquetFile, split: str) -> Iterator[pa.Table]:
     """Yield the rows of `split`; row groups that hold only other splits are not read."""
+    # No nested column precedes `split`, so that its index is the same among the columns of the file.
     column = file.schema_arrow.get_field_index("split")
     for group in range(file.num_row_groups):
-        statistics = file.metadata.row_group(group).column(_leaf(file, column)).statistics
+        statistics = file.metadata.row_group(group).column(column).statistics
         if statistics is not None and statistics.has_min_max and not statistics.min <= split <= statistics.max:
             continue
         rows = file.read_row_group(group, use_threads=False)
         yield rows.filter(pc.equal(rows["split"], split))
-
-
-def _leaf(file: pq.ParquetFile, column: int) -> int:
-    """Return the index of a flat column among the file's leaves, which nested columns before it would shift."""
-    name = file.schema_arrow.names[column]
-    return next(leaf for leaf in range(file.metadata.num_columns) if file.schema.column(leaf).path == name)

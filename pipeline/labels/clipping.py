@@ -1,7 +1,4 @@
-"""Wanted labels fitted to their images: lines widened, what reaches over the border clipped, small ones left out.
-
-All labels of a batch at once; which of them are wanted is decided before, in `label_selection`.
-"""
+"""Fits labels to their images: lines are widened, polygons clipped to the image, small labels left out."""
 
 import numpy as np
 import pyarrow as pa
@@ -10,25 +7,22 @@ from numpy.typing import NDArray
 
 from pipeline.geometry.polygon import filled_area
 from pipeline.geometry.ring_table import RingTable, areas, clip, extents, ranges, ribbons
-from pipeline.instances.reasons import TOO_SMALL
+from pipeline.instances.reasons import OTHER_SIZE, OUTSIDE, TOO_SMALL
 from pipeline.instances.tables import bounding_boxes, boxes, boxes_in, polygons, rings_in
 
-OUTSIDE = "outside the image"
-OTHER_SIZE = "made for an image of another size"
-
 LINE = "line"
-"""Geometry of lane markings in the tables of `raw_labels`: their polygons are open lines."""
+"""Geometry of lane markings in `raw_labels`, whose polygons are open lines."""
 LINE_WIDTH = 4.0
-"""Pixels: how wide a lane marking becomes, since a line has no area."""
+"""Width in pixels of the polygon around a line."""
 
 MASKS = ("rle", "bitmask")
 
 Reasons = NDArray[np.object_]
-"""[N] str: why each label is left out; empty where it isn't."""
+"""[N] str: why each label is left out; empty if it isn't."""
 
 
 def widened(labels: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the labels with lines (geometry `line`) turned into polygons of `LINE_WIDTH` along them."""
+    """Return the labels with polygons of `LINE_WIDTH` in the place of lines."""
     are_lines = pc.equal(labels["geometry"], LINE)
     rows = np.flatnonzero(are_lines)
     lines, each = rings_in(labels["polygons"].take(pa.array(rows)))
@@ -40,31 +34,31 @@ def widened(labels: pa.RecordBatch) -> pa.RecordBatch:
 def clipped(
     labels: pa.RecordBatch, sizes: NDArray[np.int64], reasons: Reasons, least_area: float
 ) -> tuple[pa.RecordBatch, Reasons]:
-    """Return the labels with what lies in their images, of `sizes` ([N, 2] width, height), and the reasons.
+    """Return the labels clipped to their images, of `sizes` ([N, 2] width, height), and why they are left out.
 
-    Those that have a reason stay as they are. Labels of which nothing is left, of masks that are made for another size,
-    and of less than `least_area` square pixels get one.
+    Labels that have a reason are not changed. Labels outside the image, masks made for another size, and labels of
+    less than `least_area` square pixels get a reason.
     """
     reasons = reasons.copy()
     masks = np.stack([labels[side].fill_null(-1).to_numpy() for side in ("mask_width", "mask_height")], axis=1)
     reasons[(reasons == "") & (masks[:, 0] >= 0) & (masks != sizes).any(axis=1)] = OTHER_SIZE
     rings, each = rings_in(labels["polygons"])
-    over = np.flatnonzero((reasons == "") & _reach_over(labels, rings, each, sizes))
-    own = ranges((np.cumsum(each) - each)[over], each[over])
-    inner, alive = clip(rings.chosen(own), np.repeat(sizes[over], each[over], axis=0))
-    left = np.bincount(np.repeat(np.arange(len(over)), each[over])[alive], minlength=len(over))
-    reasons[over[left == 0]] = OUTSIDE
-    labels = _with_rings(labels, over[left > 0], inner, left[left > 0])
+    crossing = np.flatnonzero((reasons == "") & _cross_border(labels, rings, each, sizes))
+    rings_of_crossing = ranges((np.cumsum(each) - each)[crossing], each[crossing])
+    inner, kept = clip(rings.chosen(rings_of_crossing), np.repeat(sizes[crossing], each[crossing], axis=0))
+    left = np.bincount(np.repeat(np.arange(len(crossing)), each[crossing])[kept], minlength=len(crossing))
+    reasons[crossing[left == 0]] = OUTSIDE
+    labels = _with_rings(labels, crossing[left > 0], inner, left[left > 0])
     if least_area:
         rows = np.flatnonzero(reasons == "")
-        reasons[rows[_fill_less(labels.take(pa.array(rows)), least_area)]] = TOO_SMALL
+        reasons[rows[_are_small(labels.take(pa.array(rows)), least_area)]] = TOO_SMALL
     return labels, reasons
 
 
-def _reach_over(
+def _cross_border(
     labels: pa.RecordBatch, rings: RingTable, each: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
-    """Say which labels ([N] bool) don't lie in their image as they are."""
+    """Say which labels ([N] bool) don't lie in their image."""
     least, most = extents(rings.points, rings.starts[np.cumsum(each) - each])
     over: NDArray[np.bool_] = np.asarray(((least < 0) | (most > sizes)).any(axis=1))
     x, y, width, height = boxes_in(labels["box"]).T
@@ -94,11 +88,11 @@ def _with_rings(
     return pa.record_batch(columns, schema=labels.schema)
 
 
-def _fill_less(labels: pa.RecordBatch, least: float) -> NDArray[np.bool_]:
+def _are_small(labels: pa.RecordBatch, least: float) -> NDArray[np.bool_]:
     """Say which labels ([N] bool) fill less than `least` square pixels.
 
-    A ring of K vertices winds round a point (K - 1) / 2 times at most, and the shoelace formula counts it as often;
-    outlines of masks don't cross themselves. Only what lies between these bounds and those of boxes is looked at.
+    Only labels whose bounds don't decide it are filled. The shoelace formula counts a point as often as the ring winds
+    around it: (K - 1) / 2 times at most for K vertices, once for outlines of masks. Boxes are upper bounds.
     """
     rings, each = rings_in(labels["polygons"])
     if not len(each):

@@ -1,28 +1,48 @@
-"""What `raw_labels` has read: its sources in the recipe's order, and what their files say of images.
-
-Which of it counts is decided in `label_collector`.
-"""
+"""The label files that `raw_labels` has read, by source, in the recipe's order."""
 
 import json
-import logging
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from pipeline.errors import ArtifactError
-from pipeline.labels.records import LabelFile, Match
+from pipeline.instances.image_paths import split_in_path
 
-FILE = "sources.json"
-AGAIN = "materialise raw_labels again"
+SOURCES = "sources.json"
 
-Matches = Sequence[Match]
 
-log = logging.getLogger(__name__)
+@dataclass(frozen=True)
+class LabelFile:
+    """A label file in a folder, or a member of a zip."""
+
+    path: Path
+    member: str | None = None
+    leading: int = 0
+    """Components at the start of `parts` that lie above the source, whose names mean nothing."""
+    options: Mapping[str, Mapping[str, str]] | None = None
+    """Texts of the options whose ids are words, by attribute of VIA regions."""
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        """The whole path from the root of the file system, archive included."""
+        return PurePosixPath(self.path, *PurePosixPath(self.member or "").parts).parts
+
+    @cached_property
+    def folder(self) -> tuple[str, ...]:
+        """The same without the name of the file."""
+        return self.parts[:-1]
+
+    @cached_property
+    def split(self) -> str | None:
+        """The split that its path below the source names."""
+        return split_in_path(self.parts[self.leading :])
+
+    @property
+    def name(self) -> str:
+        """Its name in messages and tables: the path in its folder, or in its archive, whose name comes first."""
+        return "/".join(self.parts[self.leading + (0 if self.member else 1) :])
 
 
 @dataclass(frozen=True)
@@ -31,69 +51,30 @@ class LabelSource:
 
     entry: str
     files: tuple[LabelFile, ...]
-    options: tuple[Mapping[str, Mapping[str, str]], ...] = ()
-    """Of each file: what option ids that are words stand for, by attribute of VIA regions."""
     skipped: tuple[str, ...] = ()
-    """Paths of label files in it that were passed over for others."""
+    """Paths of files that are not read since other files of the source are."""
     repeated: tuple[str, ...] = ()
-    """Paths of label files in an archive that stand in it once more, further on."""
+    """Paths in an archive that occur again later in it."""
 
 
 def read_sources(raw_labels: Path) -> list[LabelSource]:
     """Return the sources of labels in the recipe's order; raises ArtifactError when sources.json is damaged."""
     try:
-        content = json.loads((raw_labels / FILE).read_text("utf-8"))
+        content = json.loads((raw_labels / SOURCES).read_text("utf-8"))
         return [_source(source, raw_labels) for source in content["sources"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(f"{raw_labels / FILE} can't be read ({error}); {AGAIN}") from None
-
-
-def read_table(path: Path, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = ()) -> pa.Table:
-    """Return a table of `raw_labels`, or some of its columns; raises ArtifactError when it can't be read."""
-    try:
-        # Not pq.read_table: it imports pandas.
-        with pq.ParquetFile(path, read_dictionary=list(dictionaries)) as file:
-            return file.read(columns)
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(f"{path} can't be read ({error}); {AGAIN}") from None
+        raise ArtifactError(f"{raw_labels / SOURCES} can't be read ({error}); materialise raw_labels again") from None
 
 
 def _source(source: dict[str, Any], raw_labels: Path) -> LabelSource:
-    """A file is named by the recipe when the entry leads to it alone: neither to a folder nor into an archive."""
     entry = Path(source["source"]).expanduser()
     folder = entry.resolve() if entry.is_dir() else None
-    files = (_file(raw_labels / file["path"], file["member"], folder) for file in source["files"])
-    options = (file.get("options") or {} for file in source["files"])
-    others = (tuple(source.get(kind, ())) for kind in ("skipped", "repeated"))
-    return LabelSource(source["source"], tuple(files), tuple(options), *others)
+    files = (_file(raw_labels / file["path"], file, folder) for file in source["files"])
+    return LabelSource(source["source"], tuple(files), *(tuple(source.get(key, ())) for key in ("skipped", "repeated")))
 
 
-def _file(path: Path, member: str | None, folder: Path | None) -> LabelFile:
-    """Where it lies says something of it from the source's own name on; of a named file also the folder it is in."""
-    named = folder is None and not member
-    return LabelFile(path, member, named, leading=len((folder or path).parts) - (2 if named else 1))
-
-
-def log_absent(
-    sources: Sequence[LabelSource], source_of: Sequence[int], names: Sequence[str], matches: Matches
-) -> None:
-    """Log of how many images each source's labels are left out; the other arguments have an entry an image.
-
-    A warning where all are, or few are of a source that isn't the first one, as of corrections.
-    """
-    counts = Counter(source_of)
-    absent: dict[int, list[int]] = {}
-    for entry, match in enumerate(matches):
-        if match.row is None:
-            absent.setdefault(source_of[entry], []).append(entry)
-    for number, entries in sorted(absent.items()):
-        few = number and 2 * len(entries) < counts[number]
-        log.log(
-            logging.WARNING if few or len(entries) == counts[number] else logging.INFO,
-            "%s: labels of %d of its %d images are left out (%s: %s); they are in rejected.parquet",
-            sources[number].entry,
-            len(entries),
-            counts[number],
-            names[entries[0]] or "one without a name",
-            matches[entries[0]].reason,
-        )
+def _file(path: Path, file: dict[str, Any], folder: Path | None) -> LabelFile:
+    """Return a file of a source; of a file that the recipe names, the folder that it lies in counts as well."""
+    is_named = folder is None and not file["member"]
+    leading = len((folder or path).parts) - (2 if is_named else 1)
+    return LabelFile(path, file["member"], leading, file.get("options"))

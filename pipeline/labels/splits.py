@@ -1,203 +1,211 @@
-"""Divides the images among train, val and test; frames of one video, and copies of one image, stay on one side.
+"""Decides the split of each image: train, val or test. Frames of a video, and copies of an image, share a split."""
 
-Which images are labelled at all is decided before, in `pipeline.labels`.
-"""
-
+import hashlib
 import logging
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from pipeline.errors import EmptyDatasetError
+from pipeline.instances.image_paths import BDD_FRAME, BDD_IMAGE, video_in_name
+from pipeline.instances.reasons import NO_SPLIT, OVER_LIMIT, SAME_BYTES, SAME_VIDEO
 from pipeline.instances.tables import SPLITS
-from pipeline.instances.videos import LabelledFile, sure_videos, videos
-from pipeline.labels.balance import draw, rank, repeat_factors
 from pipeline.recipe.sections import Dataset
 
-NO_SPLIT = "no train, val or test in its path"
-SAME_BYTES = "the same bytes are in {split}"
-SAME_VIDEO = "its video is in {split}"
-OVER_LIMIT = "over the limit of its split"
+MOST_OF_ALL = 0.9
+"""Share of the images above which file names that make them a single video are ignored."""
 
-_STRICTEST_FIRST = ("test", "val", "train")
+_BDD_VIDEO = re.compile(r"(?:.*__)?(?P<video>[0-9a-f]{8}-[0-9a-f]{8})(?:-\d{7})?")
+"""Stem of a BDD image or frame, with the folders of a flat name before it."""
+_VIDEO_ENDINGS = frozenset({".mov", ".mp4", ".avi", ".mkv", ".m4v", ".ts", ".webm"})
 
 log = logging.getLogger(__name__)
 
 
+class LabelledImage(msgspec.Struct):
+    """An image of the index and what the label files say about it."""
+
+    image: str
+    """Name in the index."""
+    sha256: str
+    path_split: str | None = None
+    """Split in the path of the image, else in that of a label file of the first source that labels the image."""
+    video: str | None = None
+    """The `videoName` of the labels; once the images are divided, the video by name as well."""
+    categories: frozenset[str] = frozenset()
+    """Classes of the instances, if `dataset.balance` needs them."""
+    file_name: str = ""
+    """Name of the image file, which may differ from `image`."""
+    attributes: str = "{}"
+    """JSON."""
+    row: int = -1
+    """Row of the index."""
+    entry: int = -1
+    """Row of images.parquet of `raw_labels` that the labels come from."""
+    label_file: str = ""
+    """Display name of the file that the labels come from."""
+    start: int = 0
+    count: int = 0
+    """Labels of the image: the first one in `MergedLabels.rows`, and how many there are."""
+
+
 @dataclass
 class Division:
-    """Positions of the images by split, sorted by image name; and those set aside, with the reason."""
+    """Positions of the images by split, sorted by image name; and of those left out, with the reason."""
 
     method: str
     """`path`, `hash` or `all_in_both`."""
     members: dict[str, list[int]]
-    set_aside: list[tuple[int, str]] = field(default_factory=list)
+    left_out: list[tuple[int, str]] = field(default_factory=list)
     videos: list[str | None] = field(default_factory=list)
-    """The video of each image, by its position, as `videos.videos` has it."""
+    """Video of each image, by the labels or by name (`likely_videos`)."""
     doubtful: list[str] = field(default_factory=list)
-    """Videos that the names of images speak of on several sides, where neither labels nor BDD's names bear them out."""
+    """Videos in several splits according to file names alone, neither labels nor names of BDD's form."""
 
     @property
     def leaks(self) -> int:
-        """Images set aside since another split holds their bytes, or frames of their video."""
+        """Number of images left out because another split has the same bytes, or frames of the same video."""
         reasons = {each.format(split=split) for each in (SAME_BYTES, SAME_VIDEO) for split in SPLITS}
-        return sum(reason in reasons for _, reason in self.set_aside)
+        return sum(reason in reasons for _, reason in self.left_out)
 
 
-def divide(images: Sequence[LabelledFile], dataset: Dataset, seed: int) -> Division:
-    """Give each image to a split as the recipe says (`dataset.split`, fractions, limits).
+def divide(images: Sequence[LabelledImage], dataset: Dataset, seed: int) -> Division:
+    """Assign each image to a split as the recipe says (`dataset.split`, fractions, limits).
 
     With `all_in_both` train and val are the same images. Raises EmptyDatasetError when train or val is empty.
     """
     if not images:
         raise EmptyDatasetError("no image has labels: check that source.images and source.labels belong together")
     order = sorted(range(len(images)), key=lambda position: images[position].image)
-    method, of_videos = _method(images, dataset), videos(images)
+    method, videos = _method(images, dataset), likely_videos(images)
     if method == "all_in_both":
-        division = Division(method, {"train": order, "val": list(order), "test": []}, videos=of_videos)
+        division = Division(method, {"train": order, "val": list(order), "test": []}, videos=videos)
     else:
-        sure = sure_videos(images)
+        certain = certain_videos(images)
         if method == "path":
-            chosen = _by_path(images, order)
+            splits = [image.path_split for image in images]
         else:
-            chosen = _by_hash(_groups(images, sure, of_videos), order, dataset, seed)
-        members = {split: [position for position in order if chosen.get(position) == split] for split in SPLITS}
-        unsplit = [(position, NO_SPLIT) for position in order if position not in chosen]
-        division = Division(method, members, unsplit, of_videos)
-        _say_what_is_empty(division)
+            names = zip(certain, videos, images, strict=True)
+            splits = _draw_splits([sure or likely or image.image for sure, likely, image in names], dataset, seed)
+        members = {split: [position for position in order if splits[position] == split] for split in SPLITS}
+        no_split = [(position, NO_SPLIT) for position in order if splits[position] is None]
+        division = Division(method, members, no_split, videos)
+        _refuse_empty_split(division)
         if method == "hash":
-            _tell_uneven(division, dataset)
-        _keep_apart(division, images, sure)
-        division.doubtful = _on_several_sides(division)
+            _warn_of_uneven_val(division, dataset)
+        _remove_leaks(division, images, certain)
+        division.doubtful = _videos_in_several_splits(division)
     _limit(division, images, dataset, seed)
-    _say_what_is_empty(division)
+    _refuse_empty_split(division)
     if method == "hash" and dataset.test_fraction and not division.members["test"]:
         log.warning("too few images or videos for a test split: it is empty")
     return division
 
 
-def _method(images: Sequence[LabelledFile], dataset: Dataset) -> str:
+def _method(images: Sequence[LabelledImage], dataset: Dataset) -> str:
     if dataset.split != "auto":
         return dataset.split
-    in_paths = {image.path_split for image in images}
-    return "path" if {"train", "val"} <= in_paths else "hash"
+    return "path" if {"train", "val"} <= {image.path_split for image in images} else "hash"
 
 
-def _by_path(images: Sequence[LabelledFile], order: Iterable[int]) -> dict[int, str]:
-    return {position: split for position in order if (split := images[position].path_split) is not None}
+def _draw_splits(groups: Sequence[str], dataset: Dataset, seed: int) -> list[str | None]:
+    """Return the split of each image, given as its video (or its name): drawn from that name and the seed.
 
-
-def _groups(images: Sequence[LabelledFile], sure: Sequence[str | None], of_videos: Sequence[str | None]) -> list[str]:
-    """Return the video of each image, certain or likely, else the image itself: what is given to a split as one."""
-    each = zip(sure, of_videos, images, strict=True)
-    return [certain or video or image.image for certain, video, image in each]
-
-
-def _by_hash(groups: Sequence[str], order: Iterable[int], dataset: Dataset, seed: int) -> dict[int, str]:
-    """Draw each video's (or lone image's) number from its name and the seed: more images move none of the others."""
+    So adding images moves no other image, except where a split would be empty.
+    """
     drawn = {group: draw(seed, "split", group) for group in groups}
     split = {}
     for group, number in drawn.items():
         in_test = number < dataset.test_fraction
         in_val = number < dataset.test_fraction + dataset.val_fraction
         split[group] = "test" if in_test else "val" if in_val else "train"
-    wanted = ("val", "train", "test") if dataset.test_fraction else ("val", "train")
-    _leave_none_empty(split, drawn, wanted)
-    return {position: split[groups[position]] for position in order}
+    _fill_empty_splits(split, drawn, ("val", "train", "test") if dataset.test_fraction else ("val", "train"))
+    return [split[group] for group in groups]
 
 
-def _leave_none_empty(split: dict[str, str], drawn: dict[str, float], wanted: Sequence[str]) -> None:
-    """Move the video whose number is nearest to an empty split's share into it, from a split that can spare it."""
-    for empty in wanted:
+def _fill_empty_splits(split: dict[str, str], drawn: dict[str, float], required: Sequence[str]) -> None:
+    """Move the group whose number is nearest to an empty split's range into it, from a split that has several."""
+    for empty in required:
         count = Counter(split.values())
-        spared = {its for its, groups in count.items() if groups > 1 or (its == "test" and empty != "test")}
-        movable = [group for group, its in split.items() if its in spared]
+        givers = {giver for giver, groups in count.items() if groups > 1 or (giver == "test" and empty != "test")}
+        movable = [group for group, current in split.items() if current in givers]
         if not count[empty] and movable:
             nearest = max if empty == "train" else min
             split[nearest(movable, key=lambda group: (drawn[group], group))] = empty
 
 
-def _keep_apart(division: Division, images: Sequence[LabelledFile], videos_of: Sequence[str | None]) -> None:
-    """Set aside, from train first, images whose bytes or whose video (`sure_videos`) another split holds."""
-    held_bytes: dict[str, str] = {}
-    held_videos: dict[str, str] = {}
-    for split in _STRICTEST_FIRST:
+def _remove_leaks(division: Division, images: Sequence[LabelledImage], videos: Sequence[str | None]) -> None:
+    """Leave out images whose bytes or whose certain video another split has; test keeps its images first, then val."""
+    split_of_bytes: dict[str, str] = {}
+    split_of_video: dict[str, str] = {}
+    for split in ("test", "val", "train"):
         kept = []
         for position in division.members[split]:
-            reason = _leak(held_bytes.get(images[position].sha256), held_videos.get(videos_of[position] or ""))
-            if reason:
-                division.set_aside.append((position, reason))
+            if other := split_of_bytes.get(images[position].sha256):
+                division.left_out.append((position, SAME_BYTES.format(split=other)))
+            elif other := split_of_video.get(videos[position] or ""):
+                division.left_out.append((position, SAME_VIDEO.format(split=other)))
             else:
                 kept.append(position)
         division.members[split] = kept
-        held_bytes.update((images[position].sha256, split) for position in kept)
-        held_videos.update((video, split) for position in kept if (video := videos_of[position]))
+        split_of_bytes.update((images[position].sha256, split) for position in kept)
+        split_of_video.update((video, split) for position in kept if (video := videos[position]))
 
 
-def _on_several_sides(division: Division) -> list[str]:
-    """Return the videos with images in more than one split, sorted."""
-    sides: dict[str, set[str]] = {}
+def _videos_in_several_splits(division: Division) -> list[str]:
+    splits: dict[str, set[str]] = defaultdict(set)
     for split, members in division.members.items():
         for position in members:
             if video := division.videos[position]:
-                sides.setdefault(video, set()).add(split)
-    return sorted(video for video, its in sides.items() if len(its) > 1)
+                splits[video].add(split)
+    return sorted(video for video, its_splits in splits.items() if len(its_splits) > 1)
 
 
-def _tell_uneven(division: Division, dataset: Dataset) -> None:
-    """Warn where val got far more or fewer images than asked for, since few videos have most of them.
+def _warn_of_uneven_val(division: Division, dataset: Dataset) -> None:
+    """Warn if few videos with most images make val far larger or smaller than asked for.
 
-    Three standard deviations of chance, with each image by itself, are not told of.
+    Three standard deviations of the share, if each image were drawn by itself, are taken for chance.
     """
-    images, asked = sum(map(len, division.members.values())), dataset.val_fraction
+    images, fraction = sum(map(len, division.members.values())), dataset.val_fraction
     share = len(division.members["val"]) / images
-    if abs(share - asked) <= asked / 2 + 3 * math.sqrt(asked * (1 - asked) / images):
-        return
-    counted = Counter(
-        video for members in division.members.values() for at in members if (video := division.videos[at])
-    )
-    for largest, frames in counted.most_common(1):
-        log.warning(
-            "val has %.1f %% of the images where dataset.val_fraction asks for %.1f %%: a video stays on one side, and "
-            "%s has %d of the %d images",
-            100 * share,
-            100 * asked,
-            largest,
-            frames,
-            images,
+    chance = 3 * math.sqrt(fraction * (1 - fraction) / images)
+    counts = Counter(division.videos[position] for members in division.members.values() for position in members)
+    del counts[None]
+    if abs(share - fraction) > fraction / 2 + chance and counts:
+        video, frames = counts.most_common(1)[0]
+        message = (
+            "val has %.1f %% of the images where dataset.val_fraction asks for %.1f %%: the frames of a video stay in "
+            "one split, and %s has %d of the %d images"
         )
+        log.warning(message, 100 * share, 100 * fraction, video, frames, images)
 
 
-def _leak(split_of_bytes: str | None, split_of_video: str | None) -> str | None:
-    if split_of_bytes:
-        return SAME_BYTES.format(split=split_of_bytes)
-    return SAME_VIDEO.format(split=split_of_video) if split_of_video else None
-
-
-def _limit(division: Division, images: Sequence[LabelledFile], dataset: Dataset, seed: int) -> None:
-    """Keep the images with the least drawn numbers, so that a higher limit keeps all that a lower one kept."""
-    left_out: dict[int, None] = {}
+def _limit(division: Division, images: Sequence[LabelledImage], dataset: Dataset, seed: int) -> None:
+    """Keep `dataset.limit` images of a split; a higher limit keeps all images that a lower one keeps."""
+    over: dict[int, None] = {}
     for split, most in dataset.limit.items():
         members = division.members[split]
         balance = dataset.balance if split == "train" else 0.0
         factors = repeat_factors([images[position].categories for position in members], balance)
-        weights = dict(zip(members, factors, strict=True))
-        drawn = sorted(members, key=lambda position: rank(seed, images[position].image, weights[position]))
-        kept = set(drawn[:most])
+        ranks = [rank(seed, images[at].image, factor) for at, factor in zip(members, factors, strict=True)]
+        kept = {position for _, position in sorted(zip(ranks, members, strict=True))[:most]}
         division.members[split] = [position for position in members if position in kept]
-        left_out |= dict.fromkeys(position for position in members if position not in kept)
+        over |= dict.fromkeys(position for position in members if position not in kept)
     # With all_in_both an image may be left out of one split only.
-    held = {position for members in division.members.values() for position in members}
-    division.set_aside += [(position, OVER_LIMIT) for position in left_out if position not in held]
+    in_a_split = {position for members in division.members.values() for position in members}
+    division.left_out += [(position, OVER_LIMIT) for position in over if position not in in_a_split]
 
 
-def _say_what_is_empty(division: Division) -> None:
+def _refuse_empty_split(division: Division) -> None:
     """Raise EmptyDatasetError, saying what to do, when train or val has no image."""
     for split in ("train", "val"):
         if division.members[split]:
             continue
-        if any(reason != NO_SPLIT for _, reason in division.set_aside):
+        if any(reason != NO_SPLIT for _, reason in division.left_out):
             raise EmptyDatasetError(f"each image of {split} is also in another split, by its bytes or its video")
         if division.method == "path":
             raise EmptyDatasetError(
@@ -208,3 +216,96 @@ def _say_what_is_empty(division: Division) -> None:
             f"dataset.split: {division.method} leaves {split} without images, since there are too few images or "
             "all are frames of one video; add more, or use all_in_both"
         )
+
+
+def likely_videos(images: Sequence[LabelledImage]) -> list[str | None]:
+    """Return the video of each image: as its labels say, else as its name suggests (`video_in_name`).
+
+    Names alone are ignored where they make nearly all images without a video of their own a single video
+    (IMG_00001.jpg, IMG_00002.jpg, …).
+    """
+    found = [image.video or video_in_name(image.image) for image in images]
+    given = {image.video for image in images if image.video}
+    by_name = [
+        at
+        for at, video in enumerate(found)
+        if video not in given and (video is None or not BDD_FRAME.fullmatch(images[at].image.rpartition(".")[0]))
+    ]
+    frames = Counter(video for at in by_name if (video := found[at])).values()
+    if sum(count > 1 for count in frames) < 2 and max(frames, default=0) > MOST_OF_ALL * len(by_name):
+        for at in by_name:
+            found[at] = None
+    return found
+
+
+def certain_videos(images: Sequence[LabelledImage]) -> list[str | None]:
+    """Return the video that each image certainly belongs to: as its labels say, or as a file name of BDD's form says.
+
+    Names of one video are linked by images that have two of them; the name in the labels is then preferred.
+    """
+    names = [_certain_names(image) for image in images]
+    linked: dict[str, set[str]] = defaultdict(set)
+    for pair in names:
+        if len(pair) > 1:
+            linked[pair[0]].add(pair[1])
+            linked[pair[1]].add(pair[0])
+    given = {_plain_video(image.video) for image in images if image.video}
+    preferred: dict[str, str] = {}
+    for name in linked:
+        if name not in preferred:
+            group = _connected(name, linked)
+            preferred |= dict.fromkeys(group, min(group & given or group))
+    return [preferred.get(each[0], each[0]) if each else None for each in names]
+
+
+def _certain_names(image: LabelledImage) -> tuple[str, ...]:
+    """Return the names, none to two, of the video that an image certainly belongs to."""
+    name = image.file_name or image.image
+    match = _BDD_VIDEO.fullmatch(name.rpartition(".")[0] or name)
+    in_name = (match["video"],) if match else ()
+    return tuple(dict.fromkeys((_plain_video(image.video), *in_name))) if image.video else in_name
+
+
+def _plain_video(video: str) -> str:
+    """Return a video's name without the ending of a video file, and for a video of BDD without folders."""
+    path = video.replace("\\", "/")
+    stem, dot, ending = path.rpartition(".")
+    plain = stem if stem and f"{dot}{ending}".lower() in _VIDEO_ENDINGS else path
+    name = plain.rpartition("/")[2]
+    return name if BDD_IMAGE.fullmatch(name) else plain
+
+
+def _connected(start: str, linked: Mapping[str, set[str]]) -> set[str]:
+    """Return all names that are linked to one, directly or through others, and the name itself."""
+    reached, waiting = {start}, [start]
+    while waiting:
+        new = linked[waiting.pop()] - reached
+        reached |= new
+        waiting += new
+    return reached
+
+
+def repeat_factors(images: Sequence[Collection[str]], threshold: float) -> list[float]:
+    """Return how often each image should be seen an epoch, >= 1, given the classes of its instances.
+
+    A class that a share f of the images holds has the factor max(1, sqrt(threshold / f)); an image has the largest
+    factor of its classes, and 1 without any. A. Gupta, P. Dollár, R. Girshick, "LVIS: A Dataset for Large Vocabulary
+    Instance Segmentation", CVPR 2019, section 4.
+    """
+    counts = Counter(category for categories in images for category in set(categories))
+    factors = {category: max(1.0, math.sqrt(threshold * len(images) / count)) for category, count in counts.items()}
+    return [max((factors[category] for category in categories), default=1.0) for categories in images]
+
+
+def rank(seed: int, name: str, weight: float) -> float:
+    """Return a random number; the images with the smallest are a draw without replacement in proportion to the weights.
+
+    P. Efraimidis, P. Spirakis, "Weighted random sampling with a reservoir", 2006: exponential draws of rate `weight`.
+    """
+    return -math.log1p(-draw(seed, "limit", name)) / weight
+
+
+def draw(seed: int, purpose: str, name: str) -> float:
+    """Return a number in [0, 1) that depends on the arguments alone."""
+    digest = hashlib.sha256(f"{seed}\0{purpose}\0{name}".encode()).digest()
+    return int.from_bytes(digest[:7]) / (1 << 56)

@@ -7,20 +7,33 @@ import zipfile
 import zlib
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote
 
-from pipeline.dataset.images_zip import LARGEST_IMAGE, MemberNames, members_of
+import msgspec
+
+from pipeline.artifacts import MANIFEST, Manifest, Store
+from pipeline.dataset.images_zip import LARGEST_IMAGE, LARGEST_LABELS, MemberNames, members_of, split_folders
+from pipeline.dataset.labels import open_entries
 from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
 from pipeline.files.atomic import whole_file
+from pipeline.files.zip_reading import is_zip
+from pipeline.formats.content import display_name, opened
+from pipeline.formats.json_text import decode
+from pipeline.formats.via import reading
 from pipeline.formats.via.region_data import PROJECT, REGION_DATA, project_file, region_data_file
+from pipeline.formats.via.regions import Options, texts_to_choose, with_option_texts
 from pipeline.formats.via.writing import OWN, Declarations, Entry, as_address, closed, unclosed
 from pipeline.formats.via.writing_via3 import shown_by_via3, via3_project_file
 from pipeline.instances.tables import SPLITS
-from pipeline.relabelling import contents
-from pipeline.relabelling.contents import LabelFile
+from pipeline.recipe.categories import Wanted
+from pipeline.recipe.sections import as_text
+from pipeline.stages import STAGES
 
+ARCHIVE = "images.zip"
 VIA3_PROJECT = "via3_project.json"
 EXIT_FAULT = 2
 
@@ -28,6 +41,51 @@ Places = dict[int, str]
 """Where images lie in the archive, by the position of their labels in the file."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ViaFile:
+    """Annotations or a project of VIA 1 or 2: the file `path`, or a member of the zip `path`, opened as `archive`."""
+
+    path: Path
+    member: str | None
+    archive: zipfile.ZipFile
+
+    def __str__(self) -> str:
+        return display_name(self.path, self.member)
+
+    @property
+    def folder(self) -> str:
+        """Its folder in the archive."""
+        return (self.member or "").replace("\\", "/").rpartition("/")[0]
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the images, of unknown size in bytes, their attributes as `_editable`; numbered options are texts.
+
+        Raises LabelFileError if the file is damaged or not VIA's, ArchiveError if it is too large.
+        """
+        with self._opened() as (entries, options):
+            for key, text in entries.items():
+                entry = decode(text)
+                yield _entry(reading.name_of(key, entry), entry if isinstance(entry, dict) else {}, options)
+
+    def entries_into(self, declared: Declarations) -> Iterator[Entry]:
+        """Yield the same; add the values that they use, and the options of a project, to `declared`."""
+        for entry in self.entries():
+            declared.add(entry)
+            yield entry
+        with self._opened() as (_, declared_options):
+            for attribute, options in declared_options.items():
+                declared.offer(attribute, texts_to_choose(options))
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Mapping[str, msgspec.Raw], Options]]:
+        """Open the file; yield its entries, not decoded yet, and the options that a project declares."""
+        size = self.archive.getinfo(self.member).file_size if self.member else self.path.stat().st_size
+        if size > LARGEST_LABELS:
+            raise ArchiveError(f"{self}: has {size:,} bytes, which is not believable")
+        with opened(self.path, self.member, self.archive if self.member else None) as content:
+            yield open_entries(content)
 
 
 def make_folder(
@@ -44,19 +102,19 @@ def make_folder(
     there is one; `images` are picked evenly over all. Raises ArtifactError, ArchiveError, LabelFileError or
     EmptyDatasetError, naming what is missing or damaged.
     """
-    labels, path = contents.located(source, pictures)
+    labels, path = _located(source, pictures)
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out}: is a file; name a new folder with --out")
     if out.exists() and any(out.iterdir()):
         raise ArtifactError(f"{out}: isn't empty; name a new folder with --out")
     try:
         with zipfile.ZipFile(path) as archive:
-            files = contents.label_files(path, archive)
+            files = _label_files(path, archive)
             split = split or next((each for each in ("val", "train") if each in files), None)
             if not labels and split not in files:
                 has = f"it has {', '.join(files)}" if files else "it is no images.zip"
                 raise ArtifactError(f"{path}: has no images/{split or 'val'}/{REGION_DATA}; {has}")
-            shown = LabelFile(labels, None, archive) if labels else files[str(split)]
+            shown = ViaFile(labels, None, archive) if labels else files[str(split)]
             declared = _declared(shown, path, files.values())
             places = _places(shown, declared, archive, _folders(split, files))
             if images is not None and images < len(places):
@@ -68,10 +126,10 @@ def make_folder(
         raise ArchiveError(f"{path}: can't be read as a zip archive: {error}") from None
 
 
-def _declared(shown: LabelFile, archive: Path, files: Iterable[LabelFile]) -> Declarations:
+def _declared(shown: ViaFile, archive: Path, files: Iterable[ViaFile]) -> Declarations:
     """Return what there is to choose from, beside what the labels that are shown use."""
-    of_archive = contents.categories_of(archive.parent)
-    declared = Declarations((*contents.categories_of(shown.path.parent), *of_archive), OWN)
+    of_archive = categories_of(archive.parent)
+    declared = Declarations((*categories_of(shown.path.parent), *of_archive), OWN)
     # Where the archive's recipe names its classes there are no others, and the labels may be gigabytes.
     for file in () if of_archive else files:
         try:
@@ -83,13 +141,13 @@ def _declared(shown: LabelFile, archive: Path, files: Iterable[LabelFile]) -> De
     return declared
 
 
-def _folders(split: str | None, files: Mapping[str, LabelFile]) -> list[str]:
+def _folders(split: str | None, files: Mapping[str, ViaFile]) -> list[str]:
     """Return where images may lie in the archive: first in the split, then (labels from elsewhere) in any."""
     order = [each for each in dict.fromkeys((split, *SPLITS)) if each]
     return [files[each].folder if each in files else f"images/{each}" for each in order]
 
 
-def _places(shown: LabelFile, declared: Declarations, archive: zipfile.ZipFile, folders: Sequence[str]) -> Places:
+def _places(shown: ViaFile, declared: Declarations, archive: zipfile.ZipFile, folders: Sequence[str]) -> Places:
     """Return where the labelled images lie that are in the archive, each once; add what they use to `declared`."""
     names = members_of(archive)
     members, bases = MemberNames(names), {name.rpartition("/")[2] for name in names}
@@ -130,7 +188,7 @@ def _has_a_namesake(name: str, names: Collection[str]) -> bool:
     return any(spelled != name and spelled in names for spelled in (as_address(name), shown_by_via3(name)))
 
 
-def _fill(out: Path, archive: zipfile.ZipFile, shown: LabelFile, places: Places, declared: Declarations) -> None:
+def _fill(out: Path, archive: zipfile.ZipFile, shown: ViaFile, places: Places, declared: Declarations) -> None:
     out.mkdir(parents=True, exist_ok=True)
     # The absolute folder makes VIA find the images wherever via.html lies.
     folder = f"{out.resolve()}/"
@@ -146,7 +204,7 @@ def _fill(out: Path, archive: zipfile.ZipFile, shown: LabelFile, places: Places,
             append_for_via3(unclosed(entry))
 
 
-def _copied(out: Path, archive: zipfile.ZipFile, shown: LabelFile, places: Places) -> Iterator[Entry]:
+def _copied(out: Path, archive: zipfile.ZipFile, shown: ViaFile, places: Places) -> Iterator[Entry]:
     """Copy each image, and yield its entry with its size in bytes; raises ArchiveError for one that is too large."""
     members = members_of(archive)
     for position, entry in enumerate(shown.entries()):
@@ -159,6 +217,92 @@ def _copied(out: Path, archive: zipfile.ZipFile, shown: LabelFile, places: Place
         with whole_file(out / name) as file:
             file.write(archive.read(info))
         yield replace(entry, filename=name, size=info.file_size)
+
+
+def _entry(name: str, entry: Mapping[str, Any], options: Options) -> Entry:
+    regions = [
+        {
+            "shape_attributes": _members(region.shape),
+            "region_attributes": _editable(with_option_texts(_members(region.attributes), options)),
+        }
+        for region in reading.regions_of(entry) or ()
+    ]
+    width, height = (side if isinstance(side := entry.get(key), int) else 0 for key in ("width", "height"))
+    return Entry(name, -1, width, height, _editable(_members(entry.get("file_attributes"))), regions)
+
+
+def _members(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _editable(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return attributes as VIA can edit them: texts, and check boxes; null is an empty text."""
+    return {
+        key: value if isinstance(value, str | dict) else "" if value is None else as_text(value)
+        for key, value in attributes.items()
+    }
+
+
+def _label_files(path: Path, archive: zipfile.ZipFile) -> dict[str, ViaFile]:
+    """Return the label file of each split of the images.zip `path`; raises ArchiveError if one has two."""
+    members = members_of(archive)
+    folders = split_folders(path, members)
+    names = {split: members[f"{folder}/{REGION_DATA}"].filename for split, folder in folders.items()}
+    return {split: ViaFile(path, name, archive) for split, name in names.items()}
+
+
+def _located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
+    """Return the label file, None if it is in the archive, and the archive of the images.
+
+    Raises ArtifactError if there is neither, or no archive is known.
+    """
+    if not source.exists():
+        raise ArtifactError(f"{source}: does not exist")
+    own = source / ARCHIVE if source.is_dir() else source
+    if own.is_file() and (is_zip(own) or own.suffix.lower() == ".zip"):
+        if pictures is not None:
+            raise ArtifactError(f"--pictures: {own} has its own images; leave --pictures out, or name a file of labels")
+        return None, own
+    labels = source / REGION_DATA if source.is_dir() else source
+    if not labels.is_file():
+        raise ArtifactError(f"{source}: is neither an images.zip nor a folder with one or with a {REGION_DATA}")
+    if pictures is not None and not pictures.exists():
+        raise ArtifactError(f"--pictures: {pictures} does not exist")
+    archive = pictures or _made_from(source)
+    if archive is None or not archive.exists():
+        raise ArtifactError(f"{source}: has no images beside its labels; name their images.zip with --pictures")
+    return labels, archive / ARCHIVE if archive.is_dir() else archive
+
+
+def _made_from(artifact: Path) -> Path | None:
+    """Return the images.zip that an artifact was made from, or was made from it, else the last one in its store."""
+    manifest = _manifest(artifact)
+    if manifest is None:
+        return None
+    store = Store(artifact.resolve().parent.parent)
+    stage = STAGES["dataset_zip"]
+    if fingerprint := manifest.inputs.get(stage.name):
+        return store.folder(stage, fingerprint) / ARCHIVE
+    for archive in store.complete(stage):
+        if Manifest.read(archive.folder).inputs.get(manifest.name) == manifest.fingerprint:
+            return archive.folder / ARCHIVE
+    return store.folder(stage, "latest") / ARCHIVE
+
+
+def categories_of(artifact: Path) -> tuple[str, ...]:
+    """Return the categories of the recipe that an artifact in its store was made with; none if that isn't known."""
+    manifest = _manifest(artifact)
+    if manifest is None:
+        return ()
+    if wanted := manifest.recipe.get("labels.categories"):
+        return Wanted(wanted).categories
+    store = artifact.resolve().parent.parent
+    made_from = (categories_of(store / name / fingerprint) for name, fingerprint in manifest.inputs.items())
+    return next((categories for categories in made_from if categories), ())
+
+
+def _manifest(artifact: Path) -> Manifest | None:
+    return Manifest.read(artifact.resolve()) if (artifact / MANIFEST).is_file() else None
 
 
 def main(argv: Sequence[str]) -> int:

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from pipeline.errors import ArtifactError
 from pipeline.files.zip_reading import Compression, inflate
-from pipeline.instances.records import Rejected
-from pipeline.instances.tables import REJECTED_SCHEMA, SCHEMA, Split, write_table
+from pipeline.instances import tables
+from pipeline.instances.tables import SCHEMA, Rejected, Split, write_table
 
 INDEX = "images.parquet"
 REJECTED = "rejected.parquet"
@@ -58,7 +58,7 @@ def write_index(folder: Path, images: Iterable[IndexedImage]) -> None:
 def write_rejected(folder: Path, rejected: Iterable[Rejected]) -> None:
     """Write `rejected.parquet`, sorted by source and image."""
     rows = sorted((asdict(item) for item in rejected), key=lambda row: (row["source"], row["image"], row["label"]))
-    write_table(folder / REJECTED, pa.Table.from_pylist(rows, REJECTED_SCHEMA))
+    write_table(folder / REJECTED, pa.Table.from_pylist(rows, tables.REJECTED))
 
 
 def read_index_table(folder: Path) -> pa.Table:

@@ -4,7 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 
-from pipeline.instances.splits import JOINT
+from pipeline.instances.image_paths import JOINT
 
 LONGEST_NAME = 200
 """Bytes; file systems stop at 255, and a person's tools may add to a name."""

@@ -19,8 +19,8 @@ from pipeline.errors import SourceError
 from pipeline.files.atomic import is_clean, write_json
 from pipeline.files.image_header import LARGEST_FILE, BadImageError, read_header
 from pipeline.files.zip_reading import Member, data_offset, inflate, read_archive
-from pipeline.instances.records import Rejected
-from pipeline.instances.splits import split_of
+from pipeline.instances.image_paths import split_of
+from pipeline.instances.tables import Rejected
 from pipeline.program import main
 from pipeline.recipe import Recipe
 from pipeline.running.progress import track

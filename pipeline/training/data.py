@@ -1,5 +1,6 @@
 """A finished `images.zip` as the dataset that `mrcnn` trains on: bytes and polygons straight from the archive."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from mrcnn.data.dataset import Dataset
 from pipeline.dataset.images_zip import ImageRecord, ImagesZip
-from pipeline.labels.balance import repeat_factors, repeats
+from pipeline.labels.splits import draw, repeat_factors
 
 SOURCE = "via"
 
@@ -67,3 +68,14 @@ def balanced(records: Sequence[ImageRecord], threshold: float, seed: int) -> lis
     ]
     times = repeats([record.image for record in records], repeat_factors(categories, threshold), seed)
     return [record for record, often in zip(records, times, strict=True) for _ in range(often)]
+
+
+def repeats(names: Sequence[str], factors: Sequence[float], seed: int) -> list[int]:
+    """Return how often each image is seen an epoch: its factor, rounded up or down at random so that the mean is right.
+
+    LVIS draws anew each epoch; here the seed and the image's name decide once, so that training can be resumed.
+    """
+    return [
+        math.floor(factor) + (draw(seed, "repeat", name) < factor - math.floor(factor))
+        for name, factor in zip(names, factors, strict=True)
+    ]

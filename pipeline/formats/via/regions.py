@@ -16,8 +16,7 @@ from pipeline.geometry import polygon
 from pipeline.geometry.polygon import Ring
 from pipeline.instances import reasons
 from pipeline.instances.reasons import LabelError
-from pipeline.instances.records import GEOMETRIES, Geometry
-from pipeline.instances.tables import json_text
+from pipeline.instances.tables import GEOMETRIES, Geometry, json_text
 
 ROUNDING = 0.01
 """Pixels by which a vertex may be off since it was written to a VIA file."""

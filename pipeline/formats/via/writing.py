@@ -16,9 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.geometry.ring_table import RingTable, enclose_area
-from pipeline.instances.records import GEOMETRIES
-from pipeline.instances.tables import json_text, rings_in
-from pipeline.instances.videos import video_in_name
+from pipeline.instances.image_paths import video_in_name
+from pipeline.instances.tables import GEOMETRIES, json_text, rings_in
 
 DECIMALS = 3
 """Of a pixel: vertices come back within 0.0005 px."""

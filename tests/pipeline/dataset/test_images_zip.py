@@ -17,6 +17,7 @@ from pipeline import dataset
 from pipeline.dataset.images_zip import ImagesZip
 from pipeline.errors import ArchiveError, EmptyDatasetError, LabelFileError
 from pipeline.evaluation.detections import find
+from pipeline.geometry.polygon import bounds
 from pipeline.instances import reasons
 from pipeline.recipe.sections import Evaluation
 from pipeline.relabelling import folder as via_folder
@@ -52,8 +53,8 @@ def test_polygons_that_share_an_instance_are_one_instance(tmp_path: Path) -> Non
     archive = ImagesZip(one_image(tmp_path, numbered(regions), width=60, height=20))
     union, box = archive.records("val")[0].instances
     assert (union.id, len(union.rings), union.crowd, union.ignored, union.geometry) == ("7", 2, True, False, "polygon")
-    assert (union.box.x, union.box.width, union.occluded) == (0, 30, None)
-    assert (box.crowd, box.ignored, box.geometry, box.occluded, box.truncated) == (False, True, "box", True, False)
+    assert (bounds(union.rings).x, bounds(union.rings).width, union.flags) == (0, 30, {"crowd": True})
+    assert (box.geometry, box.flags) == ("box", {"ignored": True, "occluded": True, "truncated": False})
 
 
 def test_regions_of_two_classes_are_two_instances_whatever_they_share(tmp_path: Path) -> None:
@@ -119,7 +120,7 @@ def test_round_shapes_are_areas(tmp_path: Path) -> None:
         {"shape_attributes": each, "region_attributes": {"class": "sign"}} for each in (circle, ellipse, nothing)
     ]
     archive = ImagesZip(one_image(tmp_path, regions))
-    boxes = [astuple(each.box) for each in archive.records("val")[0].instances]
+    boxes = [astuple(bounds(each.rings)) for each in archive.records("val")[0].instances]
     assert boxes == [pytest.approx((10, 2, 12, 12), abs=0.5), pytest.approx((13, 2, 6, 12), abs=0.5)]
     assert [item.reason for item in archive.left_out] == [reasons.SHAPE_WITHOUT_AREA]
 
@@ -159,11 +160,11 @@ def test_a_name_with_a_path_means_the_image_beside_the_label_file(tmp_path: Path
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
-        (b'{"a": {"filename": "a.jp', "isn't VIA JSON"),
-        (b"[]", "isn't VIA JSON"),
-        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "isn't VIA"),
-        (b'{"project": {"pid": "x"}, "file": {}, "metadata": {}}', "isn't VIA 1 or 2 JSON: no entry has"),
-        (b'{"images": [], "annotations": [], "categories": []}', "is a COCO file"),
+        (b'{"a": {"filename": "a.jp', "is cut short"),
+        (b"[]", "isn't a file of VIA 1 or 2, but list of BDD frames"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deep"),
+        (b'{"project": {"pid": "x"}, "file": {}, "metadata": {}}', "isn't a file of VIA 1 or 2, but"),
+        (b'{"images": [], "annotations": [], "categories": []}', "isn't a file of VIA 1 or 2, but COCO instances"),
     ],
 )
 def test_a_label_file_that_is_not_vias_is_refused_by_name(tmp_path: Path, labels: bytes, sentence: str) -> None:
@@ -312,4 +313,4 @@ def test_flags_are_those_that_labels_of_other_hands_have(tmp_path: Path) -> None
     attributes = {"name": "bike", "Crowd": "yes", "OCCLUDED": "0"}
     path = one_image(tmp_path, [{**square(0, 0, 9, ""), "region_attributes": attributes}])
     (instance,) = ImagesZip(path).records("val")[0].instances
-    assert (instance.category, instance.crowd, instance.occluded, instance.truncated) == ("bike", True, False, None)
+    assert (instance.category, instance.flags) == ("bike", {"crowd": True, "occluded": False})

@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.pipeline.formats.label_rows import count_labels, read, read_or_refused
-from tests.pipeline.label_texts import REAL, via, via_region
-from tests.pipeline.sound_labels import COCO, FRAMES, NOT_NUMBERS, ODD, SOUND, changed, places
+from tests.pipeline.label_texts import COCO, FRAMES, NOT_NUMBERS, ODD, REAL, SOUND, changed, places, via, via_region
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])

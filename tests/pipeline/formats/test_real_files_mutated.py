@@ -17,8 +17,7 @@ from pipeline.errors import LabelFileError
 from tests.pipeline.formats.label_rows import Image, count_labels
 from tests.pipeline.formats.label_rows import images_of as read
 from tests.pipeline.formats.test_real_files import holds_labels, label_files
-from tests.pipeline.label_texts import REAL
-from tests.pipeline.sound_labels import ODD, places
+from tests.pipeline.label_texts import ODD, REAL, places
 
 pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason="../shared/real is absent")
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import ArchiveError, LabelFileError, NotLabelsError, PipelineError
 from tests.pipeline.formats.label_rows import images_of, read
-from tests.pipeline.sound_labels import FRAMES, SOUND
+from tests.pipeline.label_texts import FRAMES, SOUND
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pipeline.instances import tables
 
@@ -35,3 +37,23 @@ def test_few_rows_of_much_text_are_a_group_by_themselves(tmp_path: Path, monkeyp
 
 def test_a_table_of_no_row_is_a_table(tmp_path: Path) -> None:
     assert group_sizes(tmp_path / "a.parquet", []) == []
+
+
+def test_a_repeated_id_gets_a_number() -> None:
+    assert tables.distinct_ids(["a", "b", "a", "a~2", "a"]) == ["a", "b", "a~3", "a~2", "a~4"]
+
+
+def test_an_id_that_is_another_label_s_own_is_left_to_it() -> None:
+    ids = tables.distinct_ids(["7", "a", "a", "7", "a~2"], [False, True, True, True, True])
+    assert ids == ["7~2", "a", "a~3", "7", "a~2"]
+
+
+some_ids = st.sampled_from(["", "a", "b", "a~2", "a~3", "a~2~2", "1"])
+
+
+@given(st.lists(st.tuples(some_ids, st.booleans())))
+def test_ids_are_distinct_and_own_ones_stay(wishes: list[tuple[str, bool]]) -> None:
+    ids = tables.distinct_ids([wish for wish, _ in wishes], [is_own for _, is_own in wishes])
+    assert len(set(ids)) == len(wishes)
+    firsts = {wish: place for place, (wish, is_own) in reversed(list(enumerate(wishes))) if is_own}
+    assert all(ids[place] == wish for wish, place in firsts.items())

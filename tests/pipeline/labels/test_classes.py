@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.geometry.polygon import Box
 from pipeline.instances import reasons
-from tests.pipeline import wanted_labels
+from tests.pipeline import raw_tables
 from tests.pipeline.label_texts import REAL, via, via_region
 
 
@@ -18,12 +18,12 @@ def options(*categories: str, **labels: Any) -> dict[str, Any]:
     return {"categories": categories, **labels}
 
 
-def read(folder: Path, content: Any, chosen: dict[str, Any] | None = None) -> list[wanted_labels.Image]:
-    return wanted_labels.read(folder, content, **(chosen or {}))
+def read(folder: Path, content: Any, chosen: dict[str, Any] | None = None) -> list[raw_tables.Image]:
+    return raw_tables.read(folder, content, **(chosen or {}))
 
 
 def only(folder: Path, content: Any, chosen: dict[str, Any] | None = None) -> Any:
-    return wanted_labels.only(folder, content, **(chosen or {}))
+    return raw_tables.only(folder, content, **(chosen or {}))
 
 
 @pytest.mark.parametrize("attribute", ["name", "class", "type", "category", "label", "class_id"])
@@ -210,7 +210,7 @@ def test_regions_without_a_class_get_the_one_that_the_recipe_names(
     with caplog.at_level("INFO"):
         (image,) = read(tmp_path, via([via_region(), via_region(name="")]), options(default_class="kudzu"))
     assert [each.category for each in image.instances] == ["kudzu", "kudzu"]
-    assert "all are taken for kudzu, labels.default_class" in caplog.text
+    assert "the class of all is kudzu, labels.default_class" in caplog.text
     mixed = via([via_region(name="oak"), via_region(), via_region(type={}), via_region(name={"a": True, "b": True})])
     (image,) = read(tmp_path, mixed, options("oak", "kudzu", default_class="kudzu"))
     assert [each.category for each in image.instances] == ["oak", "kudzu", "kudzu"]
@@ -356,15 +356,15 @@ def test_every_region_of_a_real_file_is_an_instance_of_its_class_or_rejected(fil
             usable = name and region["shape_attributes"]["name"] != "point"
             expected.update([name] if usable else [])
             left_out += not usable
-    found, _ = wanted_labels.selected(REAL / "via" / file)
+    found, _ = raw_tables.selected(REAL / "via" / file)
     usable = found.labels.filter(found.reasons == "")
     assert Counter(usable["category"].to_pylist()) == expected
-    assert sum(map(len, found.rejected.values())) + len(found.labels) - len(usable) == left_out
+    assert sum(map(len, found.unread.values())) + len(found.labels) - len(usable) == left_out
 
 
 @needs_real
 def test_a_real_file_without_classes_is_all_of_the_one_category_wanted() -> None:
-    found, _ = wanted_labels.selected(REAL / "via/lesc-ufv_kudzu/val/via_region_data.json", categories=["kudzu"])
+    found, _ = raw_tables.selected(REAL / "via/lesc-ufv_kudzu/val/via_region_data.json", categories=["kudzu"])
     assert len(found.labels) == 349
     assert set(found.labels["category"].to_pylist()) == {"kudzu"}
 

@@ -11,8 +11,16 @@ from pipeline import recipe
 from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Check
 from pipeline.errors import EmptyDatasetError, RecipeError
-from pipeline.instances.reasons import BOX_LEFT_OUT, BOX_WITHOUT_AREA, OCCLUDED, TOO_SMALL, TRUNCATED
-from pipeline.labels.filters import ANOTHER_VALUE, NO_VALUE, ImageFilter
+from pipeline.instances.reasons import (
+    BOX_LEFT_OUT,
+    BOX_WITHOUT_AREA,
+    NO_VALUE,
+    OCCLUDED,
+    OTHER_VALUE,
+    TOO_SMALL,
+    TRUNCATED,
+)
+from pipeline.labels.filters import ImageFilter
 from tests.pipeline.labelled_folders import (
     SQUARE,
     area,
@@ -59,8 +67,8 @@ def test_images_are_chosen_by_their_attributes(tmp_path: Path) -> None:
     out = stage(tmp_path, images, frames, labels={"where": {"timeofday": "night", "weather": ["rainy", "snowy"]}})
     assert [row["image"] for row in table(out, "images")] == ["a.jpg", "b.jpg"]
     assert reasons(out) == [
-        ("c.jpg", ANOTHER_VALUE.format(attribute="timeofday")),
-        ("d.jpg", ANOTHER_VALUE.format(attribute="weather")),
+        ("c.jpg", OTHER_VALUE.format(attribute="timeofday")),
+        ("d.jpg", OTHER_VALUE.format(attribute="weather")),
         ("e.jpg", NO_VALUE.format(attribute="weather")),
         ("f.jpg", NO_VALUE.format(attribute="timeofday")),
     ]
@@ -97,9 +105,7 @@ def test_a_recipe_may_ask_for_truth_values_and_not_for_nothing() -> None:
 
 def test_a_choice_that_leaves_nothing_says_what_there_is(tmp_path: Path) -> None:
     frames = [frame("a.jpg", CAR, attributes={"timeofday": "daytime"}), frame("b.jpg", CAR)]
-    message = (
-        r"labels.where leaves out 2 images \(those labelled have timeofday: daytime \(1\); no image says its mood\)"
-    )
+    message = r"labels.where leaves out 2 images \(those labelled have timeofday: daytime \(1\); .* attribute mood\)"
     with pytest.raises(EmptyDatasetError, match=message):
         stage(tmp_path, TWO, frames, labels={"where": {"timeofday": ["night"], "mood": ["good"]}})
 

@@ -226,7 +226,7 @@ def test_the_same_input_gives_the_same_bytes_elsewhere(tmp_path: Path) -> None:
 
 def test_many_instances_fill_several_row_groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.instances.tables.ROWS_A_GROUP", 7)
-    monkeypatch.setattr("pipeline.labels.collector.ROWS_AT_ONCE", 5)
+    monkeypatch.setattr("pipeline.labels.merging.ROWS_AT_ONCE", 5)
     images = [f"{number}.jpg" for number in range(20)]
     frames = [frame(f"{number}.jpg", *[CAR] * (number % 4)) for number in (*range(19, 9, -1), *range(10))]
     out = stage(tmp_path, images, {"l.json": frames}, dataset={"split": "all_in_both"})

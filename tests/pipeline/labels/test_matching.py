@@ -5,26 +5,19 @@ from collections.abc import Callable
 from itertools import takewhile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.instances.reasons import AMBIGUOUS, NO_SUCH_IMAGE, OTHER_SPLIT, UNREADABLE
-from pipeline.instances.splits import split_in_path
+from pipeline.labels.files import LabelFile
 from pipeline.labels.matching import ImageNames, Namesakes
-from pipeline.labels.records import KnownImage, LabelFile
-
-
-def known(*paths: str, source: str = "/data/images.zip") -> list[KnownImage]:
-    """Return images by their paths; the split is what a folder says, the bytes are all different."""
-    return [
-        KnownImage(path.replace("/", "__"), source, path, split_in_path([*path.split("/")[:-1], ""]), f"bytes {number}")
-        for number, path in enumerate(paths)
-    ]
+from tests.pipeline.raw_tables import index_of
 
 
 def labels(path: str, member: str | None = None) -> LabelFile:
-    return LabelFile(Path(path), member, named=False)
+    return LabelFile(Path(path), member)
 
 
 ELSEWHERE = labels("/labels/all.json")
@@ -46,13 +39,13 @@ ELSEWHERE = labels("/labels/all.json")
     ],
 )
 def test_a_single_image_of_the_name_is_meant_however_it_is_written(name: str) -> None:
-    names = ImageNames(known("100k/val/other.jpg", "100k/val/b1c66a42-6f7d68ca.jpg"))
-    assert names.find(name, ELSEWHERE).row == 1
+    names = ImageNames(index_of("100k/val/other.jpg", "100k/val/b1c66a42-6f7d68ca.jpg"))
+    assert names.find(name, ELSEWHERE) == 1
 
 
 @pytest.mark.parametrize("name", ["", "/", "..", "missing.jpg", "b1c66a42-6f7d68ca.jpg.bak"])
 def test_a_name_of_no_image_is_no_image(name: str) -> None:
-    assert ImageNames(known("b1c66a42-6f7d68ca.jpg")).find(name, ELSEWHERE).reason == NO_SUCH_IMAGE
+    assert ImageNames(index_of("b1c66a42-6f7d68ca.jpg")).find(name, ELSEWHERE) == NO_SUCH_IMAGE
 
 
 @pytest.fixture
@@ -80,22 +73,22 @@ def test_each_of_many_videos_may_have_frames_of_the_same_names(
 ) -> None:
     """Of 300 images of a name, few are looked at to find the one that is meant."""
     paths = frames(300, 10, path)
-    names = ImageNames([KnownImage(each.replace("/", "__"), "/d", each, None, each) for each in paths])
+    names = ImageNames(index_of(*paths, source="/d"))
     rows = []
     for each in paths:
         folder, _, name = each.rpartition("/")
         file = labels(f"/d/{folder if said == 'own folder' else '/'.join(each.split('/')[:2])}/labels.json")
         full = each.removesuffix(".jpg") if said == "no ending" else each
-        rows.append(names.find(name, file).row if "folder" in said else names.find(full, ELSEWHERE).row)
+        rows.append(names.find(name, file) if "folder" in said else names.find(full, ELSEWHERE))
     assert rows == list(range(len(paths)))
     assert looked_at() <= 4 * len(paths)
 
 
 def test_bare_names_that_each_video_has_are_refused_at_once(looked_at: Callable[[], int]) -> None:
     paths = frames(300, 10, "a/v{video}/images/{frame:06}.jpg")
-    names = ImageNames([KnownImage(each.replace("/", "__"), "/d", each, None, each) for each in paths])
-    reasons = {names.find("/".join(each.split("/")[3:]), labels("/d/a/all.json")).reason for each in paths}
-    reasons |= {names.find("/".join(each.split("/")[2:]), labels("/d/a/all.json")).reason for each in paths}
+    names = ImageNames(index_of(*paths, source="/d"))
+    reasons = {names.find("/".join(each.split("/")[3:]), labels("/d/a/all.json")) for each in paths}
+    reasons |= {names.find("/".join(each.split("/")[2:]), labels("/d/a/all.json")) for each in paths}
     assert reasons == {AMBIGUOUS}
     assert looked_at() <= 4 * len(paths)
 
@@ -117,91 +110,69 @@ def test_the_nearest_of_many_are_those_that_looking_at_each_finds(folders: list,
 
 
 def test_folders_and_what_is_unreadable_are_found_by_names_of_addresses() -> None:
-    names = ImageNames(known("a dir/x y.jpg", "b dir/x y.jpg"), ["bad one.jpg"])
-    assert names.find("a%20dir/x%20y.jpg", ELSEWHERE).row == 0
-    assert names.find("bad%20one.jpg", ELSEWHERE).reason == UNREADABLE
+    names = ImageNames(index_of("a dir/x y.jpg", "b dir/x y.jpg"), ["bad one.jpg"])
+    assert names.find("a%20dir/x%20y.jpg", ELSEWHERE) == 0
+    assert names.find("bad%20one.jpg", ELSEWHERE) == UNREADABLE
 
 
 def test_an_image_that_was_set_aside_is_told_from_one_that_is_absent() -> None:
-    assert ImageNames(known("a.jpg"), unreadable=["b.jpg"]).find("b", ELSEWHERE).reason == UNREADABLE
+    assert ImageNames(index_of("a.jpg"), unreadable=["b.jpg"]).find("b", ELSEWHERE) == UNREADABLE
 
 
 def test_the_longest_agreement_of_paths_wins() -> None:
-    names = ImageNames(known("one/clip/1.jpg", "two/clip/1.jpg", "two/other/1.jpg"))
-    assert names.find("two/clip/1.jpg", ELSEWHERE).row == 1
-    assert names.find("other/1.jpg", ELSEWHERE).row == 2
-    assert names.find("clip/1.jpg", ELSEWHERE).reason == AMBIGUOUS
+    names = ImageNames(index_of("one/clip/1.jpg", "two/clip/1.jpg", "two/other/1.jpg"))
+    assert names.find("two/clip/1.jpg", ELSEWHERE) == 1
+    assert names.find("other/1.jpg", ELSEWHERE) == 2
+    assert names.find("clip/1.jpg", ELSEWHERE) == AMBIGUOUS
 
 
 def test_frames_of_equal_name_are_told_apart_by_their_video() -> None:
-    names = ImageNames(known("first/0001.jpg", "second/0001.jpg"))
-    assert names.find("0001.jpg", ELSEWHERE, video="second").row == 1
+    names = ImageNames(index_of("first/0001.jpg", "second/0001.jpg"))
+    assert names.find("0001.jpg", ELSEWHERE, video="second") == 1
 
 
 def test_the_image_in_the_label_file_s_own_folder_is_meant() -> None:
-    names = ImageNames(known("train/1.jpg", "val/1.jpg", source="/via"))
-    assert names.find("1.jpg", labels("/via/train/via_region_data.json")).row == 0
-    assert names.find("1.jpg", labels("/via/val/via_region_data.json")).row == 1
+    names = ImageNames(index_of("train/1.jpg", "val/1.jpg", source="/via"))
+    assert names.find("1.jpg", labels("/via/train/via_region_data.json")) == 0
+    assert names.find("1.jpg", labels("/via/val/via_region_data.json")) == 1
 
 
 def test_an_image_below_the_label_file_s_folder_is_meant() -> None:
-    names = ImageNames(known("a/images/1.jpg", "b/images/1.jpg", source="/via"))
-    assert names.find("1.jpg", labels("/via/b/labels.json")).row == 1
+    names = ImageNames(index_of("a/images/1.jpg", "b/images/1.jpg", source="/via"))
+    assert names.find("1.jpg", labels("/via/b/labels.json")) == 1
 
 
 def test_labels_beside_train_images_never_mean_a_val_image() -> None:
-    names = ImageNames(known("train/2.jpg", "val/1.jpg", source="/via"))
-    assert names.find("1.jpg", labels("/via/train/via_region_data.json")).reason == OTHER_SPLIT
+    names = ImageNames(index_of("train/2.jpg", "val/1.jpg", source="/via"))
+    assert names.find("1.jpg", labels("/via/train/via_region_data.json")) == OTHER_SPLIT
 
 
 def test_members_of_one_archive_lie_in_folders_too() -> None:
-    names = ImageNames(known("images/train/1.jpg", "images/val/1.jpg"))
-    assert names.find("1.jpg", labels("/data/images.zip", "images/val/via_region_data.json")).row == 1
+    names = ImageNames(index_of("images/train/1.jpg", "images/val/1.jpg"))
+    assert names.find("1.jpg", labels("/data/images.zip", "images/val/via_region_data.json")) == 1
 
 
 def test_the_split_in_the_label_file_s_name_decides_between_images_of_one_name() -> None:
-    names = ImageNames(known("10k/train/a.jpg", "100k/val/a.jpg"))
-    assert names.find("a.jpg", labels("/l/det_20/det_val.json")).row == 1
-    assert names.find("a.jpg", labels("/l/labels.zip", "bdd100k/labels/ins_seg_train.json")).row == 0
-    assert names.find("a.jpg", ELSEWHERE).reason == AMBIGUOUS
+    names = ImageNames(index_of("10k/train/a.jpg", "100k/val/a.jpg"))
+    assert names.find("a.jpg", labels("/l/det_20/det_val.json")) == 1
+    assert names.find("a.jpg", labels("/l/labels.zip", "bdd100k/labels/ins_seg_train.json")) == 0
+    assert names.find("a.jpg", ELSEWHERE) == AMBIGUOUS
 
 
 def test_copies_of_one_image_are_not_ambiguous() -> None:
-    copies = [KnownImage(f"{folder}__a.jpg", "/x", f"{folder}/a.jpg", None, "same bytes") for folder in "pq"]
-    assert ImageNames(copies).find("a.jpg", ELSEWHERE).row == 0
+    assert ImageNames(index_of("p/a.jpg", "q/a.jpg", digest="same bytes")).find("a.jpg", ELSEWHERE) == 0
 
 
 def test_the_flat_name_under_which_via_was_given_an_image_leads_back_to_it() -> None:
-    names = ImageNames(known("train/1.jpg", "val/1.jpg"))
-    assert names.find("val__1.jpg", labels("/corrected/via_export.json")).row == 1
-
-
-@pytest.mark.parametrize(
-    ("path", "split"),
-    [
-        ("bdd100k/labels/bdd100k_labels_images_train.json", "train"),
-        ("det_20/det_val.json", "val"),
-        ("dataset/val/via_region_data.json", "val"),
-        ("train/val/labels.json", "val"),
-        ("bdd100k_ins_seg_labels_trainval.zip/x.json", None),
-        ("training/x.json", "train"),
-        ("train_val.json", None),
-        ("constrained/x.json", None),
-        ("test_drive/x.json", None),
-        ("labels_val.zip/labels/x.json", "val"),
-    ],
-)
-def test_a_path_speaks_of_a_split_by_whole_words(path: str, split: str | None) -> None:
-    assert split_in_path(path.split("/")) == split
+    names = ImageNames(index_of("train/1.jpg", "val/1.jpg"))
+    assert names.find("val__1.jpg", labels("/corrected/via_export.json")) == 1
 
 
 def test_a_flat_name_leads_back_also_when_other_images_have_changed_the_names() -> None:
-    others = known("", "train/0001.jpg", "val/0001.jpg", "val/0002.jpg")[1:]
-    names = ImageNames([*known("train/0001.jpg", source="/a/more.ZIP"), *others])
+    others = index_of("train/0001.jpg", "val/0001.jpg", "val/0002.jpg")
+    names = ImageNames(pa.concat_tables([index_of("train/0001.jpg", source="/a/more.ZIP"), others]))
     rows = [names.find(name, ELSEWHERE) for name in ("val__0001.jpg", "more__train__0001.jpg", "val__0002.jpg")]
-    assert [match.row for match in rows] == [2, 0, 3]
-    assert (
-        ImageNames(known("1.jpg", "a/train/1.jpg", "b/train/1.jpg")).find("train__1.jpg", ELSEWHERE).reason == AMBIGUOUS
-    )
+    assert rows == [2, 0, 3]
+    assert ImageNames(index_of("1.jpg", "a/train/1.jpg", "b/train/1.jpg")).find("train__1.jpg", ELSEWHERE) == AMBIGUOUS
     for name in ("test__0001.jpg", "__0001.jpg", "l__0001.jpg", "__"):
-        assert names.find(name, ELSEWHERE).reason == NO_SUCH_IMAGE
+        assert names.find(name, ELSEWHERE) == NO_SUCH_IMAGE

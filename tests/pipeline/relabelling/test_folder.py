@@ -12,7 +12,6 @@ from pipeline import dataset, via
 from pipeline.artifacts import Artifact, Store
 from pipeline.dataset.images_zip import ImagesZip
 from pipeline.errors import ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
-from pipeline.relabelling import contents
 from pipeline.relabelling import folder as via_folder
 from pipeline.stages import STAGES
 from pipeline.via import __main__
@@ -248,7 +247,7 @@ def test_what_can_t_be_opened_is_refused_by_name(
 
 def test_an_artifact_outside_of_its_store_knows_neither_classes_nor_images(chain: Chain, tmp_path: Path) -> None:
     alone = shutil.copytree(chain["via_val"], tmp_path / "elsewhere/here")
-    assert contents.categories_of(alone) == ()
+    assert via_folder.categories_of(alone) == ()
     assert via_folder.make_folder(alone, tmp_path / "look", pictures=chain["dataset_zip"]) == 1
 
 

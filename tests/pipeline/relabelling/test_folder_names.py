@@ -8,14 +8,15 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from pipeline.dataset.images_zip import ImagesZip
+from pipeline.labels.files import LabelFile
 from pipeline.labels.matching import ImageNames
-from pipeline.labels.records import KnownImage, LabelFile
 from pipeline.relabelling import folder
 from pipeline.via import __main__
+from tests.pipeline.raw_tables import index_of
 from tests.pipeline.small_datasets import entry, jpeg, square, write
 from tests.pipeline.via_folders import ODD_NAMES, labelled, regions
 
-CORRECTIONS = LabelFile(Path("corrections.json"), None, named=True)
+CORRECTIONS = LabelFile(Path("corrections.json"))
 
 
 def test_names_that_mean_something_in_an_address_are_written_as_one(tmp_path: Path) -> None:
@@ -33,10 +34,10 @@ def test_names_that_mean_something_in_an_address_are_written_as_one(tmp_path: Pa
     files = list(json.loads((out / "via3_project.json").read_bytes())["file"].values())
     assert [unquote(each["fname"]) for each in files] == ODD_NAMES
     assert [unquote(each["src"]) for each in files] == ODD_NAMES
-    names = ImageNames([KnownImage(name, "", name, None, name) for name in ODD_NAMES])
+    names = ImageNames(index_of(*ODD_NAMES, source=""))
     for written in (*project["_via_img_metadata"].values(), *({"filename": each["fname"]} for each in files)):
-        row = names.find(written["filename"], CORRECTIONS).row
-        assert row is not None
+        row = names.find(written["filename"], CORRECTIONS)
+        assert isinstance(row, int)
         assert ODD_NAMES[row] == unquote(written["filename"])
 
 
@@ -44,8 +45,8 @@ def test_letters_with_accents_are_the_same_however_they_are_written(tmp_path: Pa
     composed, apart = (normalize(form, "früh.jpg") for form in ("NFC", "NFD"))
     archive = write(tmp_path / "images.zip", {"val": labelled(name=composed)}, {f"val/{apart}": jpeg(20, 10)})
     assert folder.make_folder(archive, tmp_path / "out") == 1
-    names = ImageNames([KnownImage(apart, "", apart, None, "")])
-    assert [names.find(name, CORRECTIONS).row for name in (composed, apart)] == [0, 0]
+    names = ImageNames(index_of(apart, source=""))
+    assert [names.find(name, CORRECTIONS) for name in (composed, apart)] == [0, 0]
     with ImagesZip(archive) as images:
         assert [record.image for record in images.records("val")] == [composed]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.instances.splits import split_of
+from pipeline.instances.image_paths import split_of
 from pipeline.sources.image_names import LONGEST_NAME, flat_names
 
 

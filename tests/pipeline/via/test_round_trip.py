@@ -18,8 +18,8 @@ from pipeline.formats.via.writing_via3 import via3_project_file
 from pipeline.geometry import polygon
 from pipeline.instances.tables import IMAGES, LABELS, json_text
 from tests.pipeline.labelled_folders import filtered, recipe_of, via_of
+from tests.pipeline.raw_tables import Wanted, images_of
 from tests.pipeline.via_rules import assert_via_1_imports, assert_via_opens
-from tests.pipeline.wanted_labels import Wanted, images_of
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "real"
 real_files = pytest.mark.skipif(not REAL.exists(), reason="../shared/real is absent")

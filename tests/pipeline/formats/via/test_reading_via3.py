@@ -11,7 +11,7 @@ from pipeline.formats import LabelReader
 from pipeline.geometry import polygon
 from pipeline.instances import reasons
 from tests.pipeline.formats.label_rows import only, read
-from tests.pipeline.sound_labels import VIA3
+from tests.pipeline.label_texts import VIA3
 
 
 def test_a_via_3_project_is_read(tmp_path: Path) -> None:

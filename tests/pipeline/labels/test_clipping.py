@@ -1,7 +1,6 @@
-"""What of single labels the stage leaves out, and how it calls the files that they come from."""
+"""Labels that are left out as too small, or since their mask is of another size."""
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,9 @@ import pytest
 
 from tests.pipeline.labelled_folders import (
     CAR,
-    SQUARE,
     area,
     box,
-    filtered,
-    folder_with,
     frame,
-    reasons,
-    recipe_of,
     stage,
     table,
 )
@@ -54,31 +48,3 @@ def test_a_run_length_mask_of_another_size_is_left_out(tmp_path: Path) -> None:
     assert rejected == dict.fromkeys(("turned", "half"), "made for an image of another size")
     sizes = [json.loads(row["label"])["mask_size"] for row in table(out, "rejected")]
     assert sizes == [[48, 64], [32, 24]]
-
-
-def test_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
-    files = {
-        f"l/{split}/labels.json": [frame(f"{split}.jpg", CAR, CAR | {"category": ""})] for split in ("train", "val")
-    }
-    out = stage(tmp_path, ["train.jpg", "val.jpg"], files, "l")
-    assert [row["source"] for row in table(out, "labels")] == ["train/labels.json#0", "val/labels.json#0"]
-    assert {row["source"] for row in table(out, "rejected")} == {"train/labels.json", "val/labels.json"}
-
-
-@pytest.mark.parametrize("name", ["http://[a/c.jpg", "https://[::1/c.jpg", "x://\u2100/c.jpg"])
-def test_an_address_that_is_none_is_a_name_like_any_other(tmp_path: Path, name: str) -> None:
-    out = stage(tmp_path, TWO, {"l.json": [frame("a.jpg", CAR), frame("b.jpg", CAR), frame(name, CAR)]})
-    assert reasons(out) == [(name, "no such image")]
-
-
-def test_of_a_name_that_an_archive_has_twice_the_last_file_counts_and_the_other_has_a_row(tmp_path: Path) -> None:
-    data = folder_with(tmp_path / "data", TWO, {})
-    with zipfile.ZipFile(tmp_path / "l.zip", "w") as archive:
-        archive.writestr("l.json", json.dumps([frame("a.jpg", area("person", SQUARE))]))
-        with pytest.warns(UserWarning, match="Duplicate name"):
-            archive.writestr("l.json", json.dumps([frame("a.jpg", CAR), frame("b.jpg", CAR)]))
-    out = filtered(recipe_of([data], [tmp_path / "l.zip"]), tmp_path / "work")
-    assert [row["category"] for row in table(out, "labels")] == ["car", "car"]
-    (row,) = table(out, "rejected")
-    assert (row["source"], row["reason"]) == (f"{tmp_path}/l.zip/l.json", "a name that comes again")
-    assert "the last file counts" in row["label"]

@@ -1,0 +1,365 @@
+"""Merges the labels of all sources: each image of the index gets the labels of the last source that labels it."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from pipeline.instances.reasons import (
+    FILTER_REASONS,
+    NO_SUCH_IMAGE,
+    OTHER_SIZE,
+    REPEATED,
+    REPLACED,
+    SKIPPED,
+    TWICE,
+    TWICE_ALIKE,
+)
+from pipeline.instances.tables import IMAGES_FILE, Rejected, json_text, read_table
+from pipeline.labels.clipping import Reasons, clipped
+from pipeline.labels.files import LabelFile, LabelSource
+from pipeline.labels.filters import add_flag_reasons, with_ignored
+from pipeline.labels.matching import ImageNames
+from pipeline.labels.rejections import Rejections, labels_as_json
+from pipeline.labels.selection import Selection, select
+from pipeline.labels.splits import LabelledImage
+from pipeline.recipe.sections import Labels
+
+SKIPPED_NOTE = "others of this source count; a file that source.labels names is read"
+REPEATED_NOTE = "of a name that an archive has twice, the last file counts"
+
+ROWS_AT_ONCE = 16_384
+"""Labels that are converted or written at once."""
+COMPARED = ("instance_id", "category", "crowd", "ignored", "polygons")
+"""Columns in which the labels of two entries must be equal to be the same."""
+
+Rows = NDArray[np.int64]
+
+Item = TypeVar("Item")
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MergedLabels:
+    """The labelled images of the index, by row, and their labels."""
+
+    images: dict[int, LabelledImage]
+    labels: pa.Table
+    """Columns as in `tables.LABELS`, except for `source` and `split`; `image` is a row of the raw images.parquet."""
+    rows: Rows
+    """The rows of the labels that are kept, those of an image together."""
+    unwanted: Counter[str]
+    """Number of labels of other categories, by category."""
+
+    def rows_of(self, image: LabelledImage) -> Rows:
+        """Return the rows of an image's labels."""
+        return self.rows[image.start : image.start + image.count]
+
+    def labels_of(self, images: Sequence[LabelledImage]) -> pa.Table:
+        """Return the labels of images, image by image."""
+        return _taken(self.labels, [self.rows_of(image) for image in images])
+
+
+def portions(items: Iterable[tuple[Item, Rows]]) -> Iterator[list[tuple[Item, Rows]]]:
+    """Yield items in lists of about `ROWS_AT_ONCE` rows."""
+    portion: list[tuple[Item, Rows]] = []
+    count = 0
+    for item, rows in items:
+        portion.append((item, rows))
+        count += len(rows) + 1
+        if count >= ROWS_AT_ONCE:
+            yield portion
+            portion, count = [], 0
+    if portion:
+        yield portion
+
+
+def with_labels(labels: pa.Table, items: Iterable[tuple[Item, Rows]]) -> Iterator[tuple[Item, list[dict[str, Any]]]]:
+    """Yield each item with the labels in its rows, as `rejections.labels_as_json`."""
+    for portion in portions(items):
+        converted = labels_as_json(_taken(labels, [rows for _, rows in portion]))
+        for item, rows in portion:
+            yield item, [next(converted) for _ in range(len(rows))]
+
+
+def _taken(labels: pa.Table, rows: Sequence[Rows]) -> pa.Table:
+    """Return some rows of a table in their order; taken from each chunk at once, since lists are copied whole."""
+    wanted = np.concatenate([np.empty(0, np.int64), *rows])
+    batches = labels.to_batches()
+    starts = np.cumsum([0, *map(len, batches)])
+    chunk_of = np.searchsorted(starts, wanted, side="right") - 1
+    order = np.argsort(chunk_of, kind="stable")
+    ends = np.searchsorted(chunk_of[order], np.arange(len(batches) + 1))
+    pieces = [
+        batches[chunk].take(pa.array(wanted[order[ends[chunk] : ends[chunk + 1]]] - starts[chunk]))
+        for chunk in np.flatnonzero(np.diff(ends))
+    ]
+    table = pa.Table.from_batches(pieces, labels.schema)
+    return table if (np.diff(order) == 1).all() else table.combine_chunks().take(pa.array(np.argsort(order)))
+
+
+def merge(
+    recipe: Labels,
+    raw_labels: Path,
+    sources: Sequence[LabelSource],
+    index: pa.Table,
+    names: ImageNames,
+    rejections: Rejections,
+) -> MergedLabels:
+    """Return the labelled images of the index and their labels; write those that are left out to `rejections`.
+
+    Raises ArtifactError if the tables in `raw_labels` can't be read.
+    """
+    entries = read_table(raw_labels / IMAGES_FILE, "raw_labels")
+    selection = select(raw_labels, entries, sources, recipe)
+    _reject_files(sources, selection.unread_files, rejections)
+    image_rows, entry_reasons = _match(entries, sources, names, index, selection)
+    _log_unmatched(sources, entries, entry_reasons)
+    selection.labels, reasons = _fit(recipe, selection, image_rows, index)
+    merger = _Merger(entries, sources, index, selection, reasons)
+    # The labels of a later source win; within a source, those of the first entry.
+    order = np.argsort(-entries["source"].to_numpy(), kind="stable").tolist()
+    for entry in order:
+        entry_reasons[entry] = entry_reasons[entry] or merger.add(entry, int(image_rows[entry]))
+    merger.write_rejected(order, image_rows, entry_reasons, rejections)
+    rows = merger.finish(image_rows)
+    return MergedLabels(merger.images, with_ignored(selection.labels, recipe), rows, selection.unwanted)
+
+
+def _reject_files(sources: Sequence[LabelSource], unread: Sequence[Rejected], rejections: Rejections) -> None:
+    for source in sources:
+        for paths, reason, note in (
+            (source.skipped, SKIPPED, SKIPPED_NOTE),
+            (source.repeated, REPEATED, REPEATED_NOTE),
+        ):
+            for path in paths:
+                rejections.add(Rejected(f"{source.entry}/{path}", "", "", reason, json_text({"file": note})))
+    for file in unread:
+        rejections.add(file)
+
+
+def _match(
+    entries: pa.Table, sources: Sequence[LabelSource], names: ImageNames, index: pa.Table, selection: Selection
+) -> tuple[Rows, list[str]]:
+    """Return the row of the index that each entry of the raw images.parquet matches (-1: none), and the reason if none.
+
+    Labels made for an image of another size do not match; run-length masks have a size of their own.
+    """
+    columns = [entries[name].to_pylist() for name in ("source", "file_index", "name", "video")]
+    found = [
+        names.find(name, sources[source].files[file], video) for source, file, name, video in zip(*columns, strict=True)
+    ]
+    rows = np.array([-1 if isinstance(each, str) else each for each in found], np.int64)
+    reasons = [each if isinstance(each, str) else "" for each in found]
+    has_size = pc.is_valid(entries["width"]).to_numpy()
+    if has_size.any():
+        is_usable = (selection.reasons == "") & pc.is_null(selection.labels["mask_width"]).to_numpy()
+        labels = np.bincount(selection.labels["image"].to_numpy()[is_usable], minlength=len(entries))
+        differs = (_sizes(entries) != _sizes(index)[rows]).any(axis=1)
+        for entry in np.flatnonzero(has_size & differs & (labels > 0) & (rows >= 0)).tolist():
+            rows[entry], reasons[entry] = -1, OTHER_SIZE
+    return rows, reasons
+
+
+def _sizes(images: pa.Table) -> NDArray[np.int64]:
+    """Return width and height of images ([N, 2]), -1 where they are not known."""
+    sides = [images[side].fill_null(-1).to_numpy().astype(np.int64) for side in ("width", "height")]
+    return np.stack(sides, axis=1)
+
+
+def _log_unmatched(sources: Sequence[LabelSource], entries: pa.Table, reasons: Sequence[str]) -> None:
+    """Log for each source how many of its entries match no image.
+
+    It is a warning if all of them do, or some of a source that isn't the first and mostly matches, as corrections do.
+    """
+    source_of, names = entries["source"].to_pylist(), entries["name"].to_pylist()
+    counts = Counter(source_of)
+    unmatched: dict[int, list[int]] = {}
+    for entry, reason in enumerate(reasons):
+        if reason:
+            unmatched.setdefault(source_of[entry], []).append(entry)
+    for source, of_source in sorted(unmatched.items()):
+        are_few = source and 2 * len(of_source) < counts[source]
+        log.log(
+            logging.WARNING if are_few or len(of_source) == counts[source] else logging.INFO,
+            "%s: labels of %d of its %d images are left out (%s: %s); they are in rejected.parquet",
+            sources[source].entry,
+            len(of_source),
+            counts[source],
+            names[of_source[0]] or "one without a name",
+            reasons[of_source[0]],
+        )
+
+
+def _fit(recipe: Labels, selection: Selection, image_rows: Rows, index: pa.Table) -> tuple[pa.Table, Reasons]:
+    """Return the labels clipped to their images, and why they are left out ([N] str, empty: they are not)."""
+    row_of = image_rows[selection.labels["image"].to_numpy()]
+    reasons = np.where((selection.reasons == "") & (row_of < 0), NO_SUCH_IMAGE, selection.reasons)
+    sizes = _sizes(index)[row_of]
+    parts: list[pa.RecordBatch] = []
+    start = 0
+    for batch in selection.labels.to_batches():
+        rows = slice(start, start + len(batch))
+        add_flag_reasons(batch, recipe, reasons[rows])
+        fitted, reasons[rows] = clipped(batch, sizes[rows], reasons[rows], recipe.least_area)
+        parts.append(fitted)
+        start = rows.stop
+    return pa.Table.from_batches(parts, selection.labels.schema), reasons
+
+
+class _Merger:
+    """Gives the images of the index the labels of entries, which are rows of the raw images.parquet."""
+
+    def __init__(
+        self,
+        entries: pa.Table,
+        sources: Sequence[LabelSource],
+        index: pa.Table,
+        selection: Selection,
+        reasons: Reasons,
+    ) -> None:
+        """`reasons` ([N] str) say why labels of the selection, fitted to their images, are left out."""
+        self.images: dict[int, LabelledImage] = {}
+        """By row of the index."""
+        self._index, self._sources, self._selection, self._reasons = index, sources, selection, reasons
+        self._image_names, self._paths, self._digests = (
+            index[name].to_pylist() for name in ("image", "path", "sha256")
+        )
+        self._source_of, self._file_of, self._names, self._videos, self._attributes = (
+            entries[name].to_pylist() for name in ("source", "file_index", "name", "video", "attributes")
+        )
+        self._entry_of = selection.labels["image"].to_numpy()
+        self._ends = np.searchsorted(self._entry_of, np.arange(len(entries) + 1))
+        is_usable = selection.reasons == ""
+        is_instance = (reasons == "") | (is_usable & np.isin(reasons, list(FILTER_REASONS)))
+        self._has_usable = np.bincount(self._entry_of[is_usable], minlength=len(entries)) > 0
+        self._has_instances = np.bincount(self._entry_of[is_instance], minlength=len(entries)) > 0
+        """Whether an entry has labels that are kept, or left out by a filter of the recipe."""
+
+    def add(self, entry: int, row: int) -> str:
+        """Give the labels of an entry to the image in a row of the index; return the reason if they are left out.
+
+        Entries are added from the last source to the first.
+        """
+        image = self.images.get(row)
+        if image is None:
+            self.images[row] = LabelledImage(
+                self._image_names[row],
+                self._digests[row],
+                video=self._videos[entry],
+                file_name=self._paths[row].rpartition("/")[2],
+                attributes=self._attributes[entry],
+                row=row,
+                entry=entry,
+                label_file=self._file(entry).name,
+            )
+            return ""
+        if self._source_of[entry] < self._source_of[image.entry]:
+            self._complete(image, entry)
+            return REPLACED
+        if not self._has_instances[image.entry] and self._has_usable[entry]:
+            # Files of one source may label different categories, as det_20 and drivable do.
+            image.entry, image.label_file = entry, self._file(entry).name
+            self._complete(image, entry)
+            return ""
+        return TWICE_ALIKE if self._are_equal(image.entry, entry) else TWICE
+
+    def _complete(self, image: LabelledImage, entry: int) -> None:
+        """Take the video and attributes of the image from an entry of lower priority where they are not known."""
+        image.video = image.video or self._videos[entry]
+        image.attributes = _merged_attributes(self._attributes[entry], image.attributes)
+
+    def _file(self, entry: int) -> LabelFile:
+        return self._sources[self._source_of[entry]].files[self._file_of[entry]]
+
+    def _are_equal(self, *entries: int) -> bool:
+        first, second = (
+            self._selection.labels.slice(self._ends[entry], self._ends[entry + 1] - self._ends[entry]).select(COMPARED)
+            for entry in entries
+        )
+        unread = [
+            [(each.label_id, each.reason, each.label) for each in self._selection.unread.get(entry, ())]
+            for entry in entries
+        ]
+        return bool(first.equals(second)) and unread[0] == unread[1]
+
+    def finish(self, image_rows: Rows) -> Rows:
+        """Return the rows of the labels that are kept; set the images' ranges of them, and their splits by path."""
+        is_taken = np.zeros(len(self._ends) - 1, bool)
+        is_taken[[image.entry for image in self.images.values()]] = True
+        rows = np.flatnonzero((self._reasons == "") & is_taken[self._entry_of])
+        ends = np.searchsorted(self._entry_of[rows], np.arange(len(self._ends))).tolist()
+        label_splits, splits = self._label_splits(image_rows), self._index["split"].to_pylist()
+        for row, image in self.images.items():
+            image.start, image.count = ends[image.entry], ends[image.entry + 1] - ends[image.entry]
+            image.path_split = splits[row] or label_splits[row]
+        return rows
+
+    def _label_splits(self, image_rows: Rows) -> dict[int, str | None]:
+        """Return the split that label files name for each image: those of the first source that labels it.
+
+        A later source corrects labels and leaves the image in its split.
+        """
+        first_source: dict[int, int] = {}
+        splits: dict[int, str | None] = {}
+        for entry, row in enumerate(image_rows.tolist()):
+            if row >= 0 and first_source.setdefault(row, self._source_of[entry]) == self._source_of[entry]:
+                splits[row] = splits.get(row) or self._file(entry).split
+        return splits
+
+    def write_rejected(
+        self, order: Sequence[int], image_rows: Rows, entry_reasons: Sequence[str], rejections: Rejections
+    ) -> None:
+        """Write, in the order of entries, the labels that are left out one by one or with their entry."""
+        items = (((entry, rows), rows) for entry, rows in self._left_out(order, entry_reasons))
+        for (entry, rows), labels in with_labels(self._selection.labels, items):
+            file, reason = self._file(entry).name, entry_reasons[entry]
+            unread = self._selection.unread.get(entry, [])
+            if not reason:
+                image = self._image_names[image_rows[entry]]
+                rejected = _rejected(file, image, labels, self._reasons[rows])
+                for each in (*(replace(each, image=image) for each in unread), *rejected):
+                    rejections.add_label(each)
+                continue
+            image, own_reasons = self._names[entry], self._selection.reasons[rows]
+            rejected = [*unread, *_rejected(file, image, labels, own_reasons)]
+            usable = [label for label, own in zip(labels, own_reasons, strict=True) if not own]
+            is_replaced = reason in (REPLACED, TWICE_ALIKE)
+            add = rejections.add_image if is_replaced else rejections.add_image_with_fault
+            add(file, image, reason, usable, rejected)
+
+    def _left_out(self, order: Sequence[int], entry_reasons: Sequence[str]) -> Iterator[tuple[int, Rows]]:
+        """Yield the entries of which something is left out, and the rows of these labels."""
+        is_left_out = self._reasons != ""
+        for entry in order:
+            start, end = self._ends[entry : entry + 2]
+            if entry_reasons[entry]:
+                yield entry, np.arange(start, end)
+            elif is_left_out[start:end].any() or entry in self._selection.unread:
+                yield entry, start + np.flatnonzero(is_left_out[start:end])
+
+
+def _rejected(file: str, image: str, labels: Sequence[dict[str, Any]], reasons: Reasons) -> list[Rejected]:
+    """Return a row for each label that has a reason."""
+    return [
+        Rejected(file, image, label["id"], reason, json_text({key: label[key] for key in label if key != "id"}))
+        for label, reason in zip(labels, reasons, strict=True)
+        if reason
+    ]
+
+
+def _merged_attributes(earlier: str, later: str) -> str:
+    """Return the attributes (JSON) of two sources: a later value replaces an earlier one unless it is empty."""
+    if "{}" in (earlier, later):
+        return later if earlier == "{}" else earlier
+    old, new = msgspec.json.decode(earlier), msgspec.json.decode(later)
+    return json_text(old | {key: value for key, value in new.items() if value not in ("", None) or key not in old})
