@@ -13,6 +13,7 @@ from isal import isal_zlib
 
 from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Summary
+from pipeline.dataset.images_zip import ARCHIVE
 from pipeline.errors import ArtifactError, EmptyDatasetError
 from pipeline.files.atomic import EarlySync, whole_file
 from pipeline.files.zip_writing import Slot, StoredZip
@@ -23,7 +24,6 @@ from pipeline.running.progress import Progress
 from pipeline.running.threads import in_batches, ordered_map
 from pipeline.sources.image_index import INDEX, ImageStore, IndexedImage, read_index
 
-ARCHIVE = "images.zip"
 IMAGES_AT_ONCE = 32
 """Images read and written by a thread at a time: about as many bytes (2 MB) as its cache holds; tried from 8 to 64."""
 

@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from mrcnn.data import decoding
 from pipeline.dataset import labels
 from pipeline.errors import ArchiveError, EmptyDatasetError
-from pipeline.files.zip_reading import BOMB_BYTES, BOMB_RATIO
+from pipeline.files.image_header import LARGEST_FILE, MOST_PIXELS
+from pipeline.files.zip_reading import is_bomb
 from pipeline.formats.via.region_data import REGION_DATA
 from pipeline.geometry.polygon import Ring
 from pipeline.instances.tables import SPLITS
 from pipeline.labels.classes import Instance
 
+ARCHIVE = "images.zip"
 LARGEST_LABELS = 4 << 30
 """Bytes of the largest label file that is read (70,000 BDD frames take about 1.5 GB)."""
-LARGEST_IMAGE = 256 << 20
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
 
     def read(self, record: ImageRecord) -> bytes:
         """Return the image file's bytes; raises ArchiveError when it is damaged or too large."""
-        return self._read(record.member, LARGEST_IMAGE)
+        return self._read(record.member, LARGEST_FILE)
 
     def pixels(self, record: ImageRecord) -> NDArray[np.uint8]:
         """Return the image, [height, width, 3] uint8 RGB; raises ArchiveError where it is not what `record` says."""
@@ -155,7 +156,7 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
 
     def _read(self, member: str, largest: int) -> bytes:
         info = self._members[member]
-        if info.file_size > min(largest, max(BOMB_BYTES, BOMB_RATIO * info.compress_size)):
+        if info.file_size > largest or is_bomb(info):
             raise ArchiveError(f"{self._where(member)}: unpacks to {info.file_size:,} bytes, which is not believable")
         try:
             return self._archive.read(info)
@@ -196,8 +197,8 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
     def _record(self, split: str, image: str, member: str, entry: labels.LabelledEntry) -> ImageRecord:
         width, height = entry.width, entry.height
         if not (width and height):
-            width, height = self._size(member, self._read(member, LARGEST_IMAGE))
-        if width * height > decoding.LARGEST_IMAGE:
+            width, height = self._size(member, self._read(member, LARGEST_FILE))
+        if width * height > MOST_PIXELS:
             raise ArchiveError(f"{self._where(member)}: {width}x{height} pixels are too many")
         info = self._members[member]
         return ImageRecord(image, split, width, height, entry.instances, member, info.file_size, info.CRC)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts import fingerprint_of, summary
 from pipeline.dataset.images_zip import ImageRecord, ImagesZip
 from pipeline.files.atomic import whole_file, write_json
+from pipeline.formats.via.region_data import REGION_DATA
 from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def write_files(report: "Report", archive: ImagesZip, out: Path) -> None:
     _write_compact(out / "coco_ground_truth.json", coco.ground_truth(judged.images, judged.categories))
     _write_compact(out / "coco_detections.json", coco.results(judged.images, judged.categories))
     exports.write_parquet(judged.images, out / "detections.parquet")
-    exports.write_via(judged, out / "via_region_data.json")
+    exports.write_via(judged, out / REGION_DATA)
     write_json(out / "thresholds.json", {"iou": 0.5, "classes": {n: asdict(t) for n, t in judged.thresholds.items()}})
     write_json(out / "metrics.json", metrics(report))
     page.write(report, archive, out / "index.html")

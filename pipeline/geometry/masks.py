@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.files.image_header import MOST_PIXELS
 from pipeline.geometry.polygon import Ring
 
 
@@ -74,10 +75,6 @@ def _follow(start: int, along_row: NDArray[np.int64], along_column: NDArray[np.i
         at = int(along_column[across])
         if at == start:
             return corners
-
-
-MOST_PIXELS = 100_000_000
-"""The largest mask that is decoded."""
 
 
 def decode(counts: str | bytes | Sequence[int], height: int, width: int) -> NDArray[np.bool_]:

@@ -16,10 +16,11 @@ from urllib.parse import unquote
 import msgspec
 
 from pipeline.artifacts import MANIFEST, Manifest, Store
-from pipeline.dataset.images_zip import LARGEST_IMAGE, LARGEST_LABELS, MemberNames, members_of, split_folders
+from pipeline.dataset.images_zip import ARCHIVE, LARGEST_LABELS, MemberNames, members_of, split_folders
 from pipeline.dataset.labels import open_entries
 from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
 from pipeline.files.atomic import whole_file
+from pipeline.files.image_header import LARGEST_FILE
 from pipeline.files.zip_reading import is_zip
 from pipeline.formats.content import display_name, opened
 from pipeline.formats.json_text import decode
@@ -33,7 +34,6 @@ from pipeline.recipe.categories import Wanted
 from pipeline.recipe.sections import as_text
 from pipeline.stages import STAGES
 
-ARCHIVE = "images.zip"
 VIA3_PROJECT = "via3_project.json"
 EXIT_FAULT = 2
 
@@ -211,7 +211,7 @@ def _copied(out: Path, archive: zipfile.ZipFile, shown: ViaFile, places: Places)
         if position not in places:
             continue
         name, info = PurePosixPath(places[position]).name, members[places[position]]
-        if info.file_size > LARGEST_IMAGE:
+        if info.file_size > LARGEST_FILE:
             size = f"{info.file_size:,} bytes, which is not believable"
             raise ArchiveError(f"{archive.filename}: {info.filename} unpacks to {size}")
         with whole_file(out / name) as file:
