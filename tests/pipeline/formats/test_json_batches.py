@@ -10,6 +10,7 @@ import time
 import tracemalloc
 from codecs import BOM_UTF8
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_DEFLATED
@@ -223,7 +224,8 @@ def test_a_process_ended_from_outside_is_reported(tmp_path: Path) -> None:
     def kill(_: Any) -> None:
         for server in psutil.Process().children():
             for child in server.children():
-                child.kill()
+                with suppress(psutil.NoSuchProcess):  # the pool ends the others when the first is gone
+                    child.kill()
 
     with (
         LabelReader(kill, processes=2) as reader,
