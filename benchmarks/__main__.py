@@ -18,7 +18,7 @@ def main() -> None:
         "labels", help="raw_labels and filtered_labels on a file like the 2018 release (minutes, 2 GB of disk)"
     )
     labels.add_argument("--frames", type=int, default=70_000, help="frames of the label file")
-    labels.add_argument("--rounds", type=int, default=1, help="how often each is measured, in turn")
+    labels.add_argument("--rounds", type=int, default=3, help="how often each is measured, in turn")
     dataset = subjects.add_parser(
         "dataset", help="dataset_zip on images of the release's size (a minute, 4 GB of disk)"
     )
