@@ -43,7 +43,7 @@ run: $(READY) ## the whole chain with RECIPE=file.yaml
 dev: $(READY) ## the Dagster UI on http://localhost:$(PORT)
 	@mkdir -p data && $(VENV)/bin/dagster dev -w workspace.yaml -p $(PORT)
 
-test: $(READY) ## all tests (under 15 minutes on 2 cores)
+test: $(READY) ## all tests (7 to 14 minutes on 2 cores)
 	@$(RUN) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 soak: $(READY) ## the long proofs
