@@ -177,16 +177,16 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
         content = self._read(f"{folder}/{REGION_DATA}", LARGEST_LABELS)
         left_out: list[LeftOut] = []
         records: dict[str, ImageRecord] = {}
-        for entry in labels.read(content, where, self._class_attribute):
-            image = PurePosixPath(entry.filename.replace("\\", "/")).name
+        for name, size, instances, unusable in labels.read(content, where, self._class_attribute):
+            image = PurePosixPath(name.replace("\\", "/")).name
             member = self._names.find(f"{folder}/{image}")
             if image in records:
                 left_out.append(LeftOut(split, image, "", "labelled twice: the first labels count"))
             elif member is None:
                 left_out.append(LeftOut(split, image, "", "the image is not in the archive"))
             else:
-                left_out += [LeftOut(split, image, region, reason) for region, reason in entry.left_out]
-                records[image] = self._record(split, image, member, entry)
+                left_out += [LeftOut(split, image, region, reason) for region, reason in unusable]
+                records[image] = self._record(split, image, member, size, instances)
         if not records:
             raise EmptyDatasetError(f"{where}: labels no image that is in the archive")
         for reason, count in sorted(Counter(each.reason for each in left_out).items()):
@@ -194,11 +194,13 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
         self.left_out += left_out
         return tuple(records[image] for image in sorted(records))
 
-    def _record(self, split: str, image: str, member: str, entry: labels.LabelledEntry) -> ImageRecord:
-        width, height = entry.width, entry.height
+    def _record(
+        self, split: str, image: str, member: str, size: tuple[int, int], instances: list[Instance[Ring]]
+    ) -> ImageRecord:
+        width, height = size
         if not (width and height):
             width, height = self._size(member, self._read(member, LARGEST_FILE))
         if width * height > MOST_PIXELS:
             raise ArchiveError(f"{self._where(member)}: {width}x{height} pixels are too many")
         info = self._members[member]
-        return ImageRecord(image, split, width, height, entry.instances, member, info.file_size, info.CRC)
+        return ImageRecord(image, split, width, height, tuple(instances), member, info.file_size, info.CRC)

@@ -4,7 +4,6 @@ Classes keep their names: those of an archive are the classes of the model that 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -17,9 +16,9 @@ from pipeline.formats.via import reading
 from pipeline.formats.via.reading import regions_of
 from pipeline.formats.via.regions import (
     Options,
-    Region,
     geometry_of,
     outline,
+    shape_and_attributes,
     text_of,
     with_option_texts,
     word_options,
@@ -34,29 +33,27 @@ CURVE_TOLERANCE = 0.5
 """Pixels by which the polygon of a circle or ellipse may be off."""
 
 
-@dataclass(frozen=True)
-class LabelledEntry:
-    """An image in a label file; its sides are 0 where the file doesn't give them."""
-
-    filename: str
-    width: int
-    height: int
-    instances: tuple[Instance[Ring], ...]
-    left_out: list[tuple[str, str]]
-    """Id and reason of each region that can't be used."""
+Labelled = tuple[str, tuple[int, int], list[Instance[Ring]], list[tuple[str, str]]]
+"""Name of an image; width and height, 0 where the file doesn't give them; its instances; id and reason of each region
+that can't be used."""
 
 
-def read(content: bytes, name: str, class_attribute: str | None = None) -> Iterator[LabelledEntry]:
+def read(content: bytes, name: str, class_attribute: str | None = None) -> Iterator[Labelled]:
     """Yield the images of VIA annotations or a VIA project; regions of a class that share `instance` are joined.
 
     Raises LabelFileError, which calls the file `name`, if it is damaged, or not of VIA 1 or 2.
     """
     entries, declared = open_entries(Content(name, content))
-    regions = (region for text in entries.values() for region in regions_of(decode(text)) or ())
-    attributes = (_attributes(region, declared) for region in regions)
+    regions = (region for text in entries.values() for region in (regions_of(decode(text)) or {}).values())
+    attributes = (with_option_texts(shape_and_attributes(region)[1], declared) for region in regions)
     rule = find_rule(attributes, AnyWord(), word_options(declared), None, class_attribute)
     for key, text in entries.items():
-        yield _entry(key, decode(text), rule, declared)
+        entry = decode(text)
+        yield (
+            reading.name_of(key, entry),
+            (_side(entry, "width"), _side(entry, "height")),
+            *_read(entry, rule, declared),
+        )
 
 
 def open_entries(content: Content) -> tuple[Mapping[str, msgspec.Raw], Options]:
@@ -71,29 +68,26 @@ def open_entries(content: Content) -> tuple[Mapping[str, msgspec.Raw], Options]:
     return reading.entries_of(whole)
 
 
-def _attributes(region: Region, declared: Options) -> Mapping[str, Any]:
-    return with_option_texts(region.attributes if isinstance(region.attributes, dict) else {}, declared)
-
-
-def _entry(key: str, entry: Any, rule: ClassRule, declared: Options) -> LabelledEntry:
+def _read(entry: Any, rule: ClassRule, declared: Options) -> tuple[list[Instance[Ring]], list[tuple[str, str]]]:
+    """Return the instances of an entry, and the id and reason of each region that can't be used."""
     regions = regions_of(entry)
     left_out = [("", reasons.LABELS_NOT_LIST)] if regions is None else []
     if not isinstance(entry, dict):
         left_out = [("", reasons.FRAME_NOT_OBJECT)]
     found: list[Instance[Ring]] = []
-    for region in regions or ():
-        given = _attributes(region, declared)
+    for label_id, region in (regions or {}).items():
+        shape, given = shape_and_attributes(region)
+        attributes = with_option_texts(given, declared)
         try:
-            category = rule.class_of(given)
-            ring, kind = outline(region.shape, CURVE_TOLERANCE)
+            category = rule.class_of(attributes)
+            ring, kind = outline(shape, CURVE_TOLERANCE)
         except LabelError as error:
-            left_out.append((region.id, error.reason))
+            left_out.append((label_id, error.reason))
             continue
-        flags, _ = flags_and_attributes(given, rule.attribute_of(given))
-        part_of, geometry = text_of(given.get("instance")), geometry_of(given, kind, ring)
-        found.append(Instance(region.id, part_of, category, geometry, flags, {}, [ring]))
-    width, height = (_side(entry, side) for side in ("width", "height"))
-    return LabelledEntry(reading.name_of(key, entry), width, height, tuple(join_parts(found)), left_out)
+        flags, _ = flags_and_attributes(attributes, rule.attribute_of(attributes))
+        part_of, geometry = text_of(attributes.get("instance")), geometry_of(attributes, kind, ring)
+        found.append(Instance(label_id, part_of, category, geometry, flags, {}, [ring]))
+    return join_parts(found), left_out
 
 
 def _side(entry: Any, key: str) -> int:

@@ -26,7 +26,7 @@ from pipeline.formats.content import display_name, opened
 from pipeline.formats.json_text import decode
 from pipeline.formats.via import reading
 from pipeline.formats.via.region_data import PROJECT, REGION_DATA, project_file, region_data_file
-from pipeline.formats.via.regions import Options, texts_to_choose, with_option_texts
+from pipeline.formats.via.regions import Options, shape_and_attributes, texts_to_choose, with_option_texts
 from pipeline.formats.via.writing import OWN, Declarations, Entry, as_address, closed, unclosed
 from pipeline.formats.via.writing_via3 import shown_by_via3, via3_project_file
 from pipeline.instances.tables import SPLITS
@@ -220,12 +220,13 @@ def _copied(out: Path, archive: zipfile.ZipFile, shown: ViaFile, places: Places)
 
 
 def _entry(name: str, entry: Mapping[str, Any], options: Options) -> Entry:
+    parts = map(shape_and_attributes, (reading.regions_of(entry) or {}).values())
     regions = [
         {
-            "shape_attributes": _members(region.shape),
-            "region_attributes": _editable(with_option_texts(_members(region.attributes), options)),
+            "shape_attributes": _members(shape),
+            "region_attributes": _editable(with_option_texts(attributes, options)),
         }
-        for region in reading.regions_of(entry) or ()
+        for shape, attributes in parts
     ]
     width, height = (side if isinstance(side := entry.get(key), int) else 0 for key in ("width", "height"))
     return Entry(name, -1, width, height, _editable(_members(entry.get("file_attributes"))), regions)

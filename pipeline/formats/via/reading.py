@@ -10,7 +10,7 @@ from pipeline.formats.json_text import Json, decode
 from pipeline.formats.label_values import image_attributes
 from pipeline.formats.table_builder import TableBuilder
 from pipeline.formats.via import regions as via_regions
-from pipeline.formats.via.regions import Options, Region, declared_options, word_options
+from pipeline.formats.via.regions import Options, declared_options, word_options
 from pipeline.instances import reasons
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -45,13 +45,13 @@ def entries_of(content: Json) -> tuple[Mapping[str, msgspec.Raw], Options]:
 def _add_image(builder: TableBuilder, file: int, key: str, entry: Any, options: Options) -> None:
     regions = regions_of(entry)
     attributes = entry.get("file_attributes") if isinstance(entry, dict) else None
-    sources = [region.source for region in regions or ()]
+    sources = list((regions or {}).values())
     builder.add_image(file, name_of(key, entry), lambda: sources, *image_attributes(attributes))
     if not isinstance(entry, dict):
         builder.reject_image(reasons.FRAME_NOT_OBJECT, {key: entry})
     elif regions is None:
         builder.reject_image(reasons.LABELS_NOT_LIST, entry["regions"])
-    via_regions.add(builder, regions or (), options)
+    via_regions.add(builder, regions or {}, options)
 
 
 def name_of(key: str, entry: Any) -> str:
@@ -65,18 +65,9 @@ def name_of(key: str, entry: Any) -> str:
     return key.removesuffix(str(size)) if isinstance(size, int) else key
 
 
-def regions_of(entry: Any) -> list[Region] | None:
-    """Return the regions of an entry: a list in VIA 2, an object in VIA 1; None where they are neither."""
+def regions_of(entry: Any) -> dict[str, Any] | None:
+    """Return the regions of an entry by key (VIA 1) or place in the list (VIA 2); None where they are neither."""
     regions = entry.get("regions") if isinstance(entry, dict) else None
-    if regions is None:
-        return []
-    if not isinstance(regions, dict | list):
-        return None
-    numbered = regions.items() if isinstance(regions, dict) else enumerate(regions)
-    return [_region(str(number), region) for number, region in numbered]
-
-
-def _region(number: str, region: Any) -> Region:
-    if not isinstance(region, dict):
-        return Region(number, region, None, region)
-    return Region(number, region.get("shape_attributes"), region.get("region_attributes"), region)
+    if isinstance(regions, list):
+        return {str(number): region for number, region in enumerate(regions)}
+    return {} if regions is None else regions if isinstance(regions, dict) else None

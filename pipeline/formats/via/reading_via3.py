@@ -12,7 +12,7 @@ from pipeline.formats.json_text import Json, decode
 from pipeline.formats.label_values import image_attributes
 from pipeline.formats.table_builder import TableBuilder
 from pipeline.formats.via import regions as via_regions
-from pipeline.formats.via.regions import Options, Region, declared_options, with_option_texts, word_options
+from pipeline.formats.via.regions import Options, declared_options, with_option_texts, word_options
 from pipeline.instances import reasons
 
 POINT, RECTANGLE, CIRCLE, ELLIPSE, LINE, POLYLINE, POLYGON = 1, 2, 3, 4, 5, 6, 7
@@ -52,16 +52,18 @@ def add(builder: TableBuilder, file: int, content: Json) -> Options:
 
 @dataclass
 class _View:
-    """An image; segments of time are metadata by key."""
+    """An image; regions, as VIA 2 has them, and segments of time by the key of their metadata."""
 
     name: str
-    regions: list[Region] = field(default_factory=list)
+    regions: dict[str, Any] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     segments: dict[str, Any] = field(default_factory=dict)
+    sources: list[Any] = field(default_factory=list)
+    """The regions as the file has them."""
 
 
 def _add_view(builder: TableBuilder, file: int, view: _View) -> None:
-    sources = [*view.segments.values(), *(region.source for region in view.regions)]
+    sources = [*view.segments.values(), *view.sources]
     builder.add_image(file, view.name, lambda: sources, *image_attributes(view.attributes))
     for key in view.segments:
         builder.reject(key, reasons.SEGMENT)
@@ -78,7 +80,8 @@ def _views(project: Any) -> list[_View]:
         values = _values(metadata.get("av"), declared, options)
         if metadata.get("xy") != [] or not isinstance(source, dict):
             # what is no shape is rejected as one
-            view.regions.append(Region(key, _shape(metadata.get("xy")), values, source))
+            view.regions[key] = {"shape_attributes": _shape(metadata.get("xy")), "region_attributes": values}
+            view.sources.append(source)
         elif metadata.get("z"):
             view.segments[key] = source
         else:

@@ -2,8 +2,7 @@
 
 import html
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,28 +28,26 @@ Options = Mapping[str, Mapping[str, str]]
 """By attribute: the text that people see for each option id, which is what regions hold."""
 
 
-@dataclass(frozen=True)
-class Region:
-    """A region of a file; `id` is its key or its place in the list, `source` the region as the file has it."""
-
-    id: str
-    shape: Any
-    attributes: Any
-    source: Any
+def shape_and_attributes(region: Any) -> tuple[Any, Any]:
+    """Return the shape of a region as VIA 2 has it, and its attributes; what is no object is a malformed shape."""
+    if not isinstance(region, dict):
+        return region, None
+    return region.get("shape_attributes"), region.get("region_attributes")
 
 
-def add(builder: TableBuilder, regions: Iterable[Region], options: Options) -> None:
-    """Add the regions of the last image; attributes are kept whole, option ids that are mere numbers as texts."""
-    for region in regions:
-        attributes = with_option_texts(region.attributes, options)
+def add(builder: TableBuilder, regions: Mapping[str, Any], options: Options) -> None:
+    """Add the regions of the last image, by id; attributes are kept whole, option ids that are numbers as texts."""
+    for label_id, region in regions.items():
+        shape, given = shape_and_attributes(region)
+        attributes = with_option_texts(given, options)
         part_of = text_of(attributes.get("instance")) or None
         description = Description(None, attributes=json_text(attributes), part_of=part_of)
         try:
-            ring, kind = outline(region.shape, builder.curve_tolerance)
+            ring, kind = outline(shape, builder.curve_tolerance)
         except LabelError as fault:
-            builder.reject(region.id, fault.reason, description)
+            builder.reject(label_id, fault.reason, description)
         else:
-            builder.add_rings(region.id, description, [ring], geometry_of(attributes, kind, ring))
+            builder.add_rings(label_id, description, [ring], geometry_of(attributes, kind, ring))
 
 
 def geometry_of(attributes: Mapping[str, Any], kind: Geometry, ring: Ring) -> Geometry:
