@@ -40,10 +40,6 @@ class View:
         """Return how many pixels a length across the line of sight covers at depth `z`."""
         return metres * self.focal / max(z, NEAREST)
 
-    def depth_of_row(self, row: float) -> float:
-        """Return the depth in metres of the street seen in pixel row `row` (below the horizon)."""
-        return self.focal * self.height / (row - self.horizon)
-
     def row_of_depth(self, z: float) -> float:
         """Return the pixel row in which the street at depth `z` is seen."""
         return self.horizon + self.focal * self.height / z
