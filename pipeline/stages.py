@@ -9,6 +9,7 @@ import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from pipeline.files.atomic import canonical_json
@@ -54,7 +55,7 @@ class Stage:
         part: dict[str, Any] = {}
         content = recipe.model_dump(mode="json")
         for key in self.reads:
-            part.update(_flatten(key, _at(content, key)))
+            part.update(_flatten(key, reduce(dict.__getitem__, key.split("."), content)))
         return {key: part[key] for key in sorted(part) if key not in self.ignores}
 
     def identities(self, recipe: Recipe) -> dict[str, Any]:
@@ -196,12 +197,6 @@ def fingerprint(stage: Stage, recipe: Recipe, identities: dict[str, Any], inputs
         "inputs": inputs,
     }
     return hashlib.sha256(canonical_json(made_from).encode()).hexdigest()[:16]
-
-
-def _at(content: dict[str, Any], key: str) -> Any:
-    for part in key.split("."):
-        content = content[part]
-    return content
 
 
 def _flatten(key: str, value: Any) -> dict[str, Any]:

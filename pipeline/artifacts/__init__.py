@@ -17,9 +17,9 @@ from typing import Any, TypedDict
 import msgspec
 
 from pipeline.errors import ArtifactError
+from pipeline.files import data_folder
 from pipeline.files.atomic import sync, write_json
 from pipeline.files.digests import sha256_of
-from pipeline.files.places import data_folder
 from pipeline.recipe import Recipe
 from pipeline.running import locks
 from pipeline.stages import STAGES, Stage, fingerprint
@@ -118,12 +118,12 @@ class Store:
         artifact = Artifact(stage.name, planned.fingerprint, self.folder(stage, planned.fingerprint))
         label = f"{stage.name} {planned.fingerprint}"
         with locks.held(artifact.folder.parent / f".lock-{planned.fingerprint}", label):
-            damage = _damage(artifact.folder) if artifact.folder.exists() else []
-            if artifact.folder.exists() and not damage:
+            damages = damage(artifact.folder) if artifact.folder.exists() else []
+            if artifact.folder.exists() and not damages:
                 _use(artifact.folder)
                 log.info("cached: %s, nothing that it is made from has changed", label)
                 return Built(artifact, True, [])
-            planned = replace(planned, reasons=damage or self._reasons(stage, planned))
+            planned = replace(planned, reasons=damages or self._reasons(stage, planned))
             log.info("building %s: %s", label, "; ".join(planned.reasons))
             self._make(stage, planned, artifact.folder, make)
             return Built(artifact, False, planned.reasons)
@@ -169,7 +169,7 @@ class Store:
 
     def _matches(self, stage: Stage, folder: Path, recipe: Recipe) -> bool:
         """Return whether the artifact and all that it was made from agree with the recipe and today's code."""
-        if _damage(folder):
+        if damage(folder):
             return False
         manifest = Manifest.read(folder)
         return (
@@ -237,12 +237,7 @@ def _can_be_resumed(stage: Stage, partial: Path) -> bool:
     return bool(stage.resumes_from) and any(partial.glob(stage.resumes_from))
 
 
-def verify(artifact: Artifact) -> list[str]:
-    """Return a sentence for each file that is not, byte for byte, what it was when it was built."""
-    return _damage(artifact.folder, hash_files=True)
-
-
-def _damage(folder: Path, hash_files: bool = False) -> list[str]:
+def damage(folder: Path, hash_files: bool = False) -> list[str]:
     """Return a sentence for each file that is missing or of another size (or content) than when it was built."""
     try:
         manifest = Manifest.read(folder)

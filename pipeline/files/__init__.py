@@ -1,1 +1,14 @@
-"""Files and archives: atomic writing, digests, zips read and written, headers of images."""
+"""Files and archives: atomic writing, digests, zips, headers of images; where this user's data lie."""
+
+import os
+from pathlib import Path
+
+
+def data_folder() -> Path:
+    """Return `$BDD_DATA_DIR`, by default (and where it is empty) `data` in the working folder, as an absolute path."""
+    return Path(os.environ.get("BDD_DATA_DIR") or "data").absolute()
+
+
+def downloads_folder() -> Path:
+    """Return the folder of downloads and drawn samples, `$BDD_DATA_DIR/.downloads`."""
+    return data_folder() / ".downloads"

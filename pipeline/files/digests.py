@@ -1,8 +1,6 @@
 """Digests of files, remembered in `$BDD_DATA_DIR/.hashes` by path, inode, size and time of change."""
 
-import errno
 import hashlib
-import logging
 import os
 import sqlite3
 import time
@@ -10,21 +8,19 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from pipeline.files.places import data_folder
+from pipeline.errors import SourceError
+from pipeline.files import data_folder
 from pipeline.running.progress import Progress
 from pipeline.running.threads import in_batches, ordered_map
-
-log = logging.getLogger(__name__)
 
 CHUNK = 1 << 20
 FRESH_NANOSECONDS = 2_000_000_000
 """A file may change twice within the resolution of its time of change; one that changed so recently is not noted."""
 FILES_A_NOTE = 256
 """Files whose digests are written at once; a killed process loses no more of its work."""
-UNREADABLE = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 
-Row = tuple[bytes, str, int, int, int, str]
-"""Absolute path (which need not be text), algorithm, size in bytes, time of change in ns, inode, digest."""
+Key = tuple[bytes, str, int, int, int]
+"""Absolute path (which need not be text), algorithm, size in bytes, time of change in ns, inode."""
 
 
 def sha256_of(path: Path) -> str:
@@ -46,13 +42,7 @@ def digests(paths: Sequence[Path], algorithm: str = "sha256") -> list[str]:
         with closing(sqlite3.connect(file, timeout=60)) as database:
             return _digests(database, paths, algorithm)
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file)) from error
-        if error.sqlite_errorcode not in UNREADABLE:
-            raise
-        log.warning("%s: can't be read (%s): files are hashed anew", file, error)
-    file.unlink(missing_ok=True)
-    return digests(paths, algorithm)
+        raise SourceError(f"{file}: {error}; remove it, and files are hashed anew") from error
 
 
 def _digests(database: sqlite3.Connection, paths: Sequence[Path], algorithm: str) -> list[str]:
@@ -66,18 +56,14 @@ def _digests(database: sqlite3.Connection, paths: Sequence[Path], algorithm: str
     unknown = [(path, key) for path, key in zip(paths, keys, strict=True) if key not in known]
     with Progress("hashing sources", sum(key[2] for _, key in unknown), "B") as bar:
         for batch in in_batches(unknown, FILES_A_NOTE):
-            rows: list[Row] = []
-            try:
-                found = ordered_map(lambda path: _read(path, algorithm, bar), [path for path, _ in batch], batch_size=1)
-                for (_, key), value in zip(batch, found, strict=True):
-                    known[key] = value
-                    rows.append((*key, value))
-            finally:
-                _note(database, rows)
+            found = ordered_map(lambda path: _read(path, algorithm, bar), [path for path, _ in batch], batch_size=1)
+            read = {key: value for (_, key), value in zip(batch, found, strict=True)}
+            known |= read
+            _note(database, [(*key, value) for key, value in read.items()])
     return [known[key] for key in keys]
 
 
-def _key(path: Path, algorithm: str) -> tuple[bytes, str, int, int, int]:
+def _key(path: Path, algorithm: str) -> Key:
     """Return what a digest is known by; files unpacked from an archive may differ in their inode alone."""
     status = path.stat()
     return os.fsencode(path.resolve()), algorithm, status.st_size, status.st_mtime_ns, status.st_ino
@@ -92,7 +78,7 @@ def _read(path: Path, algorithm: str, bar: Progress) -> str:
     return state.hexdigest()
 
 
-def _note(database: sqlite3.Connection, rows: list[Row]) -> None:
+def _note(database: sqlite3.Connection, rows: list[tuple[*Key, str]]) -> None:
     """Write digests in one short transaction, since other processes wait meanwhile."""
     now = time.time_ns()
     with database:

@@ -4,6 +4,7 @@ Members have their room before their content, so that several threads can write 
 `zipfile.ZipFile.writestr`.
 """
 
+import errno
 import os
 import zipfile
 import zlib
@@ -78,11 +79,6 @@ class StoredZip:
 
 
 def _write_at(descriptor: int, pieces: list[bytes], offset: int) -> None:
-    """Write all of `pieces`, one after the other, from `offset` on: the system may take less than it is given."""
-    written = os.pwritev(descriptor, pieces, offset)
-    if written < sum(map(len, pieces)):
-        rest = memoryview(b"".join(pieces))[written:]
-        while rest:
-            offset += written
-            written = os.pwrite(descriptor, rest, offset)
-            rest = rest[written:]
+    """Write all of `pieces`, one after the other, from `offset` on; a disk that is full takes a part of them."""
+    if os.pwritev(descriptor, pieces, offset) < sum(map(len, pieces)):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

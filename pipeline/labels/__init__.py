@@ -24,7 +24,6 @@ from pipeline.instances.tables import (
     texts,
 )
 from pipeline.labels import summary
-from pipeline.labels.files import LabelSource, read_sources
 from pipeline.labels.filters import ImageFilter
 from pipeline.labels.matching import ImageNames
 from pipeline.labels.merging import MergedLabels, Rows, merge, portions, with_labels
@@ -34,6 +33,7 @@ from pipeline.recipe import Recipe
 from pipeline.running.progress import Progress
 from pipeline.running.threads import ordered_map
 from pipeline.sources.image_index import read_index_table
+from pipeline.sources.label_files import LabelSource, read_sources
 
 CLASS_HINT = (
     "labels.class_attribute names the attribute of VIA regions that says their class, labels.default_class is that of "

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.instances.image_paths import JOINT
 from pipeline.instances.reasons import AMBIGUOUS, NO_SUCH_IMAGE, OTHER_SPLIT, UNREADABLE
-from pipeline.labels.files import LabelFile
+from pipeline.sources.label_files import LabelFile
 
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 
@@ -91,7 +91,7 @@ class ImageNames:
         return namesakes.nearest(parts[:-1], folder)
 
     def _of_flat_name(self, name: str) -> list[int]:
-        """Return the images for which `image_names.flat_names` may have made this name, given some other images."""
+        """Return the images for which `image_index.flat_names` may have made this name, given some other images."""
         pieces = name.split(JOINT)
         for count in range(len(pieces) - 1, 0, -1):
             parts = (*pieces[:count], JOINT.join(pieces[count:]))

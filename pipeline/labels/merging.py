@@ -25,13 +25,13 @@ from pipeline.instances.reasons import (
 )
 from pipeline.instances.tables import IMAGES_FILE, Rejected, json_text, read_table
 from pipeline.labels.clipping import Reasons, clipped
-from pipeline.labels.files import LabelFile, LabelSource
 from pipeline.labels.filters import add_flag_reasons, with_ignored
 from pipeline.labels.matching import ImageNames
 from pipeline.labels.rejections import Rejections, labels_as_json
 from pipeline.labels.selection import Selection, select
 from pipeline.labels.splits import LabelledImage
 from pipeline.recipe.sections import Labels
+from pipeline.sources.label_files import LabelFile, LabelSource
 
 SKIPPED_NOTE = "others of this source count; a file that source.labels names is read"
 REPEATED_NOTE = "of a name that an archive has twice, the last file counts"

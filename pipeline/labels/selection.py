@@ -32,10 +32,10 @@ from pipeline.instances.tables import (
 )
 from pipeline.labels.classes import ClassRule, Instance, find_rule, flags_and_attributes, join_parts
 from pipeline.labels.clipping import Reasons, widened
-from pipeline.labels.files import LabelSource
 from pipeline.recipe.categories import Meaning, Wanted, canonical, kind_of
 from pipeline.recipe.sections import Labels
 from pipeline.running.threads import ordered_map
+from pipeline.sources.label_files import LabelSource
 
 READ = ("image", "label_id", "polygons", "box", "geometry", *FLAGS, "attributes", "mask_width", "mask_height")
 """Columns that are read of wanted labels."""
@@ -154,7 +154,7 @@ def _find_rules(
     for (source, number), of_file in by_file.items():
         file = sources[source].files[number]
         chosen = (recipe.class_attribute, recipe.default_class)
-        rules[source, number] = find_rule(of_file, wanted, file.options or {}, file.name, *chosen)
+        rules[source, number] = find_rule(of_file, wanted, file.options, file.name, *chosen)
     return {image: rules[file] for image, file in enumerate(file_of) if file in rules}
 
 

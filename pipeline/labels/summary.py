@@ -123,7 +123,7 @@ def draw_pictures(
         for split in ("train", "val"):
             labelled = [image for image in members[split] if image.count]
             for at in sorted(set(np.linspace(0, len(labelled) - 1, PICTURES // 2).astype(int))) if labelled else ():
-                image = IndexedImage.from_row(index.slice(labelled[at].row, 1).to_pylist()[0])
+                image = IndexedImage(**index.slice(labelled[at].row, 1).to_pylist()[0])
                 file = f"{split}-{len(found)}.jpg"
                 labels = merged.labels_of([labelled[at]])
                 if thumbnails.overlay(images.read(image), _masks(labels, numbers), out / file):

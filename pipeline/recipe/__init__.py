@@ -21,10 +21,8 @@ def read(text: str) -> Any:
         position = error.problem_mark or error.context_mark
         line = f" (line {position.line + 1})" if position else ""
         raise ValueError(f"{error.problem or error.context}{line}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError, ValueError) as error:
         raise ValueError(" ".join(str(error).split())) from None
-    except RecursionError:
-        raise ValueError("its lists and mappings are nested too deeply") from None
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,14 +35,6 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value} is given twice", problem_mark=key.start_mark)
             seen.add((key.tag, str(key.value)))
         return node
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Name the line of a value that only looks like a date or a number, at which PyYAML's converters break."""
-        try:
-            return super().construct_object(node, deep)
-        except (ArithmeticError, AttributeError, LookupError, ValueError) as error:
-            what = f"{reprlib.repr(node.value)} can't be read ({error}); in quotes it is text"
-            raise yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark) from None
 
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import SplitResult, parse_qs, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pipeline.errors import SourceError
 
@@ -35,9 +35,8 @@ class Source:
 
 def parse(entry: str, key: str = "source") -> Source:
     """Return what an entry of the recipe is; raises SourceError for an address of a kind that isn't read."""
-    entry = entry.strip()
     try:
-        return Source(entry, key, *kind_and_place(entry))
+        return Source(entry.strip(), key, *kind_and_place(entry))
     except ValueError as error:
         raise SourceError(f"{key}: {error}") from None
 
@@ -49,8 +48,14 @@ def kind_and_place(entry: str) -> tuple[Kind, str]:
         return "sample", ""
     if entry.startswith("gdrive:"):
         return "gdrive", _drive_id(entry, entry.removeprefix("gdrive:"))
-    address = _address(entry)
-    if address.scheme in ("https", "http"):
+    if entry.lower().startswith(("https:", "http:")):
+        try:
+            address = urlsplit(entry)
+            _ = address.port  # raises ValueError where it is no number
+            if not address.hostname:
+                raise ValueError("it names no host")
+        except ValueError as error:
+            raise ValueError(f"{entry!r} is no address ({error}); check its host") from None
         if address.hostname in DRIVE_HOSTS:
             return "gdrive", _drive_id(entry, _id_in_share_link(address.path, address.query))
         return "https", entry
@@ -59,20 +64,6 @@ def kind_and_place(entry: str) -> tuple[Kind, str]:
             f"{entry!r} is no source that we read: give sample, a file, folder or zip, https://… or gdrive:<id>"
         )
     return "path", entry
-
-
-def _address(entry: str) -> SplitResult:
-    """Return the parts of an entry that may be an address; raises ValueError for one that can't be taken apart."""
-    try:
-        address = urlsplit(entry)
-        _ = address.port  # raises ValueError where it is no number
-        if address.scheme in ("https", "http") and not address.hostname:
-            raise ValueError("it names no host")
-    except ValueError as error:
-        if "://" not in entry and not entry.startswith(("https:", "http:")):
-            return SplitResult("", "", entry, "", "")  # a path such as //[old]/data
-        raise ValueError(f"{entry!r} is no address ({error}); check its host") from None
-    return address
 
 
 def _id_in_share_link(path: str, query: str) -> str:

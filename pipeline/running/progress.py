@@ -56,10 +56,8 @@ class Progress:
         self._bar.close()
 
 
-def track(items: Iterable[Item], what: str, total: int | None = None, unit: str = "item") -> Iterator[Item]:
-    """Yield `items` with a progress bar; `total` defaults to their length, if they have one."""
-    if total is None and hasattr(items, "__len__"):
-        total = len(items)  # type: ignore[arg-type]
+def track(items: Iterable[Item], what: str, total: int, unit: str) -> Iterator[Item]:
+    """Yield `items` with a progress bar."""
     with Progress(what, total, unit) as bar:
         for item in items:
             yield item

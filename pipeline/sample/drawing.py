@@ -1,12 +1,16 @@
 """Draws scenes, here or in several processes, and yields them in order."""
 
+import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
-
-from pipeline.running.processes import available_cores, process_pool
 
 SPLITS = ("train", "val")
 """The splits that the sample has."""
@@ -63,7 +67,8 @@ def draw(key: SceneKey) -> DrawnScene:
 
 def draw_all(keys: list[SceneKey], processes: int | None = None) -> Iterator[DrawnScene]:
     """Yield all scenes in order, drawn by `processes` (default: one a core, at most one for four scenes)."""
-    wanted = min(processes or min(available_cores(), len(keys) // SCENES_A_PROCESS), len(keys))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = min(processes or min(cores, len(keys) // SCENES_A_PROCESS), len(keys))
     if wanted <= 1:
         yield from map(draw, keys)
         return
@@ -76,3 +81,25 @@ def _draw_on_one_thread(key: SceneKey) -> DrawnScene:
 
     cv2.setNumThreads(1)
     return draw(key)
+
+
+def process_pool(processes: int) -> ProcessPoolExecutor:
+    """Return a pool of `processes`; what they run must be importable, and a script that uses it needs a main guard.
+
+    They are new processes: a fork of a process that has threads may hang. Ctrl-C is handled by the one that started
+    them.
+    """
+    return ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_start)
+
+
+def _start() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has ended; the pool's own queues stay open then, and it would wait for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)

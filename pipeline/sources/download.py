@@ -20,8 +20,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from pipeline.errors import ArchiveError, SourceError
-from pipeline.files.atomic import is_clean, sync, write_json
-from pipeline.files.places import downloads_folder
+from pipeline.files import downloads_folder
+from pipeline.files.atomic import LONGEST_NAME, is_clean, sync, write_json
 from pipeline.files.zip_reading import is_zip, read_archive
 from pipeline.running import locks
 from pipeline.running.progress import Progress
@@ -39,8 +39,6 @@ RETRY = Retry(
 TRIES_TO_IDENTIFY = 2
 CHUNK = 1 << 16
 RECORD, LOCK, PART = "download.json", "lock", ".part"
-LONGEST_NAME = 200
-"""Bytes; file systems take 255, and the name gets an ending, or a number where it is taken."""
 WEB_PAGES = ("text/html", "application/xhtml+xml")
 PAGE_STARTS = (b"<!doctype html", b"<html")
 
@@ -188,24 +186,14 @@ def _fetch_rest(identity: RemoteIdentity, what: str, place: Path, stop: threadin
 
 
 def _write(response: requests.Response, part: Path, identity: RemoteIdentity, what: str, stop: threading.Event) -> None:
-    """Append the body to `part`, which is removed when the disk is full; refused where there is no room for it."""
+    """Append the body to `part`."""
     with Progress(f"downloading {part.stem}", identity.size, "B") as bar, part.open("ab") as file:
         bar.advance(file.tell())
-        free = shutil.disk_usage(part.parent).free
-        if (identity.size or 0) - file.tell() > free:
-            size = f"has {identity.size:,} bytes, as its server says"
-            raise SourceError(f"{what} {size}, and there is room for {free:,} in {part.parent}: free some first")
-        try:
-            for chunk in response.iter_content(CHUNK):
-                if stop.is_set():
-                    raise SourceError(f"{what}: the download was stopped")
-                file.write(chunk)
-                bar.advance(len(chunk))
-        except requests.RequestException:  # an OSError, too
-            raise
-        except OSError:
-            part.unlink()
-            raise
+        for chunk in response.iter_content(CHUNK):
+            if stop.is_set():
+                raise SourceError(f"{what}: the download was stopped")
+            file.write(chunk)
+            bar.advance(len(chunk))
 
 
 @contextmanager
@@ -236,8 +224,6 @@ def _fault(address: str, response: requests.Response) -> str | None:
     if status not in (200, 203, 206):
         advice = "try again later" if RETRY.is_retry("GET", status) else "check the address"
         return f"answered {status} {response.reason}; {advice}"
-    if headers.get("Content-Encoding", "").lower() not in ("", "identity"):
-        return "sends its file re-packed, although asked not to; fetch it by hand, and name the file in its place"
     if headers.get("Content-Type", "").lower().startswith(WEB_PAGES):
         return "answered with a web page in place of a file; give the file's own address"
     return None

@@ -1,22 +1,25 @@
-"""The index of raw images, `images.parquet`: written, read, and used to read the bytes of an image."""
+"""The index of raw images, `images.parquet`: their names, the table, and the bytes of an image."""
 
+import hashlib
 import os
 import threading
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.errors import ArtifactError
+from pipeline.files.atomic import LONGEST_NAME
 from pipeline.files.zip_reading import Compression, inflate
 from pipeline.instances import tables
+from pipeline.instances.image_paths import JOINT
 from pipeline.instances.tables import SCHEMA, Rejected, Split, write_table
 
 INDEX = "images.parquet"
-REJECTED = "rejected.parquet"
 
 
 @dataclass(frozen=True)
@@ -43,11 +46,6 @@ class IndexedImage:
     height: int
     sha256: str
 
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Return the image of a row of a table that has these columns, and maybe others."""
-        return cls(**{field.name: row[field.name] for field in fields(cls)})
-
 
 def write_index(folder: Path, images: Iterable[IndexedImage]) -> None:
     """Write `images.parquet`, sorted by name; equal images give equal bytes."""
@@ -58,7 +56,7 @@ def write_index(folder: Path, images: Iterable[IndexedImage]) -> None:
 def write_rejected(folder: Path, rejected: Iterable[Rejected]) -> None:
     """Write `rejected.parquet`, sorted by source and image."""
     rows = sorted((asdict(item) for item in rejected), key=lambda row: (row["source"], row["image"], row["label"]))
-    write_table(folder / REJECTED, pa.Table.from_pylist(rows, tables.REJECTED))
+    write_table(folder / tables.REJECTED_FILE, pa.Table.from_pylist(rows, tables.REJECTED))
 
 
 def read_index_table(folder: Path) -> pa.Table:
@@ -106,16 +104,14 @@ class ImageStore:
         if image.source not in self._archives:
             with self._opening:
                 if image.source not in self._archives:
-                    self._archives[image.source] = self._open(self.raw_images / image.source)
+                    source = self.raw_images / image.source
+                    opened = None if source.is_dir() else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+                    self._archives[image.source] = opened
         archive = self._archives[image.source]
         if archive is not None:
             return os.pread(archive, image.length, image.offset)
         with (self.raw_images / image.source / image.path).open("rb", buffering=0) as file:
             return file.read(image.length + 1)
-
-    @staticmethod
-    def _open(source: Path) -> int | None:
-        return None if source.is_dir() else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
 
     def _changed(self, image: IndexedImage, why: str) -> str:
         where = self.raw_images / image.source / image.path
@@ -130,3 +126,50 @@ class ImageStore:
             if descriptor is not None:
                 os.close(descriptor)
         self._archives.clear()
+
+
+def flat_names(paths: Sequence[Sequence[str]]) -> list[str]:
+    """Return a name for each path (source, folders, base name), unique also where case does not count.
+
+    A base name that occurs once is kept. Paths that share one get as many of their folders before it, joined by `__`,
+    as make them different: `train__0001.jpg`, `val__0001.jpg`. Names still alike get a number before the suffix.
+    """
+    groups = defaultdict(list)
+    for at, path in enumerate(paths):
+        groups[path[-1].casefold()].append(at)
+    names = [""] * len(paths)
+    for group in groups.values():
+        for at, name in zip(group, _with_folders([paths[at] for at in group]), strict=True):
+            names[at] = name
+    return _numbered(names, [len(groups[path[-1].casefold()]) > 1 for path in paths])
+
+
+def _with_folders(paths: list[Sequence[str]]) -> list[str]:
+    depth = 1
+    while True:
+        names = [_joined(path[-depth:]) for path in paths]
+        if len({name.casefold() for name in names}) == len(names) or depth >= max(map(len, paths)):
+            return names
+        depth += 1
+
+
+def _joined(parts: Sequence[str]) -> str:
+    name = JOINT.join(parts)
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    stem, dot, suffix = parts[-1].rpartition(".")
+    return f"{hashlib.sha256(name.encode()).hexdigest()[:16]}{dot}{suffix}" if stem else name
+
+
+def _numbered(names: list[str], changed: list[bool]) -> list[str]:
+    """Number the names that are still taken; a file's own name is not changed for a joined one."""
+    taken: set[str] = set()
+    result = list(names)
+    for at in sorted(range(len(names)), key=lambda at: changed[at]):
+        stem, dot, suffix = names[at].rpartition(".")
+        number = 1
+        while result[at].casefold() in taken:
+            number += 1
+            result[at] = f"{stem}-{number}{dot}{suffix}"
+        taken.add(result[at].casefold())
+    return result

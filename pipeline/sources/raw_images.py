@@ -26,8 +26,7 @@ from pipeline.recipe import Recipe
 from pipeline.running.progress import track
 from pipeline.running.threads import ordered_map
 from pipeline.sources import resolve, walking
-from pipeline.sources.image_index import IndexedImage, write_index, write_rejected
-from pipeline.sources.image_names import flat_names
+from pipeline.sources.image_index import IndexedImage, flat_names, write_index, write_rejected
 from pipeline.sources.resolve import Container
 
 TURNED = (
@@ -50,17 +49,13 @@ class ImageFile:
     """Its entry, where the container is an archive."""
 
     @property
-    def outer_parts(self) -> tuple[str, ...]:
-        """Names of the folder that a local archive or file lies in, and of the source itself without a suffix."""
-        path = self.container.path
-        if self.container.kind == "folder":
-            return (path.name,)
-        return (path.parent.name, path.stem) if self.container.source.kind == "path" else (path.stem,)
-
-    @property
     def parts(self) -> tuple[str, ...]:
-        """The source's names, the folders and the base name."""
-        return (*self.outer_parts, *PurePosixPath(self.path).parts)
+        """The folder of a local archive or file, the source's own name (no suffix), the folders, the base name."""
+        path, inside = self.container.path, PurePosixPath(self.path).parts
+        if self.container.kind == "folder":
+            return (path.name, *inside)
+        outer = (path.parent.name,) if self.container.source.kind == "path" else ()
+        return (*outer, path.stem, *inside)
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,11 @@ def build(
     images = [replace(image.row, image=name) for image, name in zip(kept, names, strict=True)]
     write_index(out, images)
     write_rejected(out, rejected)
-    write_json(out / "sources.json", {"sources": [_source(container) for container in containers]})
+    sources = [
+        {"source": each.source.entry, "kind": each.kind, "path": each.recorded, "identity": each.identity}
+        for each in containers
+    ]
+    write_json(out / "sources.json", {"sources": sources})
     summary.write(out, _summary(images, rejected, len(containers), sum(image.turned for image in kept)))
 
 
@@ -220,11 +219,6 @@ def _without_repeats(images: Sequence[Usable]) -> tuple[list[Usable], list[Rejec
             first.add(key)
             kept.append(image)
     return kept, rejected
-
-
-def _source(container: Container) -> dict[str, object]:
-    where = {"kind": container.kind, "path": container.recorded}
-    return {"source": container.source.entry, **where, "identity": container.identity}
 
 
 def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count: int, turned: int) -> Summary:

@@ -13,20 +13,28 @@ from typing import Any, Literal
 from msgspec import convert, to_builtins
 
 from pipeline.errors import SourceError
-from pipeline.files import digests
+from pipeline.files import digests, downloads_folder
 from pipeline.files.atomic import sync
-from pipeline.files.places import downloads_folder
 from pipeline.files.zip_reading import is_zip
 from pipeline.recipe import Recipe
 from pipeline.recipe.source_entry import Source, parse
 from pipeline.running import locks
-from pipeline.sources import portal
 from pipeline.sources.walking import SUFFIXES, Role, readable, walk
 
 log = logging.getLogger(__name__)
 PACKED = (".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar")
 """Endings of what is not unpacked here."""
 FETCHED_AT_ONCE = 4
+PORTAL = "https://bdd-data.berkeley.edu"
+PORTAL_ARCHIVES = {
+    "bdd100k_images_100k.zip": ("5.3 GB", "5a0359c86a0b8713adab1eee9a3041cb"),
+    "bdd100k_images_10k.zip": ("1.1 GB", "08f26aecceda982568063d3d5873378e"),
+    "bdd100k_labels_release.zip": ("107 MB", "e21be3e7d6a07ee439faf61e769667e4"),
+    "bdd100k_det_20_labels_trainval.zip": ("53 MB", "b86a3e1b7edbcad421b7dad2b3987c94"),
+    "bdd100k_ins_seg_labels_trainval.zip": ("111 MB", "651b41f229d7327d8c4af97772de4390"),
+    "bdd100k_drivable_labels_trainval.zip": ("514 MB", "0abc320461200b1d7916f82fdcd64a96"),
+}
+"""Archives of the BDD100K portal, which needs an account: the size that it shows, and the md5."""
 
 Identities = dict[str, Any]
 """What each source of a stage is now, as JSON, by its number and entry."""
@@ -45,7 +53,7 @@ class Container:
 
 def identities(recipe: Recipe, role: Role) -> Identities:
     """Return what the sources of a role are now; raises SourceError as `identify` does."""
-    return {f"{at}: {entry}": identify(entry, recipe, role) for at, entry in enumerate(_entries(recipe, role))}
+    return {f"{at}: {entry}": identify(entry, recipe, role) for at, entry in enumerate(getattr(recipe.source, role))}
 
 
 def identify(entry: str, recipe: Recipe, role: Role) -> dict[str, Any]:
@@ -82,18 +90,15 @@ def obtain(
     (a copy where the file system can't); it is that of the `known` identities, without which the sources are asked.
     Raises SourceError, naming the source and its recipe key, also for a server that has another file by now.
     """
-    entries = _entries(recipe, role)
-    for source in (parse(entry, f"source.{role}") for entry in entries):
+    entries = getattr(recipe.source, role)
+    sources = [parse(entry, f"source.{role}") for entry in entries]
+    for source in sources:
         if source.kind == "path":
             existing(source)
     known = known or identities(recipe, role)
     # An entry that comes twice counts where it comes last: there its labels override those of all before it.
     last = {entry: at for at, entry in enumerate(entries)}
-    wanted = [
-        (parse(entry, f"source.{role}"), known[f"{at}: {entry}"])
-        for at, entry in enumerate(entries)
-        if at == last[entry]
-    ]
+    wanted = [(sources[at], known[f"{at}: {entry}"]) for entry, at in sorted(last.items(), key=lambda each: each[1])]
     files = _fetched(wanted, recipe, role, downloads or downloads_folder())
     return [
         _local(source, identity) if file is None else _linked(source, identity, file, out)
@@ -107,7 +112,7 @@ def existing(source: Source) -> Path:
     with readable(source):
         there = path.exists()
     if not there:
-        raise SourceError(f"{source.key}: {path} does not exist: {portal.how_to_get(path)}")
+        raise SourceError(f"{source.key}: {path} does not exist: {_how_to_get(path)}")
     return path
 
 
@@ -138,8 +143,23 @@ def spelled_out(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def _entries(recipe: Recipe, role: Role) -> list[str]:
-    return recipe.source.images if role == "images" else recipe.source.labels
+def _how_to_get(path: Path) -> str:
+    if path.name not in PORTAL_ARCHIVES:
+        return "check the path, or put the file there"
+    size, md5 = PORTAL_ARCHIVES[path.name]
+    return (
+        f"get {path.name} ({size}, md5 {md5}) from {PORTAL} (it needs an account), or from anywhere "
+        f"a copy of any name with that md5, and put it at {path} or name it here"
+    )
+
+
+def _warn_of_difference(path: Path) -> None:
+    """Log a warning where a file is not what the portal offers under its name; it is used all the same."""
+    if path.name not in PORTAL_ARCHIVES:
+        return
+    actual, (_, expected) = digests.digest(path, "md5"), PORTAL_ARCHIVES[path.name]
+    if actual != expected:
+        log.warning("%s has md5 %s, but the portal's has %s; it is used all the same", path, actual, expected)
 
 
 def _path_identity(path: Path, role: Role) -> dict[str, Any]:
@@ -167,7 +187,7 @@ def _fetched(wanted: list[tuple[Source, Any]], recipe: Recipe, role: Role, downl
             file = download.fetch(convert(identity, download.RemoteIdentity), source.key, downloads, stop)
         else:
             file = drive.fetch(source.place, source.key, downloads, stop)
-        portal.warn_of_difference(file)  # mirrors come and go, and not all have what the portal has
+        _warn_of_difference(file)  # mirrors come and go, and not all have what the portal has
         return file
 
     with ThreadPoolExecutor(FETCHED_AT_ONCE) as pool:
@@ -188,7 +208,7 @@ def _local(source: Source, identity: Any) -> Container:
     if path.is_dir():
         return Container(source, identity, "folder", path, str(real))
     with readable(source):
-        portal.warn_of_difference(path)
+        _warn_of_difference(path)
         return Container(source, identity, "zip" if is_zip(path) else "file", path, str(real))
 
 

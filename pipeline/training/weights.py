@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import SourceError, TrainingError
+from pipeline.files import data_folder
 from pipeline.files.digests import digest
-from pipeline.files.places import data_folder
 from pipeline.recipe.sections import Training
 
 if TYPE_CHECKING:

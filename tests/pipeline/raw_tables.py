@@ -25,11 +25,11 @@ from pipeline.instances.tables import (
     rings_in,
     write_table,
 )
-from pipeline.labels.files import read_sources
 from pipeline.labels.selection import Selection, select
 from pipeline.recipe.sections import Labels
 from pipeline.sources import raw_labels
 from pipeline.sources.image_index import INDEX
+from pipeline.sources.label_files import read_sources
 
 Row = dict[str, Any]
 
@@ -66,7 +66,7 @@ def write_raw_labels(folder: Path, *sources: Sequence[tuple[str, Sequence[Row]]]
             labels += [{"image": len(images), **label} for label in its]
             images.append({"source": number, "file_index": 0, "name": name, "attributes": "{}"})
     listed = [
-        {"source": f"{number}.json", "files": [{"path": f"/labels/{number}.json", "member": None}]}
+        {"source": f"{number}.json", "files": [{"path": f"/labels/{number}.json", "name": f"{number}.json"}]}
         for number in range(len(sources))
     ]
     (folder / "sources.json").write_text(json.dumps({"sources": listed}))

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.files import digests, places
+from pipeline.errors import SourceError
+from pipeline.files import data_folder, digests
 
 DAY = 86_400
 
@@ -47,7 +48,8 @@ def test_a_file_is_read_again_only_when_it_changed(files: list[Path], monkeypatc
     assert sorted(seen) == sorted([*files, files[2]])
 
 
-def test_what_was_read_before_a_fault_is_remembered(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_noted_before_a_fault_is_remembered(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digests, "FILES_A_NOTE", 2)
     monkeypatch.setattr(digests, "ordered_map", lambda read, paths, batch_size: map(read, paths))
     real = digests._read
 
@@ -68,7 +70,7 @@ def test_what_was_read_before_a_fault_is_remembered(files: list[Path], monkeypat
 def test_another_process_can_write_while_files_are_read(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     digests.digests(files[:1])
     monkeypatch.setattr(digests, "FILES_A_NOTE", 1)
-    memory = places.data_folder() / ".hashes" / "digests.sqlite"
+    memory = data_folder() / ".hashes" / "digests.sqlite"
     real = digests._read
 
     def read(path: Path, *more: object) -> str:
@@ -91,29 +93,12 @@ def test_another_file_of_the_same_size_and_time_is_read(files: list[Path]) -> No
     assert digests.digest(files[0]) == hashlib.sha256(b"x" * 1000).hexdigest() != before
 
 
-@pytest.mark.parametrize("content", [b"no database at all", b"SQLite format 3\0" + bytes(100)])
-def test_a_memory_that_can_t_be_read_is_begun_anew(
-    files: list[Path], content: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = places.data_folder() / ".hashes" / "digests.sqlite"
+def test_a_memory_that_can_t_be_read_is_named(files: list[Path]) -> None:
+    file = data_folder() / ".hashes" / "digests.sqlite"
     file.parent.mkdir(parents=True)
-    file.write_bytes(content)
-    assert digests.digest(files[1]) == hashlib.sha256(bytes([1]) * 1000).hexdigest()
-    assert "files are hashed anew" in caplog.text
-
-
-def test_a_memory_that_is_damaged_in_its_middle_is_begun_anew(tmp_path: Path, files: list[Path]) -> None:
-    many = [tmp_path / f"{number}.txt" for number in range(300)]
-    for path in many:
-        path.write_text(path.name)
-        os.utime(path, (DAY, DAY))
-    expected = digests.digests(many)
-    file = places.data_folder() / ".hashes" / "digests.sqlite"
-    content = file.read_bytes()
-    assert len(content) > 10 * 4096
-    file.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
-    assert digests.digests(many) == expected
-    assert digests.digests(files) == [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    file.write_bytes(b"no database at all")
+    with pytest.raises(SourceError, match=r"digests\.sqlite: file is not a database; remove it, and files are hashed"):
+        digests.digest(files[1])
 
 
 def test_a_file_changed_a_moment_ago_is_not_trusted_to_stay(tmp_path):

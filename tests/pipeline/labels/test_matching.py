@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from itertools import takewhile
-from pathlib import Path
+from pathlib import PurePosixPath
 
 import pyarrow as pa
 import pytest
@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.instances.reasons import AMBIGUOUS, NO_SUCH_IMAGE, OTHER_SPLIT, UNREADABLE
-from pipeline.labels.files import LabelFile
 from pipeline.labels.matching import ImageNames, Namesakes
+from pipeline.sources.label_files import LabelFile
 from tests.pipeline.raw_tables import index_of
 
 
 def labels(path: str, member: str | None = None) -> LabelFile:
-    return LabelFile(Path(path), member)
+    return LabelFile(path, str(PurePosixPath(path[1:], member or "")), member)
 
 
 ELSEWHERE = labels("/labels/all.json")

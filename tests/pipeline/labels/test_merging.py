@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from pipeline.artifacts import summary
 from pipeline.instances.reasons import BOX_LEFT_OUT, BOX_WITHOUT_AREA, OUTSIDE, TOO_SMALL
 from pipeline.labels import image_names
-from pipeline.labels.files import read_sources
 from pipeline.labels.merging import MergedLabels, merge
 from pipeline.labels.rejections import Rejections
 from pipeline.labels.summary import WHICH_COUNTS
 from pipeline.recipe.sections import Labels
 from pipeline.sources.image_index import read_index_table
+from pipeline.sources.label_files import read_sources
 from tests.pipeline.labelled_folders import (
     CAR,
     SQUARE,

@@ -8,15 +8,15 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from pipeline.dataset.images_zip import ImagesZip
-from pipeline.labels.files import LabelFile
 from pipeline.labels.matching import ImageNames
 from pipeline.relabelling import folder
+from pipeline.sources.label_files import LabelFile
 from pipeline.via import __main__
 from tests.pipeline.raw_tables import index_of
 from tests.pipeline.small_datasets import entry, jpeg, square, write
 from tests.pipeline.via_folders import ODD_NAMES, labelled, regions
 
-CORRECTIONS = LabelFile(Path("corrections.json"))
+CORRECTIONS = LabelFile("corrections.json", "corrections.json")
 
 
 def test_names_that_mean_something_in_an_address_are_written_as_one(tmp_path: Path) -> None:

@@ -80,18 +80,26 @@ def test_what_a_broken_off_download_left_is_continued(broken_off, downloads):
     assert not list(downloads.rglob("*.part"))
 
 
+def refused(downloads):
+    with pytest.raises(SourceError, match="run it again: it is fetched from its start"):
+        drive.fetch(FILE_ID, KEY, downloads)
+
+
 def test_without_ranges_what_is_here_is_fetched_again(broken_off, downloads):
     broken_off.ranges = False
+    refused(downloads)
     assert drive.fetch(FILE_ID, KEY, downloads).read_bytes() == broken_off.content
 
 
 def test_a_download_killed_at_its_last_byte_is_not_stuck_for_good(broken_off, downloads):
     part(downloads).write_bytes(broken_off.content)
+    refused(downloads)
     assert drive.fetch(FILE_ID, KEY, downloads).read_bytes() == broken_off.content
 
 
 def test_a_file_that_shrank_below_what_is_here_is_fetched_anew(broken_off, downloads):
     broken_off.content = b"little"
+    refused(downloads)
     assert drive.fetch(FILE_ID, KEY, downloads).read_bytes() == b"little"
 
 

@@ -44,7 +44,6 @@ def test_sources_keep_the_recipe_s_order_and_files_are_sorted_within(tmp_path):
         "path": str(archive),
         "member": "labels/train.json",
         "size": 2,
-        "kind": "json",
         "name": "z_release.zip/labels/train.json",
         "options": {},
     }
@@ -120,7 +119,7 @@ def test_rles_of_videos_are_passed_over_where_polygons_have_the_same(tmp_path):
 def test_bitmasks_count_where_no_json_does(tmp_path):
     folder = folder_of(tmp_path / "ins_seg", {"bitmasks/val/1.png": png(), "colormaps/val/1.png": png()})
     (source,) = sources(listed_labels(tmp_path / "raw", folder))
-    assert [(file["path"], file["kind"]) for file in source["files"]] == [(str(folder / "bitmasks/val/1.png"), "png")]
+    assert [file["path"] for file in source["files"]] == [str(folder / "bitmasks/val/1.png")]
 
 
 @pytest.mark.parametrize("named", ["bitmasks", "bitmasks/train", "bitmasks/train/video"])

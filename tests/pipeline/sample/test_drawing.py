@@ -7,7 +7,7 @@ import psutil
 
 PARENT = """
 import os, time
-from pipeline.running.processes import process_pool
+from pipeline.sample.drawing import process_pool
 if __name__ == "__main__":
     pool = process_pool(2)
     print(*{future.result() for future in [pool.submit(os.getpid) for _ in range(8)]}, flush=True)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from pipeline import files
 from pipeline.artifacts import Store
-from pipeline.files import places
-from pipeline.files.places import downloads_folder
+from pipeline.files import downloads_folder
 
 
 @pytest.mark.parametrize("given", ["", None, "elsewhere"])
@@ -14,6 +14,6 @@ def test_everything_that_is_kept_is_kept_in_one_data_folder(tmp_path, monkeypatc
     if given is None:
         monkeypatch.delenv("BDD_DATA_DIR")
     folder = tmp_path / (given or "data")
-    assert places.data_folder() == folder
+    assert files.data_folder() == folder
     assert Store().root == folder
     assert downloads_folder() == folder / ".downloads"

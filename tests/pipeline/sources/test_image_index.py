@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.instances.image_paths import split_of
-from pipeline.sources.image_names import LONGEST_NAME, flat_names
+from pipeline.sources.image_index import LONGEST_NAME, flat_names
 
 
 def test_flat_names_never_meet_not_even_where_case_does_not_count():
