@@ -6,7 +6,6 @@ the high and low byte of the instance id. Colour maps are no labels.
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -26,28 +25,10 @@ from pipeline.recipe.categories import DETECTION, PANOPTIC
 PANOPTIC_FOLDER = "pan_seg"
 FOLDER = "bitmasks"
 
-MOST_BYTES = 64 << 20
-MOST_PIXELS = 1 << 25
-"""Limits of one bitmask; BDD's have 1280 by 720 pixels. A larger one is not unpacked."""
-
 TRUNCATED, OCCLUDED, CROWD, IGNORED = 8, 4, 2, 1
 
 Pixels = NDArray[np.uint32]
 """[height, width] uint32: red, green, blue and alpha from the highest byte to the lowest."""
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """All pixels of one value: the corner of their box, and which of its pixels they are."""
-
-    value: int
-    left: int
-    top: int
-    mask: NDArray[np.bool_]
-
-    @property
-    def flags(self) -> int:
-        return self.value >> 16 & 0xFF
 
 
 def add(builder: TableBuilder, file: int, content: Content, path: Path, member: str | None) -> None:
@@ -55,7 +36,7 @@ def add(builder: TableBuilder, file: int, content: Content, path: Path, member: 
 
     Category ids are those of the detection classes, under a folder `pan_seg` those of panoptic segmentation. An
     instance id with several categories or flags gives several labels. Raises NotLabelsError for a file that is no sound
-    RGBA PNG, exceeds the limits, or has panoptic ids outside such a folder.
+    RGBA PNG, or has panoptic ids outside such a folder.
     """
     parts = PurePosixPath(path, member or "").parts
     pixels = _pixels(content)
@@ -63,34 +44,27 @@ def add(builder: TableBuilder, file: int, content: Content, path: Path, member: 
     source_labels: list[dict[str, int]] = []
     builder.add_image(file, parts[-1], lambda: source_labels, _video(parts))
     builder.set_image_size((pixels.shape[1], pixels.shape[0]))
-    for segment in _segments(pixels):
-        category_id, label_id = segment.value >> 24, str(segment.value & 0xFFFF)
-        count = int(segment.mask.sum())
-        source_labels.append({"category_id": category_id, "flags": segment.flags, "pixels": count})
-        description = _description(words.get(category_id), segment.flags)
+    for value, corner, mask in _segments(pixels):
+        category_id, flags, label_id = value >> 24, value >> 16 & 0xFF, str(value & 0xFFFF)
+        source_labels.append({"category_id": category_id, "flags": flags, "pixels": int(mask.sum())})
+        description = _description(words.get(category_id), flags)
         if description.category is None:
             builder.reject(label_id, reasons.CATEGORY_UNKNOWN, description)
         else:
-            corner = np.array((segment.left, segment.top))
-            rings = [ring + corner for ring in masks.trace(segment.mask)]
-            builder.add_rings(label_id, description, rings, "bitmask")
+            builder.add_rings(label_id, description, [ring + corner for ring in masks.trace(mask)], "bitmask")
 
 
 def _pixels(content: Content) -> Pixels:
     """Return the pixels of a PNG; alpha is data, and is not multiplied with the colours."""
-    source, data = content.name, bytes(content.data[: MOST_BYTES + 1])
+    source, data = content.name, bytes(content.data)
     try:
-        header = read_header(data)
-    except BadImageError as error:
-        raise NotLabelsError(f"{source}: holds no labels: {error}") from None
-    if len(data) > MOST_BYTES or header.width * header.height > MOST_PIXELS:
-        size = f"{header.width} by {header.height} pixels"
-        raise NotLabelsError(f"{source}: holds no labels: a bitmask of {size} is not believable")
-    try:
+        read_header(data)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about chunks that don't concern the pixels
             image = Image.open(BytesIO(data), formats=("PNG",))
             mode, rgba = image.mode, np.asarray(image)
+    except BadImageError as error:
+        raise NotLabelsError(f"{source}: holds no labels: {error}") from None
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise NotLabelsError(f"{source}: holds no labels: a damaged PNG ({error})") from None
     if mode != "RGBA" or rgba.dtype != np.uint8:
@@ -108,8 +82,8 @@ def _words(pixels: Pixels, panoptic: bool, source: str) -> dict[int, str]:
     return dict(enumerate(PANOPTIC if panoptic else DETECTION, 1))
 
 
-def _segments(pixels: Pixels) -> Iterator[_Segment]:
-    """Yield the pixels of each value whose category isn't 0, in the order of the values."""
+def _segments(pixels: Pixels) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.bool_]]]:
+    """Yield each value whose category isn't 0, the corner (x, y) of its pixels' box, and which of the box they are."""
     width = pixels.shape[1]
     flat = pixels.ravel()
     labelled = np.flatnonzero(flat >> 24)
@@ -120,7 +94,7 @@ def _segments(pixels: Pixels) -> Iterator[_Segment]:
         top, left = int(y[0]), int(x.min())
         mask = np.zeros((int(y[-1]) - top + 1, int(x.max()) - left + 1), np.bool_)
         mask[y - top, x - left] = True
-        yield _Segment(value, left, top, mask)
+        yield value, np.array((left, top)), mask
 
 
 def _description(word: str | None, flags: int) -> Description:

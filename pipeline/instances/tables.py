@@ -1,6 +1,5 @@
 """The Parquet tables of images and labels: schemas, and functions that write, read and convert their columns."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -254,10 +253,7 @@ class RowGroupWriter:
 
 def json_text(value: Mapping[str, Any]) -> str:
     """Return JSON with sorted keys and no spaces; equal values give equal text."""
-    try:
-        return _encode(value).decode() if value else "{}"
-    except UnicodeEncodeError:
-        return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _encode(value).decode() if value else "{}"
 
 
 def texts(values: list[str] | list[str | None]) -> pa.Array:
@@ -310,30 +306,22 @@ def _ends(counts: NDArray[np.int64]) -> NDArray[np.int32]:
 
 def read_images(filtered_labels: Path, split: str) -> pa.Table:
     """Return the rows of images.parquet (schema `IMAGES`) that belong to `split`, sorted by image."""
-    with _opened(filtered_labels / IMAGES_FILE) as file:
-        return pa.concat_tables([IMAGES.empty_table(), *_row_groups(file, split)])
+    images = read_table(filtered_labels / IMAGES_FILE, "filtered_labels")
+    return images.filter(pc.equal(images["split"], split))
 
 
 def label_batches(filtered_labels: Path, split: str) -> Iterator[pa.Table]:
     """Yield the rows of labels.parquet (schema `LABELS`) of `split`, a row group at a time, sorted by image."""
-    with _opened(filtered_labels / LABELS_FILE) as file:
-        yield from _row_groups(file, split)
-
-
-def _opened(path: Path) -> pq.ParquetFile:
+    path = filtered_labels / LABELS_FILE
     try:
-        return pq.ParquetFile(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"{path}: can't be read as a table: {error}") from None
-
-
-def _row_groups(file: pq.ParquetFile, split: str) -> Iterator[pa.Table]:
-    """Yield the rows of `split`; row groups that hold only other splits are not read."""
-    # No nested column precedes `split`, so that its index is the same among the columns of the file.
-    column = file.schema_arrow.get_field_index("split")
-    for group in range(file.num_row_groups):
-        statistics = file.metadata.row_group(group).column(column).statistics
-        if statistics is not None and statistics.has_min_max and not statistics.min <= split <= statistics.max:
-            continue
-        rows = file.read_row_group(group, use_threads=False)
-        yield rows.filter(pc.equal(rows["split"], split))
+        file = pq.ParquetFile(path)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"{path} can't be read ({error}); materialise filtered_labels again") from None
+    with file:
+        # No nested column precedes `split`, so that its index is the same among the columns of the file.
+        column = file.schema_arrow.get_field_index("split")
+        for group in range(file.num_row_groups):
+            statistics = file.metadata.row_group(group).column(column).statistics
+            if statistics is None or not statistics.has_min_max or statistics.min <= split <= statistics.max:
+                rows = file.read_row_group(group, use_threads=False)
+                yield rows.filter(pc.equal(rows["split"], split))

@@ -2,11 +2,11 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from unicodedata import normalize
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -105,11 +105,9 @@ class ImageNames:
         if not named:
             return UNREADABLE if _stem(parts[-1]) in self._unreadable else NO_SUCH_IMAGE
         rows = self._allowed(named, file)
-        if not rows:
-            return OTHER_SPLIT
         if len(rows) > 1:
             rows = self._preferred(rows, parts, file)
-        return rows[0] if len(rows) == 1 else AMBIGUOUS
+        return OTHER_SPLIT if not rows else rows[0] if len(rows) == 1 else AMBIGUOUS
 
     def _allowed(self, rows: Sequence[int], file: LabelFile) -> list[int]:
         return [row for row in rows if not self._lies_beside_another_split(row, file)]
@@ -124,16 +122,11 @@ class ImageNames:
         most = max(agreement.values())
         rows = [row for row in rows if agreement[row] == most]
         folder = file.folder
-        preferences: tuple[Callable[[int], bool], ...] = (
-            lambda row: self._folders[row] == folder,
-            lambda row: (*self._folders[row], self._paths[row][2])[: len(folder)] == folder,
-            lambda row: self._splits[row] is not None and self._splits[row] == file.split,
-            lambda row: self._images[row] == parts[-1],
-        )
-        for is_preferred in preferences:
-            rows = [row for row in rows if is_preferred(row)] or rows
-        same_bytes = len({self._digests[row] for row in rows}) == 1
-        return rows[:1] if same_bytes else rows
+        rows = [row for row in rows if self._folders[row] == folder] or rows
+        rows = [row for row in rows if self._folders[row][: len(folder)] == folder] or rows
+        rows = [row for row in rows if self._splits[row] is not None and self._splits[row] == file.split] or rows
+        rows = [row for row in rows if self._images[row] == parts[-1]] or rows
+        return rows[:1] if len({self._digests[row] for row in rows}) == 1 else rows
 
     def _lies_beside_another_split(self, row: int, file: LabelFile) -> bool:
         """Say whether the label file lies among images of one split, and this image among those of another.
@@ -165,15 +158,8 @@ def _parts(name: str) -> tuple[str, ...]:
     if name not in ("", ".", "..") and "/" not in name and "\\" not in name:
         return (name,)
     if "://" in name:
-        name = unquote(_path_of(name))
+        name = unquote(re.split("[?#]", name.partition("://")[2])[0].partition("/")[2])
     return tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
-
-
-def _path_of(url: str) -> str:
-    try:
-        return urlsplit(url).path
-    except ValueError:  # a malformed host, which doesn't matter here
-        return re.split("[?#]", url.partition("://")[2], maxsplit=1)[0].partition("/")[2]
 
 
 def _stem(name: str) -> str:

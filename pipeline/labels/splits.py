@@ -5,7 +5,7 @@ import logging
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -239,31 +239,15 @@ def likely_videos(images: Sequence[LabelledImage]) -> list[str | None]:
 
 
 def certain_videos(images: Sequence[LabelledImage]) -> list[str | None]:
-    """Return the video that each image certainly belongs to: as its labels say, or as a file name of BDD's form says.
-
-    Names of one video are linked by images that have two of them; the name in the labels is then preferred.
-    """
-    names = [_certain_names(image) for image in images]
-    linked: dict[str, set[str]] = defaultdict(set)
-    for pair in names:
-        if len(pair) > 1:
-            linked[pair[0]].add(pair[1])
-            linked[pair[1]].add(pair[0])
-    given = {_plain_video(image.video) for image in images if image.video}
-    preferred: dict[str, str] = {}
-    for name in linked:
-        if name not in preferred:
-            group = _connected(name, linked)
-            preferred |= dict.fromkeys(group, min(group & given or group))
-    return [preferred.get(each[0], each[0]) if each else None for each in names]
+    """Return the video that each image certainly belongs to: as a file name of BDD's form says, or as its labels say."""
+    return [_certain_video(image) for image in images]
 
 
-def _certain_names(image: LabelledImage) -> tuple[str, ...]:
-    """Return the names, none to two, of the video that an image certainly belongs to."""
+def _certain_video(image: LabelledImage) -> str | None:
     name = image.file_name or image.image
-    match = _BDD_VIDEO.fullmatch(name.rpartition(".")[0] or name)
-    in_name = (match["video"],) if match else ()
-    return tuple(dict.fromkeys((_plain_video(image.video), *in_name))) if image.video else in_name
+    if match := _BDD_VIDEO.fullmatch(name.rpartition(".")[0] or name):
+        return match["video"]
+    return _plain_video(image.video) if image.video else None
 
 
 def _plain_video(video: str) -> str:
@@ -273,16 +257,6 @@ def _plain_video(video: str) -> str:
     plain = stem if stem and f"{dot}{ending}".lower() in _VIDEO_ENDINGS else path
     name = plain.rpartition("/")[2]
     return name if BDD_IMAGE.fullmatch(name) else plain
-
-
-def _connected(start: str, linked: Mapping[str, set[str]]) -> set[str]:
-    """Return all names that are linked to one, directly or through others, and the name itself."""
-    reached, waiting = {start}, [start]
-    while waiting:
-        new = linked[waiting.pop()] - reached
-        reached |= new
-        waiting += new
-    return reached
 
 
 def repeat_factors(images: Sequence[Collection[str]], threshold: float) -> list[float]:
