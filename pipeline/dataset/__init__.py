@@ -17,7 +17,7 @@ from pipeline.dataset.images_zip import ARCHIVE
 from pipeline.errors import ArtifactError, EmptyDatasetError
 from pipeline.files.atomic import EarlySync, whole_file
 from pipeline.files.zip_writing import Slot, StoredZip
-from pipeline.formats.via.region_data import REGION_DATA
+from pipeline.formats.via.writing import REGION_DATA
 from pipeline.instances.tables import Split
 from pipeline.recipe import Recipe
 from pipeline.running.progress import Progress

@@ -19,7 +19,7 @@ from pipeline.dataset import labels
 from pipeline.errors import ArchiveError, EmptyDatasetError
 from pipeline.files.image_header import LARGEST_FILE, MOST_PIXELS
 from pipeline.files.zip_reading import is_bomb
-from pipeline.formats.via.region_data import REGION_DATA
+from pipeline.formats.via.writing import REGION_DATA
 from pipeline.geometry.polygon import Ring
 from pipeline.instances.tables import SPLITS
 from pipeline.labels.classes import Instance

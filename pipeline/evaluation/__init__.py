@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts import fingerprint_of, summary
 from pipeline.dataset.images_zip import ImageRecord, ImagesZip
 from pipeline.files.atomic import whole_file, write_json
-from pipeline.formats.via.region_data import REGION_DATA
+from pipeline.formats.via.writing import REGION_DATA
 from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 from pipeline.evaluation.detections import Detection, JudgedImage, Rle
 from pipeline.evaluation.judgement import Judgement
 from pipeline.files.atomic import whole_file
-from pipeline.formats.via.region_data import region_data_file
-from pipeline.formats.via.writing import Entry
+from pipeline.formats.via.writing import Entry, region_data_file
 from pipeline.geometry import masks
 from pipeline.geometry.polygon import Ring
 from pipeline.instances.tables import BOX

@@ -1,5 +1,7 @@
 """The raw tables, built label by label: curves are flattened, shapes without area rejected, ids made distinct."""
 
+import json
+import re
 from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -17,6 +19,10 @@ from pipeline.instances.tables import RAW_LABELS, bounding_boxes, boxes, distinc
 
 ENOUGH_LABELS, ENOUGH_VERTICES = 16_384, 250_000
 """Rows that are made into tables at once: labels that were traced have thousands of vertices."""
+
+LONGEST_NUMBER = 4300
+"""Digits that Python's parser of JSON accepts."""
+_LONG_NUMBER = re.compile(r"\d{1000}")
 
 LINE = "line"
 """Geometry of a label whose paths are open: a lane marking."""
@@ -316,7 +322,16 @@ class TableBuilder:
 
 
 def _json_of(value: Any) -> str:
-    """Return a value, or JSON that is given as bytes or msgspec.Raw, as JSON without spaces."""
-    is_json = isinstance(value, bytes | msgspec.Raw)
-    encoded = msgspec.json.format(bytes(value), indent=-1) if is_json else msgspec.json.encode(value)
-    return encoded.decode("utf-8", "replace")
+    """Return a value, or JSON that is given as bytes or msgspec.Raw, as JSON without spaces.
+
+    A number with more digits than parsers accept becomes text.
+    """
+    try:
+        is_json = isinstance(value, bytes | msgspec.Raw)
+        encoded = msgspec.json.format(bytes(value), indent=-1) if is_json else msgspec.json.encode(value)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        encoded = json.dumps(value).encode()
+    text = bytes(encoded).decode("utf-8", "replace")
+    if len(text) <= LONGEST_NUMBER or not _LONG_NUMBER.search(text):
+        return text
+    return json.dumps(json.loads(text, parse_int=lambda digits: digits if len(digits) > 1000 else int(digits)))

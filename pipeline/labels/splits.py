@@ -239,7 +239,7 @@ def likely_videos(images: Sequence[LabelledImage]) -> list[str | None]:
 
 
 def certain_videos(images: Sequence[LabelledImage]) -> list[str | None]:
-    """Return the video that each image certainly belongs to: as a file name of BDD's form says, or as its labels say."""
+    """Return the video that each image certainly belongs to: as a file name of BDD's form says, or its labels say."""
     return [_certain_video(image) for image in images]
 
 

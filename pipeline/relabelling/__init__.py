@@ -1,1 +1,281 @@
-"""Labels and detections made into folders that VIA opens, to be corrected by hand."""
+"""Makes a folder that VIA opens: images of a finished data set beside VIA projects with their labels."""
+
+import argparse
+import logging
+import sys
+import zipfile
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+
+from pipeline.artifacts import MANIFEST, Manifest, Store
+from pipeline.dataset.images_zip import ARCHIVE, LARGEST_LABELS, MemberNames, members_of, split_folders
+from pipeline.dataset.labels import open_entries
+from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, PipelineError
+from pipeline.files.atomic import whole_file
+from pipeline.files.image_header import LARGEST_FILE
+from pipeline.files.zip_reading import is_zip
+from pipeline.formats.content import DAMAGED, opened
+from pipeline.formats.json_text import decode
+from pipeline.formats.via import reading, writing
+from pipeline.formats.via.regions import Options, shape_and_attributes, texts_to_choose, with_option_texts
+from pipeline.formats.via.writing import PROJECT, REGION_DATA, Declarations, Entry, as_address
+from pipeline.formats.via.writing_via3 import via3_project_file
+from pipeline.instances.tables import SPLITS
+from pipeline.program import EXIT_FAULT
+from pipeline.recipe.categories import Wanted
+from pipeline.recipe.sections import as_text
+from pipeline.stages import STAGES
+
+VIA3_PROJECT = "via3_project.json"
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """An open file of VIA 1 or 2; its entries are decoded one by one, since it may have gigabytes."""
+
+    name: str
+    texts: Mapping[str, msgspec.Raw]
+    options: Options
+
+    def entry(self, key: str) -> Entry:
+        """Return an image, of unknown size in bytes, its attributes as `_editable`; numbered options are texts."""
+        decoded = decode(self.texts[key])
+        entry: dict[str, Any] = decoded if isinstance(decoded, dict) else {}
+        parts = map(shape_and_attributes, (reading.regions_of(entry) or {}).values())
+        regions = [
+            {
+                "shape_attributes": shape if isinstance(shape, dict) else {},
+                "region_attributes": _editable(with_option_texts(attributes, self.options)),
+            }
+            for shape, attributes in parts
+        ]
+        width, height = (side if isinstance(side := entry.get(key), int) else 0 for key in ("width", "height"))
+        attributes = _editable(entry.get("file_attributes"))
+        return Entry(reading.name_of(key, decoded), -1, width, height, attributes, regions)
+
+    def entries(self, declared: Declarations) -> Iterator[tuple[str, Entry]]:
+        """Yield each key and image; add the options of a project and all that the images use to `declared`."""
+        for attribute, options in self.options.items():
+            declared.offer(attribute, texts_to_choose(options))
+        for key in self.texts:
+            entry = self.entry(key)
+            declared.add(entry)
+            yield key, entry
+
+
+def _editable(attributes: Any) -> dict[str, Any]:
+    """Return attributes as VIA can edit them: texts, and check boxes; null is an empty text."""
+    given = attributes if isinstance(attributes, dict) else {}
+    others = {key: value for key, value in given.items() if not isinstance(value, str | dict)}
+    return given | {key: "" if value is None else as_text(value) for key, value in others.items()}
+
+
+def make_folder(
+    source: Path, out: Path, split: str | None = None, images: int | None = None, pictures: Path | None = None
+) -> int:
+    """Fill the new folder `out` with images and a VIA file for each release of VIA; return how many images.
+
+    These are via_region_data.json (VIA 1), via_project.json (VIA 2) and via3_project.json (VIA 3). The classes to
+    choose from are the recipe's, where `source` lies in a store, and all those in the labels and in the archive.
+
+    `source` is an images.zip, a folder that holds one, a folder with a via_region_data.json (of `via_val`, of an
+    evaluation report), or a file of labels that VIA 1 or 2 has saved; the images of the latter two come from the
+    images.zip `pictures`, of an artifact by default from the one that it was made from. `split` defaults to val where
+    there is one; `images` are picked evenly over all. Raises ArtifactError, ArchiveError, LabelFileError or
+    EmptyDatasetError, naming what is missing or damaged.
+    """
+    labels, path = _located(source, pictures)
+    if out.exists() and not out.is_dir():
+        raise ArtifactError(f"{out}: is a file; name a new folder with --out")
+    if out.exists() and any(out.iterdir()):
+        raise ArtifactError(f"{out}: isn't empty; name a new folder with --out")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            folders = split_folders(path, members_of(archive))
+            split = split or next((each for each in ("val", "train") if each in folders), "val")
+            if not labels and split not in folders:
+                has = f"it has {', '.join(folders)}" if folders else "it is no images.zip"
+                raise ArtifactError(f"{path}: has no images/{split}/{REGION_DATA}; {has}")
+            declared = _declared(labels, archive, folders)
+            # Labels from elsewhere may be of images of any split.
+            of_images = [folders[each] for each in sorted(folders, key=lambda each: each != split)]
+            with _opened(labels) if labels else _opened(path, archive, folders[split]) as shown:
+                places = _places(shown, archive, of_images, declared)
+                count = min(images or len(places), len(places))
+                keys = list(places)
+                picked = [keys[number * len(keys) // count] for number in range(count)]
+                _fill(out, archive, shown, {key: places[key] for key in picked}, declared)
+            return count
+    except DAMAGED as error:
+        raise ArchiveError(f"{path}: can't be read as a zip archive: {error}") from None
+
+
+@contextmanager
+def _opened(path: Path, archive: zipfile.ZipFile | None = None, folder: str = "") -> Iterator[Labels]:
+    """Open a file of labels, or that of a folder in an archive."""
+    member = None
+    if archive:
+        info = members_of(archive)[f"{folder}/{REGION_DATA}"]
+        _refuse_larger(info, LARGEST_LABELS, path)
+        member = info.filename
+    with opened(path, member, archive) as content:
+        yield Labels(content.name, *open_entries(content))
+
+
+def _refuse_larger(info: zipfile.ZipInfo, largest: int, archive: Path) -> None:
+    if info.file_size > largest:
+        raise ArchiveError(f"{archive}/{info.filename}: unpacks to {info.file_size:,} bytes, which is not believable")
+
+
+def _declared(labels: Path | None, archive: zipfile.ZipFile, folders: Mapping[str, str]) -> Declarations:
+    """Return what there is to choose from, beside what the labels that are shown use."""
+    path = Path(str(archive.filename))
+    of_archive = categories_of(path.parent)
+    declared = Declarations((*(categories_of(labels.parent) if labels else ()), *of_archive))
+    # Where the archive's recipe names its classes there are no others, and the labels may be gigabytes.
+    for folder in () if of_archive else folders.values():
+        with _opened(path, archive, folder) as others:
+            for _ in others.entries(declared):
+                pass
+    return declared
+
+
+def _places(
+    shown: Labels, archive: zipfile.ZipFile, folders: Sequence[str], declared: Declarations
+) -> dict[str, zipfile.ZipInfo]:
+    """Return the labelled images that are in the archive, each once, by their keys; add what they use to `declared`."""
+    members = members_of(archive)
+    names = MemberNames(members)
+    found: dict[str, str] = {}
+    left_out = Counter[str]()
+    for key, entry in shown.entries(declared):
+        member = _member(names, entry.filename, folders)
+        if member is None:
+            left_out[f"not in {archive.filename}"] += 1
+        elif member in found:
+            left_out["labelled twice: the first labels count"] += 1
+        else:
+            found[member] = key
+    for reason, count in left_out.items():
+        log.warning("%d labelled images are %s", count, reason)
+    if not found:
+        advice = "name the images.zip with them by --pictures"
+        raise EmptyDatasetError(f"{archive.filename}: holds none of the images that {shown.name} labels; {advice}")
+    return {key: members[member] for member, key in found.items()}
+
+
+def _member(members: MemberNames, image: str, folders: Sequence[str]) -> str | None:
+    """Return where the image lies in the archive.
+
+    In a project of VIA 2 that was written here the name may be a part of an address.
+    """
+    name = PurePosixPath(image.replace("\\", "/")).name
+    paths = (f"{folder}/{each}" for each in dict.fromkeys((name, unquote(name))) for folder in folders)
+    return next((member for path in paths if (member := members.find(path))), None)
+
+
+def _fill(
+    out: Path, archive: zipfile.ZipFile, shown: Labels, places: Mapping[str, zipfile.ZipInfo], declared: Declarations
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    # The absolute folder makes VIA find the images wherever via.html lies.
+    folder = f"{out.resolve()}/"
+    with (
+        writing.region_data_file(out / REGION_DATA) as append_for_via1,
+        writing.project_file(out / PROJECT, out.name, declared, as_address(folder)) as append_for_via2,
+        via3_project_file(out / VIA3_PROJECT, out.name, folder, declared) as append_for_via3,
+    ):
+        for key, info in places.items():
+            _refuse_larger(info, LARGEST_FILE, Path(str(archive.filename)))
+            name = info.filename.replace("\\", "/").rpartition("/")[2]
+            with whole_file(out / name) as file:
+                file.write(archive.read(info))
+            entry = replace(shown.entry(key), filename=name, size=info.file_size)
+            append_for_via1(writing.closed(entry))
+            # VIA 2 takes the name for an address; VIA 1 compares it with that of a chosen file.
+            append_for_via2(replace(writing.unclosed(entry), filename=as_address(name)))
+            append_for_via3(writing.unclosed(entry))
+
+
+def _located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
+    """Return the label file, None if it is in the archive, and the archive of the images.
+
+    Raises ArtifactError if there is neither, or no archive is known.
+    """
+    if not source.exists():
+        raise ArtifactError(f"{source}: does not exist")
+    own = source / ARCHIVE if source.is_dir() else source
+    if own.is_file() and is_zip(own):
+        if pictures is not None:
+            raise ArtifactError(f"--pictures: {own} has its own images; leave --pictures out, or name a file of labels")
+        return None, own
+    labels = source / REGION_DATA if source.is_dir() else source
+    if not labels.is_file():
+        raise ArtifactError(f"{source}: is neither an images.zip nor a folder with one or with a {REGION_DATA}")
+    if pictures is not None and not pictures.exists():
+        raise ArtifactError(f"--pictures: {pictures} does not exist")
+    archive = pictures or _images_of(source.resolve())
+    if archive is None:
+        raise ArtifactError(f"{source}: has no images beside its labels; name their images.zip with --pictures")
+    return labels, archive / ARCHIVE if archive.is_dir() else archive
+
+
+def _images_of(artifact: Path) -> Path | None:
+    """Return the folder of the images.zip in its store that an artifact was made from, or that was made from it."""
+    if found := _ancestor(artifact, "dataset_zip"):
+        return found
+    made = (each.folder for each in Store(artifact.parent.parent).complete(STAGES["dataset_zip"]))
+    return next((each for each in made if _ancestor(each, artifact.parent.name) == artifact), None)
+
+
+def categories_of(artifact: Path) -> tuple[str, ...]:
+    """Return the categories of the recipe that an artifact in its store was made with; none if that isn't known."""
+    labels = _ancestor(artifact.resolve(), "filtered_labels")
+    return Wanted(Manifest.read(labels).recipe["labels.categories"]).categories if labels else ()
+
+
+def _ancestor(artifact: Path, stage: str) -> Path | None:
+    """Return the folder of the artifact of `stage` that an artifact in its store is, or was made from."""
+    if not (artifact / MANIFEST).is_file():
+        return None
+    manifest = Manifest.read(artifact)
+    if manifest.name == stage:
+        return artifact
+    inputs = (artifact.parent.parent / name / fingerprint for name, fingerprint in manifest.inputs.items())
+    return next((found for each in inputs if (found := _ancestor(each, stage))), None)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `python -m pipeline.via open …`; return 0, or 2 after printing the sentence of a fault."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.via open", description=__doc__)
+    parser.add_argument("source", type=Path, help="images.zip, the folder of an artifact, or a VIA file")
+    parser.add_argument("--split", choices=SPLITS, help="default: val")
+    parser.add_argument("--images", type=int, metavar="N", help="at most so many, picked evenly (default: all)")
+    parser.add_argument("--pictures", type=Path, metavar="ZIP", help="images.zip with the images that SOURCE labels")
+    parser.add_argument("--out", type=Path, default=Path("via_folder"), help="new folder (default: via_folder)")
+    arguments = parser.parse_args(argv)
+    if arguments.images is not None and arguments.images < 1:
+        parser.error("--images must be at least 1")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        count = make_folder(arguments.source, arguments.out, arguments.split, arguments.images, arguments.pictures)
+    except PipelineError as fault:
+        print(fault, file=sys.stderr)
+        return EXIT_FAULT
+    except OSError as error:
+        print(f"{error.filename or arguments.out}: {error.strerror or error}", file=sys.stderr)
+        return EXIT_FAULT
+    print(
+        f"{count} images: load {arguments.out.resolve() / PROJECT} in VIA 2 (Project > Load), or {VIA3_PROJECT} in "
+        "VIA 3; the next steps are in docs/relabelling.md"
+    )
+    return 0

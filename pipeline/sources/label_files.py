@@ -10,8 +10,8 @@ from pipeline import formats
 from pipeline.errors import ArtifactError, LabelFileError, NotLabelsError, SourceError
 from pipeline.files.atomic import write_json
 from pipeline.files.zip_reading import read_archive
-from pipeline.formats.via.region_data import REGION_DATA
 from pipeline.formats.via.regions import Options
+from pipeline.formats.via.writing import REGION_DATA
 from pipeline.instances.image_paths import split_in_path
 from pipeline.sources import resolve, walking
 from pipeline.sources.resolve import Container

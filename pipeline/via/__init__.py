@@ -10,8 +10,8 @@ import pyarrow as pa
 from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Summary
 from pipeline.errors import EmptyDatasetError
-from pipeline.formats.via.region_data import PROJECT, REGION_DATA, project_file, region_data_file
-from pipeline.formats.via.writing import OWN, Declarations, Entry, Regions, file_attributes, regions_by_image
+from pipeline.formats.via import writing
+from pipeline.formats.via.writing import Declarations, Entry
 from pipeline.instances.tables import label_batches, read_images
 from pipeline.recipe import Recipe
 from pipeline.recipe.categories import Wanted
@@ -28,11 +28,11 @@ def build(recipe: Recipe, filtered_labels: Path, split: str, out: Path) -> None:
     if not images.num_rows:
         raise EmptyDatasetError(f"{filtered_labels}: has no image in {split}")
     regions, instances = Counter[str](), Counter[str]()
-    declared = Declarations(Wanted(recipe.labels.categories).categories, OWN)
+    declared = Declarations(Wanted(recipe.labels.categories).categories)
     with (
-        region_data_file(out / REGION_DATA) as append_region_data,
+        writing.region_data_file(out / writing.REGION_DATA) as append_region_data,
         # Named after the split: the project is the same when only the recipe's name is another.
-        project_file(out / PROJECT, split, declared) as append_to_project,
+        writing.project_file(out / writing.PROJECT, split, declared) as append_to_project,
         Progress(f"writing VIA {split}", images.num_rows, "image") as progress,
     ):
         for entry in entries(images, label_batches(filtered_labels, split)):
@@ -49,17 +49,15 @@ build_val = partial(build, split="val")
 
 def entries(images: pa.Table, instances: Iterable[pa.Table]) -> Iterator[Entry]:
     """Yield the entry of each image; both tables are those of one split, sorted by image."""
-    labelled = regions_by_image(instances)
+    labelled = writing.regions_by_image(instances)
     next_image, next_regions = next(labelled, ("", []))
-    columns = ("image", "size", "width", "height", "video", "attributes")
-    for image, size, width, height, video, attributes in zip(
-        *(images[column].to_pylist() for column in columns), strict=True
-    ):
-        regions: Regions = []
-        if next_image == image:
+    for row in images.select(["image", "size", "width", "height", "video", "attributes"]).to_pylist():
+        regions = []
+        if next_image == row["image"]:
             regions = next_regions
             next_image, next_regions = next(labelled, ("", []))
-        yield Entry(image, size, width, height, file_attributes(image, video, attributes), regions)
+        attributes = writing.file_attributes(row["image"], row["video"], row["attributes"])
+        yield Entry(row["image"], row["size"], row["width"], row["height"], attributes, regions)
 
 
 def _count(entry: Entry, regions: Counter[str], instances: Counter[str]) -> None:

@@ -184,7 +184,7 @@ def test_kill_9_while_any_stage_works_never_hinders_the_next_run(tmp_path, seed)
             assert not list(chain.data.glob("trained_model/*/run/training_state.h5"))
             print(stage, chain.killed(stage, has_a_state, chance), "after a state")
             assert "epoch 1 of" in chain.said()
-    assert "going on after" in chain.said()
+    assert "resuming after" in chain.said()
     assert "epoch 1 of" not in chain.said()
     assert chain.start().wait(SECONDS) == 0, chain.said()[-2000:]
     assert "waiting for" not in chain.said()

@@ -1,34 +1,36 @@
-"""An image, its regions and the attributes of a project as VIA 1, 2 and 3 need them in their JSON.
-
-Facts of the format: VIA's own source (via-1.x.y, via-2.x.y).
-"""
+"""Images with their regions as the files of VIA 1 and 2, by VIA's own source (via-1.x.y, via-2.x.y)."""
 
 import html
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from operator import itemgetter
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
+from pipeline.files.atomic import whole_file
 from pipeline.geometry.ring_table import RingTable, enclose_area
 from pipeline.instances.image_paths import video_in_name
 from pipeline.instances.tables import GEOMETRIES, json_text, rings_in
 
+REGION_DATA = "via_region_data.json"
+PROJECT = "via_project.json"
+DATA_FORMAT = "2.0.10"
 DECIMALS = 3
 """Of a pixel: vertices come back within 0.0005 px."""
 FLAGS = ("crowd", "ignored")
 ANSWERS = ("occluded", "truncated")
-OWN = ("name", "instance", *FLAGS, *ANSWERS)
-"""Attributes that a person can give a region, whether any has them or not."""
 CORNERS = ("all_points_x", "all_points_y")
-DATA_FORMAT = "2.0.10"
 
 Regions = list[dict[str, Any]]
+
+_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,19 @@ class Entry:
         }
 
 
+Append = Callable[[Entry], None]
+"""Appends an image to a file of VIA."""
+
+
 class Declarations:
     """The attributes that a project must declare, since VIA 3 lumps others together, and what some are chosen from."""
 
-    def __init__(self, categories: Iterable[str] = (), attributes: Iterable[str] = ("name", "instance")) -> None:
-        self._region = dict.fromkeys(attributes)
+    def __init__(self, categories: Iterable[str] = ()) -> None:
+        flags = (*FLAGS, *ANSWERS)
+        self._region = dict.fromkeys(("name", "instance", *flags))
+        """Those that a person can give a region, whether any has them or not, and those in use."""
         self._file: dict[str, None] = {}
-        flags = dict.fromkeys((*FLAGS, *ANSWERS), ("true", "false"))
-        chosen = {"name": categories, "geometry": GEOMETRIES, **flags}
+        chosen = {"name": categories, "geometry": GEOMETRIES, **dict.fromkeys(flags, ("true", "false"))}
         self._options = {key: {option: option for option in options} for key, options in chosen.items()}
         """Of attributes with options, the text that each option is shown with."""
         self._ticked: set[str] = set()
@@ -87,9 +94,8 @@ class Declarations:
         """Take note of what an entry uses."""
         self._file.update(dict.fromkeys(entry.file_attributes))
         for region in entry.regions:
-            attributes = region["region_attributes"]
-            self._region.update(dict.fromkeys(attributes))
-            for key, value in attributes.items():
+            for key, value in region["region_attributes"].items():
+                self._region.setdefault(key)
                 if isinstance(value, dict):
                     self._ticked.add(key)
                 elif key not in self._options:
@@ -99,20 +105,65 @@ class Declarations:
                     options.setdefault(option, option)
 
     def offer(self, attribute: str, options: Mapping[str, str]) -> None:
-        """Declare a region's attribute with options and the text that each is shown with, beside those found so far."""
+        """Declare a region's attribute with options and the text that each is shown with."""
         self._region.setdefault(attribute)
-        found = self._options.get(attribute, {})
-        self._options[attribute] = {**options, **{key: text for key, text in found.items() if key not in options}}
+        self._options.setdefault(attribute, {}).update(options)
 
     def as_json(self) -> dict[str, Any]:
         """Return `_via_attributes`: classes and flags to choose from, everything else as text."""
-        region = {key: self._declared(key) for key in (*self._region, *FLAGS)}
-        return {"region": region, "file": {key: _text() for key in self._file}}
+        text = {"type": "text", "description": "", "default_value": ""}
+        region = {key: self._choice(key) if key in self._options else text for key in self._region}
+        return {"region": region, "file": dict.fromkeys(self._file, text)}
 
-    def _declared(self, key: str) -> dict[str, Any]:
-        if key not in self._options:
-            return _text()
-        return _choice("checkbox" if key in self._ticked else "dropdown", self._options[key])
+    def _choice(self, key: str) -> dict[str, Any]:
+        # VIA puts the descriptions into its page as HTML.
+        described = {option: html.escape(text) for option, text in self._options[key].items() if option}
+        kind = "checkbox" if key in self._ticked else "dropdown"
+        return {"type": kind, "description": "", "options": described, "default_options": {}}
+
+
+@contextmanager
+def region_data_file(path: Path) -> Iterator[Append]:
+    """Open via_region_data.json, an image a line; it appears at `path` when the block ends without an error."""
+    with whole_file(path) as file:
+        file.write(b"{")
+        yield _appender(file, Entry.region_data)
+        file.write(b"\n}\n")
+
+
+@contextmanager
+def project_file(path: Path, name: str, declared: Declarations, image_folder: str = "") -> Iterator[Append]:
+    """Open a VIA 2 project; the attributes and image ids that it must name come after the images.
+
+    What the images use is added to `declared`. `image_folder`, an address, is put before file names where VIA looks
+    for images; empty: beside via.html.
+    """
+    ids: list[str] = []
+
+    def project_data(entry: Entry) -> dict[str, Any]:
+        declared.add(entry)
+        ids.append(entry.key)
+        return entry.project_data()
+
+    with whole_file(path) as file:
+        file.write(b'{"_via_settings":' + _encode(_settings(name, image_folder)))
+        file.write(b',\n"_via_img_metadata":{')
+        yield _appender(file, project_data)
+        file.write(b'},\n"_via_attributes":' + _encode(declared.as_json()))
+        file.write(b',\n"_via_data_format_version":' + _encode(DATA_FORMAT))
+        file.write(b',\n"_via_image_id_list":' + _encode(ids) + b"}\n")
+
+
+def _appender(file: BinaryIO, content_of: Callable[[Entry], dict[str, Any]]) -> Append:
+    """Return the function that writes an image as a member of the object that `file` is within."""
+    separator = b"\n"
+
+    def append(entry: Entry) -> None:
+        nonlocal separator
+        file.write(separator + _encode(entry.key) + b":" + _encode(content_of(entry)))
+        separator = b",\n"
+
+    return append
 
 
 def closed(entry: Entry, again: bool = True) -> Entry:
@@ -140,11 +191,8 @@ def as_address(path: str) -> str:
     return path.translate({ord(letter): quote(letter) for letter in "%#?\\"})
 
 
-def project_settings(name: str, image_folder: str = "") -> dict[str, Any]:
-    """Return `_via_settings` as VIA 2 has them at first, regions labelled and coloured by their class.
-
-    `image_folder`, an address, is put before file names where VIA looks for images; empty: beside via.html.
-    """
+def _settings(name: str, image_folder: str) -> dict[str, Any]:
+    """Return `_via_settings` as VIA 2 has them at first, regions labelled and coloured by their class."""
     return {
         "ui": {
             "annotation_editor_height": 25,
@@ -195,20 +243,16 @@ def regions_by_image(instances: Iterable[pa.Table]) -> Iterator[tuple[str, Regio
 
 def _regions(instances: pa.Table) -> Iterator[Regions]:
     """Yield the regions of each instance; they share its attributes, `instance` among them."""
+    names = ["instance_id", "category", "geometry", *FLAGS, *ANSWERS, "attributes"]
     shapes = _shapes(instances["polygons"].combine_chunks())
-    names = ("instance_id", "category", "geometry", *FLAGS, *ANSWERS, "attributes")
-    columns = [instances[name].to_pylist() for name in names]
-    for shape, instance, category, geometry, crowd, ignored, occluded, truncated, rest in zip(
-        shapes, *columns, strict=True
-    ):
-        attributes = {"name": category, "instance": instance}
-        attributes.update((flag, "true") for flag, holds in zip(FLAGS, (crowd, ignored), strict=True) if holds)
-        answers = zip(ANSWERS, (occluded, truncated), strict=True)
-        attributes.update((key, "true" if answer else "false") for key, answer in answers if answer is not None)
-        if geometry != "polygon":
-            attributes["geometry"] = geometry
-        if rest != "{}":
-            attributes["attributes"] = rest
+    for shape, row in zip(shapes, instances.select(names).to_pylist(), strict=True):
+        attributes = {"name": row["category"], "instance": row["instance_id"]}
+        attributes |= {flag: "true" for flag in FLAGS if row[flag]}
+        attributes |= {key: "true" if row[key] else "false" for key in ANSWERS if row[key] is not None}
+        if row["geometry"] != "polygon":
+            attributes["geometry"] = row["geometry"]
+        if row["attributes"] != "{}":
+            attributes["attributes"] = row["attributes"]
         yield [{"shape_attributes": each, "region_attributes": attributes} for each in shape]
 
 
@@ -223,13 +267,3 @@ def _shapes(polygons: pa.ListArray) -> Iterator[list[dict[str, Any]]]:
     shapes = [{"name": "polygon", "all_points_x": xs[i:j], "all_points_y": ys[i:j]} for i, j in ends]
     for first, end in pairwise(np.cumsum([0, *rings_each]).tolist()):
         yield shapes[first:end]
-
-
-def _choice(kind: str, options: Mapping[str, str]) -> dict[str, Any]:
-    # VIA puts the descriptions into its page as HTML.
-    described = {option: html.escape(text) for option, text in options.items() if option}
-    return {"type": kind, "description": "", "options": described, "default_options": {}}
-
-
-def _text() -> dict[str, Any]:
-    return {"type": "text", "description": "", "default_value": ""}

@@ -1,7 +1,4 @@
-"""A native VIA 3 project: images, views, regions and attributes, each by number (data format 3.1.1).
-
-Facts of the format: VIA's own source (via-3.x.y).
-"""
+"""A native VIA 3 project: images, views, regions and attributes, each by number, by VIA's own source (via-3.x.y)."""
 
 import logging
 from collections.abc import Iterator, Mapping
@@ -11,15 +8,11 @@ from typing import Any
 
 from pipeline.files.atomic import write_json
 from pipeline.formats.via.reading_via3 import CIRCLE, ELLIPSE, POINT, POLYGON, POLYLINE, RECTANGLE
-from pipeline.formats.via.region_data import Append
 from pipeline.formats.via.regions import numbers, outline, points_of
-from pipeline.formats.via.writing import Declarations, Entry, as_address
+from pipeline.formats.via.writing import Append, Declarations, Entry, as_address
 from pipeline.instances.reasons import LabelError
 
-DATA_FORMAT = "3.1.1"
-IMAGE, FILE_ADDRESS = 2, 3
-"""Kind of a file, and where it lies: `file://`."""
-TYPES = {"text": 1, "checkbox": 2, "radio": 3, "dropdown": 4}
+TYPES = {"text": 1, "checkbox": 2, "dropdown": 4}
 OF_REGION, OF_FILE = "FILE1_Z0_XY1", "FILE1_Z0_XY0"
 """What an attribute is one of: a region in an image, or the image."""
 FIRST_ATTRIBUTE = 101
@@ -30,6 +23,7 @@ TOLERANCE = 0.1
 log = logging.getLogger(__name__)
 
 _NUMBERS = {
+    "point": (POINT, ("cx", "cy")),
     "rect": (RECTANGLE, ("x", "y", "width", "height")),
     "circle": (CIRCLE, ("cx", "cy", "r")),
     "ellipse": (ELLIPSE, ("cx", "cy", "rx", "ry")),
@@ -37,19 +31,16 @@ _NUMBERS = {
 
 
 @contextmanager
-def via3_project_file(
-    path: Path, name: str, image_folder: str, declared: Declarations | None = None
-) -> Iterator[Append]:
+def via3_project_file(path: Path, name: str, image_folder: str, declared: Declarations) -> Iterator[Append]:
     """Open a VIA 3 project, which is held in memory until the block ends: it is for the images of a folder."""
-    attributes = declared or Declarations()
     entries: list[Entry] = []
 
     def append(entry: Entry) -> None:
-        attributes.add(entry)
+        declared.add(entry)
         entries.append(entry)
 
     yield append
-    write_json(path, _project(name, image_folder, attributes.as_json(), entries))
+    write_json(path, _project(name, image_folder, declared.as_json(), entries))
 
 
 def _project(name: str, image_folder: str, declared: Mapping[str, Any], entries: list[Entry]) -> dict[str, Any]:
@@ -57,22 +48,31 @@ def _project(name: str, image_folder: str, declared: Mapping[str, Any], entries:
     of_file = {key: str(number) for number, key in enumerate(declared["file"], FIRST_ATTRIBUTE + len(region))}
     numbered = {str(number): entry for number, entry in enumerate(entries, start=1)}
     return {
-        "project": _about(name, list(numbered)),
-        "config": _config(image_folder, region["name"]),
+        "project": {
+            # The ids in capitals are VIA's own for a project that was never shared.
+            "pid": "__VIA_PROJECT_ID__",
+            "rev": "__VIA_PROJECT_REV_ID__",
+            "rev_timestamp": "__VIA_PROJECT_REV_TIMESTAMP__",
+            "pname": name,
+            "creator": "pipeline.via",
+            "created": 0,
+            "data_format_version": "3.1.1",
+            "vid_list": list(numbered),
+        },
+        "config": {
+            "file": {"loc_prefix": {"1": "", "2": "", "3": Path(image_folder).as_uri() + "/", "4": ""}},
+            "ui": {
+                "file_content_align": "center",
+                "file_metadata_editor_visible": True,
+                "spatial_metadata_editor_visible": True,
+                "spatial_region_label_attribute_id": region["name"],
+            },
+        },
         "attribute": {
             **{number: _attribute(key, declared["region"][key], OF_REGION) for key, number in region.items()},
             **{number: _attribute(key, declared["file"][key], OF_FILE) for key, number in of_file.items()},
         },
-        "file": {
-            number: {
-                "fid": number,
-                "fname": shown_by_via3(entry.filename),
-                "type": IMAGE,
-                "loc": FILE_ADDRESS,
-                "src": as_address(entry.filename),
-            }
-            for number, entry in numbered.items()
-        },
+        "file": {number: _file(number, entry.filename) for number, entry in numbered.items()},
         "view": {number: {"fid_list": [number]} for number in numbered},
         "metadata": {
             f"{number}_{place}": {"vid": number, "flg": 0, "z": [], "xy": xy, "av": values}
@@ -82,35 +82,10 @@ def _project(name: str, image_folder: str, declared: Mapping[str, Any], entries:
     }
 
 
-def shown_by_via3(name: str) -> str:
-    """Return a name as VIA 3 must have it to show it: it is decoded, and the project is refused where it can't be."""
-    return name.replace("%", "%25")
-
-
-def _about(name: str, views: list[str]) -> dict[str, Any]:
-    # The ids in capitals are VIA's own for a project that was never shared.
-    return {
-        "pid": "__VIA_PROJECT_ID__",
-        "rev": "__VIA_PROJECT_REV_ID__",
-        "rev_timestamp": "__VIA_PROJECT_REV_TIMESTAMP__",
-        "pname": name,
-        "creator": "pipeline.via",
-        "created": 0,
-        "data_format_version": DATA_FORMAT,
-        "vid_list": views,
-    }
-
-
-def _config(image_folder: str, label_attribute: str) -> dict[str, Any]:
-    return {
-        "file": {"loc_prefix": {"1": "", "2": "", "3": Path(image_folder).as_uri() + "/", "4": ""}},
-        "ui": {
-            "file_content_align": "center",
-            "file_metadata_editor_visible": True,
-            "spatial_metadata_editor_visible": True,
-            "spatial_region_label_attribute_id": label_attribute,
-        },
-    }
+def _file(number: str, name: str) -> dict[str, Any]:
+    """Return an image (type 2) that lies at `file://` (loc 3)."""
+    # VIA decodes the name, and refuses the project where it can't.
+    return {"fid": number, "fname": name.replace("%", "%25"), "type": 2, "loc": 3, "src": as_address(name)}
 
 
 def _attribute(name: str, declared: Mapping[str, Any], anchor: str) -> dict[str, Any]:
@@ -147,15 +122,12 @@ def _value(value: Any) -> str:
 def _xy(shape: Mapping[str, Any]) -> list[Any]:
     """Return the kind of a shape and its numbers; raises LabelError for one that is malformed, unknown or no shape."""
     kind = shape.get("name")
-    if kind == "point":
-        return [POINT, *numbers(shape, "cx", "cy")]
-    if kind == "polyline" and len(line := points_of(shape)) > 1:
-        return [POLYLINE, *line.ravel().tolist()]
-    ring, _ = outline(shape, TOLERANCE)
     if kind == "ellipse" and shape.get("theta"):
-        return [POLYGON, *ring.ravel().tolist()]
+        return [POLYGON, *outline(shape, TOLERANCE)[0].ravel().tolist()]
     if kind in _NUMBERS:
         number, keys = _NUMBERS[kind]
-        return [number, *(shape[key] for key in keys)]
-    corners = zip(shape["all_points_x"], shape["all_points_y"], strict=True)
-    return [POLYGON, *(side for corner in corners for side in corner)]
+        return [number, *numbers(shape, *keys)]
+    if kind == "polyline" and len(line := points_of(shape)) > 1:
+        return [POLYLINE, *line.ravel().tolist()]
+    outline(shape, TOLERANCE)  # refuses what encloses no area
+    return [POLYGON, *points_of(shape).ravel().tolist()]

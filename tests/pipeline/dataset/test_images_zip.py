@@ -13,14 +13,13 @@ from mrcnn.data.dataset import StoredImage
 from mrcnn.data.resizing import frame_for
 from mrcnn.data.samples import load_sample
 from mrcnn.shapes.polygons import mask
-from pipeline import dataset
+from pipeline import dataset, relabelling
 from pipeline.dataset.images_zip import ImagesZip
 from pipeline.errors import ArchiveError, EmptyDatasetError, LabelFileError
 from pipeline.evaluation.detections import find
 from pipeline.geometry.polygon import bounds
 from pipeline.instances import reasons
 from pipeline.recipe.sections import Evaluation
-from pipeline.relabelling import folder as via_folder
 from pipeline.training.data import ZipDataset
 from tests.pipeline.evaluation.test_evaluation import FixedDetector
 from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of, via_of
@@ -305,7 +304,7 @@ def test_names_with_backslashes_or_none_at_all_are_no_hindrance(tmp_path: Path) 
     with ImagesZip(path) as images:
         (record,) = images.records("val")
         assert images.pixels(record).shape == (16, 32, 3)
-    assert via_folder.make_folder(path, tmp_path / "look") == 1
+    assert relabelling.make_folder(path, tmp_path / "look") == 1
     assert (tmp_path / "look/a.jpg").read_bytes() == jpeg(32, 16)
 
 

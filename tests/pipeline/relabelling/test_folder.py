@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import dataset, via
+from pipeline import dataset, relabelling, via
 from pipeline.artifacts import Artifact, Store
 from pipeline.dataset.images_zip import ImagesZip
-from pipeline.errors import ArtifactError, EmptyDatasetError, LabelFileError, PipelineError
-from pipeline.relabelling import folder as via_folder
+from pipeline.errors import ArtifactError, LabelFileError, PipelineError
 from pipeline.stages import STAGES
 from pipeline.via import __main__
 from tests.pipeline.labelled_folders import SQUARE, area, filtered, folder_with, frame, recipe_of
@@ -74,7 +73,7 @@ def test_an_artifact_in_its_store_is_opened_with_the_classes_of_its_recipe(
     chain: Chain, tmp_path: Path, name: str
 ) -> None:
     chain.report()
-    assert via_folder.make_folder(chain.store.root / name / "latest", tmp_path / "look") == 1
+    assert relabelling.make_folder(chain.store.root / name / "latest", tmp_path / "look") == 1
     image = "t.jpg" if name == "via_train" else "v.jpg"
     assert [each["region_attributes"]["name"] for each in regions(tmp_path / "look", image)] == ["car"]
     assert (tmp_path / "look" / image).read_bytes() == next(tmp_path.glob(f"first/pictures/*/{image}")).read_bytes()
@@ -86,15 +85,15 @@ def test_an_older_artifact_is_opened_with_the_images_that_belong_to_it(chain: Ch
     older = chain.report() if name == "evaluation_report" else chain[name]
     newer = Chain(tmp_path / "second", ["train/t.jpg", "val/other.jpg"])
     assert (newer.store.root / "dataset_zip" / "latest").resolve() == newer["dataset_zip"]
-    assert via_folder.make_folder(older, tmp_path / "look") == 1
+    assert relabelling.make_folder(older, tmp_path / "look") == 1
     assert (tmp_path / "look/v.jpg").exists()
 
 
 def test_labels_whose_images_are_gone_say_how_to_name_them(chain: Chain, tmp_path: Path) -> None:
     Chain(tmp_path / "second", ["train/t.jpg", "val/other.jpg"])
     shutil.rmtree(chain["dataset_zip"])
-    with pytest.raises(EmptyDatasetError, match=r"holds none of the images that .* labels; .* --pictures"):
-        via_folder.make_folder(chain["via_val"], tmp_path / "look")
+    with pytest.raises(ArtifactError, match=r"has no images beside its labels; name their images.zip with --pictures"):
+        relabelling.make_folder(chain["via_val"], tmp_path / "look")
     assert not (tmp_path / "look").exists()
 
 
@@ -102,7 +101,7 @@ def test_all_classes_of_all_splits_are_offered(tmp_path: Path) -> None:
     train = labelled(square(1, 1, 4, "sign"), {"region_attributes": {"kind": {"old": True}}}, square(1, 1, 4, "car"))
     val = {**labelled(square(1, 1, 4, "car")), **labelled(square(1, 1, 4, "bus"), name="b.jpg")}
     path = archive_of(tmp_path, train=train, val=val)
-    assert via_folder.make_folder(path, tmp_path / "look", images=1) == 1
+    assert relabelling.make_folder(path, tmp_path / "look", images=1) == 1
     assert options(tmp_path / "look") == ["sign", "car", "bus"]
     assert options(tmp_path / "look", "kind") == ["old"]
 
@@ -111,22 +110,13 @@ def test_detections_are_corrected_with_the_classes_of_the_images_they_were_made_
     path = archive_of(tmp_path, train=labelled(square(1, 1, 4, "sign")), val=labelled(square(1, 1, 4, "bus")))
     (tmp_path / "report").mkdir()
     (tmp_path / "report/via_region_data.json").write_text(json.dumps(labelled(square(1, 1, 4, "car"))))
-    assert via_folder.make_folder(tmp_path / "report", tmp_path / "look", pictures=path) == 1
+    assert relabelling.make_folder(tmp_path / "report", tmp_path / "look", pictures=path) == 1
     assert options(tmp_path / "look") == ["sign", "bus", "car"]
-
-
-def test_a_split_that_can_t_be_read_hinders_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = archive_of(tmp_path, train=b'{"a.jpg": {"regions": [', val=labelled(square(1, 1, 4, "car")))
-    assert via_folder.make_folder(path, tmp_path / "look") == 1
-    assert "images/train/via_region_data.json: the label file is cut short" in caplog.text
-    assert "its classes are not offered" in caplog.text
-    with pytest.raises(LabelFileError, match="cut short"):
-        via_folder.make_folder(path, tmp_path / "train", "train")
 
 
 def test_every_flag_may_be_set_also_where_no_region_has_one(tmp_path: Path) -> None:
     path = archive_of(tmp_path, val=labelled(square(1, 1, 4, "car")))
-    via_folder.make_folder(path, tmp_path / "look")
+    relabelling.make_folder(path, tmp_path / "look")
     for flag in ("crowd", "ignored", "occluded", "truncated"):
         assert options(tmp_path / "look", flag) == ["true", "false"]
 
@@ -135,7 +125,7 @@ def test_polygons_end_with_their_first_vertex_in_via_1_only(tmp_path: Path) -> N
     plain, line = polygon([(1, 1), (9, 1), (9, 5)], name="car"), polygon([(1, 1), (9, 1), (9, 5)], name="car")
     line["shape_attributes"]["name"] = "polyline"
     path = archive_of(tmp_path, val=labelled(plain, CLOSED, line))
-    via_folder.make_folder(path, tmp_path / "look")
+    relabelling.make_folder(path, tmp_path / "look")
     (annotations,) = json.loads((tmp_path / "look/via_region_data.json").read_bytes()).values()
     assert [each["shape_attributes"] for each in annotations["regions"].values()] == [
         CLOSED["shape_attributes"],
@@ -156,7 +146,7 @@ def test_a_via_2_project_is_opened_with_the_options_that_it_declares(tmp_path: P
     given = labelled(polygon([(1, 1), (9, 1), (9, 5)], kind="2"), polygon([(1, 1), (9, 1), (9, 5)], kind="3"))
     project = {"_via_settings": {}, "_via_img_metadata": given, "_via_attributes": {"region": {"kind": kinds}}}
     path = archive_of(tmp_path, val=project)
-    assert via_folder.make_folder(path, tmp_path / "look") == 1
+    assert relabelling.make_folder(path, tmp_path / "look") == 1
     declared = opened(tmp_path / "look")["_via_attributes"]["region"]["kind"]
     texts = {"a < b": "a &lt; b", "dent": "dent", "4": "4", "3": "3"}
     assert (declared["type"], declared["options"]) == ("dropdown", texts)
@@ -170,7 +160,7 @@ def test_what_is_null_is_empty(tmp_path: Path, as_dict: bool, caplog: pytest.Log
     bare = [{"shape_attributes": None, "region_attributes": None}, None, square(1, 1, 4, "car")]
     nothing = {"a.jpg": entry("a.jpg", numbered(bare) if as_dict else bare, width=None, file_attributes=None)}
     path = archive_of(tmp_path, val={**nothing, "b.jpg": {"filename": "b.jpg", "regions": None}, "c.jpg": None})
-    via_folder.make_folder(path, tmp_path / "look")
+    relabelling.make_folder(path, tmp_path / "look")
     project = json.loads((tmp_path / "look/via_project.json").read_bytes())["_via_img_metadata"]
     empty = {"shape_attributes": {}, "region_attributes": {}}
     assert [each["regions"] for each in project.values()] == [[empty, empty, square(1, 1, 4, "car")], []]
@@ -180,7 +170,7 @@ def test_what_is_null_is_empty(tmp_path: Path, as_dict: bool, caplog: pytest.Log
 
 def test_an_image_that_is_labelled_twice_is_shown_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     twice = {"a": entry("a.jpg", [CLOSED]), "b": entry("x/a.jpg", []), "c": entry("b.jpg", [])}
-    assert via_folder.make_folder(archive_of(tmp_path, val=twice), tmp_path / "look") == 2
+    assert relabelling.make_folder(archive_of(tmp_path, val=twice), tmp_path / "look") == 2
     assert len(regions(tmp_path / "look")) == 1
     assert "1 labelled images are labelled twice" in caplog.text
 
@@ -195,7 +185,7 @@ def test_an_image_that_is_labelled_twice_is_shown_once(tmp_path: Path, caplog: p
 )
 def test_labels_that_are_not_vias_are_refused_by_name(tmp_path: Path, content: Any, complaint: str) -> None:
     with pytest.raises(LabelFileError, match=rf"images\.zip/images/val/via_region_data\.json: {complaint}"):
-        via_folder.make_folder(archive_of(tmp_path, val=content), tmp_path / "look")
+        relabelling.make_folder(archive_of(tmp_path, val=content), tmp_path / "look")
 
 
 @pytest.mark.parametrize("folder", ["mine/images", "./images"])
@@ -204,7 +194,7 @@ def test_an_archive_that_was_packed_with_the_folder_around_it_is_opened(tmp_path
     archive = write(tmp_path / "images.zip", labels, {"val/a.jpg": jpeg(20, 10)}, folder=folder)
     with ImagesZip(archive) as images:
         assert len(images.records("val")) == 1
-    assert via_folder.make_folder(archive, tmp_path / "out") == 1
+    assert relabelling.make_folder(archive, tmp_path / "out") == 1
     assert len(regions(tmp_path / "out")) == 1
 
 
@@ -221,7 +211,7 @@ def test_a_folder_that_can_t_be_made_is_named(tmp_path: Path, place: str, capsys
 def test_what_was_corrected_can_be_opened_again(tmp_path: Path) -> None:
     archive, june = archive_of(tmp_path, val=labelled(name="b.jpg")), tmp_path / "june.json"
     june.write_text(json.dumps(labelled(square(1, 1, 4, "car"))))
-    assert via_folder.make_folder(june, tmp_path / "look", pictures=archive) == 1
+    assert relabelling.make_folder(june, tmp_path / "look", pictures=archive) == 1
     assert regions(tmp_path / "look") == [square(1, 1, 4, "car")]
 
 
@@ -242,13 +232,13 @@ def test_what_can_t_be_opened_is_refused_by_name(
     (tmp_path / "june.json").write_text(json.dumps(labelled()))
     (tmp_path / "cut.zip").write_bytes((tmp_path / "images.zip").read_bytes()[:100])
     with pytest.raises(PipelineError, match=complaint):
-        via_folder.make_folder(tmp_path / source, tmp_path / "look", pictures=pictures and tmp_path / pictures)
+        relabelling.make_folder(tmp_path / source, tmp_path / "look", pictures=pictures and tmp_path / pictures)
 
 
 def test_an_artifact_outside_of_its_store_knows_neither_classes_nor_images(chain: Chain, tmp_path: Path) -> None:
     alone = shutil.copytree(chain["via_val"], tmp_path / "elsewhere/here")
-    assert via_folder.categories_of(alone) == ()
-    assert via_folder.make_folder(alone, tmp_path / "look", pictures=chain["dataset_zip"]) == 1
+    assert relabelling.categories_of(alone) == ()
+    assert relabelling.make_folder(alone, tmp_path / "look", pictures=chain["dataset_zip"]) == 1
 
 
 def test_open_makes_a_folder_that_via_opens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -268,7 +258,7 @@ def test_open_makes_a_project_of_a_dataset_of_other_hands(tmp_path: Path) -> Non
     given = [{"class_id": 3, "kind": {"a": True}}, {"class_id": None, "kind": {"b": False}}, None, {"name": "x"}]
     labels = labelled(*({"shape_attributes": shape, "region_attributes": each} for each in given))
     labels["a.jpg"]["file_attributes"] = {"n": 2}
-    assert via_folder.make_folder(archive_of(tmp_path, train=labels), tmp_path / "look") == 1
+    assert relabelling.make_folder(archive_of(tmp_path, train=labels), tmp_path / "look") == 1
     assert [region["region_attributes"] for region in regions(tmp_path / "look")] == [
         {"class_id": "3", "kind": {"a": True}},
         {"class_id": "", "kind": {"b": False}},
@@ -295,14 +285,14 @@ def test_open_lists_the_splits_that_there_are(
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     archive = archive_of(tmp_path, val=labelled())
     with pytest.raises(ArtifactError, match="isn't empty"):
-        via_folder.make_folder(archive, tmp_path)
+        relabelling.make_folder(archive, tmp_path)
     with pytest.raises(ArtifactError, match=r"images\.zip: is a file; name a new folder with --out"):
-        via_folder.make_folder(archive, archive)
+        relabelling.make_folder(archive, archive)
 
 
 def test_no_image_is_written_outside_the_folder(tmp_path: Path) -> None:
     labels = {"val": labelled(name="../../evil.jpg")}
     write(tmp_path / "images.zip", labels, {"val/../../evil.jpg": b"evil", "val/evil.jpg": b"harmless"})
-    via_folder.make_folder(tmp_path / "images.zip", tmp_path / "deep/look")
+    relabelling.make_folder(tmp_path / "images.zip", tmp_path / "deep/look")
     assert (tmp_path / "deep/look/evil.jpg").read_bytes() == b"harmless"
     assert not list(tmp_path.glob("evil.jpg"))

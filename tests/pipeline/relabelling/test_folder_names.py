@@ -5,11 +5,9 @@ from pathlib import Path
 from unicodedata import normalize
 from urllib.parse import unquote, urlsplit
 
-import pytest
-
+from pipeline import relabelling
 from pipeline.dataset.images_zip import ImagesZip
 from pipeline.labels.matching import ImageNames
-from pipeline.relabelling import folder
 from pipeline.sources.label_files import LabelFile
 from pipeline.via import __main__
 from tests.pipeline.raw_tables import index_of
@@ -44,7 +42,7 @@ def test_names_that_mean_something_in_an_address_are_written_as_one(tmp_path: Pa
 def test_letters_with_accents_are_the_same_however_they_are_written(tmp_path: Path) -> None:
     composed, apart = (normalize(form, "früh.jpg") for form in ("NFC", "NFD"))
     archive = write(tmp_path / "images.zip", {"val": labelled(name=composed)}, {f"val/{apart}": jpeg(20, 10)})
-    assert folder.make_folder(archive, tmp_path / "out") == 1
+    assert relabelling.make_folder(archive, tmp_path / "out") == 1
     names = ImageNames(index_of(apart, source=""))
     assert [names.find(name, CORRECTIONS) for name in (composed, apart)] == [0, 0]
     with ImagesZip(archive) as images:
@@ -56,25 +54,14 @@ def test_two_images_whose_names_differ_in_the_writing_of_accents_are_two(tmp_pat
     labels = {name: entry(name, [square(1, 1, side, "car")]) for side, name in enumerate(names, start=4)}
     images = {f"val/{name}": jpeg(20, 10, seed) for seed, name in enumerate(names)}
     archive = write(tmp_path / "images.zip", {"val": labels}, images)
-    assert folder.make_folder(archive, tmp_path / "out") == 2
+    assert relabelling.make_folder(archive, tmp_path / "out") == 2
     for name in names:
         assert (tmp_path / "out" / name).read_bytes() == images[f"val/{name}"]
         assert regions(tmp_path / "out", name) == labels[name]["regions"]
 
 
-def test_an_image_whose_name_would_be_taken_for_another_s_is_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    names = ["a%b.jpg", "a%25b.jpg"]
-    labels = {name: entry(name, [square(1, 1, 5, "car")]) for name in names}
-    archive = write(tmp_path / "images.zip", {"val": labels}, {f"val/{name}": jpeg(20, 10) for name in names})
-    assert folder.make_folder(archive, tmp_path / "out") == 1
-    assert (tmp_path / "out" / "a%25b.jpg").is_file()
-    assert "1 labelled images are left out: VIA would show another image under their name" in caplog.text
-
-
 def test_an_image_may_have_the_longest_of_names(tmp_path: Path) -> None:
     name = "n" * 251 + ".jpg"
     archive = write(tmp_path / "images.zip", {"val": labelled(name=name)}, {f"val/{name}": jpeg(20, 10)})
-    assert folder.make_folder(archive, tmp_path / "out") == 1
+    assert relabelling.make_folder(archive, tmp_path / "out") == 1
     assert (tmp_path / "out" / name).is_file()

@@ -8,8 +8,7 @@ import pytest
 
 from pipeline import dataset
 from pipeline.artifacts import summary
-from pipeline.formats.via.region_data import region_data_file
-from pipeline.formats.via.writing import Entry, closed
+from pipeline.formats.via.writing import Declarations, Entry, closed, region_data_file
 from pipeline.formats.via.writing_via3 import via3_project_file
 from pipeline.recipe import Recipe
 from pipeline.via import __main__
@@ -85,7 +84,8 @@ def rows_of(folder: Path, *images: str) -> list[dict[str, Any]]:
 def saved(images: dict[str, Any], project: dict[str, Any], path: Path, way: str) -> None:
     """Write what a person has corrected as VIA 2 exports annotations or saves a project, or as VIA 1 or 3 does."""
     if way in ("via 1", "via 3"):
-        with region_data_file(path) if way == "via 1" else via3_project_file(path, "corrected", "/") as append:
+        of_via3 = via3_project_file(path, "corrected", "/", Declarations())
+        with region_data_file(path) if way == "via 1" else of_via3 as append:
             for image in images.values():
                 entry = Entry(image["filename"], image["size"], 0, 0, image["file_attributes"], image["regions"])
                 append(closed(entry) if way == "via 1" else entry)

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline import via
-from pipeline.formats.via.region_data import project_file, region_data_file
-from pipeline.formats.via.writing import closed
+from pipeline.formats.via.writing import Declarations, closed, project_file, region_data_file
 from pipeline.formats.via.writing_via3 import via3_project_file
 from pipeline.geometry import polygon
 from pipeline.instances.tables import IMAGES, LABELS, json_text
@@ -82,8 +81,8 @@ def assert_via_keeps(folder: Path, labelled: Sequence[tuple[Sequence[Wanted], di
     files = {
         "m.json": region_data_file(folder / "m.json"),
         "1.json": region_data_file(folder / "1.json"),
-        "p.json": project_file(folder / "p.json", "project"),
-        "3.json": via3_project_file(folder / "3.json", "project", "/pictures/"),
+        "p.json": project_file(folder / "p.json", "project", Declarations()),
+        "3.json": via3_project_file(folder / "3.json", "project", "/pictures/", Declarations()),
     }
     for name, file in files.items():
         with file as append:

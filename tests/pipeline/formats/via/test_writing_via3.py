@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.formats.via.writing import Entry
+from pipeline.formats.via.writing import Declarations, Entry
 from pipeline.formats.via.writing_via3 import via3_project_file
 from tests.pipeline.formats.label_rows import images_of
 
@@ -24,7 +24,7 @@ SHAPES: list[tuple[dict[str, Any], list[float]]] = [
 
 def project(tmp_path: Path, *regions: dict[str, Any], **file_attributes: str) -> Any:
     """Return the project of two images, the first with these regions."""
-    with via3_project_file(tmp_path / "via3.json", "look", f"{tmp_path}/") as append:
+    with via3_project_file(tmp_path / "via3.json", "look", f"{tmp_path}/", Declarations()) as append:
         append(Entry("a.jpg", 10, 64, 48, file_attributes, list(regions)))
         append(Entry("b.jpg", 11, 64, 48, {}, []))
     return json.loads((tmp_path / "via3.json").read_bytes())
