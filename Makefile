@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 RECIPE ?= $(if $(BDD_RECIPE),$(BDD_RECIPE),recipes/sample.yaml)
 PORT ?= 3000
 
-.PHONY: help setup gpu demo run dev test soak check format bench bench-labels bench-dataset bench-mrcnn bench-gpu lock clean
+.PHONY: another-python help setup gpu demo run dev test soak check format bench bench-labels bench-dataset bench-mrcnn bench-gpu lock clean
 
 help: ## what the targets do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /make \1\t/' | expand -t 20
@@ -20,7 +20,7 @@ help: ## what the targets do
 setup: $(READY) ## create .venv from requirements.lock
 
 $(READY): requirements.lock requirements-setup.lock pyproject.toml
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed and none was found: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	@$(FITS) || { echo "Python 3.11, 3.12 or 3.13 is needed: install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-setup.lock
 	@echo "installing what requirements.lock pins (a minute or two)"
@@ -28,6 +28,15 @@ $(READY): requirements.lock requirements-setup.lock pyproject.toml
 	@$(VENV)/bin/uv pip install --quiet --python $(RUN) --no-deps --no-build-isolation -e .
 	@test ! -e $(VENV)/.gpu || $(INSTALL_GPU)
 	@touch $@
+
+FITS = { "$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))'; } 2>/dev/null
+ifneq ($(origin PYTHON), file) # one was named: where .venv has another, it is made again
+ifneq ($(shell "$(PYTHON)" -V 2>&1), $(shell $(RUN) -V 2>&1))
+$(READY): another-python
+endif
+endif
+another-python:
+	@! $(FITS) || rm -rf $(VENV)
 
 INSTALL_GPU = $(VENV)/bin/uv pip install --quiet --python $(RUN) --require-hashes -r requirements-gpu.lock
 gpu: $(READY) ## add TensorFlow's CUDA libraries, also each time that .venv is brought up to date
@@ -41,6 +50,8 @@ run: $(READY) ## the whole chain with RECIPE=file.yaml
 	@$(RUN) -m assets --recipe "$(RECIPE)"
 
 dev: $(READY) ## the Dagster UI on http://localhost:$(PORT)
+	@$(RUN) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
+		{ echo "port $(PORT) is in use: PORT=$$(($(PORT) + 1)) make dev takes another"; exit 1; }
 	@mkdir -p data && $(VENV)/bin/dagster dev -w workspace.yaml -p $(PORT)
 
 test: $(READY) ## all tests (7 to 14 minutes on 2 cores)
