@@ -11,8 +11,6 @@ Ring = NDArray[np.float64]
 Edges = NDArray[np.float64]
 """[E, 4] x1, y1, x2, y2."""
 
-MOST_OF_A_SIMPLE_RING = 1024
-"""Vertices; longer rings count as crossing themselves."""
 EDGES_AT_ONCE = 256
 """Edges whose crossings with all others are found at once: outlines of masks may have thousands."""
 
@@ -67,24 +65,10 @@ def filled_area(rings: Sequence[Ring]) -> float:
     Between two neighbouring heights at which edges begin, end or cross, no two of them change places: what is filled
     there are trapezoids, as high as that stretch and as wide as at its middle.
     """
-    if len(rings) == 1 and len(rings[0]) <= MOST_OF_A_SIMPLE_RING and _is_simple(rings[0]):
-        return area(rings[0])
     edges = [_edges(ring) for ring in rings]
     heights = np.unique(np.concatenate([*(ring[:, 1] for ring in rings), *_crossings(np.concatenate(edges))]))
     middles = (heights[1:] + heights[:-1]) / 2
     return float(sum(_width_at(edges, y) * rise for y, rise in zip(middles, np.diff(heights), strict=True)))
-
-
-def _is_simple(ring: Ring) -> bool:
-    """Return whether no side of a ring meets any but its neighbours; False also for some collinear sides."""
-    start, end = ring, np.roll(ring, -1, axis=0)
-    along = end - start
-    to_start = _cross(along[:, None], start[None] - start[:, None])
-    to_end = _cross(along[:, None], end[None] - start[:, None])
-    divides = to_start * to_end <= 0  # [K, K]: the line of a side has both ends of another on its sides
-    sides = np.arange(len(ring))
-    apart = (sides[:, None] - sides) % len(ring)
-    return not (divides & divides.T & (apart > 1) & (apart < len(ring) - 1)).any()
 
 
 def _edges(ring: Ring) -> Edges:

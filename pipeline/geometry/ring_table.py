@@ -150,12 +150,10 @@ def _without_spikes(table: RingTable, sizes: Points) -> RingTable:
 
     That encloses nothing, but would make the box around the ring larger.
     """
-    rings = np.unique(table.owners[_border_spikes(table, sizes)])
-    if not len(rings):
-        return table
-    spiked = zip(table.chosen(rings).separate(), sizes[rings].tolist(), strict=True)
-    spared = [_without_spikes_of_one(ring, *size) for ring, size in spiked]
-    return table.with_replaced(rings, RingTable(np.concatenate(spared), np.array([len(ring) for ring in spared])))
+    rings = zip(table.separate(), sizes.tolist(), strict=True)
+    spared = [_without_spikes_of_one(ring, *size) for ring, size in rings]
+    lengths = np.array([len(ring) for ring in spared], np.int64)
+    return RingTable(np.concatenate([np.empty((0, 2)), *spared]), lengths)
 
 
 def _without_spikes_of_one(ring: Points, width: float, height: float) -> Points:
@@ -182,16 +180,6 @@ def _turns_back(before: list[float], point: list[float], after: list[float], wid
             to_it, from_it = point[1 - axis] - before[1 - axis], after[1 - axis] - point[1 - axis]
             return (to_it > 0 > from_it) or (to_it < 0 < from_it)
     return False
-
-
-def _border_spikes(table: RingTable, sizes: Points) -> NDArray[np.bool_]:
-    """Return at which points ([P] bool) rings run along a border of their image ([R, 2] sizes) and straight back."""
-    points, before, after = table.points, table.points[table.previous], table.points[table.following]
-    on_border = (points == 0) | (points == sizes[table.owners])
-    along = on_border & (points == before) & (points == after)
-    to_it, from_it = points - before, after - points
-    back = ((to_it > 0) & (from_it < 0)) | ((to_it < 0) & (from_it > 0))
-    return np.asarray((along & back[:, ::-1]).any(axis=1))
 
 
 def _clipped_side(

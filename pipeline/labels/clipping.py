@@ -14,6 +14,8 @@ LINE = "line"
 """Geometry of lane markings in `raw_labels`, whose polygons are open lines."""
 LINE_WIDTH = 4.0
 """Width in pixels of the polygon around a line."""
+ROUNDING = 1e-6
+"""Square pixels by which a filled area may be off."""
 
 MASKS = ("rle", "bitmask")
 
@@ -105,5 +107,7 @@ def _are_small(labels: pa.RecordBatch, least: float) -> NDArray[np.bool_]:
     most_filled = np.add.reduceat((high - low).prod(axis=1), first)
     less: NDArray[np.bool_] = np.asarray(most_filled < least)
     for row in np.flatnonzero((least_filled < least) & ~less).tolist():
-        less[row] = filled_area(rings.chosen(np.arange(first[row], first[row] + each[row])).separate()) < least
+        less[row] = (
+            filled_area(rings.chosen(np.arange(first[row], first[row] + each[row])).separate()) < least - ROUNDING
+        )
     return less
