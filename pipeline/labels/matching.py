@@ -19,9 +19,6 @@ IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".t
 Folder = tuple[str, ...]
 """The components of a folder's path, from the root of the file system; an archive is a folder."""
 
-FEW = 8
-"""Images of one name that are compared one by one."""
-
 
 class ImageNames:
     """Finds images by the names that label files give them.
@@ -70,18 +67,13 @@ class ImageNames:
         if not rows and JOINT in parts[-1]:
             rows = self._of_flat_name(parts[-1])
         full = (video, *parts) if video and len(parts) == 1 else parts
-        return (self._best_of_many if len(rows) > FEW else self._best)(rows, full, file)
-
-    def _best_of_many(self, rows: list[int], parts: Folder, file: LabelFile) -> int | str:
-        """Return what `_best` returns without comparing all rows for each name."""
-        key = (parts, file.folder, file.split)
-        if (known := self._found.get(key)) is not None:
-            return known
-        near = self._nearest(rows, parts, file.folder)
-        found = self._best(self._allowed(near, file) or rows, parts, file)
-        if len(near) > FEW:
-            self._found[key] = found
-        return found
+        if len(rows) < 2:
+            return self._best(rows, full, file)
+        key = (full, file.folder, file.split)
+        if key not in self._found:
+            near = self._allowed(self._nearest(rows, full, file.folder), file)
+            self._found[key] = self._best(near or rows, full, file)
+        return self._found[key]
 
     def _nearest(self, rows: list[int], parts: Folder, folder: Folder) -> list[int]:
         """Return those of the rows, all images that a name fits, whose folders fit it best, below `folder` if any."""
@@ -96,7 +88,7 @@ class ImageNames:
         for count in range(len(pieces) - 1, 0, -1):
             parts = (*pieces[:count], JOINT.join(pieces[count:]))
             rows = self._rows(parts[-1])
-            near = self._nearest(rows, parts, ()) if len(rows) > FEW else rows
+            near = self._nearest(rows, parts, ())
             if rows := [row for row in near if _are_flat_folders(self._folders[row][-count:], parts[:-1])]:
                 return rows
         return []
