@@ -56,22 +56,21 @@ def id_text(value: Any) -> str:
 
 
 def image_attributes(attributes: Any) -> tuple[str | None, str]:
-    """Return the video of an image, if its attributes name one, and the other attributes as JSON.
-
-    VIA files hold attributes that are no text packed as JSON under `attributes`; these are unpacked.
-    """
+    """Return the video of an image, if its attributes name one, and the other attributes as JSON."""
     others = dict(attributes) if isinstance(attributes, dict) else {}
     video = others.pop("video", None)
-    packed = others.get("attributes")
+    return video if isinstance(video, str) and video else None, json_text(unpacked(others))
+
+
+def unpacked(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Return attributes with those that VIA files hold under `attributes`, packed as JSON since they are no text."""
+    others = dict(attributes)
+    packed = others.pop("attributes", "")
     try:
-        unpacked = msgspec.json.decode(packed) if isinstance(packed, str) and packed else None
+        inner = msgspec.json.decode(packed or "{}") if isinstance(packed, str) else packed
     except (msgspec.DecodeError, RecursionError):
-        unpacked = None
-    if packed == "" or isinstance(unpacked, dict):
-        del others["attributes"]
-    if isinstance(unpacked, dict):
-        others = unpacked | others
-    return video if isinstance(video, str) and video else None, json_text(others)
+        inner = None
+    return inner | others if isinstance(inner, dict) else attributes
 
 
 def trace_run_lengths(mask: RunLengths) -> tuple[list[Ring], tuple[int, int]]:

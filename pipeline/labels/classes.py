@@ -6,9 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-import msgspec
-
-from pipeline.formats.label_values import FLAGS, answer
+from pipeline.formats.label_values import FLAGS, split_flags, unpacked
 from pipeline.formats.via.regions import Options, text_of, text_of_option
 from pipeline.instances.reasons import NO_CLASS, SEVERAL_CLASSES, LabelError
 from pipeline.instances.tables import GEOMETRIES, Geometry, distinct_ids
@@ -268,19 +266,10 @@ def flags_and_attributes(
     given: Mapping[str, Any], class_attribute: str | None
 ) -> tuple[dict[str, bool], dict[str, Any]]:
     """Return a region's flags, named in any case, and other attributes; a flag that is no yes or no is an attribute."""
-    flags: dict[str, bool] = {}
-    rest: dict[str, Any] = {}
-    for key, value in given.items():
-        if key == class_attribute or _has_column(key, value):
-            continue
-        flag, is_set = key.casefold(), answer(value)
-        if flag in FLAGS and flag not in flags and is_set is not None:
-            flags[flag] = is_set
-        elif key == "attributes" and isinstance(inner := _parsed(value), dict):
-            rest = inner | rest
-        else:
-            rest[key] = value
-    return flags, rest
+    flags, rest = split_flags(
+        {key: value for key, value in given.items() if key != class_attribute and not _has_column(key, value)}
+    )
+    return flags, unpacked(rest)
 
 
 def _has_column(key: str, value: Any) -> bool:
@@ -288,13 +277,3 @@ def _has_column(key: str, value: Any) -> bool:
     if value is None or value == "":
         return is_own(key)
     return (key == "instance" and text_of(value) != "") or (key == "geometry" and value in GEOMETRIES)
-
-
-def _parsed(value: Any) -> Any:
-    """Return the value of a JSON text, or `value` itself if it isn't one."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return msgspec.json.decode(value)
-    except (msgspec.DecodeError, RecursionError):
-        return value

@@ -66,7 +66,7 @@ class MergedLabels:
 
     def labels_of(self, images: Sequence[LabelledImage]) -> pa.Table:
         """Return the labels of images, image by image."""
-        return _taken(self.labels, [self.rows_of(image) for image in images])
+        return self.labels.take(_concatenated(self.rows_of(image) for image in images))
 
 
 def portions(items: Iterable[tuple[Item, Rows]]) -> Iterator[list[tuple[Item, Rows]]]:
@@ -86,25 +86,13 @@ def portions(items: Iterable[tuple[Item, Rows]]) -> Iterator[list[tuple[Item, Ro
 def with_labels(labels: pa.Table, items: Iterable[tuple[Item, Rows]]) -> Iterator[tuple[Item, list[dict[str, Any]]]]:
     """Yield each item with the labels in its rows, as `rejections.labels_as_json`."""
     for portion in portions(items):
-        converted = labels_as_json(_taken(labels, [rows for _, rows in portion]))
+        converted = labels_as_json(labels.take(_concatenated(rows for _, rows in portion)))
         for item, rows in portion:
             yield item, [next(converted) for _ in range(len(rows))]
 
 
-def _taken(labels: pa.Table, rows: Sequence[Rows]) -> pa.Table:
-    """Return some rows of a table in their order; taken from each chunk at once, since lists are copied whole."""
-    wanted = np.concatenate([np.empty(0, np.int64), *rows])
-    batches = labels.to_batches()
-    starts = np.cumsum([0, *map(len, batches)])
-    chunk_of = np.searchsorted(starts, wanted, side="right") - 1
-    order = np.argsort(chunk_of, kind="stable")
-    ends = np.searchsorted(chunk_of[order], np.arange(len(batches) + 1))
-    pieces = [
-        batches[chunk].take(pa.array(wanted[order[ends[chunk] : ends[chunk + 1]]] - starts[chunk]))
-        for chunk in np.flatnonzero(np.diff(ends))
-    ]
-    table = pa.Table.from_batches(pieces, labels.schema)
-    return table if (np.diff(order) == 1).all() else table.combine_chunks().take(pa.array(np.argsort(order)))
+def _concatenated(rows: Iterable[Rows]) -> pa.Array:
+    return pa.array(np.concatenate([np.empty(0, np.int64), *rows]))
 
 
 def merge(
@@ -213,7 +201,7 @@ def _fit(recipe: Labels, selection: Selection, image_rows: Rows, index: pa.Table
         fitted, reasons[rows] = clipped(batch, sizes[rows], reasons[rows], recipe.least_area)
         parts.append(fitted)
         start = rows.stop
-    return pa.Table.from_batches(parts, selection.labels.schema), reasons
+    return pa.Table.from_batches(parts, selection.labels.schema).combine_chunks(), reasons
 
 
 class _Merger:
