@@ -5,7 +5,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from pipeline.errors import ArchiveError, LabelFileError
@@ -51,9 +50,7 @@ class LabelReader:
         self._stack.enter_context(self._processes)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         with self._stack:
             if kind is None:
                 self._builder.flush()

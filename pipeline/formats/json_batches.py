@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager
 from itertools import islice
 from multiprocessing.connection import wait
 from pathlib import Path
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -105,7 +105,7 @@ def _strict_elements(text: bytes) -> list[msgspec.Raw] | None:
         return None
 
 
-class BatchProcesses:
+class BatchProcesses(AbstractContextManager["BatchProcesses"]):
     """Processes that decode the batches of large files, started for the first large file."""
 
     def __init__(self, count: int | None = None) -> None:
@@ -113,12 +113,7 @@ class BatchProcesses:
         self._count = count or os.cpu_count() or 1
         self._pool: ProcessPoolExecutor | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import msgspec
@@ -78,12 +77,10 @@ class Rejections:
         self._writer.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: Any) -> None:
         if kind is None:
             self._write()
-        self._writer.__exit__(kind, error, trace)
+        self._writer.__exit__(kind, *exc)
 
 
 def labels_as_json(labels: pa.Table) -> Iterator[dict[str, Any]]:
