@@ -121,13 +121,10 @@ def add_frames(builder: TableBuilder, file: int, text: bytes) -> None:
 
 def add_image_file(builder: TableBuilder, file: int, text: memoryview) -> None:
     """Add the image of a 2018 file of one image; of several frames (no file is known) the objects are all its own."""
-    content = decode_as(text, _loose_frame)
-    labels: list[msgspec.Raw] = []
-    _add_image(builder, file, content, lambda: labels)
-    for frame in elements(content.frames) if first_byte(content.frames) == b"[" else []:
-        objects = decode_as(frame, _loose_frame).objects if first_byte(frame) == b"{" else frame
-        labels += _listed(builder, objects)
-    _add_loose_labels(builder, labels)
+    image = decode_as(text, _loose_frame)
+    frames = elements(image.frames) if first_byte(image.frames) == b"[" else []
+    objects = [decode_as(each, _loose_frame).objects if first_byte(each) == b"{" else each for each in frames]
+    _add_loose_image(builder, file, image, objects)
 
 
 def _add_loose_frame(builder: TableBuilder, file: int, text: msgspec.Raw) -> None:
@@ -137,11 +134,21 @@ def _add_loose_frame(builder: TableBuilder, file: int, text: msgspec.Raw) -> Non
     except msgspec.ValidationError:
         builder.add_image(file, "", list)
         builder.reject_image(reasons.FRAME_NOT_OBJECT, text)
-        return
+    else:
+        _add_loose_image(builder, file, frame, [frame.labels])
+
+
+def _add_loose_image(builder: TableBuilder, file: int, frame: LooseFrame, lists: Sequence[msgspec.Raw]) -> None:
+    """Add an image with lists of labels that may have any fault, which never concerns the others."""
     labels: list[msgspec.Raw] = []
     _add_image(builder, file, frame, lambda: labels)
-    labels += _listed(builder, frame.labels)
-    _add_loose_labels(builder, labels)
+    for each in lists:
+        labels += _listed(builder, each)
+    for position, text in enumerate(labels):
+        try:
+            _add_label(builder, _label.decode(text), position)
+        except msgspec.ValidationError:
+            _add_loose_label(builder, text, position)
 
 
 def _add_image(
@@ -173,15 +180,6 @@ def _listed(builder: TableBuilder, labels: msgspec.Raw) -> list[msgspec.Raw]:
     except msgspec.ValidationError:
         builder.reject_image(reasons.LABELS_NOT_LIST, labels)
         return []
-
-
-def _add_loose_labels(builder: TableBuilder, labels: Sequence[msgspec.Raw]) -> None:
-    """Add labels that may have any fault, which never concerns the others."""
-    for position, text in enumerate(labels):
-        try:
-            _add_label(builder, _label.decode(text), position)
-        except msgspec.ValidationError:
-            _add_loose_label(builder, text, position)
 
 
 def _add_loose_label(builder: TableBuilder, text: msgspec.Raw, position: int) -> None:
@@ -256,12 +254,12 @@ def _description(word: str | None, attributes_text: bytes, score: bytes) -> tupl
 
 def _paths(poly2d: list[Poly2d | FlatVertex]) -> list[Path] | None:
     """Return vertices and letters of each path; None where they don't fit."""
-    try:
-        paths: list[Path] = [(path.vertices, path.types) for path in poly2d]  # type: ignore[union-attr]
-    except AttributeError:  # vertices among them: all must be
-        if not all(isinstance(vertex, tuple) for vertex in poly2d):
-            return None
-        paths = [([(x, y) for x, y, _ in poly2d], "".join(letter for _, _, letter in poly2d))]  # type: ignore[misc]
+    flat = [each for each in poly2d if isinstance(each, tuple)]
+    paths: list[Path] = [(each.vertices, each.types) for each in poly2d if isinstance(each, Poly2d)]
+    if flat and paths:
+        return None
+    if flat:
+        paths = [([(x, y) for x, y, _ in flat], "".join(letter for _, _, letter in flat))]
     try:
         for vertices, letters in paths:
             check_letters(len(vertices), letters)

@@ -14,7 +14,7 @@ import numpy as np
 from mrcnn.shapes import polygons
 from pipeline.errors import NotLabelsError
 from pipeline.formats.json_text import Json, decode_as, elements, first_byte
-from pipeline.formats.label_values import RunLengths, answer, id_text, split_flags, trace_run_lengths
+from pipeline.formats.label_values import RunLengths, answer, check_numbers, id_text, split_flags, trace_run_lengths
 from pipeline.formats.table_builder import Corners, Description, TableBuilder
 from pipeline.geometry import polygon
 from pipeline.geometry.polygon import Ring
@@ -226,10 +226,9 @@ def _corners(bbox: Any) -> Corners:
 
 def _numbers(values: Any, malformed: str) -> Ring:
     """Return x, y, x, y, … as [K, 2] float64; raises LabelError where it is `malformed`, or lies too far away."""
-    if not isinstance(values, list) or len(values) % 2 or not {int, float}.issuperset(map(type, values)):
+    check_numbers(values, malformed)
+    if len(values) % 2:
         raise LabelError(malformed)
-    if not all(abs(number) <= reasons.FARTHEST for number in values):
-        raise LabelError(reasons.TOO_FAR)
     return np.array(values, np.float64).reshape(-1, 2)
 
 

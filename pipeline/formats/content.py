@@ -35,11 +35,6 @@ class Content:
             self.data.madvise(mmap.MADV_DONTNEED)
 
 
-def display_name(path: Path, member: str | None) -> str:
-    """Return the name of a file in messages, where it has no other: its own, then the path inside the archive."""
-    return f"{path.name}/{member}" if member else path.name
-
-
 @contextmanager
 def opened(
     path: Path,
@@ -53,7 +48,7 @@ def opened(
     A large member is unpacked in the folder `scratch`, by default the system's for temporary files. Raises
     LabelFileError when the file can't be read or changes meanwhile, and ArchiveError when the archive is damaged.
     """
-    name = name or display_name(path, member)
+    name = name or (f"{path.name}/{member}" if member else path.name)
     before = _signature(path)
     with ExitStack() as stack:
         with _faults(name):

@@ -48,6 +48,14 @@ def split_flags(attributes: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return flags, others
 
 
+def check_numbers(values: Any, malformed: str) -> None:
+    """Raise LabelError where values are no list of numbers (`malformed`), or one is not finite or too large."""
+    if not isinstance(values, list) or not {int, float}.issuperset(map(type, values)):
+        raise LabelError(malformed)
+    if not all(abs(number) <= reasons.FARTHEST for number in values):
+        raise LabelError(reasons.TOO_FAR)
+
+
 def id_text(value: Any) -> str:
     """Return the id of a label as text; empty where it has none."""
     if isinstance(value, str):

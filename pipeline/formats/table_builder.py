@@ -236,15 +236,14 @@ class TableBuilder:
     ) -> dict[str, pa.Array]:
         """Return the columns of some labels ([N]), which have `rings_each` ([N]) of the rings."""
         rows = pa.array(labels)
-        sizes = [self._mask_sizes.get(label, (None, None)) for label in labels.tolist()] if self._mask_sizes else None
-        widths, heights = zip(*sizes, strict=True) if sizes else ([None] * len(labels),) * 2
+        sizes = [self._mask_sizes.get(label, (None, None)) for label in labels.tolist()]
         return {
             "label_id": texts(self._ids).take(rows),
             "polygons": polygons(rings, rings_each),
             "box": boxes(bounding_boxes(rings, rings_each)),
             "geometry": pa.array(self._geometries, pa.string()).take(rows),
-            "mask_width": pa.array(widths, pa.int32()),
-            "mask_height": pa.array(heights, pa.int32()),
+            "mask_width": pa.array([width for width, _ in sizes], pa.int32()),
+            "mask_height": pa.array([height for _, height in sizes], pa.int32()),
             **self._description_columns(labels),
         }
 

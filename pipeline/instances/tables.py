@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -185,10 +185,16 @@ def read_table(
     path: Path, made_by: str, columns: Sequence[str] | None = None, dictionaries: Sequence[str] = ()
 ) -> pa.Table:
     """Return a table, or some of its columns; raises ArtifactError, naming the stage, when it can't be read."""
+    with _opened(path, made_by, dictionaries) as file:
+        return file.read(columns)
+
+
+@contextmanager
+def _opened(path: Path, made_by: str, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
     try:
         # pq.read_table would import pandas, which takes a third of a second.
         with pq.ParquetFile(path, read_dictionary=list(dictionaries)) as file:
-            return file.read(columns)
+            yield file
     except (OSError, pa.ArrowException) as error:
         raise ArtifactError(f"{path} can't be read ({error}); materialise {made_by} again") from None
 
@@ -206,7 +212,6 @@ class RowGroupWriter:
         self.rows = 0
         self._path = path
         self._waiting: list[pa.Table] = []
-        self._waiting_rows, self._waiting_bytes = 0, 0
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -230,25 +235,18 @@ class RowGroupWriter:
     def write(self, table: pa.Table) -> None:
         """Append rows; their columns must be those of the schema, in any order."""
         self.rows += table.num_rows
-        self._wait(table.select(self.schema.names).cast(self.schema))
-        if self._waiting_rows >= ROWS_A_GROUP:
+        self._waiting.append(table.select(self.schema.names).cast(self.schema))
+        if sum(each.num_rows for each in self._waiting) >= ROWS_A_GROUP:
             self._write(everything=False)
-        if self._waiting_bytes >= BYTES_A_GROUP:
+        if sum(each.nbytes for each in self._waiting) >= BYTES_A_GROUP:
             self._write(everything=True)
-
-    def _wait(self, table: pa.Table) -> None:
-        self._waiting.append(table)
-        self._waiting_rows += table.num_rows
-        self._waiting_bytes += table.nbytes
 
     def _write(self, everything: bool) -> None:
         rows = pa.concat_tables(self._waiting) if self._waiting else self.schema.empty_table()
         full = rows.num_rows if everything else rows.num_rows // ROWS_A_GROUP * ROWS_A_GROUP
         if full:
             self._writer.write_table(rows.slice(0, full).combine_chunks(), row_group_size=ROWS_A_GROUP)
-        self._waiting, self._waiting_rows, self._waiting_bytes = [], 0, 0
-        if full < rows.num_rows:
-            self._wait(rows.slice(full))
+        self._waiting = [rows.slice(full)] if full < rows.num_rows else []
 
 
 def json_text(value: Mapping[str, Any]) -> str:
@@ -312,16 +310,11 @@ def read_images(filtered_labels: Path, split: str) -> pa.Table:
 
 def label_batches(filtered_labels: Path, split: str) -> Iterator[pa.Table]:
     """Yield the rows of labels.parquet (schema `LABELS`) of `split`, a row group at a time, sorted by image."""
-    path = filtered_labels / LABELS_FILE
-    try:
-        file = pq.ParquetFile(path)
-    except (OSError, pa.ArrowException) as error:
-        raise ArtifactError(f"{path} can't be read ({error}); materialise filtered_labels again") from None
-    with file:
+    with _opened(filtered_labels / LABELS_FILE, "filtered_labels") as file:
         # No nested column precedes `split`, so that its index is the same among the columns of the file.
         column = file.schema_arrow.get_field_index("split")
         for group in range(file.num_row_groups):
             statistics = file.metadata.row_group(group).column(column).statistics
-            if statistics is None or not statistics.has_min_max or statistics.min <= split <= statistics.max:
+            if statistics.min <= split <= statistics.max:
                 rows = file.read_row_group(group, use_threads=False)
                 yield rows.filter(pc.equal(rows["split"], split))

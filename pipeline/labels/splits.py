@@ -85,7 +85,7 @@ def divide(images: Sequence[LabelledImage], dataset: Dataset, seed: int) -> Divi
     if method == "all_in_both":
         division = Division(method, {"train": order, "val": list(order), "test": []}, videos=videos)
     else:
-        certain = certain_videos(images)
+        certain = [certain_video(image) for image in images]
         if method == "path":
             splits = [image.path_split for image in images]
         else:
@@ -238,12 +238,8 @@ def likely_videos(images: Sequence[LabelledImage]) -> list[str | None]:
     return found
 
 
-def certain_videos(images: Sequence[LabelledImage]) -> list[str | None]:
-    """Return the video that each image certainly belongs to: as a file name of BDD's form says, or its labels say."""
-    return [_certain_video(image) for image in images]
-
-
-def _certain_video(image: LabelledImage) -> str | None:
+def certain_video(image: LabelledImage) -> str | None:
+    """Return the video that an image certainly belongs to: as a file name of BDD's form says, or its labels say."""
     name = image.file_name or image.image
     if match := _BDD_VIDEO.fullmatch(name.rpartition(".")[0] or name):
         return match["video"]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn.shapes import polygons
-from pipeline.formats.label_values import FLAGS, answer
+from pipeline.formats.label_values import FLAGS, answer, check_numbers
 from pipeline.formats.table_builder import Description, TableBuilder
 from pipeline.geometry import polygon
 from pipeline.geometry.polygon import Ring
@@ -141,11 +141,12 @@ def _polygon(shape: dict[str, Any]) -> Ring:
 
 def points_of(shape: Mapping[str, Any]) -> NDArray[np.float64]:
     """Return the points of a shape, [K, 2] (x, y); raises LabelError where x and y differ in number."""
-    xs, ys = shape.get("all_points_x"), shape.get("all_points_y")
-    if not (isinstance(xs, list) and isinstance(ys, list) and len(xs) == len(ys)):
+    xs: Any = shape.get("all_points_x")
+    ys: Any = shape.get("all_points_y")
+    check_numbers(xs, reasons.SHAPE_MALFORMED)
+    check_numbers(ys, reasons.SHAPE_MALFORMED)
+    if len(xs) != len(ys):
         raise LabelError(reasons.SHAPE_MALFORMED)
-    _check(xs)
-    _check(ys)
     return np.array([xs, ys], np.float64).T
 
 
@@ -188,16 +189,6 @@ def ellipse(x: float, y: float, radius_x: float, radius_y: float, angle: float, 
 
 def numbers(shape: Mapping[str, Any], *keys: str) -> list[float]:
     """Return values of a shape; raises LabelError where one is no number, or too large."""
-    values = [shape.get(key) for key in keys]
-    _check(values)
-    return [float(value) for value in values]  # type: ignore[arg-type]
-
-
-def _check(values: list[Any]) -> None:
-    """Raise LabelError where a value is no number, not finite, or too large."""
-    if not {int, float}.issuperset(map(type, values)):
-        raise LabelError(reasons.SHAPE_MALFORMED)
-    if not values:
-        return
-    if not (min(values) >= -reasons.FARTHEST and max(values) <= reasons.FARTHEST) or math.isnan(sum(values)):
-        raise LabelError(reasons.TOO_FAR)
+    values: list[Any] = [shape.get(key) for key in keys]
+    check_numbers(values, reasons.SHAPE_MALFORMED)
+    return [float(value) for value in values]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pipeline.artifacts import summary
 from pipeline.errors import EmptyDatasetError
 from pipeline.instances.reasons import NO_SPLIT, OVER_LIMIT
-from pipeline.labels.splits import LabelledImage, certain_videos, divide, likely_videos, rank, repeat_factors
+from pipeline.labels.splits import LabelledImage, certain_video, divide, likely_videos, rank, repeat_factors
 from pipeline.recipe.sections import Dataset
 from tests.pipeline.labelled_folders import CAR, SQUARE, filtered, frame, recipe_of, stage, table
 from tests.pipeline.small_datasets import entry, square
@@ -181,7 +181,7 @@ def test_the_name_of_a_bdd_image_counts_before_the_video_that_its_labels_name() 
         LabelledImage("3.jpg", "3", "train", video="videos/b1c66a42-6f7d68ca.mov"),
         LabelledImage("4.jpg", "4", "train"),
     ]
-    assert certain_videos(images) == ["b1c66a42-6f7d68ca"] * 3 + [None]
+    assert list(map(certain_video, images)) == ["b1c66a42-6f7d68ca"] * 3 + [None]
     division = divide(images, Dataset(split="path"), seed=1)
     assert named(images, division.members["val"]) == ["b1c66a42-6f7d68ca.jpg"]
     assert named(images, division.members["train"]) == ["4.jpg"]
@@ -192,7 +192,7 @@ def test_the_name_of_a_bdd_image_counts_before_the_video_that_its_labels_name() 
 
 @pytest.mark.parametrize("video", ["..mp4", ".mp4", "a/..mp4", "/", "a/.mov"])
 def test_a_video_may_have_any_name(video: str) -> None:
-    assert certain_videos([LabelledImage("a.jpg", "a", None, video=video)]) != [None]
+    assert certain_video(LabelledImage("a.jpg", "a", None, video=video)) is not None
 
 
 def test_videos_of_one_name_in_two_folders_are_two() -> None:
