@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
-import pyarrow.parquet as pq
 from isal import isal_zlib
 
 from pipeline.artifacts import summary
@@ -18,11 +17,11 @@ from pipeline.errors import ArtifactError, EmptyDatasetError
 from pipeline.files.atomic import EarlySync, whole_file
 from pipeline.files.zip_writing import Slot, StoredZip
 from pipeline.formats.via.writing import REGION_DATA
-from pipeline.instances.tables import Split
+from pipeline.instances.tables import Split, read_images
 from pipeline.recipe import Recipe
 from pipeline.running.progress import Progress
 from pipeline.running.threads import in_batches, ordered_map
-from pipeline.sources.image_index import INDEX, ImageStore, IndexedImage, read_index
+from pipeline.sources.image_index import ImageStore, IndexedImage, read_index
 
 IMAGES_AT_ONCE = 32
 """Images read and written by a thread at a time: about as many bytes (2 MB) as its cache holds; tried from 8 to 64."""
@@ -57,9 +56,7 @@ def _via_files(
 ) -> Iterator[dict[Split, Path]]:
     """Give the VIA file of each split; that of test is written here, where there is a test split."""
     files: dict[Split, Path] = {"train": via_train / REGION_DATA, "val": via_val / REGION_DATA}
-    with pq.ParquetFile(filtered_labels / INDEX) as table:
-        splits = table.read(["split"]).column("split").to_pylist()
-    if "test" not in splits:
+    if not read_images(filtered_labels, "test").num_rows:
         yield files
         return
     from pipeline import via

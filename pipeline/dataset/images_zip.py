@@ -48,16 +48,6 @@ class ImageRecord:
     """CRC-32 of the image file; with `size` it tells whether two images are the same file."""
 
 
-@dataclass(frozen=True)
-class LeftOut:
-    """A region or an image of a label file that can't be used."""
-
-    split: str
-    image: str
-    region: str
-    reason: str
-
-
 def members_of(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an archive by path, which some tools write with backslashes."""
     members = {member.filename.replace("\\", "/"): member for member in archive.infolist()}
@@ -111,8 +101,8 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
         if not self._folders:
             raise ArchiveError(f"{self.path}: holds no images/train/{REGION_DATA} or images/val/{REGION_DATA}")
         self._records: dict[str, tuple[ImageRecord, ...]] = {}
-        self.left_out: list[LeftOut] = []
-        """What could not be used of the splits read so far."""
+        self.left_out: list[tuple[str, str, str]] = []
+        """What could not be used of the splits read so far: image, region (empty: the whole image), reason."""
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -175,21 +165,21 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
         folder = self._folders[split]
         where = self._where(f"{folder}/{REGION_DATA}")
         content = self._read(f"{folder}/{REGION_DATA}", LARGEST_LABELS)
-        left_out: list[LeftOut] = []
+        left_out: list[tuple[str, str, str]] = []
         records: dict[str, ImageRecord] = {}
         for name, size, instances, unusable in labels.read(content, where, self._class_attribute):
             image = PurePosixPath(name.replace("\\", "/")).name
             member = self._names.find(f"{folder}/{image}")
             if image in records:
-                left_out.append(LeftOut(split, image, "", "labelled twice: the first labels count"))
+                left_out.append((image, "", "labelled twice: the first labels count"))
             elif member is None:
-                left_out.append(LeftOut(split, image, "", "the image is not in the archive"))
+                left_out.append((image, "", "the image is not in the archive"))
             else:
-                left_out += [LeftOut(split, image, region, reason) for region, reason in unusable]
+                left_out += [(image, region, reason) for region, reason in unusable]
                 records[image] = self._record(split, image, member, size, instances)
         if not records:
             raise EmptyDatasetError(f"{where}: labels no image that is in the archive")
-        for reason, count in sorted(Counter(each.reason for each in left_out).items()):
+        for reason, count in sorted(Counter(reason for *_, reason in left_out).items()):
             log.warning("%s: %d left out: %s", where, count, reason)
         self.left_out += left_out
         return tuple(records[image] for image in sorted(records))

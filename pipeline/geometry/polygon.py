@@ -1,4 +1,4 @@
-"""Single rings of vertices: cleaning, bounds, the area that one or several of them fill."""
+"""Single rings of vertices: cleaning, the area that one or several of them fill."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,13 +45,6 @@ def area(ring: Ring) -> float:
     x, y = ring.T
     next_x, next_y = np.concatenate([ring[1:], ring[:1]]).T
     return float(abs((x * next_y - y * next_x).sum()) / 2)
-
-
-def bounds(rings: Sequence[Ring]) -> Box:
-    """Return the box around one or more rings."""
-    points = rings[0] if len(rings) == 1 else np.concatenate(rings)
-    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    return Box(left, top, right - left, bottom - top)
 
 
 def rectangle(left: float, top: float, right: float, bottom: float) -> Ring:

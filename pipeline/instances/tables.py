@@ -291,7 +291,7 @@ def boxes_in(column: pa.Array) -> NDArray[np.float64]:
 
 
 def bounding_boxes(rings: RingTable, rings_each: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return [N, 4] (left, top, width, height): the box around the rings of each label, as `polygon.bounds`."""
+    """Return [N, 4] (left, top, width, height): the box around the rings of each label."""
     points_each = np.add.reduceat(rings.lengths, np.cumsum(rings_each) - rings_each) if len(rings_each) else rings_each
     least, most = extents(rings.points, np.cumsum(points_each) - points_each)
     return np.concatenate([least, most - least], axis=1)

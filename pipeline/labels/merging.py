@@ -169,20 +169,17 @@ def _log_unmatched(sources: Sequence[LabelSource], entries: pa.Table, reasons: S
 
     It is a warning if all of them do, or some of a source that isn't the first and mostly matches, as corrections do.
     """
-    source_of, names = entries["source"].to_pylist(), entries["name"].to_pylist()
-    counts = Counter(source_of)
-    unmatched: dict[int, list[int]] = {}
-    for entry, reason in enumerate(reasons):
-        if reason:
-            unmatched.setdefault(source_of[entry], []).append(entry)
-    for source, of_source in sorted(unmatched.items()):
-        are_few = source and 2 * len(of_source) < counts[source]
+    names, source_of = entries["name"].to_pylist(), entries["source"].to_numpy()
+    is_unmatched = np.array([reason != "" for reason in reasons], bool)
+    for source in np.unique(source_of[is_unmatched]).tolist():
+        of_source, count = np.flatnonzero(is_unmatched & (source_of == source)).tolist(), (source_of == source).sum()
+        are_few = source and 2 * len(of_source) < count
         log.log(
-            logging.WARNING if are_few or len(of_source) == counts[source] else logging.INFO,
+            logging.WARNING if are_few or len(of_source) == count else logging.INFO,
             "%s: labels of %d of its %d images are left out (%s: %s); they are in rejected.parquet",
             sources[source].entry,
             len(of_source),
-            counts[source],
+            count,
             names[of_source[0]] or "one without a name",
             reasons[of_source[0]],
         )

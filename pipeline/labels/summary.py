@@ -50,21 +50,13 @@ class Tally:
 
 def _tally(out: Path, members: Mapping[str, Sequence[LabelledImage]]) -> Tally:
     labels = read_table(out / LABELS_FILE, "filtered_labels", ["split", "category", "geometry", "crowd", "ignored"])
-    categories: Counter[tuple[str, str]] = Counter()
-    for split in SPLITS:
-        of_split = labels.filter(pc.equal(labels["split"], split))
-        categories.update({(split, category): count for category, count in _counts(of_split["category"])})
     return Tally(
         images={split: len(images) for split, images in members.items()},
         without_instances=sum(not image.count for images in members.values() for image in images),
-        categories=categories,
-        geometries=Counter(dict(_counts(labels["geometry"]))),
+        categories=Counter(zip(labels["split"].to_pylist(), labels["category"].to_pylist(), strict=True)),
+        geometries=Counter(labels["geometry"].to_pylist()),
         flags=Counter({flag: pc.sum(labels[flag]).as_py() or 0 for flag in ("crowd", "ignored")}),
     )
-
-
-def _counts(column: pa.ChunkedArray) -> list[tuple[str, int]]:
-    return [(each["values"], each["counts"]) for each in pc.value_counts(column).to_pylist()]
 
 
 def summarise(

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline import recipe
-from pipeline.geometry.polygon import Box
+from pipeline.geometry.polygon import Box, Ring
 from pipeline.instances.image_paths import split_of
 from pipeline.instances.tables import (
     IMAGES_FILE,
@@ -34,6 +34,13 @@ from pipeline.sources.label_files import read_sources
 Row = dict[str, Any]
 
 WIDTH, HEIGHT = 64, 48
+
+
+def bounds(rings: Sequence[Ring]) -> Box:
+    """Return the box around one or more rings."""
+    points = rings[0] if len(rings) == 1 else np.concatenate(rings)
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return Box(left, top, right - left, bottom - top)
 
 
 def ring_label(ring: Sequence[tuple[float, float]], category: str | None = "car", **more: Any) -> Row:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mrcnn.shapes import polygons
 from pipeline.geometry import polygon
-from pipeline.geometry.polygon import EDGES_AT_ONCE, Box, filled_area
+from pipeline.geometry.polygon import EDGES_AT_ONCE, filled_area
 
 FINER = 32
 """Pixels a unit: what a ring touches of those is little more than what it fills."""
@@ -43,11 +43,9 @@ def test_vertices_on_one_line_enclose_nothing_but_a_figure_of_eight_does(points:
     assert polygons.encloses_area(polygon.clean(points)) is has_area
 
 
-def test_area_and_bounds_of_a_rectangle() -> None:
+def test_the_area_of_a_rectangle() -> None:
     ring = polygon.rectangle(10, 20, 14.5, 22)
     assert polygon.area(ring) == 9
-    assert polygon.bounds([ring]) == Box(10, 20, 4.5, 2)
-    assert polygon.bounds([ring, ring + 3]) == Box(10, 20, 7.5, 5)
 
 
 def test_a_ring_that_does_not_cross_itself_has_the_area_of_the_shoelace_formula() -> None:

@@ -9,6 +9,7 @@ from mrcnn.shapes import polygons
 from pipeline.geometry import polygon
 from pipeline.geometry.polygon import Box
 from pipeline.geometry.ring_table import RingTable, clip, ribbons
+from tests.pipeline.raw_tables import bounds
 
 whole_points = st.tuples(st.integers(-30, 60), st.integers(-30, 60))
 whole_rings = st.lists(whole_points, min_size=3, max_size=9).map(lambda points: np.array(points, float))
@@ -31,7 +32,7 @@ def test_a_ring_inside_the_image_is_left_alone() -> None:
 
 def test_a_vertex_just_outside_is_moved_to_the_border() -> None:
     (ring,) = clipped([polygon.rectangle(1270, -3, 1280.64, 10)], 1280, 720)
-    assert polygon.bounds([ring]) == Box(1270, 0, 10, 10)
+    assert bounds([ring]) == Box(1270, 0, 10, 10)
 
 
 def test_a_ring_outside_or_touching_only_the_border_is_left_out() -> None:
@@ -69,7 +70,7 @@ def test_the_box_of_a_ring_doesn_t_reach_along_the_border() -> None:
     """A car at the right border, of which a line goes on outside, round the corner of the image."""
     car = [(15, 5), (30, 5), (30, 30), (5, 30), (5, 28), (25, 28), (25, 10), (15, 10)]
     (ring,) = clipped([np.array(car, float)], 20, 20)
-    assert polygon.bounds([ring]) == Box(15, 5, 5, 5)
+    assert bounds([ring]) == Box(15, 5, 5, 5)
 
 
 def runs_back_along_a_border(ring: list) -> bool:

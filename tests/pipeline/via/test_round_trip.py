@@ -17,7 +17,7 @@ from pipeline.formats.via.writing_via3 import via3_project_file
 from pipeline.geometry import polygon
 from pipeline.instances.tables import IMAGES, LABELS, json_text
 from tests.pipeline.labelled_folders import filtered, recipe_of, via_of
-from tests.pipeline.raw_tables import Wanted, images_of
+from tests.pipeline.raw_tables import Wanted, bounds, images_of
 from tests.pipeline.via_rules import assert_via_1_imports, assert_via_opens
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "real"
@@ -45,13 +45,13 @@ def instances(draw: st.DrawFn) -> Wanted:
     keys = st.text(st.characters(codec="utf-8", categories=["L"]), min_size=1, max_size=6)
     geometry = draw(st.sampled_from(["polygon", "box", "rle", "bitmask"]))
     if geometry == "box":  # a rectangle, since an outline that a person has given a box is one no more
-        left, top, width, height = (getattr(polygon.bounds(rings), side) for side in ("x", "y", "width", "height"))
+        left, top, width, height = (getattr(bounds(rings), side) for side in ("x", "y", "width", "height"))
         rings = [polygon.rectangle(left, top, left + width, top + height)]
     return Wanted(
         id=draw(ids),
         category=category,
         rings=tuple(rings),
-        box=polygon.bounds(rings),
+        box=bounds(rings),
         geometry=geometry,
         crowd=draw(st.booleans()),
         ignored=draw(st.booleans()),

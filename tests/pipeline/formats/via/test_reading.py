@@ -15,6 +15,7 @@ from pipeline.geometry import polygon
 from pipeline.instances import reasons
 from tests.pipeline.formats.label_rows import only, read
 from tests.pipeline.label_texts import via, via_region
+from tests.pipeline.raw_tables import bounds
 
 
 def shape(name: Any, **numbers: Any) -> dict[str, Any]:
@@ -247,5 +248,5 @@ def test_a_circle_stays_within_the_tolerance() -> None:
 
 def test_an_ellipse_turns_from_x_towards_y() -> None:
     ring = regions.ellipse(0, 0, 10, 2, np.pi / 2, 0.1)
-    assert polygon.bounds([ring]).height == pytest.approx(20, abs=0.2)
-    assert polygon.bounds([ring]).width == pytest.approx(4, abs=0.2)
+    assert bounds([ring]).height == pytest.approx(20, abs=0.2)
+    assert bounds([ring]).width == pytest.approx(4, abs=0.2)
