@@ -91,7 +91,7 @@ STAGES = {
         ),
         Stage(
             "raw_labels",
-            5,
+            6,
             "pipeline.sources.raw_labels",
             group="raw",
             kinds=frozenset({"python", "parquet"}),
