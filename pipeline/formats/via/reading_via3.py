@@ -16,9 +16,16 @@ from pipeline.formats.via.regions import Options, declared_options, with_option_
 from pipeline.instances import reasons
 
 POINT, RECTANGLE, CIRCLE, ELLIPSE, LINE, POLYLINE, POLYGON = 1, 2, 3, 4, 5, 6, 7
+EXTREME_RECTANGLE, EXTREME_CIRCLE = 8, 9
 """First number of `xy`, as in VIA 3's source (_via_metadata.js, _via_file_annotator.js)."""
 
-_OF_POINTS = {LINE: "polyline", POLYLINE: "polyline", POLYGON: "polygon"}
+_OF_POINTS = {
+    LINE: "polyline",
+    POLYLINE: "polyline",
+    POLYGON: "polygon",
+    EXTREME_RECTANGLE: via_regions.EXTREME_RECTANGLE,
+    EXTREME_CIRCLE: via_regions.EXTREME_CIRCLE,
+}
 """Shapes whose numbers are the points that were clicked: x, y, x, y …"""
 
 _KEYS = {
@@ -32,10 +39,10 @@ _KEYS = {
 def add(builder: TableBuilder, file: int, content: Json) -> Options:
     """Add the images of a VIA 3 project; return the options that it declares whose ids are words.
 
-    Raises LabelFileError where files, views, metadata or attributes are no objects.
+    Raises LabelFileError where files, views or metadata are no objects.
     """
     project = {key: decode(text) for key, text in content.members.items()}
-    for key in ("file", "view", "metadata", "attribute"):
+    for key in ("file", "view", "metadata"):
         if not isinstance(project.get(key, {}), dict):
             raise LabelFileError(f"{content.name}: {key} must be an object, as VIA 3 writes it")
     for view in _views(project):
@@ -63,11 +70,11 @@ def _add_view(builder: TableBuilder, file: int, view: _View) -> None:
     via_regions.add(builder, view.regions, {})
 
 
-def _views(project: Mapping[str, Any]) -> list[_View]:
+def _views(project: Any) -> list[_View]:
     files, declared = _objects(project, "file"), _objects(project, "attribute")
     options = declared_options(declared)
     views = {number: _View(_file_name(files, view)) for number, view in _objects(project, "view").items()}
-    for key, source in project.get("metadata", {}).items():
+    for key, source in _members(project, "metadata").items():
         metadata = source if isinstance(source, dict) else {"xy": source}
         view = views.setdefault(str(metadata.get("vid")), _View(""))
         values = _values(metadata.get("av"), declared, options)
@@ -95,8 +102,13 @@ def _name(number: str, attribute: Mapping[str, Any]) -> str:
     return name if isinstance(name, str) and name else number
 
 
-def _objects(project: Mapping[str, Any], key: str) -> dict[str, dict[str, Any]]:
-    return {name: value for name, value in project.get(key, {}).items() if isinstance(value, dict)}
+def _objects(project: Any, key: str) -> dict[str, dict[str, Any]]:
+    return {name: value for name, value in _members(project, key).items() if isinstance(value, dict)}
+
+
+def _members(project: Any, key: str) -> dict[str, Any]:
+    inner = project.get(key) if isinstance(project, dict) else None
+    return {str(name): value for name, value in inner.items()} if isinstance(inner, dict) else {}
 
 
 def _file_name(files: Mapping[str, dict[str, Any]], view: Mapping[str, Any]) -> str:
@@ -111,7 +123,7 @@ def _values(values: Any, declared: Mapping[str, dict[str, Any]], options: Option
 
     The option ids of ticked checkboxes, between commas, become an object as in VIA 2.
     """
-    av = values if isinstance(values, dict) else {}
+    av = {str(number): value for number, value in values.items()} if isinstance(values, dict) else {}
     ticked = {number: _ticked(value, options.get(number, {})) for number, value in av.items()}
     return {
         _name(number, declared.get(number, {})): value for number, value in with_option_texts(ticked, options).items()
@@ -128,10 +140,13 @@ def _shape(xy: Any) -> Any:
     if not isinstance(xy, list) or not xy:
         return xy
     kind, numbers = xy[0], xy[1:]
-    if type(kind) in (int, float):  # scripts write 2.0
-        if kind in _OF_POINTS:
-            return {"name": _OF_POINTS[kind], "all_points_x": numbers[0::2], "all_points_y": numbers[1::2]}
-        if kind in _KEYS:
-            name, keys = _KEYS[kind]
-            return {"name": name, **dict(zip(keys, numbers, strict=False))}
-    return {"name": f"VIA 3 shape {kind}", "xy": xy}
+    if isinstance(kind, float) and kind.is_integer():  # as scripts write it
+        kind = int(kind)
+    if isinstance(kind, bool) or not isinstance(kind, int):
+        return {"name": f"VIA 3 shape {kind}", "xy": xy}
+    if kind in _OF_POINTS:
+        return {"name": _OF_POINTS[kind], "all_points_x": numbers[0::2], "all_points_y": numbers[1::2]}
+    if kind not in _KEYS:
+        return {"name": f"VIA 3 shape {kind}", "xy": xy}
+    name, keys = _KEYS[kind]
+    return {"name": name, **dict(zip(keys, numbers, strict=False))}

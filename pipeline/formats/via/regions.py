@@ -21,6 +21,8 @@ ROUNDING = 0.01
 """Pixels by which a vertex may be off since it was written to a VIA file."""
 FEWEST_SIDES, MOST_SIDES = 12, 720
 """Of the polygon in the place of a round shape."""
+EXTREME_RECTANGLE, EXTREME_CIRCLE = "extreme rectangle", "extreme circle"
+"""Shapes of VIA 3, which VIA 2 has no name for: through points on each side of it, through three points."""
 
 Options = Mapping[str, Mapping[str, str]]
 """By attribute: the text that people see for each option id, which is what regions hold."""
@@ -125,9 +127,9 @@ def outline(shape: Any, tolerance: float) -> tuple[Ring, Geometry]:
     kind = shape.get("name", "polygon")
     if kind in ("polygon", "polyline"):
         return _polygon(shape), "polygon"
-    if kind == "rect":
-        return _rectangle(shape), "box"
-    if kind in ("circle", "ellipse"):
+    if kind in ("rect", EXTREME_RECTANGLE):
+        return _rectangle(*(_sides(shape) if kind == "rect" else _extremes(shape))), "box"
+    if kind in ("circle", "ellipse", EXTREME_CIRCLE):
         return ellipse(*_axes(shape, kind), tolerance), "polygon"
     raise LabelError(reasons.SHAPE_WITHOUT_AREA if kind == "point" else reasons.SHAPE_UNKNOWN)
 
@@ -150,13 +152,25 @@ def points_of(shape: Mapping[str, Any]) -> NDArray[np.float64]:
     return np.array([xs, ys], np.float64).T
 
 
-def _rectangle(shape: dict[str, Any]) -> Ring:
-    """Return the ring around a rectangle; VIA 3 has negative widths and heights."""
-    x, y, width, height = numbers(shape, "x", "y", "width", "height")
-    (left, right), (top, bottom) = sorted((x, x + width)), sorted((y, y + height))
-    if left == right or top == bottom:
+def _rectangle(left: float, top: float, right: float, bottom: float) -> Ring:
+    if right <= left or bottom <= top:
         raise LabelError(reasons.SHAPE_WITHOUT_AREA)
     return polygon.rectangle(left, top, right, bottom)
+
+
+def _sides(shape: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom; VIA 3 has negative widths and heights."""
+    x, y, width, height = numbers(shape, "x", "y", "width", "height")
+    return min(x, x + width), min(y, y + height), max(x, x + width), max(y, y + height)
+
+
+def _extremes(shape: dict[str, Any]) -> tuple[float, float, float, float]:
+    """Return left, top, right, bottom of points on the sides of a rectangle."""
+    points = points_of(shape)
+    if not len(points):
+        raise LabelError(reasons.SHAPE_WITHOUT_AREA)
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    return left, top, right, bottom
 
 
 def _axes(shape: dict[str, Any], kind: str) -> tuple[float, float, float, float, float]:
@@ -165,8 +179,27 @@ def _axes(shape: dict[str, Any], kind: str) -> tuple[float, float, float, float,
         x, y, across, down = numbers(shape, "cx", "cy", "rx", "ry")
         (angle,) = numbers(shape, "theta") if "theta" in shape else (0.0,)
         return x, y, across, down, angle
-    x, y, radius = numbers(shape, "cx", "cy", "r")
+    x, y, radius = numbers(shape, "cx", "cy", "r") if kind == "circle" else _circle_through(points_of(shape))
     return x, y, radius, radius, 0.0
+
+
+def _circle_through(points: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Return x and y of the centre and the radius of the circle through three points.
+
+    With the first point at the origin, the centre c has 2 c·p = |p|² for the other two.
+    """
+    if len(points) != 3:
+        raise LabelError(reasons.SHAPE_MALFORMED)
+    x, y = points[0].tolist()
+    (x1, y1), (x2, y2) = (points[1:] - points[0]).tolist()
+    across = 2 * (x1 * y2 - y1 * x2)
+    if across == 0:  # the points lie on one line
+        raise LabelError(reasons.SHAPE_WITHOUT_AREA)
+    square1, square2 = x1 * x1 + y1 * y1, x2 * x2 + y2 * y2
+    right, down = (square1 * y2 - square2 * y1) / across, (square2 * x1 - square1 * x2) / across
+    circle = x + right, y + down, math.sqrt(right * right + down * down)
+    check_numbers(list(circle), reasons.SHAPE_MALFORMED)
+    return circle
 
 
 def ellipse(x: float, y: float, radius_x: float, radius_y: float, angle: float, tolerance: float) -> Ring:

@@ -114,6 +114,8 @@ def of_via_3(tmp_path: Path, *xy: Any) -> Any:
         ((2.0, 2, 3, 4, 5), (2, 3, 4, 5)),
         ((2, 6, 3, -4, 5), (2, 3, 4, 5)),  # its right side was dragged beyond the left one
         ((2, 2, 8, 4, -5), (2, 3, 4, 5)),
+        ((8, 4, 3, 6, 5, 3, 8, 2, 7), (2, 3, 4, 5)),
+        ((8, 2, 7, 4, 3, 6, 8), (2, 3, 4, 5)),
     ],
 )
 def test_a_rectangle_of_via_3_is_a_box(tmp_path: Path, xy: Any, box: tuple[float, ...]) -> None:
@@ -127,6 +129,9 @@ def test_a_rectangle_of_via_3_is_a_box(tmp_path: Path, xy: Any, box: tuple[float
     [
         ((3, 50, 40, 25), (25, 15, 50, 50), math.pi * 625),
         ((4, 50, 40, 25, 10), (25, 30, 50, 20), math.pi * 250),
+        ((9, 75, 40, 50, 65, 25, 40), (25, 15, 50, 50), math.pi * 625),
+        ((9, 50, 65, 75, 40, 50, 15), (25, 15, 50, 50), math.pi * 625),
+        ((9, 65, 60, 70, 55, 35, 20), (25, 15, 50, 50), math.pi * 625),  # 15² + 20² = 25²
     ],
 )
 def test_a_round_shape_of_via_3_has_the_area_of_its_formula(
@@ -145,7 +150,13 @@ def test_a_polyline_of_via_3_is_closed_to_a_mask(tmp_path: Path) -> None:
     ("xy", "reason"),
     [
         ((5, 1, 1, 9, 9), reasons.SHAPE_WITHOUT_AREA),
-        ((8, 1, 1, 9, 9), reasons.SHAPE_UNKNOWN),
+        ((8,), reasons.SHAPE_WITHOUT_AREA),
+        ((8, 1, 1, 9, 1), reasons.SHAPE_WITHOUT_AREA),
+        ((8, 1, 1, 9), reasons.SHAPE_MALFORMED),
+        ((9, 1, 1, 5, 5, 9, 9), reasons.SHAPE_WITHOUT_AREA),
+        ((9, 1, 1, 5, 5), reasons.SHAPE_MALFORMED),
+        ((9, 1, 1, 5, 5, 9, None), reasons.SHAPE_MALFORMED),
+        ((9, 0, 0, 1000, 0.0001, 2000, 0), reasons.TOO_FAR),
         ((10, 1, 1), reasons.SHAPE_UNKNOWN),
         ((True, 1, 1), reasons.SHAPE_UNKNOWN),
         ((7.5, 1, 1), reasons.SHAPE_UNKNOWN),
@@ -163,7 +174,7 @@ def test_a_rejected_region_is_kept_as_the_project_has_it(tmp_path: Path) -> None
     assert [each.label for each in image.rejected] == [metadata]
 
 
-@pytest.mark.parametrize("key", ["file", "view", "metadata", "attribute"])
+@pytest.mark.parametrize("key", ["file", "view", "metadata"])
 def test_a_via_3_project_of_lists_is_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(LabelFileError, match=f"{key} must be an object"):
         read(tmp_path, {"project": {"pid": "x"}, "file": {}, "view": {}, "metadata": {}, key: [{}]})
