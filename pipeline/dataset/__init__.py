@@ -1,8 +1,10 @@
 """The stage `dataset_zip`: images and labels of each split in one `images.zip`, as the 2019 notebooks expect it."""
 
 import mmap
+import os
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +16,7 @@ from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Summary
 from pipeline.dataset.images_zip import ARCHIVE
 from pipeline.errors import ArtifactError, EmptyDatasetError
-from pipeline.files.atomic import EarlySync, whole_file
+from pipeline.files.atomic import whole_file
 from pipeline.files.zip_writing import Slot, StoredZip
 from pipeline.formats.via.writing import REGION_DATA
 from pipeline.instances.tables import Split, read_images
@@ -23,6 +25,8 @@ from pipeline.running.progress import Progress
 from pipeline.running.threads import in_batches, ordered_map
 from pipeline.sources.image_index import ImageStore, IndexedImage, read_index
 
+SYNCED_AT_ONCE = 256 << 20
+"""Bytes after which the archive is brought to the disk, while more of it is written."""
 IMAGES_AT_ONCE = 32
 """Images read and written by a thread at a time: about as many bytes (2 MB) as its cache holds; tried from 8 to 64."""
 
@@ -43,9 +47,9 @@ def build(recipe: Recipe, filtered_labels: Path, via_train: Path, via_val: Path,
     with _via_files(recipe, filtered_labels, via_train, via_val, out) as via_files:
         index = read_index(raw_images)
         images = {split: _images(split, file, index) for split, file in via_files.items()}
-        with whole_file(out / ARCHIVE) as file, ImageStore(raw_images) as store, EarlySync(file) as sync:
+        with whole_file(out / ARCHIVE) as file, ImageStore(raw_images) as store:
             archive = StoredZip(file)
-            _write_members(archive, images, via_files, store, sync)
+            _write_members(archive, file.fileno(), images, via_files, store)
             archive.close()
         summary.write(out, _summary(images, archive.size))
 
@@ -95,10 +99,10 @@ def _names(via_file: Path) -> list[str]:
 
 def _write_members(
     archive: StoredZip,
+    descriptor: int,
     images: dict[Split, list[IndexedImage]],
     via_files: dict[Split, Path],
     store: ImageStore,
-    sync: EarlySync,
 ) -> None:
     def copy(group: list[tuple[Slot, IndexedImage]]) -> int:
         contents = [_verified(store, image) for _, image in group]
@@ -106,14 +110,18 @@ def _write_members(
         return sum(map(len, contents))
 
     total = sum(image.size for chosen in images.values() for image in chosen)
-    with Progress(f"writing {ARCHIVE}", total, "B") as bar:
+    syncs: list[Future[None]] = []
+    with Progress(f"writing {ARCHIVE}", total, "B") as bar, ThreadPoolExecutor(1) as syncing:
         for split in sorted(images):
             folder = f"images/{split}"
             slots = ((archive.reserve(f"{folder}/{each.image}", each.size, each.crc32), each) for each in images[split])
             for size in ordered_map(copy, in_batches(slots, IMAGES_AT_ONCE), batch_size=1):
                 bar.advance(size)
-                sync.wrote(size)
+                if bar.done // SYNCED_AT_ONCE > len(syncs):  # so that the fsync at the end finds little left to do
+                    syncs.append(syncing.submit(os.fsync, descriptor))
             archive.add_file(f"{folder}/{REGION_DATA}", via_files[split])
+    for sync in syncs:  # the system reports an error of the disk once
+        sync.result()
 
 
 def _verified(store: ImageStore, image: IndexedImage) -> bytes:

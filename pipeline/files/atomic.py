@@ -4,16 +4,13 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 from unicodedata import category
 
 LONGEST_NAME = 200
 """Bytes of a name to which something is added; file systems take 255."""
-SYNCED_AT_ONCE = 256 << 20
-"""Bytes after which a large file is brought to the disk, while more of it is written."""
 
 
 @contextmanager
@@ -32,36 +29,6 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         partial.unlink(missing_ok=True)
         raise
     sync(path.parent)
-
-
-class EarlySync:
-    """Brings what was written of a large file to the disk while more is written: `with EarlySync(file) as sync: …`.
-
-    The fsync at its end then finds little left to do. An error of the disk is raised at the block's end: the system
-    reports it once, so a later fsync would not see it.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._descriptor = file.fileno()
-        self._thread = ThreadPoolExecutor(1)
-        self._syncs: list[Future[None]] = []
-        self._unsynced = 0
-
-    def wrote(self, size: int) -> None:
-        """Count `size` more bytes as written."""
-        self._unsynced += size
-        if self._unsynced >= SYNCED_AT_ONCE:
-            self._syncs.append(self._thread.submit(os.fsync, self._descriptor))
-            self._unsynced = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._thread.shutdown(cancel_futures=kind is not None)
-        if kind is None:
-            for sync in self._syncs:
-                sync.result()
 
 
 def is_clean(text: str) -> bool:

@@ -12,7 +12,6 @@ import pytest
 from pipeline import dataset, via
 from pipeline.artifacts import summary
 from pipeline.errors import ArtifactError, EmptyDatasetError
-from pipeline.files import atomic
 from pipeline.recipe import Recipe
 from pipeline.sources.image_index import read_index
 from tests.pipeline.small_sources import folder_of, index, jpeg, zip_of
@@ -153,7 +152,7 @@ def test_an_error_that_the_disk_tells_only_once_is_not_lost(chain, monkeypatch):
         if errors:
             raise errors.pop()
 
-    monkeypatch.setattr(atomic, "SYNCED_AT_ONCE", 1)
+    monkeypatch.setattr(dataset, "SYNCED_AT_ONCE", 1)
     monkeypatch.setattr(os, "fsync", sync)
     with pytest.raises(OSError, match="Input/output error"):
         chain.build()
