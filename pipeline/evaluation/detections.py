@@ -189,13 +189,13 @@ def _truth(record: ImageRecord) -> tuple[Truth, ...]:
 def _detections(result: dict[str, Any], class_names: Sequence[str], settings: Evaluation) -> tuple[Detection, ...]:
     columns = (result[name] for name in ("rois", "class_ids", "scores", "rles"))
     found = [
-        _detection(roi, class_names[int(class_id)], float(score), Rle.from_coco(rle))
+        Detection(class_names[int(class_id)], float(score), Rle.from_coco(rle), _box(roi))
         for roi, class_id, score, rle in zip(*columns, strict=True)
         if score >= settings.min_confidence
     ]
     return tuple(sorted(found, key=lambda detection: -detection.score)[: settings.max_detections])
 
 
-def _detection(roi: Sequence[float], category: str, score: float, mask: Rle) -> Detection:
+def _box(roi: Sequence[float]) -> Box:
     top, left, bottom, right = (float(side) for side in roi)
-    return Detection(category, score, mask, Box(left, top, right - left, bottom - top))
+    return Box(left, top, right - left, bottom - top)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from pipeline.evaluation.detections import Detection, JudgedImage, Rle
 from pipeline.evaluation.judgement import Judgement
+from pipeline.evaluation.scores import shown
 from pipeline.files.atomic import whole_file
 from pipeline.formats.via.writing import Entry, region_data_file
 from pipeline.geometry import masks
@@ -60,8 +61,8 @@ def write_via(judgement: Judgement, path: Path) -> None:
     with region_data_file(path) as append:
         for image in judgement.images:
             record = image.record
-            shown = ((f"detection {k + 1}", image.detections[k]) for k in judgement.shown(image))
-            regions = [region for name, detection in shown for region in _regions(detection, name)]
+            kept = ((f"detection {k + 1}", image.detections[k]) for k in shown(image, judgement.thresholds))
+            regions = [region for name, detection in kept for region in _regions(detection, name)]
             append(Entry(record.image, record.size, record.width, record.height, {}, regions))
 
 

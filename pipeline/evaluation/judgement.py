@@ -30,10 +30,6 @@ class Judgement:
         """Labelled instances that count (neither crowd nor ignored)."""
         return sum(each.instances for each in self.segm.per_class.values())
 
-    def shown(self, image: JudgedImage) -> list[int]:
-        """Return which of the image's detections reach the threshold of their class."""
-        return scores.shown(image, self.thresholds)
-
 
 @dataclass(frozen=True)
 class Quality:
@@ -64,7 +60,7 @@ def judge(
 
 def quality(judgement: Judgement, image: JudgedImage) -> Quality:
     """Return how well one of the images was understood."""
-    truth_of = {k: image.truth_of[k] for k in judgement.shown(image)}
+    truth_of = {k: image.truth_of[k] for k in scores.shown(image, judgement.thresholds)}
     hits = [(k, truth) for k, truth in truth_of.items() if truth >= 0]
     false = sum(truth == FALSE for truth in truth_of.values())
     missed = sum(not truth.ignored for truth in image.truth) - len(hits)

@@ -40,9 +40,9 @@ def build(recipe: Recipe, dataset_zip: Path, out: Path, identities: dict[str, An
     """Train on the splits train and val of an `images.zip`; write weights, model.json, history.csv and tensorboard/.
 
     What an interrupted call left in `out` is resumed, where that had written a state and was begun with the same
-    recipe, dataset and starting weights (as `identities` has them, else as they are now); else it is dropped. Raises
-    RecipeError (settings that no network can have), TrainingError (weights that don't fit, a loss that is not a
-    number), EmptyDatasetError (nothing to train on), ArchiveError and LabelFileError (the dataset).
+    recipe, dataset and starting weights (`identities`); else it is dropped. Raises RecipeError (settings that no
+    network can have), TrainingError (weights, or a loss that is not a number), EmptyDatasetError, ArchiveError and
+    LabelFileError (the dataset).
     """
     from pipeline.training import run as training_run
 

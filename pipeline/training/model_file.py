@@ -10,7 +10,6 @@ import numpy as np
 from pipeline.errors import ArtifactError
 from pipeline.files.atomic import write_json
 from pipeline.recipe import Recipe
-from pipeline.recipe.sections import Training
 
 if TYPE_CHECKING:
     from mrcnn.config import Config
@@ -45,48 +44,30 @@ def config_for_training(recipe: Recipe, class_names: tuple[str, ...], devices: i
 
     Raises ArtifactError naming an impossible setting.
     """
+    from pipeline.recipe.network import SET_BY
+
     training = recipe.training
+    keys = {name: key.removeprefix("training.") for name, key in SET_BY.items() if key.startswith("training.")}
     values = {
-        **_settings(training),
+        **{name: getattr(training, key) for name, key in keys.items() if name not in DERIVED},
         "NAME": recipe.name,
         "NUM_CLASSES": 1 + len(class_names),
         "GPU_COUNT": devices,
         "IMAGES_PER_GPU": training.batch_size // devices,
         "STEPS_PER_EPOCH": steps_per_epoch,
         "SEED": recipe.seed,
-        "DETERMINISTIC": training.deterministic,
-        "LOADER_THREADS": training.threads,
     }
     return _config(training.backbone, values | training.config)
-
-
-def _settings(training: Training) -> dict[str, Any]:
-    """Return the recipe's training keys under the names that mrcnn's Config gives them."""
-    return {
-        "BACKBONE": training.backbone,
-        "IMAGE_RESIZE_MODE": training.resize,
-        "IMAGE_MIN_DIM": training.min_dim,
-        "IMAGE_MAX_DIM": training.max_dim,
-        "OPTIMIZER": training.optimizer,
-        "LEARNING_RATE": training.learning_rate,
-        "LEARNING_RATE_SCHEDULE": training.schedule,
-        "WARMUP_STEPS": training.warmup_steps,
-        "WEIGHT_DECAY": training.weight_decay,
-        "PRECISION": training.precision,
-    }
 
 
 def _config(backbone: str, values: dict[str, Any]) -> "Config":
     from mrcnn.config import Config, NarrowConfig
 
     base = NarrowConfig if backbone == "narrow" else Config
-    unknown = sorted(name for name in values if name in DERIVED or not hasattr(base, name))
-    if unknown:
-        raise ArtifactError(f"training.config: mrcnn.config.Config has no setting {', '.join(unknown)}")
-    attributes = {name: _as_the_default(getattr(base, name), value) for name, value in values.items()}
     try:
+        attributes = {name: _as_the_default(getattr(base, name), value) for name, value in values.items()}
         return type("RecipeConfig", (base,), attributes)()
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ArtifactError(f"training: {error}") from None
 
 
@@ -100,12 +81,9 @@ def _as_the_default(default: Any, value: Any) -> Any:
 def write(folder: Path, config: "Config", class_names: tuple[str, ...]) -> None:
     """Write model.json for a trained model."""
     left_out = (*DERIVED, *OF_THE_MACHINE)
-    settings = {name: _plain(value) for name, value in config.to_dict().items() if name not in left_out}
+    values = {name: value for name, value in config.to_dict().items() if name not in left_out}
+    settings = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
     write_json(folder / FILE, asdict(Description(str(config.NAME), ("BG", *class_names), config.BACKBONE, settings)))
-
-
-def _plain(value: Any) -> Any:
-    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def read(folder: Path) -> Description:

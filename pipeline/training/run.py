@@ -15,7 +15,7 @@ from pipeline.artifacts import MANIFEST, Manifest, differences
 from pipeline.errors import ArtifactError, TrainingError
 from pipeline.files.atomic import canonical_json, write_json
 from pipeline.recipe import Recipe
-from pipeline.stages import STAGES, fingerprint
+from pipeline.stages import STAGES
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,7 @@ def planned(recipe: Recipe, images_zip: Path, identities: dict[str, Any] | None 
     with zipfile.ZipFile(images_zip) as archive:
         members = [(member.filename, member.file_size, member.CRC) for member in archive.infolist()]
     inputs = {"dataset_zip": hashlib.sha256(canonical_json(members).encode()).hexdigest()[:16]}
-    version, part = stage.code_version, stage.recipe_part(recipe)
-    made_from = fingerprint(stage, recipe, identities, inputs)
-    return Manifest(stage.name, made_from, version, part, identities, inputs, {}, [], "", 0.0)
+    return Manifest.planned(stage, recipe, identities, inputs)
 
 
 @contextmanager

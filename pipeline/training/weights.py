@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import SourceError, TrainingError
-from pipeline.files import data_folder
+from pipeline.files import downloads_folder
 from pipeline.files.digests import digest
 from pipeline.recipe.sections import Training
 
@@ -35,6 +35,8 @@ def load_into(model: "MaskRCNN", training: Training) -> None:
     Layers that depend on the classes are left out of `coco`. Raises TrainingError, listing every tensor that is
     missing or misshapen, and SourceError where a file can't be had.
     """
+    from mrcnn.weights.coco import download_trained_weights
+
     if training.weights == "none":
         return
     exclude = [*training.exclude, *(CLASS_LAYERS if training.weights == "coco" else ())]
@@ -42,7 +44,9 @@ def load_into(model: "MaskRCNN", training: Training) -> None:
         if training.weights == "imagenet":
             path = model.get_imagenet_weights()
         elif training.weights == "coco":
-            path = _coco_weights()
+            path = str(downloads_folder() / "mask_rcnn_coco.h5")
+            downloads_folder().mkdir(parents=True, exist_ok=True)
+            download_trained_weights(path)
         else:
             path = training.weights
         model.load_weights(path, by_name=True, exclude=exclude)
@@ -50,13 +54,3 @@ def load_into(model: "MaskRCNN", training: Training) -> None:
         raise SourceError(f"training.weights: {error}") from None
     except ValueError as error:
         raise TrainingError(f"training.weights: {error}") from None
-
-
-def _coco_weights() -> str:
-    """Return the path of matterport's COCO weights, fetched once into the downloads."""
-    from mrcnn.weights.coco import download_trained_weights
-
-    path = data_folder() / ".downloads" / "mask_rcnn_coco.h5"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    download_trained_weights(str(path))
-    return str(path)

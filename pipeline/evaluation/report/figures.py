@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -46,7 +47,7 @@ STYLE: dict[str, Any] = {
 }
 
 
-def precision_recall(figures: Figures, categories: Sequence[str]) -> str:
+def precision_recall(figures: Figures, categories: Sequence[str]) -> Markup:
     """Return precision over recall at mask IoU 0.5: a curve a class (the ten with most instances), and their mean."""
     names = sorted(figures.curves, key=lambda name: -figures.per_class[name].instances)[:MOST_CURVES]
     with _style("precision_recall"):
@@ -63,23 +64,23 @@ def precision_recall(figures: Figures, categories: Sequence[str]) -> str:
         return _svg(figure)
 
 
-def losses(history: Mapping[str, Sequence[float]]) -> str:
+def losses(history: Mapping[str, Sequence[float]]) -> Markup:
     """Return the loss of training and validation over epochs, from `read_history`."""
     named = {"training": "loss", "validation": "val_loss"}
     return _over_epochs("loss", {label: history[column] for label, column in named.items() if column in history})
 
 
-def loss_parts(history: Mapping[str, Sequence[float]]) -> str | None:
-    """Return each part of the training loss over epochs; None where the history holds no parts."""
+def loss_parts(history: Mapping[str, Sequence[float]]) -> Markup:
+    """Return each part of the training loss over epochs."""
     parts = {
         name.removesuffix("_loss").replace("_", " "): values
         for name, values in history.items()
         if name.endswith("_loss") and not name.startswith("val_")
     }
-    return _over_epochs("part of the training loss", parts) if parts else None
+    return _over_epochs("part of the training loss", parts)
 
 
-def _over_epochs(quantity: str, lines: Mapping[str, Sequence[float]]) -> str:
+def _over_epochs(quantity: str, lines: Mapping[str, Sequence[float]]) -> Markup:
     """Return a line for each label, over epochs, which are whole numbers; epochs without a value are left out."""
     with _style(quantity):
         figure = Figure(SIZE, layout="constrained")
@@ -115,12 +116,12 @@ def _style(salt: str) -> AbstractContextManager[None]:
     return mpl.rc_context(rules)
 
 
-def _svg(figure: Figure) -> str:
-    """Return the figure as an `<svg>` element without fixed size, its ink being the page's text colour."""
+def _svg(figure: Figure) -> Markup:
+    """Return the figure as an `<svg>` element without fixed size, its ink the page's text colour; names are escaped."""
     content = StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(content, format="svg", transparent=True, metadata=nothing)
     svg = content.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     opening = r'<svg viewBox="\1" aria-hidden="true" focusable="false">'
-    return re.sub(r'<svg[^>]*?viewBox="([^"]+)"[^>]*>', opening, svg, count=1)
+    return Markup(re.sub(r'<svg[^>]*?viewBox="([^"]+)"[^>]*>', opening, svg, count=1))  # noqa: S704

@@ -15,6 +15,7 @@ from pipeline.dataset.images_zip import ImagesZip
 from pipeline.evaluation import detections
 from pipeline.evaluation.detections import JudgedImage, Rle
 from pipeline.evaluation.judgement import Judgement, Quality, quality
+from pipeline.evaluation.scores import shown
 
 TINT, FAINT = 0.36, 0.15
 LABELLED_FROM = 34
@@ -43,16 +44,12 @@ class Picture:
 class DrawnInstance:
     """An instance as it is drawn; `error` is "" or the character that stands on it: `FALSE` or `MISSED`."""
 
-    number: int
+    colour: str
+    """That of its class, as #rrggbb."""
     text: str
     mask: Rle
     error: str = ""
     faint: bool = False
-
-    @property
-    def colour(self) -> str:
-        """That of its class, as #rrggbb."""
-        return pictures.colour(self.number)
 
     @property
     def edge(self) -> str:
@@ -76,7 +73,7 @@ def choose(judgement: Judgement, count: int, seed: int) -> list[tuple[JudgedImag
     scored = {
         position: quality(judgement, image).score
         for position, image in enumerate(judgement.images)
-        if image.truth or judgement.shown(image)
+        if image.truth or shown(image, judgement.thresholds)
     }
     ranked = sorted(scored, key=lambda position: (-scored[position], position))
     count = min(count, len(ranked))
@@ -89,11 +86,11 @@ def choose(judgement: Judgement, count: int, seed: int) -> list[tuple[JudgedImag
 
 def _instances(judgement: Judgement, image: JudgedImage) -> tuple[list[DrawnInstance], list[DrawnInstance]]:
     """Return the labelled and the detected instances of an image."""
-    numbers = {name: number for number, name in enumerate(judgement.categories)}
-    truth_of = {k: image.truth_of[k] for k in judgement.shown(image)}
+    colours = {name: pictures.colour(number) for number, name in enumerate(judgement.categories)}
+    truth_of = {k: image.truth_of[k] for k in shown(image, judgement.thresholds)}
     labelled = [
         DrawnInstance(
-            numbers[truth.category],
+            colours[truth.category],
             truth.category + (" (ignored)" if truth.ignored else ""),
             truth.rle,
             "" if truth.ignored or number in truth_of.values() else MISSED,
@@ -103,7 +100,7 @@ def _instances(judgement: Judgement, image: JudgedImage) -> tuple[list[DrawnInst
     ]
     detected = [
         DrawnInstance(
-            numbers[detection.category],
+            colours[detection.category],
             f"{detection.category} {detection.score:.2f}",
             detection.rle,
             FALSE if truth == detections.FALSE else "",

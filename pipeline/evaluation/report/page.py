@@ -8,7 +8,6 @@ from typing import Any
 
 import jinja2
 import yaml
-from markupsafe import Markup
 from PIL import Image
 
 from pipeline import pictures
@@ -102,17 +101,12 @@ def _content(report: Report, archive: ImagesZip) -> dict[str, Any]:
         "banners": banners(report),
         "colours": {name: pictures.colour(k) for k, name in enumerate(judgement.categories)},
         "pictures": list(overlays.draw(archive, judgement, recipe.evaluation.overlays, recipe.seed, WIDTH)),
-        "curves": _svg(figures.precision_recall(judgement.segm, judgement.categories)),
-        "training": [_svg(chart) for chart in charts if chart],
+        "curves": figures.precision_recall(judgement.segm, judgement.categories),
+        "training": charts,
         "confusion": _confusion(judgement),
-        "config": {key: _short(value) for key, value in sorted(report.model.config.items())},
+        "config": dict(sorted(report.model.config.items())),
         "recipe": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     }
-
-
-def _svg(chart: str) -> Markup:
-    """Return a chart as markup; the names in it were escaped when it was drawn."""
-    return Markup(chart)  # noqa: S704
 
 
 def _data(picture: Image.Image) -> str:
@@ -140,8 +134,3 @@ def _figure(value: float | None) -> str:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share == 0 or share >= 0.01 else "less than 1 %"
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 120 else f"{text[:117]}…"

@@ -243,7 +243,7 @@ def test_training_curves_stand_in_the_page_when_there_is_a_history(tmp_path: Pat
     assert history["loss"] == [2.5, 1.5]
     assert np.isnan(history["val_loss"][1])
     assert "training" in figures.losses(history)
-    assert "mrcnn mask" in (figures.loss_parts(history) or "")
+    assert "mrcnn mask" in figures.loss_parts(history)
 
 
 def test_the_stage_asks_the_model_for_what_the_recipe_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

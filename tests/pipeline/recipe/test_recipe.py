@@ -146,7 +146,6 @@ def test_the_keys_that_settings_follow_from_are_keys_of_the_recipe():
 
 
 def test_a_setting_that_a_key_of_the_recipe_decides_is_not_left_to_config():
-    assert set(model_file._settings(recipe.parse({}).training)) <= set(network.SET_BY)
     assert set(model_file.DERIVED) <= set(network.SET_BY)
 
 
