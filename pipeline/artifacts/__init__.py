@@ -85,10 +85,6 @@ class Built:
     reasons: list[str]
 
 
-Make = Callable[[Path], None]
-"""Fills the folder that it is given with a stage's files."""
-
-
 class Store:
     """All artifacts under one data folder."""
 
@@ -104,7 +100,7 @@ class Store:
         stage: Stage,
         recipe: Recipe,
         inputs: Mapping[str, Artifact],
-        make: Make,
+        make: Callable[[Path], None],
         identities: dict[str, Any] | None = None,
     ) -> Built:
         """Return the artifact that `stage` makes of `inputs` and `recipe`: the one that is there, or a new one.
@@ -128,7 +124,7 @@ class Store:
             self._make(stage, planned, artifact.folder, make)
             return Built(artifact, False, planned.reasons)
 
-    def _make(self, stage: Stage, planned: Manifest, final: Path, make: Make) -> None:
+    def _make(self, stage: Stage, planned: Manifest, final: Path, make: Callable[[Path], None]) -> None:
         partial = final.parent / f".partial-{planned.fingerprint}"
         if partial.exists() and not _can_be_resumed(stage, partial):
             shutil.rmtree(partial)

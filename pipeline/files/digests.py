@@ -11,13 +11,11 @@ from pathlib import Path
 from pipeline.errors import SourceError
 from pipeline.files import data_folder
 from pipeline.running.progress import Progress
-from pipeline.running.threads import in_batches, ordered_map
+from pipeline.running.threads import ordered_map
 
 CHUNK = 1 << 20
 FRESH_NANOSECONDS = 2_000_000_000
 """A file may change twice within the resolution of its time of change; one that changed so recently is not noted."""
-FILES_A_NOTE = 256
-"""Files whose digests are written at once; a killed process loses no more of its work."""
 
 Key = tuple[bytes, str, int, int, int]
 """Absolute path (which need not be text), algorithm, size in bytes, time of change in ns, inode."""
@@ -55,11 +53,10 @@ def _digests(database: sqlite3.Connection, paths: Sequence[Path], algorithm: str
     known = {key: row[0] for key in keys if (row := database.execute(query, key).fetchone())}
     unknown = [(path, key) for path, key in zip(paths, keys, strict=True) if key not in known]
     with Progress("hashing sources", sum(key[2] for _, key in unknown), "B") as bar:
-        for batch in in_batches(unknown, FILES_A_NOTE):
-            found = ordered_map(lambda path: _read(path, algorithm, bar), [path for path, _ in batch], batch_size=1)
-            read = {key: value for (_, key), value in zip(batch, found, strict=True)}
-            known |= read
-            _note(database, [(*key, value) for key, value in read.items()])
+        found = ordered_map(lambda each: _read(each[0], algorithm, bar), unknown, batch_size=1)
+        read = {key: value for (_, key), value in zip(unknown, found, strict=True)}
+    _note(database, [(*key, value) for key, value in read.items()])
+    known |= read
     return [known[key] for key in keys]
 
 

@@ -56,9 +56,13 @@ def read_archive(path: Path) -> Archive:
     Raises ArchiveError when it is truncated, no zip, encrypted, packed by a method other than stored or deflate, when
     a name leads out of its folder, members overlap, or one is a bomb.
     """
+    try:
+        with zipfile.ZipFile(path) as opened:
+            infos = opened.infolist()
+    except (zipfile.BadZipFile, EOFError, struct.error, NotImplementedError, UnicodeDecodeError, ValueError) as error:
+        raise ArchiveError(f"{path} is truncated or not a zip archive ({error}); copy or download it again") from error
     # ZipInfo.is_dir fails on an empty name.
-    infos = [info for info in _directory(path) if not info.orig_filename.endswith(("/", "\\"))]
-    members = [_member(path, info) for info in infos]
+    members = [_member(path, info) for info in infos if not info.orig_filename.endswith(("/", "\\"))]
     last = {member.path: member for member in members}
     members.sort(key=lambda member: member.header_offset)
     _refuse_overlaps(path, members)
@@ -92,14 +96,6 @@ def inflate(data: bytes, size: int) -> bytes:
     if len(content) != size or not inflater.eof:
         raise ValueError(f"does not inflate to the {size:,} bytes that it declares")
     return content
-
-
-def _directory(path: Path) -> list[zipfile.ZipInfo]:
-    try:
-        with zipfile.ZipFile(path) as opened:
-            return opened.infolist()
-    except (zipfile.BadZipFile, EOFError, struct.error, NotImplementedError, UnicodeDecodeError, ValueError) as error:
-        raise ArchiveError(f"{path} is truncated or not a zip archive ({error}); copy or download it again") from error
 
 
 def _member(archive: Path, info: zipfile.ZipInfo) -> Member:

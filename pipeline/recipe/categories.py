@@ -96,16 +96,10 @@ class Wanted:
     def __init__(self, categories: Sequence[str]) -> None:
         self.categories = tuple(dict.fromkeys(canonical(word) for word in categories))
         """Canonical names in the recipe's order, without repeats; empty: all are wanted."""
-        self._meanings: dict[tuple[str, str | None], Meaning | None] = {}
 
     def meaning(self, word: str, kind: str | None = None) -> Meaning | None:
         """Return what `word` (with its areaType or laneType) means to the recipe, or None where it isn't wanted."""
-        key = (word, kind)
-        if key not in self._meanings:
-            self._meanings[key] = self._find(kind_of(canonical(word), kind))
-        return self._meanings[key]
-
-    def _find(self, category: str) -> Meaning | None:
+        category = kind_of(canonical(word), kind)
         wider = COUNTED_AS.get(category)
         counted = Meaning(wider, category in IGNORED) if wider else None
         if not self.categories:

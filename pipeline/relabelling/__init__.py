@@ -84,14 +84,12 @@ def make_folder(
 ) -> int:
     """Fill the new folder `out` with images and a VIA file for each release of VIA; return how many images.
 
-    These are via_region_data.json (VIA 1), via_project.json (VIA 2) and via3_project.json (VIA 3). The classes to
-    choose from are the recipe's, where `source` lies in a store, and all those in the labels and in the archive.
+    The classes to choose from are the recipe's, where `source` lies in a store, and those in the labels and archive.
 
-    `source` is an images.zip, a folder that holds one, a folder with a via_region_data.json (of `via_val`, of an
-    evaluation report), or a file of labels that VIA 1 or 2 has saved; the images of the latter two come from the
-    images.zip `pictures`, of an artifact by default from the one that it was made from. `split` defaults to val where
-    there is one; `images` are picked evenly over all. Raises ArtifactError, ArchiveError, LabelFileError or
-    EmptyDatasetError, naming what is missing or damaged.
+    `source` is an images.zip or a folder that holds one, or labels: a folder with a via_region_data.json, or a file
+    that VIA 1 or 2 has saved. The images of labels come from the images.zip `pictures`, of an artifact by default from
+    the one that it was made from. `split` defaults to val where there is one; `images` are picked evenly over all.
+    Raises ArtifactError, ArchiveError, LabelFileError or EmptyDatasetError, naming what is missing or damaged.
     """
     labels, path = _located(source, pictures)
     if out.exists() and not out.is_dir():
@@ -174,10 +172,7 @@ def _places(
 
 
 def _member(members: MemberNames, image: str, folders: Sequence[str]) -> str | None:
-    """Return where the image lies in the archive.
-
-    In a project of VIA 2 that was written here the name may be a part of an address.
-    """
+    """Return where the image lies in the archive; in a project of VIA 2 its name may be a part of an address."""
     name = PurePosixPath(image.replace("\\", "/")).name
     paths = (f"{folder}/{each}" for each in dict.fromkeys((name, unquote(name))) for folder in folders)
     return next((member for path in paths if (member := members.find(path))), None)
@@ -207,10 +202,7 @@ def _fill(
 
 
 def _located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
-    """Return the label file, None if it is in the archive, and the archive of the images.
-
-    Raises ArtifactError if there is neither, or no archive is known.
-    """
+    """Return the label file, None if it is in the archive, and the archive of the images; raises ArtifactError."""
     if not source.exists():
         raise ArtifactError(f"{source}: does not exist")
     own = source / ARCHIVE if source.is_dir() else source

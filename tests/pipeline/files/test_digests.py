@@ -1,4 +1,4 @@
-"""Digests of files: remembered, also when the work is broken off, and never in the way of another process."""
+"""Digests of files: remembered, and never in the way of another process."""
 
 import hashlib
 import os
@@ -48,28 +48,8 @@ def test_a_file_is_read_again_only_when_it_changed(files: list[Path], monkeypatc
     assert sorted(seen) == sorted([*files, files[2]])
 
 
-def test_what_was_noted_before_a_fault_is_remembered(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digests, "FILES_A_NOTE", 2)
-    monkeypatch.setattr(digests, "ordered_map", lambda read, paths, batch_size: map(read, paths))
-    real = digests._read
-
-    def failing(path: Path, *more: object) -> str:
-        if path == files[4]:
-            raise PermissionError(13, "Permission denied", str(path))
-        return real(path, *more)
-
-    monkeypatch.setattr(digests, "_read", failing)
-    with pytest.raises(PermissionError):
-        digests.digests(files)
-    monkeypatch.setattr(digests, "_read", real)
-    seen = read_ones(monkeypatch)
-    digests.digests(files)
-    assert sorted(seen) == files[4:]
-
-
 def test_another_process_can_write_while_files_are_read(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     digests.digests(files[:1])
-    monkeypatch.setattr(digests, "FILES_A_NOTE", 1)
     memory = data_folder() / ".hashes" / "digests.sqlite"
     real = digests._read
 
@@ -79,7 +59,7 @@ def test_another_process_can_write_while_files_are_read(files: list[Path], monke
         return real(path, *more)
 
     monkeypatch.setattr(digests, "_read", read)
-    monkeypatch.setattr(digests, "ordered_map", lambda read, paths, batch_size: map(read, paths))
+    monkeypatch.setattr(digests, "ordered_map", lambda read, files, batch_size: map(read, files))
     assert len(digests.digests(files)) == len(files)
 
 
