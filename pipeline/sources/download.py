@@ -39,7 +39,6 @@ RETRY = Retry(
 TRIES_TO_IDENTIFY = 2
 CHUNK = 1 << 16
 RECORD, LOCK, PART = "download.json", "lock", ".part"
-WEB_PAGES = ("text/html", "application/xhtml+xml")
 PAGE_STARTS = (b"<!doctype html", b"<html")
 
 log = logging.getLogger(__name__)
@@ -71,18 +70,13 @@ def remote_identity(address: str, key: str) -> RemoteIdentity:
     try:
         # Not every server answers HEAD as it answers GET: the connection is closed after the headers.
         with _opened(address, what, {}, RETRY.new(total=TRIES_TO_IDENTIFY)) as response:
-            identity = _identity(address, response)
+            return _identity(address, response)
     except SourceError as error:
         kept = read_record(_folder(address, downloads_folder()))
         if kept is None:
             raise
         log.warning("%s; the copy downloaded before is used", error)
         return kept.identity
-    if identity == RemoteIdentity(address):
-        another = f"{address}{'&' if '?' in address else '?'}v=2"
-        fault = "its server tells neither a version nor a date nor a size, so another file there goes unnoticed"
-        log.warning("%s: %s: give it another address then (%s)", what, fault, another)
-    return identity
 
 
 def fetch(identity: RemoteIdentity, key: str, downloads: Path, stop: threading.Event | None = None) -> Path:
@@ -216,7 +210,7 @@ def _opened(address: str, what: str, headers: dict[str, str], retry: Retry) -> I
 
 def _fault(address: str, response: requests.Response) -> str | None:
     """Return what is wrong with a response, and what to do; None where it is about the file."""
-    status, headers = response.status_code, response.headers
+    status = response.status_code
     if address.startswith("https:") and any(each.url.startswith("http:") for each in (*response.history, response)):
         return f"leads to {response.url}, which is not secured; give that address if it is right"
     if status == requests.codes.range_not_satisfiable:
@@ -224,8 +218,6 @@ def _fault(address: str, response: requests.Response) -> str | None:
     if status not in (200, 203, 206):
         advice = "try again later" if RETRY.is_retry("GET", status) else "check the address"
         return f"answered {status} {response.reason}; {advice}"
-    if headers.get("Content-Type", "").lower().startswith(WEB_PAGES):
-        return "answered with a web page in place of a file; give the file's own address"
     return None
 
 

@@ -101,16 +101,14 @@ class ImageStore:
         return data
 
     def _stored_bytes(self, image: IndexedImage) -> bytes:
-        if image.source not in self._archives:
-            with self._opening:
-                if image.source not in self._archives:
-                    source = self.raw_images / image.source
-                    opened = None if source.is_dir() else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
-                    self._archives[image.source] = opened
+        source = self.raw_images / image.source
+        with self._opening:
+            if image.source not in self._archives:
+                self._archives[image.source] = None if source.is_dir() else os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         archive = self._archives[image.source]
         if archive is not None:
             return os.pread(archive, image.length, image.offset)
-        with (self.raw_images / image.source / image.path).open("rb", buffering=0) as file:
+        with (source / image.path).open("rb", buffering=0) as file:
             return file.read(image.length + 1)
 
     def _changed(self, image: IndexedImage, why: str) -> str:
@@ -145,12 +143,11 @@ def flat_names(paths: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _with_folders(paths: list[Sequence[str]]) -> list[str]:
-    depth = 1
-    while True:
+    for depth in range(1, max(map(len, paths)) + 1):
         names = [_joined(path[-depth:]) for path in paths]
-        if len({name.casefold() for name in names}) == len(names) or depth >= max(map(len, paths)):
-            return names
-        depth += 1
+        if len({name.casefold() for name in names}) == len(names):
+            break
+    return names
 
 
 def _joined(parts: Sequence[str]) -> str:

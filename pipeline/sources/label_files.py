@@ -1,6 +1,5 @@
 """The label files of the sources: found, chosen among, recorded in `sources.json` and read back from there."""
 
-import logging
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
@@ -20,8 +19,6 @@ SOURCES = "sources.json"
 BITMASK_FOLDER, POLYGON_FOLDER, RLE_FOLDER = "bitmasks", "polygons", "rles"
 DEEPEST = 3
 """Last folders of a source in which its bitmasks may be called so, as in `bitmasks/train/<video>`."""
-
-log = logging.getLogger(__name__)
 
 
 class LabelFile(msgspec.Struct, frozen=True, dict=True):
@@ -99,20 +96,12 @@ def find(container: Container) -> LabelSource:
         chosen = list(files)
     if not chosen:
         raise SourceError(
-            f"{container.source.key}: {container.path} holds no label file "
-            f"(.json, or .png below a folder {BITMASK_FOLDER}){resolve.advice_on_archives(container)}"
+            f"{container.source.key}: {container.path} holds no label file (.json, or .png below a folder "
+            f"{BITMASK_FOLDER}); name each zip in it in {container.source.key}, and unpack other archives"
         )
     for path in chosen:
         resolve.refuse_unwritable(files[path].path)
     skipped = sorted(map(resolve.spelled_out, {*json_files, *bitmasks}.difference(chosen)))
-    if skipped:
-        log.info(
-            "%s: %d files are passed over for the label files beside them (the first is %s); what is named in "
-            "source.labels is used",
-            container.path,
-            len(skipped),
-            skipped[0],
-        )
     kept = set(chosen)
     repeated = [path for path in repeated if path in kept]
     return LabelSource(container.source.entry, [files[path] for path in chosen], skipped, repeated)

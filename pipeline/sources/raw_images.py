@@ -8,10 +8,10 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Check, Summary
@@ -68,9 +68,8 @@ class Usable:
     """Whether its Exif data ask to show it turned."""
 
 
-def identities(recipe: Recipe) -> dict[str, Any]:
-    """Return what each source of images is now; raises SourceError where one is absent."""
-    return resolve.identities(recipe, "images")
+identities = partial(resolve.identities, role="images")
+"""Returns what each source of images is now; raises SourceError where one is absent."""
 
 
 def build(
@@ -78,9 +77,8 @@ def build(
 ) -> None:
     """Index the images of `recipe.source.images` in `out`: images.parquet, rejected.parquet, sources.json, files/.
 
-    `identities` are what the sources are, as `resolve.identities` gives it; without them they are asked.
-    Raises SourceError for a source that is absent or holds no image, ArchiveError for a damaged or hostile archive.
-    An image that can't be used is set aside in rejected.parquet with the reason.
+    `identities` are those of `resolve.identities`, found anew by default. Raises SourceError for a source that is
+    absent or holds no image, ArchiveError for a damaged or hostile archive.
     """
     containers = resolve.obtain(recipe, "images", out, downloads, identities)
     usable: list[Usable] = []
@@ -107,20 +105,15 @@ def build(
 def _examine_all(container: Container) -> tuple[list[Usable], list[Rejected]]:
     files, rejected = _find(container)
     if not files:
-        advice = resolve.advice_on_archives(container)
-        raise SourceError(f"{container.source.key}: {container.path} holds no image (.jpg, .jpeg or .png){advice}")
-    usable: list[Usable] = []
-    descriptor = os.open(container.path, os.O_RDONLY | os.O_CLOEXEC) if container.kind == "zip" else None
-    try:
-        results = ordered_map(partial(_examine, descriptor=descriptor), files)
-        for result in track(results, f"indexing {container.path.name}", len(files), "image"):
-            if isinstance(result, Usable):
-                usable.append(result)
-            else:
-                rejected.append(result)
-    finally:
-        if descriptor is not None:
-            os.close(descriptor)
+        key, advice = container.source.key, "and unpack other archives"
+        raise SourceError(
+            f"{key}: {container.path} holds no image (.jpg, .jpeg or .png); name each zip in it in {key}, {advice}"
+        )
+    with container.path.open("rb") if container.kind == "zip" else nullcontext() as archive:
+        results = ordered_map(partial(_examine, descriptor=archive.fileno() if archive else None), files)
+        examined = list(track(results, f"indexing {container.path.name}", len(files), "image"))
+    usable = [each for each in examined if isinstance(each, Usable)]
+    rejected += [each for each in examined if isinstance(each, Rejected)]
     if not usable:
         first = f"{rejected[0].image}: {rejected[0].reason}"
         raise SourceError(f"{container.source.key}: no image in {container.path} can be used ({first})")
@@ -209,16 +202,11 @@ def _reject(file: ImageFile, reason: str) -> Rejected:
 
 def _without_repeats(images: Sequence[Usable]) -> tuple[list[Usable], list[Rejected]]:
     """Set aside an image whose base name, bytes and split came before: the same picture in two sources."""
-    first: set[tuple[str, str, str | None]] = set()
-    kept, rejected = [], []
-    for image in images:
-        key = (image.row.image.casefold(), image.row.sha256, image.row.split)
-        if key in first:
-            rejected.append(_reject(image.file, "the same image as one before"))
-        else:
-            first.add(key)
-            kept.append(image)
-    return kept, rejected
+    keys = [(image.row.image.casefold(), image.row.sha256, image.row.split) for image in images]
+    first = dict(zip(reversed(keys), reversed(images), strict=True))
+    repeated = [image for key, image in zip(keys, images, strict=True) if image is not first[key]]
+    kept = [image for key, image in zip(keys, images, strict=True) if image is first[key]]
+    return kept, [_reject(image.file, "the same image as one before") for image in repeated]
 
 
 def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count: int, turned: int) -> Summary:

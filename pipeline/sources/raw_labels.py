@@ -8,9 +8,10 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,9 +43,8 @@ from pipeline.sources.label_files import LabelSource, find, write_sources
 log = logging.getLogger(__name__)
 
 
-def identities(recipe: Recipe) -> dict[str, Any]:
-    """Return the identity of each source of labels; raises SourceError where one is absent."""
-    return resolve.identities(recipe, "labels")
+identities = partial(resolve.identities, role="labels")
+"""Returns what each source of labels is now; raises SourceError where one is absent."""
 
 
 def build(
@@ -75,10 +75,11 @@ def build(
     summary.write(out, _summary(sources, writer))
 
 
-class _Writer:
+class _Writer(ExitStack):
     """Writes the tables and counts their rows."""
 
     def __init__(self, out: Path, sources: list[LabelSource]) -> None:
+        super().__init__()
         self.labels: Counter[str | None] = Counter()
         """By category; None is VIA, whose classes are not decided here."""
         self.rejected: Counter[str] = Counter()
@@ -90,32 +91,18 @@ class _Writer:
         ]
         columns = ("source", "file_index", "file")
         self._files = pa.Table.from_pylist(files, pa.schema([RAW_IMAGES.field(name) for name in columns]))
-        self._images = RowGroupWriter(out / IMAGES_FILE, RAW_IMAGES)
-        self._labels = RowGroupWriter(out / LABELS_FILE, RAW_LABELS, RAW_REPETITIVE)
-        self._rejected = RowGroupWriter(out / REJECTED_FILE, RAW_REJECTED)
-        self._stack = ExitStack()
-        self._progress = Progress("reading labels", unit="image")
-
-    def __enter__(self) -> Self:
-        for each in (self._images, self._labels, self._rejected, self._progress):
-            self._stack.enter_context(each)
-        return self
-
-    def __exit__(self, *exc: Any) -> None:
-        self._stack.__exit__(*exc)
-
-    @property
-    def images(self) -> int:
-        """How many images were written."""
-        return self._images.rows
+        self.images = self.enter_context(RowGroupWriter(out / IMAGES_FILE, RAW_IMAGES))
+        self._labels = self.enter_context(RowGroupWriter(out / LABELS_FILE, RAW_LABELS, RAW_REPETITIVE))
+        self._rejected = self.enter_context(RowGroupWriter(out / REJECTED_FILE, RAW_REJECTED))
+        self._progress = self.enter_context(Progress("reading labels", unit="image"))
 
     def write(self, tables: Tables) -> None:
         """Write the images that were read next, and their labels."""
         images, labels, rejected = tables
-        first = self._images.rows
+        first = self.images.rows
         files = self._files.take(images["file"])
         names = files["file"].take(rejected["row"])
-        self._images.write(_with(images.drop_columns("file"), **{name: files[name] for name in files.column_names}))
+        self.images.write(_with(images.drop_columns("file"), **{name: files[name] for name in files.column_names}))
         self._labels.write(_with(labels, image=pc.add(labels["image"], first)))
         self._rejected.write(_with(rejected, row=pc.add(rejected["row"], first), source=names))
         for counter, column in ((self.labels, labels["category"]), (self.rejected, rejected["reason"])):
@@ -151,7 +138,7 @@ def _summary(sources: Sequence[LabelSource], written: _Writer) -> Summary:
             "sources": len(sources),
             "files": sum(len(source.files) for source in sources),
             "bytes": sum(file.size for source in sources for file in source.files),
-            "images": written.images,
+            "images": written.images.rows,
             "labels": written.labels.total(),
             "rejected": written.rejected.total(),
         },

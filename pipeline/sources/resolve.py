@@ -22,8 +22,6 @@ from pipeline.running import locks
 from pipeline.sources.walking import SUFFIXES, Role, readable, walk
 
 log = logging.getLogger(__name__)
-PACKED = (".gz", ".tgz", ".tar", ".bz2", ".xz", ".7z", ".rar")
-"""Endings of what is not unpacked here."""
 FETCHED_AT_ONCE = 4
 PORTAL = "https://bdd-data.berkeley.edu"
 PORTAL_ARCHIVES = {
@@ -59,9 +57,7 @@ def identities(recipe: Recipe, role: Role) -> Identities:
 def identify(entry: str, recipe: Recipe, role: Role) -> dict[str, Any]:
     """Return what a source is now, as JSON: equal identities mean that it holds the same.
 
-    A file or zip: its path and SHA-256 (remembered); a folder: its path and a digest over the paths and SHA-256 of the
-    files that the role reads; an address: ETag, time of change and size; a Drive file: its id; the sample: seed, counts
-    and the generator's version. Raises SourceError where it is absent.
+    Of a folder, only the files that the role reads count. Raises SourceError where it is absent.
     """
     source = parse(entry, f"source.{role}")
     match source.kind:
@@ -84,21 +80,14 @@ def identify(entry: str, recipe: Recipe, role: Role) -> dict[str, Any]:
 def obtain(
     recipe: Recipe, role: Role, out: Path, downloads: Path | None = None, known: Identities | None = None
 ) -> list[Container]:
-    """Return where the files of each source can be read, in the recipe's order; fetched at most four at once.
+    """Return where the files of each source can be read, in the recipe's order.
 
-    What is generated or downloaded lies in `downloads` (by default the user's) once, and in `out/files/` as a hard link
-    (a copy where the file system can't); it is that of the `known` identities, without which the sources are asked.
-    Raises SourceError, naming the source and its recipe key, also for a server that has another file by now.
+    What is generated or downloaded lies in `downloads` (by default the user's) once, and in `out/files/` as a hard
+    link; it is that of the `known` identities, without which the sources are asked. Raises SourceError.
     """
-    entries = getattr(recipe.source, role)
-    sources = [parse(entry, f"source.{role}") for entry in entries]
-    for source in sources:
-        if source.kind == "path":
-            existing(source)
     known = known or identities(recipe, role)
-    # An entry that comes twice counts where it comes last: there its labels override those of all before it.
-    last = {entry: at for at, entry in enumerate(entries)}
-    wanted = [(sources[at], known[f"{at}: {entry}"]) for entry, at in sorted(last.items(), key=lambda each: each[1])]
+    entries = enumerate(getattr(recipe.source, role))
+    wanted = [(parse(entry, f"source.{role}"), known[f"{at}: {entry}"]) for at, entry in entries]
     files = _fetched(wanted, recipe, role, downloads or downloads_folder())
     return [
         _local(source, identity) if file is None else _linked(source, identity, file, out)
@@ -112,22 +101,15 @@ def existing(source: Source) -> Path:
     with readable(source):
         there = path.exists()
     if not there:
-        raise SourceError(f"{source.key}: {path} does not exist: {_how_to_get(path)}")
+        advice = "check the path, or put the file there"
+        if path.name in PORTAL_ARCHIVES:
+            size, md5 = PORTAL_ARCHIVES[path.name]
+            advice = (
+                f"get {path.name} ({size}, md5 {md5}) from {PORTAL} (it needs an account), or from anywhere "
+                f"a copy of any name with that md5, and put it at {path} or name it here"
+            )
+        raise SourceError(f"{source.key}: {path} does not exist: {advice}")
     return path
-
-
-def advice_on_archives(container: Container) -> str:
-    """Return what to do about a source that holds nothing to be read, but archives; empty where it holds none."""
-    if container.kind == "file":
-        is_packed = container.path.name.lower().endswith(PACKED)
-        return ": unpack it and name the folder, or give a zip" if is_packed else ""
-    if container.kind == "zip":
-        return ""
-    archives = [path.relative_to(container.path).as_posix() for path in walk(container.path, (".zip", *PACKED))]
-    if not archives:
-        return ""
-    shown = f"{', '.join(archives[:3])}{' …' if len(archives) > 3 else ''}"
-    return f", but {shown}: name each zip in {container.source.key}, and unpack other archives"
 
 
 def refuse_unwritable(path: str) -> None:
@@ -141,16 +123,6 @@ def refuse_unwritable(path: str) -> None:
 def spelled_out(path: str) -> str:
     r"""Return a path as text, with bytes that are no UTF-8 as `\udcff`: file systems take any bytes for a name."""
     return path.encode("utf-8", "backslashreplace").decode()
-
-
-def _how_to_get(path: Path) -> str:
-    if path.name not in PORTAL_ARCHIVES:
-        return "check the path, or put the file there"
-    size, md5 = PORTAL_ARCHIVES[path.name]
-    return (
-        f"get {path.name} ({size}, md5 {md5}) from {PORTAL} (it needs an account), or from anywhere "
-        f"a copy of any name with that md5, and put it at {path} or name it here"
-    )
 
 
 def _warn_of_difference(path: Path) -> None:

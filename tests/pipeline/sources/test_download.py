@@ -209,14 +209,6 @@ def test_the_identity_is_what_the_server_says_and_without_the_network_that_of_th
     assert fetch(known, KEY, downloads) == file
 
 
-def test_a_server_that_says_nothing_of_its_file_is_warned_of(behaviour, address, caplog):
-    remote_identity(address, KEY)
-    assert not caplog.text
-    behaviour.etag, behaviour.announce = None, lambda size: None
-    assert remote_identity(address, KEY) == RemoteIdentity(address)
-    assert f"another file there goes unnoticed: give it another address then ({address}?v=2)" in caplog.text
-
-
 def test_without_a_size_the_file_is_whole_when_the_connection_ends(behaviour, address, downloads):
     behaviour.announce = lambda size: None
     assert get(behaviour, address, downloads).read_bytes() == behaviour.content
@@ -333,12 +325,6 @@ def test_a_redirect_from_a_secured_address_to_one_that_is_not_is_refused():
     plain.status_code, plain.url = 302, "http://between/a.zip"
     assert "is not secured" in str(download._fault("https://here/a.zip", secured))
     assert download._fault("http://here/a.zip", secured) is None
-
-
-@pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "Text/HTML", "application/xhtml+xml"])
-def test_a_web_page_is_not_a_file(behaviour, address, downloads, kind):
-    behaviour.headers = {"Content-Type": kind}
-    refused(behaviour, address, downloads, "answered with a web page")
 
 
 def test_more_announced_than_sent_is_an_error_with_both_numbers(behaviour, address, downloads):

@@ -156,12 +156,6 @@ def test_json_with_labels_does_even_if_it_is_cut_short(tmp_path):
         listed_labels(tmp_path / "again", folder)
 
 
-def test_an_entry_that_comes_twice_counts_where_it_comes_last(tmp_path):
-    names = [folder_of(tmp_path / name, {"l.json": b"[]"}) for name in ("mine", "theirs")]
-    listed = sources(listed_labels(tmp_path / "raw", names[0], names[1], names[0]))
-    assert [source["source"] for source in listed] == [str(names[1]), str(names[0])]
-
-
 @pytest.mark.parametrize("path", [b"l\xe9.json", b"t\xe9l\xe9/l.json"])
 def test_a_path_that_is_not_utf_8_is_named(tmp_path, path):
     file = os.path.join(os.fsencode(tmp_path), b"labels", path)
