@@ -137,14 +137,16 @@ class Config:
         self.BATCH_SIZE = self.IMAGES_PER_GPU * self.GPU_COUNT
         self.IMAGE_SHAPE = np.array(self._image_shape())
         self.IMAGE_META_SIZE = IMAGE_META_FIELDS + self.NUM_CLASSES
-        self._check()
+        self.check()
 
     def _image_shape(self) -> list[int]:
         if self.IMAGE_RESIZE_MODE == "crop":
             return [self.IMAGE_MIN_DIM, self.IMAGE_MIN_DIM, self.IMAGE_CHANNEL_COUNT]
         return [self.IMAGE_MAX_DIM, self.IMAGE_MAX_DIM, self.IMAGE_CHANNEL_COUNT]
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise ValueError if an attribute has an invalid value; training calls it again, for what was set since."""
+        channels = self.IMAGE_CHANNEL_COUNT
         requirements = [
             ("IMAGE_RESIZE_MODE", self.IMAGE_RESIZE_MODE in RESIZE_MODES, f"one of {RESIZE_MODES}"),
             ("PRECISION", self.PRECISION in PRECISIONS, f"one of {PRECISIONS}"),
@@ -155,6 +157,9 @@ class Config:
             ("ROI_POSITIVE_RATIO", 0 < self.ROI_POSITIVE_RATIO <= 1, "above 0 and at most 1"),
             ("RPN_ANCHOR_SCALES", len(self.RPN_ANCHOR_SCALES) == len(self.BACKBONE_STRIDES), "one for each stride"),
             ("NUM_CLASSES", self.NUM_CLASSES >= 1, "at least 1 (the background)"),
+            ("STEPS_PER_EPOCH", _is_whole(self.STEPS_PER_EPOCH, 1), "a whole number from 1: divide by //, not by /"),
+            ("VALIDATION_STEPS", _is_whole(self.VALIDATION_STEPS, 0), "a whole number from 0: divide by //, not by /"),
+            ("MEAN_PIXEL", np.size(self.MEAN_PIXEL) == channels, f"a value for each of {channels} IMAGE_CHANNEL_COUNT"),
         ]
         for name, is_met, requirement in requirements:
             if not is_met:
@@ -185,6 +190,10 @@ class Config:
         for name, value in self.to_dict().items():
             print(f"{name:30} {value}")
         print("\n")
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    return isinstance(value, (int, np.integer)) and bool(value >= least)
 
 
 class NarrowConfig(Config):

@@ -20,9 +20,6 @@ from mrcnn.network.anchors import Anchors
 from mrcnn.network.roi_pooling import PyramidPooling
 from mrcnn.ops.convolution import portable_operations
 
-FIXED_SIZE_MODES = ("square", "crop")
-"""Resize modes in which all images have IMAGE_SHAPE; with others, an exported network accepts any size."""
-
 OPSET = 17
 """The lowest ONNX opset with all operations of the network."""
 
@@ -41,7 +38,7 @@ def export_saved_model(mask_rcnn: MaskRCNN, folder: str | Path, image_shape: Seq
         mask_rcnn: a model of mode "inference".
         folder: the folder to create.
         image_shape: (H, W, …) in pixels of the resized, padded images, if it is fixed. Default: IMAGE_SHAPE if
-            IMAGE_RESIZE_MODE is square or crop; else any size that `detect` accepts: pad64 resizes a picture of
+            IMAGE_RESIZE_MODE is square; else any size that `detect` accepts: pad64 resizes a picture of
             720 × 1280 to 576 × 1024 if IMAGE_MAX_DIM is 1024.
 
     Raises:
@@ -177,7 +174,7 @@ def _image_size(config: Config, image_shape: Sequence[int] | None) -> tuple[int 
     """Return (height, width) in pixels of the images of the exported network, None if it is not fixed."""
     if image_shape is not None:
         return int(image_shape[0]), int(image_shape[1])
-    if config.IMAGE_RESIZE_MODE in FIXED_SIZE_MODES:
+    if config.IMAGE_RESIZE_MODE == "square":
         return int(config.IMAGE_SHAPE[0]), int(config.IMAGE_SHAPE[1])
     if callable(config.BACKBONE):
         raise ValueError(

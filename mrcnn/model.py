@@ -14,6 +14,7 @@ from mrcnn import network, weights
 from mrcnn.config import Config
 from mrcnn.data.dataset import Dataset
 from mrcnn.data.image_meta import compose_image_meta, mold_image, parse_image_meta, unmold_image
+from mrcnn.data.pixels import images_to_detect
 from mrcnn.data.resizing import Frame, resize_for
 from mrcnn.data.rpn_targets import build_rpn_targets
 from mrcnn.data.samples import load_image_gt
@@ -106,13 +107,15 @@ class MaskRCNN(Inspection):
 
     # Weights
 
-    def find_last(self) -> str:
+    def find_last(self) -> names.CheckpointPath:
         """Return the path of the last checkpoint of the newest run with this configuration's NAME.
+
+        It is a str; scripts of before mid 2018 may take it as (folder, path).
 
         Raises:
             FileNotFoundError: there is none.
         """
-        return str(last_checkpoint(Path(self.model_dir), self._name).path)
+        return names.CheckpointPath(last_checkpoint(Path(self.model_dir), self._name).path)
 
     def load_weights(self, filepath: str | Path, by_name: bool = False, exclude: Sequence[str] | None = None) -> None:
         """Load a weights file, all of it or, on any mismatch, nothing.
@@ -217,13 +220,12 @@ class MaskRCNN(Inspection):
 
     # Detection
 
-    def detect(
-        self, images: Sequence[NDArray[np.uint8]], verbose: int = 0, masks: str = "arrays"
-    ) -> list[dict[str, Any]]:
+    def detect(self, images: Sequence[NDArray[Any]], verbose: int = 0, masks: str = "arrays") -> list[dict[str, Any]]:
         """Detect instances in images, in batches of BATCH_SIZE.
 
         Args:
-            images: any number of [H, W, 3] uint8 RGB, of any sizes.
+            images: any number of [H, W, C] uint8, of any sizes, RGB for three channels; floats of 0 … 255 or 0 … 1, and
+                uint16, mean the same as uint8 of the same values.
             verbose: above 0: print the number of images.
             masks: arrays, or rle for COCO's compressed run lengths.
 
@@ -232,9 +234,10 @@ class MaskRCNN(Inspection):
             first, and masks [H, W, N] bool or rles, a list of {"size": [H, W], "counts": bytes}.
 
         Raises:
-            ValueError: the mode or `masks` is invalid.
+            ValueError: the mode, an image or `masks` is invalid.
         """
         self._check_detection(masks)
+        images = images_to_detect(images, self.config)
         placed = [resize_for(image, self.config) for image in images]
         metas = [self._meta(image, resized, frame) for image, (resized, frame) in zip(images, placed, strict=True)]
         if verbose > 0:
@@ -268,9 +271,10 @@ class MaskRCNN(Inspection):
         return [detection_result(of_image, molded_images.shape[1:], masks) for of_image in detections]
 
     def mold_inputs(
-        self, images: Sequence[NDArray[np.uint8]]
+        self, images: Sequence[NDArray[Any]]
     ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.int64]]:
-        """Return molded images [B, H, W, 3] float32, metas [B, M] and windows [B, 4] of images resized to one size."""
+        """Return molded images [B, H, W, C] float32, metas [B, M] and windows [B, 4] of images resized to one size."""
+        images = images_to_detect(images, self.config)
         placed = [resize_for(image, self.config) for image in images]
         metas = [self._meta(image, resized, frame) for image, (resized, frame) in zip(images, placed, strict=True)]
         molded = np.stack([mold_image(resized, self.config) for resized, _ in placed])

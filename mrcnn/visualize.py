@@ -14,7 +14,7 @@ from matplotlib import patches
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from mrcnn.original.plots import display_table, display_weight_stats, plot_overlaps, plot_precision_recall
+from mrcnn.original.plots import class_name, display_table, display_weight_stats, plot_overlaps, plot_precision_recall
 from mrcnn.shapes.masks import unmold_mask
 from mrcnn.shapes.metrics import compute_matches
 
@@ -165,7 +165,7 @@ def _add_outline(axes: Axes, mask: Array, colour: Any) -> None:
 
 
 def _caption(class_ids: Any, class_names: Sequence[str], scores: Any, number: int) -> str:
-    label = str(class_names[int(class_ids[number])])
+    label = class_name(class_names, class_ids[number])
     return f"{label} {scores[number]:.3f}" if scores is not None and scores[number] else label
 
 
@@ -218,7 +218,7 @@ def draw_rois(
         y1, x1, y2, x2 = refined_rois[number]
         _add_box(axes, refined_rois[number], colour)
         axes.plot([rois[number][1], x1], [rois[number][0], y1], color=colour)
-        _add_caption(axes, refined_rois[number], class_names[class_ids[number]])
+        _add_caption(axes, refined_rois[number], class_name(class_names, class_ids[number]))
         painted = apply_mask(painted, unmold_mask(mask[number], (y1, x1, y2, x2), image.shape), colour)
     axes.imshow(painted)
     plt.show()
@@ -246,7 +246,7 @@ def display_top_masks(image: Array, mask: Array, class_ids: Array, class_names: 
     for number in top:
         members = mask[:, :, np.asarray(class_ids) == number].astype(int)
         pictures.append(np.sum(members * np.arange(1, members.shape[-1] + 1), axis=-1))
-        titles.append(str(class_names[number]))
+        titles.append(class_name(class_names, number))
     pictures += [np.zeros(image.shape[:2])] * (limit - len(top))
     titles += ["-"] * (limit - len(top))
     display_images(pictures, titles=titles, cols=limit + 1, cmap="Blues_r")

@@ -53,9 +53,18 @@ class Augmentation:
 
 
 def change_colours(image: NDArray[np.uint8], matrix: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return `image` [H, W, 3] uint8 with each (r, g, b, 1) multiplied by `matrix` [3, 4], clipped to 0 … 255."""
+    """Return `image` [H, W, 3] uint8 with each (r, g, b, 1) multiplied by `matrix` [3, 4], clipped to 0 … 255.
+
+    Raises:
+        ValueError: the image has not three channels.
+    """
     import cv2
 
+    if image.shape[2] != 3:
+        raise ValueError(
+            f"brightness, contrast and saturation of an Augmentation change RGB images, not {image.shape[2]} channels: "
+            "leave them out"
+        )
     return np.asarray(cv2.transform(image, matrix), np.uint8)
 
 

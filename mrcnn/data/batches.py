@@ -8,6 +8,7 @@ import atexit
 import os
 import threading
 import time
+import warnings
 import weakref
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,7 +36,7 @@ class Batch:
     """The inputs of one training step: B images of one shape, A anchors, G instances."""
 
     images: NDArray[np.uint8]
-    """[B, H, W, 3] RGB."""
+    """[B, H, W, C], RGB for three channels."""
     image_meta: NDArray[np.float32]
     """[B, 12 + NUM_CLASSES]."""
     rpn_match: NDArray[np.int32]
@@ -82,7 +83,7 @@ class BatchLoader:
         no_augmentation_sources: sources whose images are not augmented.
 
     Raises:
-        ValueError: the dataset has no image.
+        ValueError: the dataset has no image, or more classes than NUM_CLASSES.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class BatchLoader:
     ) -> None:
         if not len(dataset.image_ids):
             raise ValueError("the dataset holds no image: call add_image, then prepare(), before training")
+        _check_classes(dataset, config)
         self.dataset, self.config, self.shuffle, self.augmentation = dataset, config, shuffle, augmentation
         self.batch_size = batch_size or config.BATCH_SIZE
         self.unchanged_sources = frozenset(no_augmentation_sources or ())
@@ -113,7 +115,7 @@ class BatchLoader:
         positions = range(step * self.batch_size, (step + 1) * self.batch_size)
         images = [(position // count, int(self._order(position // count)[position % count])) for position in positions]
         rngs = [np.random.default_rng([self.config.SEED, _SAMPLE_STREAM, number, image]) for number, image in images]
-        stored = [StoredImage(self.dataset, image) for _, image in images]
+        stored = [StoredImage(self.dataset, image, self.config.IMAGE_CHANNEL_COUNT) for _, image in images]
         frames = [frame_for(one.size, self.config, rng) for one, rng in zip(stored, rngs, strict=True)]
         shape = (max(frame.shape[0] for frame in frames), max(frame.shape[1] for frame in frames))
         return self._assemble(
@@ -188,7 +190,7 @@ class BatchLoader:
         mask = list(config.MINI_MASK_SHAPE[:2]) if config.USE_MINI_MASK else [height, width]
         instances = config.MAX_GT_INSTANCES
         return [
-            [size, height, width, 3],
+            [size, height, width, config.IMAGE_CHANNEL_COUNT],
             [size, config.IMAGE_META_SIZE],
             [size, anchors, 1],
             [size, config.RPN_TRAIN_ANCHORS_PER_IMAGE, 4],
@@ -244,6 +246,21 @@ class BatchLoader:
 
 _DTYPES = (np.uint8, np.float32, np.int32, np.float32, np.int32, np.int32)
 """Of a batch's arrays, without the last one, the masks."""
+
+
+def _check_classes(dataset: Dataset, config: Config) -> None:
+    names = [str(info["name"]) for info in dataset.class_info]
+    if len(names) > config.NUM_CLASSES:
+        raise ValueError(
+            f"the dataset has {len(names)} classes ({', '.join(names)}), but Config.NUM_CLASSES is "
+            f"{config.NUM_CLASSES}: set it to {len(names)} before the model is created, or add fewer classes"
+        )
+    if len(names) < config.NUM_CLASSES:
+        warnings.warn(
+            f"the dataset has {len(names)} classes ({', '.join(names)}), but Config.NUM_CLASSES is "
+            f"{config.NUM_CLASSES}: the network learns nothing of the others",
+            stacklevel=2,
+        )
 
 
 def _limit_opencv_to_one_thread() -> None:

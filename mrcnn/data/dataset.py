@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mrcnn.data import decoding, resizing
 from mrcnn.data.decoding import read_image
+from mrcnn.data.pixels import as_uint8
 from mrcnn.shapes import polygons
 from mrcnn.shapes.polygons import Ring
 
@@ -122,6 +123,8 @@ class StoredImage:
 
     dataset: Dataset
     image_id: int
+    channels: int | None = None
+    """Channels that it must have; None: any."""
 
     @cached_property
     def encoded(self) -> bytes | None:
@@ -143,14 +146,16 @@ class StoredImage:
         return pixels.shape[0], pixels.shape[1]
 
     def pixels_at(self, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-        """Return pixels [h, w, 3] uint8; with `size` (h, w), at a fraction of the stored size that is not smaller."""
+        """Return pixels [h, w, C] uint8; with `size` (h, w), at a fraction of the stored size that is not smaller."""
         if self.encoded is not None:
-            return decoding.decode(self.encoded, self.name, decoding.reduction(self.size, size) if size else 1)
-        return resizing.shrink(self._loaded, size) if size else self._loaded
+            reduction = decoding.reduction(self.size, size) if size else 1
+            return as_uint8(decoding.decode(self.encoded, self.name, reduction), self.channels, self.name)
+        return resizing.shrink(self.loaded, size) if size else self.loaded
 
     @cached_property
-    def _loaded(self) -> NDArray[np.uint8]:
-        return np.asarray(self.dataset.load_image(self.image_id))
+    def loaded(self) -> NDArray[np.uint8]:
+        """What the dataset's `load_image` returns, as [H, W, C] uint8; ImageError if it is no image."""
+        return as_uint8(self.dataset.load_image(self.image_id), self.channels, self.name)
 
 
 def masks_of_polygons(dataset: Dataset, image_id: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:

@@ -112,13 +112,15 @@ def frame_for(source: tuple[int, int], config: Config, rng: np.random.Generator 
     """Return the placement of an image of `source` (h, w) in the network's input by the settings of `config`.
 
     Unlike `resize_image`, pad64 and pad32 also scale down to IMAGE_MAX_DIM with IMAGE_PAD_BOUNDED. Crops are at a
-    random offset with `rng`, else central.
+    random offset with `rng`; without it, for detection, the whole image is the input, padded as with pad32.
     """
     mode = config.IMAGE_RESIZE_MODE
     bounded = mode == "square" or (mode in PAD_MULTIPLE and config.IMAGE_PAD_BOUNDED)
     max_dim = config.IMAGE_MAX_DIM if bounded else None
     scale = 1.0 if mode == "none" else scale_for(source, config.IMAGE_MIN_DIM, max_dim, config.IMAGE_MIN_SCALE)
     frame = Frame(source, (round(source[0] * scale), round(source[1] * scale)), (0, 0), (0, 0), scale)
+    if mode == "crop" and rng is None:
+        mode = "pad32"
     return _in_its_input(frame, mode, config.IMAGE_MIN_DIM, config.IMAGE_MAX_DIM, rng)
 
 
@@ -128,11 +130,10 @@ def _in_its_input(
     """Return `frame` with the offset and shape of resize mode `mode`."""
     if mode == "none":
         return replace(frame, shape=frame.size)
-    if mode == "crop":
+    if mode == "crop" and rng is not None:
         if not min_dim:
             raise ValueError("resize mode 'crop' needs a min_dim: the side of the square that is cropped")
-        room = [side - min_dim for side in frame.size]
-        top, left = (int(rng.integers(0, r + 1)) if rng is not None else r // 2 for r in room)
+        top, left = (int(rng.integers(0, side - min_dim + 1)) for side in frame.size)
         return replace(frame, offset=(-top, -left), shape=(min_dim, min_dim))
     if mode == "square":
         if not max_dim:

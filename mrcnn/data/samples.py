@@ -25,7 +25,7 @@ class Sample:
     """An input image of the network with its N instances."""
 
     image: NDArray[np.uint8]
-    """[H, W, 3] RGB."""
+    """[H, W, C], RGB for three channels."""
     meta: NDArray[np.float64]
     """[12 + NUM_CLASSES], see `image_meta.compose_image_meta`."""
     class_ids: NDArray[np.int32]
@@ -62,8 +62,9 @@ def load_sample(
     outlines = stored.dataset.polygons(stored.image_id)
     foreign = augmentation is not None and not isinstance(augmentation, Augmentation)
     if outlines is not None and not foreign:
-        return Sample(image, meta, *_instances_of_polygons(*outlines, frame, config))
-    full, class_ids = _placed_masks(stored, frame)
+        ids = _checked_ids(stored, outlines[1], config)
+        return Sample(image, meta, *_instances_of_polygons(outlines[0], ids, frame, config))
+    full, class_ids = _placed_masks(stored, frame, config)
     if foreign:
         image, full = apply_augmenter(augmentation, image, full, int(rng.integers(2**31)))
     class_ids, boxes, full = _instances_of_masks(full, class_ids)
@@ -75,7 +76,8 @@ def load_sample(
 
 def _meta(stored: StoredImage, config: Config, frame: Frame) -> NDArray[np.float64]:
     active = active_class_ids(stored.dataset, stored.image_id, config.NUM_CLASSES)
-    return compose_image_meta(stored.image_id, (*stored.size, 3), (*frame.shape, 3), frame.window, frame.scale, active)
+    source, shape = ((*size, config.IMAGE_CHANNEL_COUNT) for size in (stored.size, frame.shape))
+    return compose_image_meta(stored.image_id, source, shape, frame.window, frame.scale, active)
 
 
 def active_class_ids(dataset: Dataset, image_id: int, num_classes: int) -> NDArray[np.int32]:
@@ -116,10 +118,13 @@ def _moved(outlines: list[list[polygons.Ring]], frame: Frame) -> list[list[polyg
     return [list(itertools.islice(moved, len(of_one))) for of_one in outlines]
 
 
-def _placed_masks(stored: StoredImage, frame: Frame) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
+def _placed_masks(stored: StoredImage, frame: Frame, config: Config) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
     """Return the dataset's masks in the frame [H, W, N], resized to the nearest pixel, and their class ids [N]."""
     mask, class_ids = stored.dataset.load_mask(stored.image_id)
+    class_ids = _checked_ids(stored, class_ids, config)
     mask = np.asarray(mask)
+    if not mask.size and not len(class_ids):  # matterport's own load_mask returned np.empty([0, 0, 0])
+        mask = mask.reshape(*stored.size, 0)
     _check_mask(stored, mask, class_ids)
     rows, columns = (resizing.nearest(side, new) for side, new in zip(frame.source, frame.size, strict=True))
     columns = columns[::-1] if frame.mirrored else columns
@@ -127,7 +132,18 @@ def _placed_masks(stored: StoredImage, frame: Frame) -> tuple[NDArray[np.bool_],
     top, left = frame.offset
     placed = np.zeros((*frame.shape, mask.shape[2]), bool)
     placed[y1:y2, x1:x2] = mask[rows[y1 - top : y2 - top]][:, columns[x1 - left : x2 - left]] != 0
-    return placed, np.asarray(class_ids, np.int32)
+    return placed, class_ids
+
+
+def _checked_ids(stored: StoredImage, class_ids: Any, config: Config) -> NDArray[np.int32]:
+    ids = np.asarray(class_ids, np.int32)
+    unknown = ids[(ids == 0) | (np.abs(ids) >= config.NUM_CLASSES)]
+    if len(unknown):
+        raise ValueError(
+            f"{stored.name} has an instance of class id {unknown[0]}; with Config.NUM_CLASSES {config.NUM_CLASSES} ids "
+            f"are 1 … {config.NUM_CLASSES - 1} (0 is the background, and a negative id a crowd)"
+        )
+    return ids
 
 
 def _check_mask(stored: StoredImage, mask: NDArray[Any], class_ids: Any) -> None:
@@ -164,21 +180,21 @@ def load_image_gt(
         use_mini_mask: return mini masks of MINI_MASK_SHAPE.
 
     Returns:
-        image [H, W, 3] uint8; image_meta [12 + NUM_CLASSES] float64; class_ids [N] int32; bbox [N, 4] int32
+        image [H, W, C] uint8; image_meta [12 + NUM_CLASSES] float64; class_ids [N] int32; bbox [N, 4] int32
         (y1, x1, y2, x2) in pixels; mask [H, W, N] bool, or [h, w, N] for mini masks. Empty masks are removed.
     """
-    stored = StoredImage(dataset, image_id)
+    stored = StoredImage(dataset, image_id, config.IMAGE_CHANNEL_COUNT)
     rng = np.random.default_rng(random.getrandbits(64))
     frame = resizing.frame_for(stored.size, config, rng)
     if isinstance(augmentation, Augmentation):
         frame = augmentation.change_frame(frame, rng)
     if augment and random.random() < 0.5:  # noqa: S311  (old scripts seed this generator)
         frame = Augmentation(flip=1.0).change_frame(frame, rng)
-    image = resizing.placed_exactly(np.asarray(dataset.load_image(image_id)), frame, config.FAST_DECODE)
+    image = resizing.placed_exactly(stored.loaded, frame, config.FAST_DECODE)
     colours = augmentation.colour_matrix(rng) if isinstance(augmentation, Augmentation) else None
     if colours is not None:
         image = change_colours(image, colours)
-    full, class_ids = _placed_masks(stored, frame)
+    full, class_ids = _placed_masks(stored, frame, config)
     if augmentation is not None and not isinstance(augmentation, Augmentation):
         image, full = apply_augmenter(augmentation, image, full)
     class_ids, boxes, full = _instances_of_masks(full, class_ids)

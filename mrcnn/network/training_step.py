@@ -42,19 +42,43 @@ class Network(keras.Model):
         """Write the weights in matterport's layout, or in Keras' own.
 
         Args:
-            filepath: names that end in `.weights.h5` or `.weights.json` select Keras' own layout.
+            filepath: names that end in `.weights.json` select Keras' own layout.
             overwrite: replace an existing file.
             **keras_own: further arguments of Keras; they select its own layout.
 
         Raises:
             FileExistsError: the file exists and `overwrite` is False.
         """
-        if keras_own or str(filepath).endswith((".weights.h5", ".weights.json")):
+        if keras_own or str(filepath).endswith(".weights.json"):
             super().save_weights(filepath, overwrite=overwrite, **keras_own)
             return
         if Path(filepath).exists() and not overwrite:
             raise FileExistsError(f"{filepath} exists, and overwrite is False")
         weights.save(self, filepath)
+
+    def load_weights(self, filepath: str | Path, by_name: bool = False, **keras_own: Any) -> None:
+        """Load all weights of a file in matterport's layout, as `save_weights` and Keras' ModelCheckpoint write it.
+
+        Args:
+            filepath: the .h5 file; names that end in `.weights.json` are in Keras' own layout.
+            by_name: for compatibility; tensors are always matched by name.
+            **keras_own: further arguments of Keras; they select its own layout.
+
+        Raises:
+            mrcnn.weights.WeightsError: file and network differ; nothing was loaded.
+        """
+        if keras_own or str(filepath).endswith(".weights.json"):
+            super().load_weights(filepath, **keras_own)
+            return
+        weights.load(self, weights.read_file(filepath), str(filepath))
+
+    def _make_predict_function(self) -> None:
+        """Do nothing: servers called this method of Keras 2 before several threads used a model."""
+
+    @property
+    def metrics_tensors(self) -> None:
+        """Raises AttributeError: by this list of Keras 2, scripts had losses reported."""
+        raise AttributeError("metrics_tensors was Keras 2's; `metrics` are the means of all losses, `history` by epoch")
 
 
 class TrainingNetwork(Network):

@@ -1,6 +1,7 @@
 """Functions of matterport's modules that only old scripts use, and replacements of those that no longer exist."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,20 @@ from numpy.typing import NDArray
 from mrcnn.config import IMAGE_META_FIELDS
 from mrcnn.network import losses
 from mrcnn.ops import boxes
+
+
+class CheckpointPath(str):
+    """Path of a checkpoint, which can also be taken apart as (folder, path), as `find_last` returned until mid 2018."""
+
+    __slots__ = ()
+
+    def __getitem__(self, index: Any) -> str:
+        """Return the folder for 0 and the whole path for 1; slices are those of the text."""
+        return tuple(self)[index] if index in (0, 1) else super().__getitem__(index)
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the folder and the path."""
+        return iter((str(Path(self).parent), str(self)))
 
 
 def resize(

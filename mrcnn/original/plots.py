@@ -22,6 +22,21 @@ def display_table(table: Sequence[Sequence[Any]]) -> None:
         display.display(display.HTML(f"<table>{rows}</table>"))
 
 
+def class_name(class_names: Sequence[str], class_id: Any) -> str:
+    """Return the name of a class id (negative: a crowd).
+
+    Raises:
+        ValueError: there are too few names.
+    """
+    number = abs(int(class_id))
+    if number >= len(class_names):
+        raise ValueError(
+            f"class id {number} has no name in class_names {list(class_names)}; "
+            "it must name the background first, then all classes of the network"
+        )
+    return str(class_names[number])
+
+
 def plot_precision_recall(AP: float, precisions: NDArray[Any], recalls: NDArray[Any]) -> None:  # noqa: N803
     """Plot precisions [P] over recalls [P], with AP at IoU 0.5 as title."""
     _, axes = plt.subplots(1)
@@ -43,8 +58,8 @@ def plot_overlaps(
     ids = ids[ids != 0]
     plt.figure(figsize=(12, 10))
     plt.imshow(overlaps, interpolation="nearest", cmap="Blues")
-    plt.yticks(np.arange(len(ids)), [f"{class_names[int(c)]} ({pred_scores[i]:.2f})" for i, c in enumerate(ids)])
-    plt.xticks(np.arange(len(gt_ids)), [class_names[abs(int(c))] for c in gt_ids], rotation=90)
+    plt.yticks(np.arange(len(ids)), [f"{class_name(class_names, c)} ({pred_scores[i]:.2f})" for i, c in enumerate(ids)])
+    plt.xticks(np.arange(len(gt_ids)), [class_name(class_names, c) for c in gt_ids], rotation=90)
     dark = overlaps.max() / 2.0 if overlaps.size else 0.5
     for row, column in itertools.product(range(overlaps.shape[0]), range(overlaps.shape[1])):
         text = ""

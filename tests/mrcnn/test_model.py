@@ -41,6 +41,20 @@ def test_detect_accepts_any_number_of_images_of_any_size(detector, images):
         assert (np.diff(result["scores"]) <= 0).all()
 
 
+def test_detection_does_not_depend_on_the_dtype(detector, images):
+    """Matterport's code, and ours until now, took floats for molded images."""
+    expected = detector.detect(images[:1])[0]
+    for same in (images[0] / 255.0, images[0].astype(np.int32), images[0].astype(np.uint16) * 257):
+        found = detector.detect([same])[0]
+        assert all(np.array_equal(found[key], expected[key]) for key in expected)
+
+
+def test_methods_of_keras_2_do_nothing_or_name_what_replaces_them(detector):
+    detector.keras_model._make_predict_function()
+    with pytest.raises(AttributeError, match="metrics_tensors was Keras 2's; `metrics` are the means of all"):
+        detector.keras_model.metrics_tensors.append(None)
+
+
 def test_run_lengths_encode_the_same_masks(detector, images):
     for arrays, runs in zip(detector.detect(images), detector.detect(images, masks="rle"), strict=True):
         assert len(runs["rles"]) == arrays["masks"].shape[2]
@@ -140,6 +154,9 @@ def test_training_continues_in_the_folder_of_a_loaded_checkpoint(tmp_path):
     model.save_weights(path)
     other = modellib.MaskRCNN("training", TinyConfig(), tmp_path)
     assert other.find_last() == str(path)
+    folder, last = other.find_last()  # a pair in matterport's code of before mid 2018
+    assert (folder, last) == (other.find_last()[0], other.find_last()[1]) == (str(path.parent), str(path))
+    assert other.find_last()[-3:] == ".h5"
     other.load_weights(other.find_last(), by_name=True, exclude=["mrcnn_mask"])
     assert other.epoch == 7
     assert other.log_dir == str(path.parent)

@@ -60,6 +60,18 @@ def test_too_few_colours_or_captions_are_rejected():
         painted_and_captions(captions=["one"])
 
 
+def test_class_ids_without_a_name_are_named():
+    scores = np.array([0.9, 0.5])
+    for draw in (
+        lambda: visualize.display_instances(IMAGE, BOXES, MASKS, CLASSES, NAMES[:2]),
+        lambda: visualize.display_top_masks(IMAGE, MASKS, CLASSES, NAMES[:2]),
+        lambda: visualize.draw_rois(IMAGE, BOXES, BOXES + 1, np.ones((2, 28, 28)), CLASSES, NAMES[:2]),
+        lambda: visualize.plot_overlaps(CLASSES, CLASSES, scores, np.eye(2), NAMES[:2]),
+    ):
+        with pytest.raises(ValueError, match=r"class id 2 has no name in class_names \['BG', 'car'\]"):
+            draw()
+
+
 @pytest.mark.parametrize("nothing", [None, []])
 def test_empty_colours_and_captions_are_the_default(nothing):
     assert painted_and_captions(colors=nothing, captions=nothing)[1] == ["car", "sign"]

@@ -208,6 +208,70 @@ def test_masks_of_another_size_than_the_image_are_named():
         load_image_gt(Wrong(2, with_polygons=False), TinyConfig(), 0)
 
 
+@pytest.mark.parametrize("class_id", [0, 7, -3])
+@pytest.mark.parametrize("with_polygons", [True, False])
+def test_class_ids_that_the_network_does_not_have_are_named(class_id, with_polygons):
+    class Wrong(Squares):
+        def polygons(self, image_id):
+            return super().polygons(image_id) and (super().polygons(image_id)[0], np.full(3, class_id))
+
+        def load_mask(self, image_id):
+            return super().load_mask(image_id)[0], [class_id] * 3
+
+    with pytest.raises(ValueError, match=rf"image '0\.png' of 'squares' has an instance of class id {class_id}; with"):
+        BatchLoader(Wrong(1, with_polygons), TinyConfig()).batch(0)
+
+
+def test_the_classes_of_dataset_and_network_are_compared():
+    dataset = Squares(2)
+    dataset.add_class("squares", 3, "green")
+    dataset.prepare()
+    with pytest.raises(ValueError, match=r"4 classes \(BG, red, blue, green\), but Config.NUM_CLASSES is 3"):
+        BatchLoader(dataset, TinyConfig())
+
+    class Larger(TinyConfig):
+        NUM_CLASSES = 5
+
+    with pytest.warns(UserWarning, match="NUM_CLASSES is 5: the network learns nothing of the others"):
+        BatchLoader(dataset, Larger())
+
+
+@pytest.mark.parametrize("shape", [(0, 0, 0), (0,), (60, 80, 0)])
+def test_any_empty_mask_is_no_instance(shape):
+    class Empty(Squares):
+        def load_mask(self, image_id):
+            return np.empty(shape), []
+
+    assert load_image_gt(Empty(2, with_polygons=False), TinyConfig(), 0)[4].shape == (64, 64, 0)
+    assert not BatchLoader(Empty(2, with_polygons=False), TinyConfig()).batch(0).gt_class_ids.any()
+
+
+class Depth(Squares):
+    """Images of four channels as 16 bits."""
+
+    def load_image(self, image_id):
+        image = super().load_image(image_id)
+        return np.dstack([image, image[..., 0]]).astype(np.uint16) * 257
+
+
+class FourChannels(TinyConfig):
+    IMAGE_CHANNEL_COUNT = 4
+    MEAN_PIXEL = np.full(4, 100.0)
+
+
+def test_images_may_have_any_number_of_channels():
+    images, depth = Squares(2, with_polygons=False), Depth(2, with_polygons=False)
+    plain = streamed(BatchLoader(images, TinyConfig(), augmentation=Augmentation(flip=0.5)), 1, 1)[0][0]
+    four = streamed(BatchLoader(depth, FourChannels(), augmentation=Augmentation(flip=0.5)), 1, 1)[0]
+    assert np.array_equal(four[0], np.concatenate([plain, plain[..., :1]], axis=3))
+    assert four[1][:, [3, 6]].tolist() == [[4, 4]] * 2
+    assert load_image_gt(depth, FourChannels(), 0)[0].shape == (64, 64, 4)
+    with pytest.raises(ValueError, match="change RGB images, not 4 channels"):
+        BatchLoader(depth, FourChannels(), augmentation=EVERYTHING).batch(0)
+    with pytest.raises(ValueError, match=r"image '\d.png' of 'squares' has shape \(60, 80, 4\)"):
+        BatchLoader(depth, TinyConfig()).batch(0)
+
+
 def test_load_image_gt_returns_what_matterport_s_returned():
     image, meta, class_ids, boxes, masks = load_image_gt(Squares(4), TinyConfig(), 0, use_mini_mask=True)
     assert image.shape == (64, 64, 3)

@@ -1,4 +1,4 @@
-"""A network trains and detects in every resize mode."""
+"""A network trains and detects in every resize mode, and with one channel."""
 
 import numpy as np
 import pytest
@@ -41,10 +41,19 @@ class OfWholeCells(OtherSize):
         return np.pad(super().load_image(image_id)[:, :64], ((0, 4), (0, 0), (0, 0)))
 
 
+class Grey(Squares):
+    def __init__(self, count):
+        super().__init__(count, with_polygons=False)
+
+    def load_image(self, image_id):
+        return super().load_image(image_id)[..., 0]
+
+
 MODES = {
     "square": (Squares, {"IMAGE_MIN_DIM": 48, "IMAGE_MAX_DIM": 64}, (64, 64)),
     "crop": (Squares, {"IMAGE_MIN_DIM": 64}, (64, 64)),
     "none": (OfWholeCells, {}, (64, 64)),
+    "grey": (Grey, {"IMAGE_RESIZE_MODE": "square", "IMAGE_CHANNEL_COUNT": 1, "MEAN_PIXEL": [100.0]}, (64, 64)),
     "pad64": (Wide, {"IMAGE_MIN_DIM": 576, "IMAGE_MAX_DIM": 1024}, (576, 1024)),
 }
 
@@ -62,7 +71,7 @@ def test_a_step_and_a_detection(mode, tmp_path):
     for name, value in settings.items():
         setattr(Resized, name, value)
     images = kind(3)
-    assert BatchLoader(images, Resized()).batch(0).images.shape == (1, *shape, 3)
+    assert BatchLoader(images, Resized()).batch(0).images.shape == (1, *shape, Resized.IMAGE_CHANNEL_COUNT)
     trained = MaskRCNN("training", Resized(), tmp_path)
     (row,) = trained.train(images, None, 1e-4, 1, "all").history
     assert np.isfinite(row["loss"])

@@ -93,6 +93,16 @@ def test_a_wide_image_fits_its_input(mode, min_dim, max_dim, shape):
     assert frame.shape == shape
 
 
+def test_detection_with_crops_sees_the_whole_image():
+    """Training takes a random square of the image at the same scale."""
+    settings = config(IMAGE_RESIZE_MODE="crop", IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
+    frame = frame_for((100, 200), settings)
+    assert (frame.scale, frame.shape, frame.window) == (1, (128, 224), (14, 12, 114, 212))
+    trained = frame_for((100, 200), settings, np.random.default_rng(0))
+    assert (trained.scale, trained.shape, trained.window) == (1, (64, 64), (0, 0, 64, 64))
+    assert frame_for((16, 32), settings).size == (64, 128)
+
+
 def test_interpolation_is_scikit_images():
     image = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
     theirs = skimage_resize(image, (31, 44), order=1, mode="edge", preserve_range=True, anti_aliasing=False)

@@ -268,9 +268,24 @@ def test_save_weights_of_the_network_writes_matterport_s_layout(model, file, tmp
     assert all((saved[key] == expected[key]).all() for key in expected)
     with pytest.raises(FileExistsError, match=r"saved\.h5 exists"):
         model.save_weights(path, overwrite=False)
-    model.save_weights(tmp_path / "keras.weights.h5")
-    with h5py.File(tmp_path / "keras.weights.h5") as content:
-        assert "layers" in content
+
+
+def test_the_file_of_keras_checkpoint_callback_can_be_loaded(model, file, tmp_path):
+    """Keras gives no other name than one that ends in .weights.h5."""
+    callback = keras.callbacks.ModelCheckpoint(str(tmp_path / "best.weights.h5"), save_weights_only=True)
+    callback.set_model(model)
+    callback.on_epoch_end(0, {"loss": 1.0})
+    kernel = model.get_layer("conv1").kernel
+    before = kernel.numpy()
+    kernel.assign(before + 1.0)
+    model.load_weights(str(tmp_path / "best.weights.h5"), by_name=True)
+    assert (kernel.numpy() == before).all()
+
+
+def test_keras_own_layout_is_chosen_by_its_name_or_arguments(model, tmp_path):
+    model.save_weights(str(tmp_path / "keras.weights.json"), max_shard_size=1)
+    assert len(list(tmp_path.glob("keras*.h5"))) == 1
+    model.load_weights(str(tmp_path / "keras.weights.json"))
 
 
 def test_nested_models_anchors_and_numbered_names_are_read(model, file, tmp_path):
