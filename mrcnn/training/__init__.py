@@ -54,7 +54,7 @@ def train(  # noqa: PLR0913  (matterport's arguments, followed by new ones)
         learning_rate: the peak of the schedule given by LEARNING_RATE_SCHEDULE and WARMUP_STEPS over the steps of this
             call, or a schedule over all steps since the first epoch.
         epochs: number of the last epoch, counting all epochs of this model, also those before its weights were loaded.
-            If it has been reached already, nothing is done, with a warning.
+            If it has been reached already, nothing is done; without `resume` there is a warning.
         layers: heads, 3+, 4+, 5+, all, or a regular expression over layer names.
         augmentation: None, a `mrcnn.data.augmentation.Augmentation`, or an augmenter with imgaug's interface.
         custom_callbacks: Keras callbacks.
@@ -63,6 +63,7 @@ def train(  # noqa: PLR0913  (matterport's arguments, followed by new ones)
             `model_dir`; a path: from the state in that folder. Without a state, start. The weights are the same as
             those of a run that was never stopped.
         on_step: called after every step with the number of steps done and of all steps of the stage, and the losses.
+            Without it, there is a progress bar on stderr if that is a terminal, and there a line for each epoch.
         early_stopping: stop after this many validations without a smaller val_loss.
         keep: weights files to retain in `log_dir`: `all`; `best` (and the last); `last`.
         validate_every: epochs between validations; the last epoch is always validated.
@@ -71,14 +72,17 @@ def train(  # noqa: PLR0913  (matterport's arguments, followed by new ones)
     Raises:
         TrainingDiverged: a loss is not finite.
         TrainingInterrupted: a KeyboardInterrupt, after Ctrl-C or SIGTERM; the state has been written.
-        ValueError: the mode, `layers`, `keep` or a dataset is invalid; the state belongs to another configuration.
+        ValueError: the mode, a setting, `layers`, `keep` or a dataset is invalid, or the state is of another
+            configuration.
     """
     _check(mask_rcnn, keep)
+    mask_rcnn.config.check()
     options = Options(epochs, layers, keep, early_stopping, max(1, validate_every), on_step, validation_steps)
     batches = BatchLoader(
         train_dataset, mask_rcnn.config, True, augmentation, no_augmentation_sources=no_augmentation_sources
     )
-    return _train(mask_rcnn, options, learning_rate, batches, val_dataset, resume, list(custom_callbacks or ()))
+    validation = _validation_loader(val_dataset, train_dataset, mask_rcnn.config)
+    return _train(mask_rcnn, options, learning_rate, batches, validation, resume, list(custom_callbacks or ()))
 
 
 def _check(mask_rcnn: Any, keep: str) -> None:
@@ -93,7 +97,7 @@ def _train(
     options: Options,
     learning_rate: float | LearningRateSchedule,
     batches: BatchLoader,
-    val_dataset: Dataset | None,
+    validation: BatchLoader | None,
     resume: bool | Path | str,
     callbacks: list[Any],
 ) -> TrainingResult:
@@ -105,8 +109,7 @@ def _train(
         return _nothing_to_do(mask_rcnn, options.epochs, first_epoch, state)
     start = _prepare_stage(mask_rcnn, state, options, learning_rate)
     schedule = _schedule(config, learning_rate, start, options.epochs)
-    loop = Loop(mask_rcnn, options, schedule, batches, _validation_loader(val_dataset, config), start)
-    return loop.run(callbacks)
+    return Loop(mask_rcnn, options, schedule, batches, validation, start).run(callbacks)
 
 
 def layers_regex(layers: str) -> str:
@@ -141,13 +144,14 @@ def _state_to_resume(mask_rcnn: Any, resume: bool | Path | str) -> TrainingState
 
 
 def _nothing_to_do(mask_rcnn: Any, epochs: int, reached: int, state: TrainingState | None) -> TrainingResult:
-    message = (
-        f"nothing is trained: this model has finished {reached} epochs already, and epochs={epochs} is the number of "
-        "the last epoch, not of additional ones; use a larger number"
-    )
     if state is None:
+        message = (
+            f"nothing is trained: this model has finished {reached} epochs already, and epochs={epochs} is the number "
+            "of the last epoch, not of additional ones; use a larger number"
+        )
         warnings.warn(message, stacklevel=5)  # at the caller of MaskRCNN.train
-    log.warning("%s", message)
+    else:  # the call's epochs are a part of what is resumed
+        log.info("epochs up to %d were trained before: %d are finished in %s", epochs, reached, mask_rcnn.log_dir)
     folder = Path(mask_rcnn.log_dir)
     mask_rcnn.epoch = max(mask_rcnn.epoch, min(reached, epochs))
     checkpoint = checkpoint_path(folder, run_name(mask_rcnn), reached)
@@ -212,5 +216,10 @@ def _schedule(
     )
 
 
-def _validation_loader(dataset: Dataset | None, config: Config) -> BatchLoader | None:
-    return None if dataset is None or not len(dataset.image_ids) else BatchLoader(dataset, config, shuffle=True)
+def _validation_loader(dataset: Dataset | None, trained: Dataset, config: Config) -> BatchLoader | None:
+    if dataset is None or not len(dataset.image_ids):
+        return None
+    names, expected = ([str(info["name"]) for info in each.class_info] for each in (dataset, trained))
+    if names != expected:
+        log.warning("validation and training differ in their classes, so that numbers do: %s, %s", names, expected)
+    return BatchLoader(dataset, config, shuffle=True)

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import summary_pb2
+from tqdm import tqdm
 
 from mrcnn import weights
 from mrcnn.config import Config
@@ -164,7 +166,7 @@ class Loop:
     def run(self, callbacks: list[Any]) -> TrainingResult:
         """Train to the last epoch."""
         weights.network_tensors(self.model)  # refuses weights that no file can hold, before the first epoch
-        self.callbacks = keras.callbacks.CallbackList(callbacks, model=self.model)
+        self.callbacks = keras.callbacks.CallbackList(callbacks, add_history=True, model=self.model)
         self.read_every = STEPS_BETWEEN_READINGS if tf.config.list_logical_devices("GPU") else 1
         self.model.make_train_function(force=True)
         self.model.make_test_function(force=True)
@@ -220,6 +222,9 @@ class Loop:
         if step % STEPS_BETWEEN_READINGS == 0:
             self.tensorboard.write("step_", {**logs, "learning_rate": self.schedule(step)}, step)
         self.callbacks.on_train_batch_end(step_of_epoch, logs)
+        if "loss" in logs:
+            self.bar.set_postfix_str(f"loss {logs['loss']:.4g}", refresh=False)
+        self.bar.update()
         if self.options.on_step is not None:
             total = self.options.epochs * self.config.STEPS_PER_EPOCH - self.state.first_step
             self.options.on_step(self.state.step - self.state.first_step, total, logs)
@@ -257,10 +262,17 @@ class Loop:
         self._remove_weights(epoch)  # only now: the previous state referred to them
         self.mask_rcnn.epoch = epoch
         self.tensorboard.write("", {name: row[name] for name in row if name not in ("epoch", "step")}, epoch)
-        log.info("epoch %d of %d: %s", epoch, self.options.epochs, _summary(row))
+        self._report(f"epoch {epoch} of {self.options.epochs}: {_summary(row)}")
         if self.options.early_stopping and self.state.validations_since_best >= self.options.early_stopping:
-            log.info("stopped early: no smaller loss than that of epoch %s", self.state.best_epoch)
+            self._report(f"stopped early: no smaller loss than that of epoch {self.state.best_epoch}")
             self.model.stop_training = True
+
+    def _report(self, line: str) -> None:
+        """Log a line, or print it where the caller shows no progress of its own."""
+        if self.options.on_step is not None:
+            log.info("%s", line)
+        else:
+            tqdm.write(line, file=sys.stderr)
 
     def _remove_weights(self, epoch: int) -> None:
         """Remove the weights of earlier epochs that `keep` does not retain."""
@@ -331,14 +343,18 @@ class Loop:
 
     @contextmanager
     def _opened_files_and_loaders(self) -> Iterator[None]:
-        """Open TensorBoard's file; on exit, close it and end the loaders' threads."""
+        """Open TensorBoard's file and the progress bar; on exit, close both and end the loaders' threads."""
         self.tensorboard = TensorBoardFile(self.folder)
+        hidden = self.options.on_step is not None or not sys.stderr.isatty()
+        total = self.options.epochs * self.config.STEPS_PER_EPOCH
+        self.bar = tqdm(total=total, initial=self.state.step, desc="training", unit="step", disable=hidden)
         try:
             yield
         finally:
             for loader in (self.training, self.validation):
                 if loader is not None:
                     loader.close()
+            self.bar.close()
             self.tensorboard.close()
 
     def _result(self, stopped_early: bool) -> TrainingResult:

@@ -1,6 +1,7 @@
 """The training loop: epochs, checkpoints, resuming, stopping; with a network of a few thousand weights."""
 
 import errno
+import io
 import json
 import logging
 import os
@@ -8,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from types import SimpleNamespace
 
 import keras
@@ -58,11 +60,15 @@ class StopAt(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_losses_are_sums_of_their_parts_and_files_are_written(tmp_path):
+def test_losses_are_sums_of_their_parts_and_files_are_written(tmp_path, capsys):
     trained = model(tmp_path, SgdConfig())
     before = [np.array(v) for v in trained.keras_model.trainable_variables]
     result = learn(trained, 2)
     assert [row["epoch"] for row in result.history] == [1, 2]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[:19] for line in lines] == ["epoch 1 of 2: loss ", "epoch 2 of 2: loss "]  # no terminal, no bar
+    curves = trained.keras_model.history.history
+    assert curves["val_loss"] == [row["val_loss"] for row in result.history]
     for row in result.history:
         assert row["loss"] == pytest.approx(sum(row[part] for part in PARTS), rel=1e-5)
         assert row["val_loss"] == pytest.approx(sum(row[f"val_{part}"] for part in PARTS), rel=1e-5)
@@ -98,11 +104,13 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(tmp_path, caplog):
     unbroken = model(tmp_path / "whole", config)
     whole = learn(unbroken, 2)
     caplog.set_level(logging.WARNING)
+    warnings.filterwarnings("error", "nothing is trained")
     with pytest.raises(TrainingInterrupted, match="stopped after step 5"):
         learn(model(tmp_path / "broken", config), 2, custom_callbacks=[StopAt(5)])
     assert "still writing" in caplog.text
     resumed, steps = model(tmp_path / "broken", config), []
     assert len(learn(resumed, 1, "heads", resume=True).history) == 1  # reached before: nothing to do
+    assert "nothing is trained" not in caplog.text
     result = learn(resumed, 2, resume=True, on_step=lambda done, total, logs: steps.append((done, total)))
     assert steps == [(6, 6)]
     pairs = zip(result.history, whole.history, strict=True)
@@ -136,10 +144,18 @@ def test_early_stopping_keeps_the_best_and_the_last(tmp_path, monkeypatch):
     ]
 
 
-def test_the_last_epoch_is_always_validated(tmp_path):
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_the_last_epoch_is_always_validated(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
     result = learn(model(tmp_path), 1, keep="best", validate_every=5)
     assert "val_loss" in result.history[-1]
     assert result.best_checkpoint == result.last_checkpoint
+    assert "3/3" in sys.stderr.getvalue()
+    assert "epoch 1 of 1: loss" in sys.stderr.getvalue()
     assert result.best_checkpoint.is_file()
 
 
@@ -222,6 +238,9 @@ def test_errors_name_invalid_arguments(tmp_path):
     trained = model(tmp_path)
     with pytest.raises(ValueError, match="keep='some'"):
         learn(trained, 1, keep="some")
+    trained.config.STEPS_PER_EPOCH = 5 / 2
+    with pytest.raises(ValueError, match=r"STEPS_PER_EPOCH is 2\.5; it must be a whole number from 1: divide by //"):
+        learn(trained, 1)
     with pytest.raises(ValueError, match="neither heads"):
         layers_regex("(")
     with pytest.raises(ValueError, match="mode 'inference'"):
