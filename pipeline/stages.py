@@ -162,7 +162,7 @@ STAGES = {
         ),
         Stage(
             "evaluation_report",
-            3,
+            4,
             "pipeline.evaluation",
             group="report",
             kinds=frozenset({"tensorflow", "html"}),
