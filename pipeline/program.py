@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import recipe
+from pipeline.artifacts import summary
 from pipeline.errors import PipelineError
 from pipeline.running import progress
+from pipeline.running.tensorflow_start import start_tensorflow
 from pipeline.stages import STAGES, Stage
 
 FAILURE = ".failure"
@@ -63,12 +65,27 @@ def main(stage: str, argv: Sequence[str] | None = None) -> int:
 
 def _run(stage: Stage, arguments: argparse.Namespace) -> None:
     chosen = recipe.load(arguments.recipe, dict(map(key_and_value, arguments.set)))
+    if (arguments.out / summary.FILE).exists() and not arguments.force:
+        raise PipelineError(
+            f"{arguments.out} holds a finished {stage.name}: name a new folder with --out, or add --force"
+        )
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / FAILURE).unlink(missing_ok=True)
     given: dict[str, Any] = {name: _input(name, getattr(arguments, name)) for name in stage.inputs}
     if stage.outside and arguments.identities:
         given["identities"] = json.loads(arguments.identities.read_text("utf-8"))
+    if stage.uses_gpu:
+        start_tensorflow()
     stage.build(chosen, **given, out=arguments.out)
+    if PIPES_VARIABLE not in os.environ:
+        print(_written(stage, arguments.out))
+
+
+def _written(stage: Stage, out: Path) -> str:
+    """Return what a program that a person started says last: the files that it wrote, and the checks that failed."""
+    failed = [check for check in summary.read(out).checks if not check.passed]
+    files = ", ".join(sorted(path.name for path in out.iterdir() if not path.name.startswith(".")))
+    return "\n".join([*(f"check {each.name}: {each.description}" for each in failed), f"{stage.name}: {out}: {files}"])
 
 
 def _input(name: str, path: Path) -> Path:
@@ -78,6 +95,10 @@ def _input(name: str, path: Path) -> Path:
         path = path / stage.handed_on
     if not path.exists():
         raise PipelineError(f"{path}: {stage.argument} does not exist ({_input_help(stage)})")
+    if not stage.handed_on and not path.is_dir():
+        raise PipelineError(
+            f"{path}: is a file; {stage.argument} takes the {_input_help(stage)}, with {stage.files[0]}"
+        )
     return path.absolute()
 
 
@@ -97,6 +118,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
     if stage.outside:
         parser.add_argument("--identities", type=Path, help="JSON file of what the sources are (default: ask them)")
     parser.add_argument("--out", type=Path, required=True, help="folder for the result")
+    parser.add_argument("--force", action="store_true", help="write over a finished result in that folder")
     return parser
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -34,6 +35,7 @@ from pipeline.recipe.sections import as_text
 from pipeline.stages import STAGES
 
 VIA3_PROJECT = "via3_project.json"
+FOLDER = "via_folder"
 
 log = logging.getLogger(__name__)
 
@@ -108,11 +110,10 @@ def make_folder(
             of_images = [folders[each] for each in sorted(folders, key=lambda each: each != split)]
             with _opened(labels) if labels else _opened(path, archive, folders[split]) as shown:
                 places = _places(shown, archive, of_images, declared)
-                count = min(images or len(places), len(places))
-                keys = list(places)
-                picked = [keys[number * len(keys) // count] for number in range(count)]
+                keys, chosen = list(places), min(images or len(places), len(places))
+                picked = [keys[number * len(keys) // chosen] for number in range(chosen)]
                 _fill(out, archive, shown, {key: places[key] for key in picked}, declared)
-            return count
+            return chosen
     except DAMAGED as error:
         raise ArchiveError(f"{path}: can't be read as a zip archive: {error}") from None
 
@@ -163,8 +164,8 @@ def _places(
             left_out["labelled twice: the first labels count"] += 1
         else:
             found[member] = key
-    for reason, count in left_out.items():
-        log.warning("%d labelled images are %s", count, reason)
+    for reason, number in left_out.items():
+        log.warning("%d labelled images are %s", number, reason)
     if not found:
         advice = "name the images.zip with them by --pictures"
         raise EmptyDatasetError(f"{archive.filename}: holds none of the images that {shown.name} labels; {advice}")
@@ -246,6 +247,11 @@ def _ancestor(artifact: Path, stage: str) -> Path | None:
     return next((found for each in inputs if (found := _ancestor(each, stage))), None)
 
 
+def _folders() -> Iterator[Path]:
+    yield Path(FOLDER)
+    yield from (Path(f"{FOLDER}_{number}") for number in count(2))
+
+
 def main(argv: Sequence[str]) -> int:
     """Run `python -m pipeline.via open …`; return 0, or 2 after printing the sentence of a fault."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.via open", description=__doc__)
@@ -253,21 +259,22 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--split", choices=SPLITS, help="default: val")
     parser.add_argument("--images", type=int, metavar="N", help="at most so many, picked evenly (default: all)")
     parser.add_argument("--pictures", type=Path, metavar="ZIP", help="images.zip with the images that SOURCE labels")
-    parser.add_argument("--out", type=Path, default=Path("via_folder"), help="new folder (default: via_folder)")
+    parser.add_argument("--out", type=Path, help="new folder (default: via_folder, or the next one that is free)")
     arguments = parser.parse_args(argv)
+    out = arguments.out or next(path for path in _folders() if not path.exists())
     if arguments.images is not None and arguments.images < 1:
         parser.error("--images must be at least 1")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        count = make_folder(arguments.source, arguments.out, arguments.split, arguments.images, arguments.pictures)
+        images = make_folder(arguments.source, out, arguments.split, arguments.images, arguments.pictures)
     except PipelineError as fault:
         print(fault, file=sys.stderr)
         return EXIT_FAULT
     except OSError as error:
-        print(f"{error.filename or arguments.out}: {error.strerror or error}", file=sys.stderr)
+        print(f"{error.filename or out}: {error.strerror or error}", file=sys.stderr)
         return EXIT_FAULT
     print(
-        f"{count} images: load {arguments.out.resolve() / PROJECT} in VIA 2 (Project > Load), or {VIA3_PROJECT} in "
+        f"{images} images: load {out.resolve() / PROJECT} in VIA 2 (Project > Load), or {VIA3_PROJECT} in "
         "VIA 3; the next steps are in docs/relabelling.md"
     )
     return 0

@@ -121,11 +121,18 @@ def test_the_programs_run_the_chain_without_dagster(tmp_path):
     def stage(module: str, out: str, *options: str) -> None:
         done = run(module, *options, "--recipe", str(recipe), "--out", str(tmp_path / out), **environment)
         assert done.returncode == 0, done.stderr[-2000:]
+        assert done.stdout.splitlines()[-1].partition(": ")[2].startswith(f"{tmp_path / out}: ")
+        assert "absl" not in done.stderr
 
     def made(name: str) -> str:
         return str(tmp_path / name)
 
     stage("pipeline.sources.raw_images", "images")
+    again = run(
+        "pipeline.sources.raw_images", "--recipe", str(recipe), "--out", str(tmp_path / "images"), **environment
+    )
+    assert (again.returncode, "holds a finished raw_images" in again.stderr) == (2, True)
+    stage("pipeline.sources.raw_images", "images", "--force")
     stage("pipeline.sources.raw_labels", "labels")
     both = ("--raw-images", made("images"), "--raw-labels", made("labels"))
     stage("pipeline.labels", "filtered", *both)
@@ -136,6 +143,9 @@ def test_the_programs_run_the_chain_without_dagster(tmp_path):
         "--via-train", made("via_train"), "--via-val", made("via_val"),
     )  # fmt: skip
     stage("pipeline.training", "model", "--dataset", str(tmp_path / "dataset/images.zip"))
+    weights = ("--dataset", made("dataset"), "--model", str(next(Path(made("model")).glob("*.h5"))))
+    wrong = run("pipeline.evaluation", *weights, "--recipe", str(recipe), "--out", made("none"), **environment)
+    assert "is a file; --model takes the folder made by trained_model, with model.json" in wrong.stderr
     stage("pipeline.evaluation", "report", "--dataset", made("dataset"), "--model", made("model"))
     assert json.loads((tmp_path / "report/metrics.json").read_text())["images"] == 3
     assert not (tmp_path / "model/run").exists()
