@@ -83,7 +83,7 @@ def _run(stage: Stage, arguments: argparse.Namespace) -> None:
 
 def _written(stage: Stage, out: Path) -> str:
     """Return what a program that a person started says last: the files that it wrote, and the checks that failed."""
-    failed = [check for check in summary.read(out).checks if not check.passed]
+    failed = summary.failed_checks(out)
     files = ", ".join(sorted(path.name for path in out.iterdir() if not path.name.startswith(".")))
     return "\n".join([*(f"check {each.name}: {each.description}" for each in failed), f"{stage.name}: {out}: {files}"])
 

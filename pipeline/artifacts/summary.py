@@ -40,3 +40,8 @@ def read(folder: Path) -> Summary:
     """Return the summary of a finished artifact."""
     content = json.loads((folder / FILE).read_text("utf-8"))
     return Summary(**{**content, "checks": [Check(**check) for check in content["checks"]]})
+
+
+def failed_checks(folder: Path) -> list[Check]:
+    """Return the checks of a finished artifact that did not pass."""
+    return [check for check in read(folder).checks if not check.passed]

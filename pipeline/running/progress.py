@@ -29,6 +29,8 @@ class Progress:
         self.what, self.total, self.unit = what, total, unit
         self.done = 0
         self.note = ""
+        self._first: tuple[int, float] | None = None
+        """How much was done, and when, after the first advance: it may have waited for what is done only once."""
         self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
         hidden = not (draw_bars and sys.stderr.isatty())
         self._bar = tqdm(total=total, desc=what, unit=unit, disable=hidden, unit_scale=unit == "B")
@@ -37,6 +39,7 @@ class Progress:
         """Count `count` more units as done; `note` (a loss, a file name) is shown behind the bar."""
         self.done += count
         self.note = note or self.note
+        self._first = self._first or (self.done, time.monotonic())
         self._bar.update(count)
         if note:
             self._bar.set_postfix_str(note, refresh=False)
@@ -45,15 +48,30 @@ class Progress:
             log.info("%s", self)
 
     def __str__(self) -> str:
-        """Return the line that a log shows: what, how many of how many, and the note."""
+        """Return the line that a log shows: what, how many of how many, how long it takes yet, and the note."""
         of = f" of {self.total:,} ({100 * self.done / self.total:.0f} %)" if self.total else ""
-        return f"{self.what}: {self.done:,}{of} {self.unit}" + (f" · {self.note}" if self.note else "")
+        return " · ".join(filter(None, (f"{self.what}: {self.done:,}{of} {self.unit}", self._left(), self.note)))
+
+    def _left(self) -> str:
+        done, since = self._first or (self.done, 0.0)
+        if not self.total or self.done <= done:
+            return ""
+        seconds = (time.monotonic() - since) / (self.done - done) * (self.total - self.done)
+        return f"{duration(seconds)} left"
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._bar.close()
+
+
+def duration(seconds: float) -> str:
+    """Return a time as a person says it: `40 s`, `12 min`, `3 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def track(items: Iterable[Item], what: str, total: int, unit: str) -> Iterator[Item]:
