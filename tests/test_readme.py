@@ -32,15 +32,20 @@ SMALL = {
     "stages": [{"layers": "all", "epochs": 1}],
 }
 PORTAL = {"raw_images": "bdd100k_images_10k.zip", "raw_labels": "bdd100k_ins_seg_labels_trainval.zip"}
+FOUND = {"rois", "class_ids", "scores", "masks"}
 MINUTES_FOR_A_COMMAND = 25
 NO_GPU = {"make gpu": "make -n gpu"}
 """What is run in the place of a command on a machine without a GPU."""
 
 
+def blocks(language: str) -> list[str]:
+    """Return README's blocks of a language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def commands() -> list[str]:
     """Return the commands of README's shell blocks, in order, without comments."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    lines = (line.partition(" #")[0].strip() for block in blocks for line in block.splitlines())
+    lines = (line.partition(" #")[0].strip() for block in blocks("sh") for line in block.splitlines())
     return [line for line in lines if line]
 
 
@@ -63,6 +68,7 @@ class Clone:
                 target = self.folder / member.replace("images/", "my_pictures/", 1)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(pictures.read(member))
+        shutil.copyfile(next(self.folder.glob("my_pictures/val/*.jpg")), self.folder / "street.jpg")
         (self.folder / "downloads").mkdir()
         for stage, name in PORTAL.items():
             (drawn,) = (self.folder / "data" / stage / "latest/files").glob("*.zip")
@@ -119,5 +125,7 @@ def test_every_command_of_the_readme_works_in_a_fresh_clone(tmp_path: Path) -> N
             clone.put_pictures()
             for recipe in ("recipes/via.yaml", "recipes/bdd100k.yaml"):
                 clone.make_small(recipe)
-    report = clone.folder / "report/index.html"
-    assert report.stat().st_size > 10_000
+    assert (clone.folder / "report/index.html").stat().st_size > 10_000
+    (example,) = blocks("python")
+    clone.run(f".venv/bin/python - <<'END'\n{example}\nassert set(found) == {FOUND}\nEND")
+    assert (clone.folder / "street.onnx").stat().st_size > 1_000_000
