@@ -69,8 +69,11 @@ def _number(value: float) -> dg.MetadataValue:
 
 
 def _table(rows: list[dict[str, Any]]) -> dg.MetadataValue:
-    columns = [dg.TableColumn(name, _column_type([row[name] for row in rows])) for name in rows[0]]
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in rows], dg.TableSchema(columns))
+    """Return a table with the fields of all rows; where a row lacks one (an epoch without validation), None."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    columns = [dg.TableColumn(name, _column_type([row.get(name) for row in rows])) for name in names]
+    records = [dg.TableRecord({name: row.get(name) for name in names}) for row in rows]
+    return dg.MetadataValue.table(records, dg.TableSchema(columns))
 
 
 def _column_type(values: list[Any]) -> str:

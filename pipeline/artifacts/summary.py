@@ -22,7 +22,10 @@ class Check:
 
 @dataclass(frozen=True)
 class Summary:
-    """Numbers and texts by name, tables (lists of equal rows), small pictures (paths in the folder), checks."""
+    """Numbers and texts by name, tables, small pictures (paths in the folder), checks.
+
+    A table is a list of rows; a field that a row lacks is an empty cell.
+    """
 
     numbers: dict[str, int | float] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)

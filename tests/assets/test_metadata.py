@@ -20,6 +20,7 @@ def shown(tmp_path: Path) -> dg.MaterializeResult:
         tables={
             "classes": [{"class": "car", "instances": 12}],
             "nothing": [],
+            "losses": [{"epoch": 1, "loss": 2.0}, {"epoch": 2, "loss": 1.5, "val_loss": 3.0}],
             "thresholds": [{"class": "bus", "threshold": None}, {"class": "car", "threshold": 0.5}],
         },
         pictures={"overlay": "picture.jpg"},
@@ -58,3 +59,9 @@ def test_numbers_tables_pictures_and_reasons_are_metadata(shown: dg.MaterializeR
 def test_a_column_has_the_type_of_what_was_measured(shown: dg.MaterializeResult) -> None:
     columns = (shown.metadata or {})["thresholds"].schema.columns
     assert {column.name: column.type for column in columns} == {"class": "string", "threshold": "float"}
+
+
+def test_a_field_that_a_row_lacks_is_an_empty_cell(shown: dg.MaterializeResult) -> None:
+    losses = (shown.metadata or {})["losses"]
+    assert [column.name for column in losses.schema.columns] == ["epoch", "loss", "val_loss"]
+    assert [record.data["val_loss"] for record in losses.records] == [None, 3.0]
