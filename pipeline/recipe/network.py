@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from mrcnn.config import Config, NarrowConfig
+from pipeline.recipe.spelling import did_you_mean
 
 SET_BY = {
     "BACKBONE": "training.backbone",
@@ -52,7 +53,8 @@ def _fault(name: str, value: Any) -> str:
     if name in SET_BY:
         return f"{name} is set by the recipe's own key {SET_BY[name]}"
     if not name.isupper() or not hasattr(Config, name):
-        return f"{name}: mrcnn.config.Config has no such setting"
+        settings = [each for each in dir(Config) if each.isupper() and each not in SET_BY]
+        return f"{name}: mrcnn.config.Config has no such setting{did_you_mean(name, settings)}"
     try:
         _type_of(name).validate_json(json.dumps(value, default=repr))
     except (TypeError, RecursionError) as error:

@@ -21,6 +21,8 @@ from pipeline.recipe.source_entry import SAMPLE, kind_and_place
 LEAST_PIXELS = 32
 """The network halves an image five times, so that each side is a multiple of this."""
 
+NAMED_WEIGHTS = ("none", "imagenet", "coco")
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -39,7 +41,10 @@ def _as_texts(values: Any) -> Any:
     return [as_text(value) if isinstance(value, bool | int | float) else value for value in values]
 
 
-Texts = Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=1)]
+Texts = Annotated[
+    list[str], BeforeValidator(_as_texts, json_schema_input_type=str | float | bool | list[str | float | bool]),
+    Field(min_length=1),
+]  # fmt: skip
 
 
 def _of_a_known_kind(entry: str) -> str:
@@ -258,6 +263,14 @@ class Training(Section):
             if found := faults(config, read.data.get("backbone", "")):
                 raise ValueError("; ".join(found))
         return config
+
+    @model_validator(mode="after")
+    def _validate_for_what_asks_for_it(self) -> "Training":
+        asks = "keep best" if self.keep == "best" else "early_stopping" if self.early_stopping else ""
+        if asks and not self.validate_every:
+            without = "keep to last" if self.keep == "best" else "early_stopping to null"
+            raise ValueError(f"{asks} goes by validations: set validate_every to 1 or more, or {without}")
+        return self
 
     @model_validator(mode="after")
     def _give_images_a_size(self) -> "Training":

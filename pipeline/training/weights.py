@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import SourceError, TrainingError
 from pipeline.files import downloads_folder
 from pipeline.files.digests import digest
-from pipeline.recipe.sections import Training
+from pipeline.recipe.sections import NAMED_WEIGHTS, Training
+from pipeline.recipe.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from mrcnn.model import MaskRCNN
 
-NAMED = ("none", "imagenet", "coco")
 CLASS_LAYERS = ("mrcnn_class_logits", "mrcnn_bbox_fc", "mrcnn_bbox", "mrcnn_mask")
 """Layers whose shapes follow from the number of classes."""
 
@@ -21,11 +21,12 @@ def identify(weights: str) -> Any:
 
     Raises SourceError where it is neither a known name nor a file.
     """
-    if weights in NAMED:
+    if weights in NAMED_WEIGHTS:
         return weights
     path = Path(weights)
     if not path.is_file():
-        raise SourceError(f"training.weights: {weights} is neither {', '.join(NAMED)} nor a file")
+        meant = did_you_mean(path.name, NAMED_WEIGHTS)
+        raise SourceError(f"training.weights: {weights} is neither {', '.join(NAMED_WEIGHTS)} nor a file{meant}")
     return {"sha256": digest(path)}
 
 

@@ -30,10 +30,21 @@ def test_every_recipe_of_the_project_is_valid(file):
     assert recipe.load(file).name
 
 
-def test_an_unknown_key_is_named(tmp_path):
-    assert faults("training: {learning_rat: 0.1}", tmp_path) == [
-        f"{tmp_path / 'r.yaml'}: training.learning_rat: unknown key"
-    ]
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("training: {learning_rat: 0.1}", "training.learning_rat: unknown key; did you mean learning_rate?"),
+        ("trainin: {}", "trainin: unknown key; did you mean training?"),
+        ("learning_rate: 1", "learning_rate: unknown key; did you mean training.learning_rate?"),
+        ("labels: {limit: 3}", "labels.limit: unknown key; did you mean dataset.limit or evaluation.limit?"),
+        ("training: {colour: {hue: 1}}", "training.colour: unknown key; did you mean training.augmentation.colour?"),
+        ("labels: {xyz: 3}", "labels.xyz: unknown key"),
+        ("training: {config: {POOL_SISE: 7}}", "training.config: POOL_SISE: mrcnn.config.Config has no such setting; did you mean POOL_SIZE?"),
+        ("training: {stages: [{layer: all, epochs: 1}]}", "training.stages.0.layer: unknown key; did you mean layers?"),
+    ],
+)  # fmt: skip
+def test_an_unknown_key_is_named_and_what_may_be_meant(text, words, tmp_path):
+    assert faults(text, tmp_path) == [f"{tmp_path / 'r.yaml'}: {words}"]
 
 
 def test_every_fault_has_a_sentence_of_its_own(tmp_path):
@@ -103,6 +114,8 @@ IMPOSSIBLE = [
         {"resize": "square", "max_dim": 1000},
         "training: resize square needs a max_dim that is a multiple of 32, not 1000",
     ),
+    ({"keep": "best", "validate_every": 0}, "training: keep best goes by validations: set validate_every to 1 or more"),
+    ({"early_stopping": 3, "validate_every": 0}, "training: early_stopping goes by validations: set validate_every to"),
     ({"resize": "crop", "min_dim": 500}, "training: resize crop needs a min_dim that is a multiple of 32, not 500"),
 ]
 
@@ -180,6 +193,12 @@ def test_fractions_that_leave_nothing_for_train_are_refused(tmp_path):
     assert "nothing for train" in faults("dataset: {val_fraction: 0.6, test_fraction: 0.5}", tmp_path)[0]
 
 
+@pytest.mark.parametrize("dataset", [{"split": "all_in_both", "test_fraction": 0.1}, {"split": "hash"}])
+def test_a_split_to_judge_on_that_can_t_be_is_refused(dataset):
+    with pytest.raises(RecipeError, match=r"^recipe: evaluation\.split: dataset\.split .* makes no test split: set "):
+        recipe.parse({"dataset": dataset, "evaluation": {"split": "test"}})
+
+
 def test_changes_are_read_as_yaml_and_override_the_file(tmp_path):
     file = tmp_path / "r.yaml"
     file.write_text("training: {learning_rate: 0.1}")
@@ -210,7 +229,7 @@ def test_check_prints_the_faults_and_nothing_else(tmp_path):
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         f"{file}: seed: input should be greater than or equal to 0 (found -1)",
-        f"{file}: trainin: unknown key",
+        f"{file}: trainin: unknown key; did you mean training?",
     ]
 
 
