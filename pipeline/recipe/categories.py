@@ -54,7 +54,8 @@ PANOPTIC = (
 )  # fmt: skip
 """Categories of pan_seg in the order of their official ids, from 1 (the toolkit's label/label.py)."""
 
-_WORDS = frozenset([*DETECTION, *SEGMENTATION, *KINDS, *COUNTED_AS, DRIVABLE, LANE])
+VOCABULARY = frozenset([*DETECTION, *SEGMENTATION, *KINDS, *COUNTED_AS, DRIVABLE, LANE])
+"""All categories, by their canonical names."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def canonical(word: str) -> str:
     """
     spelled = " ".join(word.casefold().replace("_", " ").split())
     spelled = SYNONYMS.get(spelled, spelled).removeprefix("lane/")
-    return spelled if spelled in _WORDS else word.strip()
+    return spelled if spelled in VOCABULARY else word.strip()
 
 
 def kind_of(category: str, kind: str | None) -> str:

@@ -16,7 +16,7 @@ from pipeline.recipe import Recipe
 from pipeline.recipe.categories import canonical
 from pipeline.recipe.sections import Augmentation, Training
 from pipeline.running.progress import Progress
-from pipeline.training import model_file
+from pipeline.training import checks, model_file
 from pipeline.training.data import ZipDataset, balanced
 from pipeline.training.weights import identify, load_into
 
@@ -48,6 +48,7 @@ def build(recipe: Recipe, dataset_zip: Path, out: Path, identities: dict[str, An
 
     run = out / RUN
     with ImagesZip(dataset_zip, recipe.labels.class_attribute) as archive:
+        checks.refuse(recipe, archive)
         names = archive.class_names([canonical(word) for word in recipe.labels.categories])
         if not names:
             raise EmptyDatasetError(f"{dataset_zip}: holds no labelled instance to train on")
@@ -59,6 +60,7 @@ def build(recipe: Recipe, dataset_zip: Path, out: Path, identities: dict[str, An
             training_run.opened(run, training_run.planned(recipe, dataset_zip, identities)) as resumes,
             _faults_named(dataset_zip),
         ):
+            checks.warn(recipe, model.config, train.records)
             if not resumes:
                 load_into(model, recipe.training)
                 model.epoch = 0  # else a checkpoint of a run's name would make it continue in the folder of that run

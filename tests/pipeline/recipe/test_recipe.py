@@ -39,7 +39,8 @@ def test_every_recipe_of_the_project_is_valid(file):
         ("labels: {limit: 3}", "labels.limit: unknown key; did you mean dataset.limit or evaluation.limit?"),
         ("training: {colour: {hue: 1}}", "training.colour: unknown key; did you mean training.augmentation.colour?"),
         ("labels: {xyz: 3}", "labels.xyz: unknown key"),
-        ("training: {config: {POOL_SISE: 7}}", "training.config: POOL_SISE: mrcnn.config.Config has no such setting; did you mean POOL_SIZE?"),
+        ("training: {config: {POOL_SISE: 7}}",
+         "training.config: POOL_SISE: mrcnn.config.Config has no such setting; did you mean POOL_SIZE?"),
         ("training: {stages: [{layer: all, epochs: 1}]}", "training.stages.0.layer: unknown key; did you mean layers?"),
     ],
 )  # fmt: skip
