@@ -7,6 +7,13 @@ from pipeline.recipe.categories import VOCABULARY, canonical
 from pipeline.recipe.spelling import did_you_mean
 
 
+def contradictions(recipe: Recipe) -> Iterator[str]:
+    """Yield a sentence for each pair of keys that can't be meant together."""
+    training = recipe.training
+    if training.backbone == "narrow" and training.weights in {"imagenet", "coco"}:
+        yield f"training.weights: there are none of {training.weights} for backbone narrow: set weights to none"
+
+
 def of_training(recipe: Recipe) -> Iterator[str]:
     """Yield a sentence for each setting with which a network trains and learns little."""
     training = recipe.training
@@ -31,11 +38,11 @@ def headline(recipe: Recipe) -> str:
     classes = f"{named} class{'es' * (named != 1)}" if named else "every class that is found"
     steps = f" of {training.steps_per_epoch} steps" if training.steps_per_epoch else ""
     epochs = _epochs(recipe)
-    return (
-        f"{classes}, {epochs} epoch{'s' * (epochs != 1)}{steps}, {training.batch_size} image"
-        f"{'s' * (training.batch_size != 1)} a step, {training.backbone} from {training.weights}, judged on "
-        f"{recipe.evaluation.split}"
-    )
+    images = f"{training.batch_size} image{'s' * (training.batch_size != 1)} a step"
+    start = "random weights" if training.weights == "none" else training.weights
+    network = f"{training.backbone} from {start}"
+    judged = f"judged on {recipe.evaluation.split}"
+    return f"{classes}, {epochs} epoch{'s' * (epochs != 1)}{steps}, {images}, {network}, {judged}"
 
 
 def _epochs(recipe: Recipe) -> int:

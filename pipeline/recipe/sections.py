@@ -98,7 +98,8 @@ class Source(Section):
     """Where images and labels come from.
 
     Each entry is `sample`, a file, a folder, a zip, a finished `images.zip` (images and labels), an `https://` address,
-    `gdrive:<file id>` or a Drive share link. Later label sources win per image.
+    `gdrive:<file id>` or a Drive share link. Relative paths count from the recipe's file. Later label sources win per
+    image.
     """
 
     images: list[Entry] = Field(default=[SAMPLE], min_length=1)
@@ -202,7 +203,8 @@ class Training(Section):
     backbone: Literal["resnet50", "resnet101", "narrow"] = "resnet101"
     """`narrow` is a small ResNet that trains from scratch on a CPU."""
     weights: str = "coco"
-    """What to start from: `none`, `imagenet`, `coco`, or an .h5 file in the original's layout."""
+    """What to start from: `none`, `imagenet`, `coco`, or an .h5 file in the original's layout (a relative path counts
+    from the recipe's file)."""
     exclude: list[str] = []
     """Layers not taken from `weights`; with `coco` the class-specific heads are always left out."""
     resize: Literal["pad64", "pad32", "square", "crop", "none"] = "pad64"
