@@ -1,6 +1,7 @@
 """The recipe as a Dagster resource: one file and a few changes serve every selection of assets."""
 
 import os
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -15,9 +16,18 @@ class RecipeResource(dg.ConfigurableResource[recipe.Recipe]):
     file: str = Field(
         default="", description="Recipe file; empty: the environment variable BDD_RECIPE, else recipes/sample.yaml."
     )
-    set: dict[str, str] = Field(
-        default={}, description='Changes by dotted key, values as YAML, e.g. {"training.learning_rate": "0.002"}.'
+    set: dict[str, Any] = Field(
+        default={}, description='Changes by dotted key, text as YAML, e.g. {"training.learning_rate": "0.002"}.'
     )
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Refuse a recipe that has a fault before any step starts, with its sentence in the run's log."""
+        try:
+            self.load()
+        except dg.Failure as fault:
+            if context.log:
+                context.log.error(fault.description)
+            raise
 
     def load(self) -> recipe.Recipe:
         """Return the recipe; raises dagster.Failure with one sentence a fault."""

@@ -125,10 +125,34 @@ def test_a_partial_run_from_run_config_follows_the_changed_recipe(data):
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("training.learning_rte", "1", "training.learning_rte: unknown key; did you mean learning_rate?"),
+        ("training.learning_rate", -1, "training.learning_rate: input should be greater than 0 (found -1)"),
+        ("training.stages", {"epochs": "many"}, "training.stages: input should be a valid list"),
+    ],
+)
+def test_a_fault_of_the_recipe_is_in_the_run_s_log_before_any_step_starts(data, key, value, words):
+    config = {"resources": {"recipe": {"config": {"file": str(data / "tiny.yaml"), "set": {key: value}}}}}
+    with dg.DagsterInstance.ephemeral() as instance:
+        job = build_definitions().resolve_job_def("whole_chain")
+        result = job.execute_in_process(run_config=config, instance=instance, raise_on_error=False)
+        said = [entry.user_message for entry in instance.all_logs(result.run_id)]
+    assert not result.success
+    assert [event.step_key for event in result.all_events if event.is_step_event] == []
+    assert f"{data / 'tiny.yaml'}: {words}" in said
+
+
+def test_the_launchpad_s_changes_may_be_values_of_any_type():
+    changes = {"seed": 5, "training.stages": [{"epochs": 3}], "labels.where": {"weather": ["snowy"]}, "name": "x"}
+    config = {"resources": {"recipe": {"config": {"file": str(ROOT / "recipes/sample.yaml"), "set": changes}}}}
+    assert dg.validate_run_config(build_definitions().resolve_job_def("whole_chain"), config)
+    assert RecipeResource(set=changes).load().training.stages[0].epochs == 3
+
+
+@pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"training.learning_rte": "1"}, "training.learning_rte: unknown key"),
-        ({"training.learning_rate": "-1"}, "training.learning_rate: input should be greater than 0"),
         ({"source.labels": "[/nowhere/labels.zip]"}, "/nowhere/labels.zip"),
         ({"labels.categories": "[unicorn]"}, "unicorn"),
         ({"source.images": "[{folder}/cut.zip]"}, "cut.zip"),
