@@ -1,5 +1,6 @@
 """Stage `filtered_labels`: the labels of `raw_labels` matched to images, filtered, clipped, and divided into splits."""
 
+import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -30,10 +31,14 @@ from pipeline.labels.merging import MergedLabels, Rows, merge, portions, with_la
 from pipeline.labels.rejections import Rejections
 from pipeline.labels.splits import Division, LabelledImage, divide
 from pipeline.recipe import Recipe
+from pipeline.recipe.categories import VOCABULARY, Wanted
+from pipeline.recipe.spelling import did_you_mean
 from pipeline.running.progress import Progress
 from pipeline.running.threads import ordered_map
 from pipeline.sources.image_index import read_index_table
 from pipeline.sources.label_files import LabelSource, read_sources
+
+log = logging.getLogger(__name__)
 
 CLASS_HINT = (
     "labels.class_attribute names the attribute of VIA regions that says their class, labels.default_class is that of "
@@ -56,6 +61,7 @@ def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None
         names = image_names(index, raw_images)
         merged = merge(recipe.labels, raw_labels, sources, index, names, rejections)
         _refuse_no_instance(recipe, sources, merged, rejections)
+        _warn_of_categories_not_found(recipe, merged)
         division, members = _divide(recipe, index, merged, rejections)
         _write_labels(members, merged, out)
         _write_images(members, index, out)
@@ -169,6 +175,20 @@ def _write_images(members: dict[str, list[LabelledImage]], index: pa.Table, out:
             writer.write(rows.append_column("attributes", texts([image.attributes for image in images])))
 
 
+def _warn_of_categories_not_found(recipe: Recipe, merged: MergedLabels) -> None:
+    """Log a warning for each wanted category that no label has, with the one that may be meant."""
+    found = set(pc.unique(merged.labels["category"]).to_pylist())
+    for category in Wanted(recipe.labels.categories).categories:
+        if category not in found:
+            log.warning("labels.categories: no label is a %s%s", category, _meant(category, merged))
+
+
+def _meant(category: str, merged: MergedLabels) -> str:
+    """Return which category may be meant by one that no label has: another that was found, or a word of BDD's."""
+    found = did_you_mean(category, merged.unwanted)
+    return found or ("" if category in VOCABULARY else did_you_mean(category, VOCABULARY))
+
+
 def _refuse_no_instance(
     recipe: Recipe, sources: Sequence[LabelSource], merged: MergedLabels, rejections: Rejections
 ) -> None:
@@ -185,5 +205,8 @@ def _refuse_no_instance(
     parts = [found, *(f"{count} left out: {reason}" for reason, count in rejections.by_reason.most_common(3))]
     if any(reason in rejections.by_reason for reason in (NO_CLASS, SEVERAL_CLASSES)):
         parts.append(CLASS_HINT)
+    categories = Wanted(recipe.labels.categories).categories
+    meant = [f"{category}{meant}" for category in categories if (meant := _meant(category, merged))]
     wanted = ", ".join(recipe.labels.categories) or "any category"
-    raise EmptyDatasetError(f"labels.categories: no label of {wanted} is usable in {entries} ({'; '.join(parts)})")
+    reasons = "; ".join([*parts, *meant])
+    raise EmptyDatasetError(f"labels.categories: no label of {wanted} is usable in {entries} ({reasons})")

@@ -201,6 +201,31 @@ def test_a_category_that_no_label_has_is_an_error_that_names_it(tmp_path: Path) 
         stage(tmp_path, TWO, {"l.json": [frame("a.jpg", CAR)]}, labels={"categories": ["swan"]})
 
 
+@pytest.mark.parametrize(
+    ("categories", "said"),
+    [
+        (["car", "Dant"], ["labels.categories: no label is a Dant; did you mean dent?"]),
+        (["car", "trafic sign", "swan"], [
+            "labels.categories: no label is a trafic sign; did you mean traffic sign?",
+            "labels.categories: no label is a swan",
+        ]),
+        (["car", "truck"], ["labels.categories: no label is a truck"]),
+        (["car", "dent"], []),
+    ],
+)  # fmt: skip
+def test_a_category_that_is_found_nowhere_is_warned_of_with_what_may_be_meant(
+    categories: list[str], said: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = [frame(name, CAR, area("dent", SQUARE)) for name in ("a.jpg", "b.jpg")]
+    stage(tmp_path, TWO, {"l.json": frames}, labels={"categories": categories})
+    assert [message for message in caplog.messages if "labels.categories" in message] == said
+
+
+def test_what_may_be_meant_by_the_one_category_that_is_not_found_ends_the_error(tmp_path: Path) -> None:
+    with pytest.raises(EmptyDatasetError, match=r"of other categories: car \(1\); carr; did you mean car\?\)$"):
+        stage(tmp_path, TWO, {"l.json": [frame("a.jpg", CAR)]}, labels={"categories": ["carr"]})
+
+
 def test_boxes_that_stand_in_for_masks_fail_a_check(tmp_path: Path) -> None:
     frames = [frame("a.jpg", CAR, box("car", 1, 1, 9, 9)), frame("b.jpg", CAR, CAR)]
     out = stage(tmp_path, TWO, {"l.json": frames})
