@@ -20,8 +20,8 @@ def of_training(recipe: Recipe) -> Iterator[str]:
     if training.weights == "none" and training.stages[0].layers == "heads":
         start = "" if training.backbone == "narrow" else "training.weights to coco or imagenet, or "
         yield (
-            "training.stages.0: heads are trained on a backbone of random weights, which stays as it is (training."
-            f"weights: none): set {start}training.stages to [{{layers: all, epochs: {_epochs(recipe)}}}]"
+            "training.stages.0: the heads are trained while the backbone keeps its random weights (training.weights: "
+            f"none): set {start}training.stages to [{{layers: all, epochs: {_epochs(recipe)}}}]"
         )
 
 

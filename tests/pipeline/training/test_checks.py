@@ -68,7 +68,7 @@ def test_instances_smaller_than_the_smallest_anchor_are_warned_of(size, scales, 
 
 def test_heads_on_a_random_backbone_are_warned_of(dataset, caplog):
     (said,) = warnings(parse({"training": {**WIDE, "weights": "none"}}), dataset, caplog)
-    assert said.startswith("training.stages.0: heads are trained on a backbone of random weights")
+    assert said.startswith("training.stages.0: the heads are trained while the backbone keeps its random weights")
     assert said.endswith("set training.stages to [{layers: all, epochs: 30}]")
     caplog.clear()
     assert warnings(parse({"training": WIDE}), dataset, caplog) == []
