@@ -3,10 +3,11 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from pipeline.errors import RecipeError, SourceError
+from pipeline.errors import PipelineError, RecipeError
 from pipeline.recipe import Recipe, hints, load
 from pipeline.recipe.commented import commented
 
@@ -48,21 +49,25 @@ def _check(recipe: Recipe) -> int:
 
 
 def _absent(recipe: Recipe) -> Iterator[str]:
-    """Yield the fault of each source, and of the starting weights, that is no file here; addresses are not asked."""
+    """Yield the fault of each local source that holds nothing to read, and of weights that are no file.
+
+    Addresses are not asked.
+    """
     from pipeline.recipe.source_entry import parse
-    from pipeline.sources.resolve import existing
+    from pipeline.sources import label_files, raw_images, resolve
     from pipeline.training.weights import identify
 
-    for role, entries in (("images", recipe.source.images), ("labels", recipe.source.labels)):
-        for source in (parse(entry, f"source.{role}") for entry in entries):
+    finders: dict[str, Callable[[resolve.Container], Any]] = {"images": raw_images.find, "labels": label_files.find}
+    for role, find in finders.items():
+        for source in (parse(entry, f"source.{role}") for entry in getattr(recipe.source, role)):
             try:
                 if source.kind == "path":
-                    existing(source)
-            except SourceError as fault:
+                    find(resolve.local(source))
+            except PipelineError as fault:
                 yield str(fault)
     try:
         identify(recipe.training.weights)
-    except SourceError as fault:
+    except PipelineError as fault:
         yield str(fault)
 
 

@@ -103,12 +103,7 @@ def build(
 
 
 def _examine_all(container: Container) -> tuple[list[Usable], list[Rejected]]:
-    files, rejected = _find(container)
-    if not files:
-        key, advice = container.source.key, "and unpack other archives"
-        raise SourceError(
-            f"{key}: {container.path} holds no image (.jpg, .jpeg or .png); name each zip in it in {key}, {advice}"
-        )
+    files, rejected = find(container)
     with container.path.open("rb") if container.kind == "zip" else nullcontext() as archive:
         results = ordered_map(partial(_examine, descriptor=archive.fileno() if archive else None), files)
         examined = list(track(results, f"indexing {container.path.name}", len(files), "image"))
@@ -120,8 +115,21 @@ def _examine_all(container: Container) -> tuple[list[Usable], list[Rejected]]:
     return usable, rejected
 
 
-def _find(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
-    """Return the files named like images, in the order in which they lie on the disk; and names given twice."""
+def find(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
+    """Return the files named like images, in the order in which they lie on the disk; and names given twice.
+
+    Raises SourceError where there is none.
+    """
+    files, repeated = _files(container)
+    if not files:
+        key, advice = container.source.key, "and unpack other archives"
+        raise SourceError(
+            f"{key}: {container.path} holds no image (.jpg, .jpeg or .png); name each zip in it in {key}, {advice}"
+        )
+    return files, repeated
+
+
+def _files(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
     if container.kind == "zip":
         archive = read_archive(container.path)
         members, repeated = (

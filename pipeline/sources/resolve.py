@@ -95,6 +95,17 @@ def obtain(
     ]
 
 
+def local(source: Source, identity: Any = None) -> Container:
+    """Return where a local source is read; raises SourceError where there is nothing, or nothing readable."""
+    path = existing(source)
+    real = path.resolve()
+    refuse_unwritable(str(real))
+    if path.is_dir():
+        return Container(source, identity, "folder", path, str(real))
+    with readable(source):
+        return Container(source, identity, "zip" if is_zip(path) else "file", path, str(real))
+
+
 def existing(source: Source) -> Path:
     """Return the path of a local source; raises SourceError, saying how to get it, where there is nothing."""
     path = source.path
@@ -174,14 +185,11 @@ def _fetched(wanted: list[tuple[Source, Any]], recipe: Recipe, role: Role, downl
 
 
 def _local(source: Source, identity: Any) -> Container:
-    path = existing(source)
-    real = path.resolve()
-    refuse_unwritable(str(real))
-    if path.is_dir():
-        return Container(source, identity, "folder", path, str(real))
-    with readable(source):
-        _warn_of_difference(path)
-        return Container(source, identity, "zip" if is_zip(path) else "file", path, str(real))
+    container = local(source, identity)
+    if container.kind != "folder":
+        with readable(source):
+            _warn_of_difference(container.path)
+    return container
 
 
 def _linked(source: Source, identity: Any, file: Path, out: Path) -> Container:

@@ -1,6 +1,7 @@
 """The recipe: what it accepts, and what it says of what it doesn't."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -244,18 +245,22 @@ def test_check_of_a_good_recipe_says_what_it_asks_for():
 
 def test_check_names_all_that_is_absent_or_can_t_be_meant_together_and_hints_at_what_is_odd(tmp_path):
     content = """
-        source: {images: [a.zip, https://example.org/b.zip], labels: [sample, c.json]}
+        source: {images: [a.zip, https://example.org/b.zip, ., b.tar.gz], labels: [sample, c.json, .]}
         labels: {categories: [car, trafic sign, Swan, pedestrians]}
         training: {backbone: narrow, weights: coco}
     """
     (tmp_path / "r.yaml").write_text(content)
+    (tmp_path / "b.tar.gz").write_bytes(b"")
     done = program("check", str(tmp_path / "r.yaml"))
     assert (done.returncode, done.stderr) == (2, "")
-    assert [line.split(": check the path")[0] for line in done.stdout.splitlines()] == [
+    assert [re.split(r": check the path|; name each zip| \(\.", line)[0] for line in done.stdout.splitlines()] == [
         "hint: labels.categories: 'trafic sign' is no category of BDD's; did you mean traffic sign?",
         "hint: labels.categories: 'pedestrians' is no category of BDD's; did you mean pedestrian?",
         f"source.images: {tmp_path}/a.zip does not exist",
+        f"source.images: {tmp_path} holds no image",
+        f"source.images: {tmp_path}/b.tar.gz holds no image",
         f"source.labels: {tmp_path}/c.json does not exist",
+        f"source.labels: {tmp_path} holds no label file",
         "training.weights: there are none of coco for backbone narrow: set weights to none",
     ]
 
