@@ -1,4 +1,4 @@
-"""`python -m benchmarks [chain|labels|dataset|gpu|masks]`: our stages beside the plainest thing that could do the same.
+"""`python -m benchmarks [SUBJECT]`: our stages beside the plainest thing that could do the same; `--help` lists them.
 
 Everything that is compared is measured in one run; each subject has a module of its own, networks a package.
 """
@@ -14,6 +14,8 @@ def main() -> None:
     parser.set_defaults(scenes=60)
     chain = subjects.add_parser("chain", help="the dataset's stages on the sample (the default; a minute)")
     chain.add_argument("--scenes", type=int, default=60, help="scenes of the sample to measure on")
+    indexing = subjects.add_parser("indexing", help="raw_images with and without decoding each picture (a minute)")
+    indexing.add_argument("--images", type=int, default=3_000, help="images of the archive")
     labels = subjects.add_parser(
         "labels", help="raw_labels and filtered_labels on a file like the 2018 release (minutes, 2 GB of disk)"
     )
@@ -29,7 +31,11 @@ def main() -> None:
     masks = subjects.add_parser("masks", help="rules to fill polygons beside BDD100K's published masks (a minute)")
     masks.add_argument("--real", type=Path, default=Path("../shared/real"), help="folder of the published files")
     chosen = parser.parse_args()
-    if chosen.subject == "labels":
+    if chosen.subject == "indexing":
+        from benchmarks import indexing as indexing_benchmark
+
+        indexing_benchmark.run(chosen.images)
+    elif chosen.subject == "labels":
         from benchmarks import labels as labels_benchmark
 
         labels_benchmark.run(chosen.frames, chosen.rounds)

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
+from mrcnn.data import decoding
 from pipeline.files.atomic import whole_file
 from pipeline.geometry.polygon import Ring
 
@@ -56,12 +57,11 @@ def overlay(encoded: bytes, masks: Sequence[Mask], path: Path) -> bool:
     Returns False, logs why, and writes nothing when `encoded` is no image that can be decoded.
     """
     try:
-        with Image.open(BytesIO(encoded)) as image:
-            width, height = image.size
-            image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
-            picture = image.convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        log.warning("%s: no picture of it, since the image can't be decoded: %s", path.name, error)
+        height, width = decoding.image_size(encoded, path.name)
+        reduce = decoding.reduction((height, width), (LONGEST_SIDE, LONGEST_SIDE))
+        picture = Image.fromarray(decoding.decode(encoded, path.name, reduce))
+    except decoding.ImageError as error:
+        log.warning("no picture of an image that can't be decoded: %s", error)
         return False
     picture.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     drawn = _masked(picture, masks, (picture.width / width, picture.height / height))

@@ -78,7 +78,7 @@ STAGES = {
     for stage in (
         Stage(
             "raw_images",
-            2,
+            3,
             "pipeline.sources.raw_images",
             group="raw",
             kinds=frozenset({"python", "parquet"}),

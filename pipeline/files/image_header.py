@@ -1,20 +1,48 @@
 """What the header of an image file holds, read without decoding a pixel: its size, and whether its end is there."""
 
 import struct
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any, Literal
 
 from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from mrcnn.data import decoding
+
+Kind = Literal["JPEG", "PNG", "BMP", "WebP", "TIFF"]
 
 LARGEST_FILE = 256 << 20
 """Bytes of the largest image file that is read."""
 MOST_PIXELS = 100_000_000
 """Pixels of the largest image that is read."""
+MOST_ELONGATED = 100
+"""Longest side over shortest: of more, less than a row of pixels would be left in the network's input."""
 
-JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+PNG_START = decoding.PNG_START
+JPEG_END, PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
+STARTS: Mapping[bytes, Kind] = {
+    b"\xff\xd8\xff": "JPEG",
+    PNG_START: "PNG",
+    b"BM": "BMP",
+    b"RIFF": "WebP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+}
+READERS: Mapping[Kind, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "BMP": BmpImageFile,
+    "WebP": WebPImageFile,
+    "TIFF": TiffImageFile,
+}
 ORIENTATION, TURNED_ORIENTATIONS = 0x0112, range(2, 9)
 """Exif 2.32, 4.6.4."""
 FAULTS = (SyntaxError, OSError, KeyError, TypeError, ValueError, ZeroDivisionError, struct.error)
@@ -27,40 +55,62 @@ class BadImageError(ValueError):
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """An image's stored size in pixels (an Exif rotation is not applied)."""
+    """An image's size in pixels: as stored (an Exif rotation is not applied), of a TIFF as its orientation shows it."""
 
+    kind: Kind
     width: int
     height: int
+    bits: int
+    """Of a channel; 8 where the header doesn't say otherwise."""
     turned: bool
     """Whether its Exif data ask to show it turned or mirrored."""
 
 
 def read_header(data: bytes) -> ImageHeader:
-    """Return the size of a JPEG or PNG image.
+    """Return what the header of a JPEG, PNG, BMP, WebP or TIFF image says.
 
-    Raises BadImageError for bytes that are neither, end too early, have a header that Pillow can't read, or hold over
-    100 megapixels.
+    Raises BadImageError for bytes that are none of these, end too early, have a damaged header, hold over 100
+    megapixels, or have one side over 100 times as long as the other.
     """
-    is_jpeg = data.startswith(JPEG_START)
-    if not is_jpeg and not data.startswith(PNG_START):
-        raise BadImageError("not a JPEG or PNG image" if data else "an empty file")
-    end = JPEG_END if is_jpeg else PNG_END
-    file = BytesIO(data)
+    kind = next((STARTS[start] for start in STARTS if data.startswith(start)), None)
+    if kind is None:
+        raise BadImageError("not a JPEG, PNG, BMP, WebP or TIFF image" if data else "an empty file")
     try:
-        # Not Image.open, which tries all formats and warns of large images.
-        image = JpegImageFile(file) if is_jpeg else PngImageFile(file)
-        after_header = file.tell()  # a thumbnail in the header has an end, too
+        header = _png_header(data) if kind == "PNG" else _header(data, kind)
+    except BadImageError:
+        raise
     except FAULTS:
-        kind = "JPEG" if is_jpeg else "PNG"
-        raise BadImageError(f"a damaged {kind} header" if end in data else "a truncated image") from None
-    if data.rfind(end, after_header) < 0:
-        raise BadImageError("a truncated image")
-    if image.width * image.height > MOST_PIXELS:
+        cut = (kind == "JPEG" and JPEG_END not in data) or (kind == "PNG" and PNG_END not in data)
+        raise BadImageError("a truncated image" if cut else f"a damaged {kind} header") from None
+    if header.width * header.height > MOST_PIXELS:
         raise BadImageError("an image over 100 megapixels")
-    return ImageHeader(image.width, image.height, is_jpeg and _is_turned(image.info.get("exif", b"")))
+    if max(header.width, header.height) > MOST_ELONGATED * min(header.width, header.height):
+        raise BadImageError(f"an image over {MOST_ELONGATED} times as long as it is wide")
+    return header
 
 
-def _is_turned(encoded: bytes) -> bool:
+def _header(data: bytes, kind: Kind) -> ImageHeader:
+    file = BytesIO(data)
+    image = READERS[kind](file)  # not Image.open, which tries all formats and warns of large images
+    if kind == "JPEG" and data.rfind(JPEG_END, file.tell()) < 0:  # a thumbnail in the header has an end, too
+        raise BadImageError("a truncated image")
+    bits = max(image.tag_v2.get(BITSPERSAMPLE, (8,))) if isinstance(image, TiffImageFile) else 8
+    turned = kind in ("JPEG", "WebP") and _is_turned(image.info.get("exif", b""))
+    return ImageHeader(kind, image.width, image.height, bits, turned)
+
+
+def _png_header(data: bytes) -> ImageHeader:
+    """Read the chunk IHDR alone: Pillow reads all chunks, and refuses long texts and colour profiles."""
+    if data.rfind(PNG_END) < 0:
+        raise BadImageError("a truncated image")
+    width, height, bits = struct.unpack_from(">IIB", data, 16)
+    (crc,) = struct.unpack_from(">I", data, 29)
+    if zlib.crc32(data[12:29]) != crc or not (width and height):
+        raise BadImageError("a damaged PNG header")
+    return ImageHeader("PNG", width, height, bits, turned=False)
+
+
+def _is_turned(encoded: Any) -> bool:
     exif = Image.Exif()
     try:
         exif.load(encoded)

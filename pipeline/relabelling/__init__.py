@@ -166,6 +166,8 @@ def _places(
             found[member] = key
     for reason, number in left_out.items():
         log.warning("%d labelled images are %s", number, reason)
+    if unseen := sum(member.lower().endswith((".tif", ".tiff")) for member in found):
+        log.warning("%d images are TIFFs, which browsers, and so VIA, don't show: convert them to .png", unseen)
     if not found:
         advice = "name the images.zip with them by --pictures"
         raise EmptyDatasetError(f"{archive.filename}: holds none of the images that {shown.name} labels; {advice}")

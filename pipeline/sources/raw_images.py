@@ -1,4 +1,4 @@
-"""Stage `raw_images`: an index of every image of the sources; each is read once, and none is unpacked."""
+"""Stage `raw_images`: an index of every image of the sources; each is read and decoded once, and none is unpacked."""
 
 import hashlib
 import json
@@ -17,7 +17,8 @@ from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Check, Summary
 from pipeline.errors import SourceError
 from pipeline.files.atomic import is_clean, write_json
-from pipeline.files.image_header import LARGEST_FILE, BadImageError, read_header
+from pipeline.files.image_header import LARGEST_FILE, BadImageError, ImageHeader, read_header
+from pipeline.files.image_pixels import check_pixels, quiet_decoders
 from pipeline.files.zip_reading import Member, data_offset, inflate, read_archive
 from pipeline.instances.image_paths import split_of
 from pipeline.instances.tables import Rejected
@@ -33,7 +34,12 @@ TURNED = (
     "stored turned (Exif orientation), and taken as they are stored; browsers show them upright, so what is drawn in "
     "VIA doesn't fit: turn their pixels (mogrify -auto-orient) before they are labelled"
 )
+SCALED = "of 16 bits a channel: each is scaled to 8 by the largest value in it (up to 255, 1023, 4095 or 65535)"
 MASK_FOLDERS = {"bitmasks", "colormaps", "masks"}
+LOSSY = {".jpg", ".jpeg", ".jfif"}
+"""Suffixes that files in folders of masks have only if they are pictures."""
+
+IMAGE_SUFFIXES = walking.SUFFIXES["images"] + walking.UNREAD_IMAGES
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +70,7 @@ class Usable:
 
     file: ImageFile
     row: IndexedImage
-    turned: bool
-    """Whether its Exif data ask to show it turned."""
+    header: ImageHeader
 
 
 identities = partial(resolve.identities, role="images")
@@ -99,12 +104,12 @@ def build(
         for each in containers
     ]
     write_json(out / "sources.json", {"sources": sources})
-    summary.write(out, _summary(images, rejected, len(containers), sum(image.turned for image in kept)))
+    summary.write(out, _summary(images, rejected, len(containers), [image.header for image in kept]))
 
 
 def _examine_all(container: Container) -> tuple[list[Usable], list[Rejected]]:
     files, rejected = find(container)
-    with container.path.open("rb") if container.kind == "zip" else nullcontext() as archive:
+    with container.path.open("rb") if container.kind == "zip" else nullcontext() as archive, quiet_decoders():
         results = ordered_map(partial(_examine, descriptor=archive.fileno() if archive else None), files)
         examined = list(track(results, f"indexing {container.path.name}", len(files), "image"))
     usable = [each for each in examined if isinstance(each, Usable)]
@@ -116,20 +121,24 @@ def _examine_all(container: Container) -> tuple[list[Usable], list[Rejected]]:
 
 
 def find(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
-    """Return the files named like images, in the order in which they lie on the disk; and names given twice.
+    """Return the files named like images that are read, as they lie on the disk; and the others: names given twice.
 
-    Raises SourceError where there is none.
+    Raises SourceError where there is none that is read.
     """
-    files, repeated = _files(container)
+    named, rejected = _named_like_images(container)
+    files = [file for file in named if _suffix(file.path) not in walking.UNREAD_IMAGES]
+    unread = [file for file in named if _suffix(file.path) in walking.UNREAD_IMAGES]
+    rejected += [_reject(file, f"{_suffix(file.path)}, a type that is not read: convert it to .png") for file in unread]
     if not files:
-        key, advice = container.source.key, "and unpack other archives"
-        raise SourceError(
-            f"{key}: {container.path} holds no image (.jpg, .jpeg or .png); name each zip in it in {key}, {advice}"
-        )
-    return files, repeated
+        key, suffixes = container.source.key, ", ".join(walking.SUFFIXES["images"])
+        advice = f"name each zip in it in {key}, and unpack other archives"
+        if unread:
+            advice = f"{rejected[-1].image} is {rejected[-1].reason}"
+        raise SourceError(f"{key}: {container.path} holds no image ({suffixes}); {advice}")
+    return files, rejected
 
 
-def _files(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
+def _named_like_images(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
     if container.kind == "zip":
         archive = read_archive(container.path)
         members, repeated = (
@@ -141,22 +150,25 @@ def _files(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
         paths: Iterator[Path] = iter([container.path])
         folder = container.path.parent
     else:
-        paths, folder = walking.walk(container.path, walking.SUFFIXES["images"]), container.path
+        paths, folder = walking.walk(container.path, IMAGE_SUFFIXES), container.path
     found = ((path, path.relative_to(folder).as_posix()) for path in paths)
     return [ImageFile(container, inside, path.stat().st_size) for path, inside in found if _is_image(inside)], []
 
 
 def _is_image(name: str) -> bool:
-    """Return whether a path is that of an image; PNGs in BDD's folders of masks are labels."""
-    path = PurePosixPath(name)
-    suffix = path.suffix.lower()
-    if suffix not in walking.SUFFIXES["images"] or any(walking.is_hidden(part) for part in path.parts):
+    """Return whether a path is that of an image; PNGs and other lossless files in folders of masks are labels."""
+    parts, suffix = PurePosixPath(name).parts, _suffix(name)
+    if suffix not in IMAGE_SUFFIXES or any(walking.is_hidden(part) for part in parts):
         return False
-    return suffix != ".png" or not MASK_FOLDERS.intersection(path.parts[:-1])
+    return suffix in LOSSY or not MASK_FOLDERS.intersection(parts[:-1])
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _examine(file: ImageFile, descriptor: int | None) -> Usable | Rejected:
-    """Read an image once, and check that its bytes are whole; `descriptor` is the archive's."""
+    """Read and decode an image once, and check that it is whole; `descriptor` is the archive's."""
     container, member = file.container, file.member
     if not is_clean(file.path):
         return _reject(file, "a name that is not clean text")
@@ -169,6 +181,7 @@ def _examine(file: ImageFile, descriptor: int | None) -> Usable | Rejected:
         else:
             offset, data = _read_member(descriptor, member, container.path)
         header = read_header(data)
+        check_pixels(data, header)
     except BadImageError as error:
         return _reject(file, str(error))
     row = IndexedImage(
@@ -186,7 +199,7 @@ def _examine(file: ImageFile, descriptor: int | None) -> Usable | Rejected:
         height=header.height,
         sha256=hashlib.sha256(data).hexdigest(),
     )
-    return Usable(file, row, header.turned)
+    return Usable(file, row, header)
 
 
 def _read_member(descriptor: int, member: Member, archive: Path) -> tuple[int, bytes]:
@@ -217,14 +230,20 @@ def _without_repeats(images: Sequence[Usable]) -> tuple[list[Usable], list[Rejec
     return kept, [_reject(image.file, "the same image as one before") for image in repeated]
 
 
-def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count: int, turned: int) -> Summary:
+def _summary(
+    images: list[IndexedImage], rejected: list[Rejected], source_count: int, headers: list[ImageHeader]
+) -> Summary:
     splits = Counter(image.split or "none" for image in images)
     sizes = Counter(f"{image.width}x{image.height}" for image in images)
     reasons = Counter(item.reason for item in rejected)
+    examples = {item.reason: item.image for item in rejected}
     for reason, count in sorted(reasons.items()):
-        log.warning("%d images set aside: %s", count, reason)
-    faults = [f"{len(rejected)} images were set aside"]
-    if turned:
+        log.warning("%d images set aside: %s (%s)", count, reason, examples[reason])
+    by_reason = "; ".join(f"{count}: {reason}" for reason, count in sorted(reasons.items()))
+    faults = [f"{len(rejected)} images were set aside ({by_reason})"] if rejected else []
+    if scaled := sum(header.bits == 16 for header in headers):
+        log.info("%d images are %s", scaled, SCALED)
+    if turned := sum(header.turned for header in headers):
         log.warning("%d images are %s", turned, TURNED)
         faults.append(f"{turned} are {TURNED}")
     return Summary(
@@ -239,7 +258,7 @@ def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count:
             "sizes": [{"size": size, "images": count} for size, count in sizes.most_common(10)],
             "rejected": [{"reason": reason, "images": count} for reason, count in sorted(reasons.items())],
         },
-        checks=[Check("every_image_usable", not (rejected or turned), "; ".join(faults))],
+        checks=[Check("every_image_usable", not faults, "; ".join(faults) or "no image was set aside")],
     )
 
 

@@ -13,7 +13,15 @@ from pipeline.recipe.source_entry import Source
 
 Role = Literal["images", "labels"]
 
-SUFFIXES: dict[Role, tuple[str, ...]] = {"images": (".jpg", ".jpeg", ".png"), "labels": (".json", ".png")}
+SUFFIXES: dict[Role, tuple[str, ...]] = {
+    "images": (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
+    "labels": (".json", ".png"),
+}
+UNREAD_IMAGES = (
+    *(".heic", ".heif", ".avif", ".gif", ".jp2", ".jxl", ".ppm", ".pgm"),
+    *(".dng", ".cr2", ".nef", ".arw"),
+)
+"""Suffixes of images that aren't read, which are named and counted instead."""
 OF_SYSTEMS = {"__MACOSX", "lost+found", "System Volume Information", "$RECYCLE.BIN"}
 """Folders that no person made."""
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE}

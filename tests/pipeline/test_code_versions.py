@@ -29,7 +29,7 @@ OUTPUTS = {
     "dataset_zip": "images.zip",
 }
 HELD = {
-    "raw_images": (2, "97a8d4f08687a4cc"),
+    "raw_images": (3, "97a8d4f08687a4cc"),
     "raw_labels": (6, "0af7e6b78a0dddcb"),
     "filtered_labels": (14, "a161c5cb19c63300"),
     "via_train": (3, "c12133a8594fe335"),

@@ -3,6 +3,7 @@
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageColor
 
@@ -30,6 +31,13 @@ def test_a_mask_colours_its_place_and_nothing_else(tmp_path: Path) -> None:
 def test_the_noisiest_picture_stays_small(tmp_path: Path) -> None:
     assert overlay(jpeg(1280, 720), [(1, [SQUARE])], tmp_path / "a.jpg")
     assert (tmp_path / "a.jpg").stat().st_size <= LARGEST
+
+
+def test_a_picture_of_16_bits_is_as_bright_as_the_network_sees_it(tmp_path: Path) -> None:
+    grey = cv2.imencode(".png", np.array([[4095, 2048]], np.uint16).repeat(40, 0).repeat(40, 1))[1].tobytes()
+    assert overlay(grey, [], tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as picture:
+        assert np.allclose(np.asarray(picture)[20, [10, 70]], [[255] * 3, [128] * 3], atol=4)
 
 
 def test_bytes_that_are_no_image_leave_no_picture(tmp_path: Path) -> None:

@@ -296,3 +296,12 @@ def test_no_image_is_written_outside_the_folder(tmp_path: Path) -> None:
     relabelling.make_folder(tmp_path / "images.zip", tmp_path / "deep/look")
     assert (tmp_path / "deep/look/evil.jpg").read_bytes() == b"harmless"
     assert not list(tmp_path.glob("evil.jpg"))
+
+
+def test_images_that_browsers_do_not_show_are_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = {f"val/{name}": jpeg(20, 10) for name in ("a.TIF", "b.jpg")}
+    labels = {name: entry(name, [CLOSED]) for name in ("a.TIF", "b.jpg")}
+    relabelling.make_folder(write(tmp_path / "images.zip", {"val": labels}, images), tmp_path / "out", "val")
+    assert [record.message for record in caplog.records] == [
+        "1 images are TIFFs, which browsers, and so VIA, don't show: convert them to .png"
+    ]

@@ -1,13 +1,17 @@
 """The index of raw images: which images are found, how they are named, and what is set aside."""
 
 import hashlib
+import logging
 import os
 import zipfile
 
+import cv2
+import numpy as np
 import pytest
 
 from pipeline.artifacts import summary
 from pipeline.errors import ArchiveError, ArtifactError, SourceError
+from pipeline.sources import raw_images
 from pipeline.sources.image_index import ImageStore, read_index
 from tests.pipeline.small_sources import REAL, folder_of, index, jpeg, png, png_claiming, rows, zip_of
 
@@ -90,7 +94,7 @@ def test_bad_images_are_set_aside_with_their_reason(tmp_path):
         "empty.jpg": "an empty file",
         "half.jpg": "a truncated image",
         "none.png": "a damaged PNG header",
-        "text.jpg": "not a JPEG or PNG image",
+        "text.jpg": "not a JPEG, PNG, BMP, WebP or TIFF image",
         "vast.png": "an image over 100 megapixels",
     }
     (check,) = summary.read(raw).checks
@@ -170,7 +174,9 @@ def test_sources_without_images_are_named_with_their_key(tmp_path):
     with pytest.raises(SourceError, match=r"source\.images: .*texts holds no image"):
         index(tmp_path / "raw", folder)
     folder_of(folder, {"a.jpg": b"not one"})
-    with pytest.raises(SourceError, match=r"no image in .*texts can be used \(a\.jpg: not a JPEG or PNG image\)"):
+    with pytest.raises(
+        SourceError, match=r"no image in .*texts can be used \(a\.jpg: not a JPEG, PNG, BMP, WebP or TIFF image\)"
+    ):
         index(tmp_path / "raw2", folder)
 
 
@@ -232,3 +238,58 @@ def test_every_real_image_is_indexed(tmp_path):
             assert store.read(image) == path.read_bytes()
             with Image.open(path) as opened:
                 assert opened.size == (image.width, image.height)
+
+
+def test_images_of_every_type_that_is_read_are_indexed_and_the_others_named(tmp_path, caplog):
+    read = {f"{number}{suffix}": encoded(suffix) for number, suffix in enumerate((".bmp", ".webp", ".tif", ".TIFF"))}
+    unread = {"a.heic": b"x", "b.HEIC": b"x", "c.gif": b"x", "masks/1.gif": b"x", "masks/2.tif": encoded(".tif")}
+    folder = folder_of(tmp_path / "photos", {**read, **unread, "sixteen.png": encoded(".png", np.uint16)})
+    for number, source in enumerate((folder, zip_of(tmp_path / "photos.zip", {**read, **unread}))):
+        raw = index(tmp_path / f"raw{number}", source)
+        assert read_index(raw).keys() - {"sixteen.png"} == read.keys()
+        assert {(row["image"], row["reason"].partition(",")[0]) for row in rows(raw / "rejected.parquet")} == {
+            ("a.heic", ".heic"),
+            ("b.HEIC", ".heic"),
+            ("c.gif", ".gif"),
+        }
+    assert "2 images set aside: .heic, a type that is not read: convert it to .png (" in caplog.text
+    (check,) = summary.read(raw).checks
+    assert not check.passed
+    assert "2: .heic, a type that is not read" in check.description
+
+
+def test_images_of_16_bits_are_told_of_once(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    index(tmp_path / "raw", folder_of(tmp_path / "a", {f"{n}.png": encoded(".png", np.uint16) for n in range(3)}))
+    assert [record.message for record in caplog.records] == [f"3 images are {raw_images.SCALED}"]
+
+
+def test_only_images_that_are_not_read_are_named_in_the_error(tmp_path):
+    with pytest.raises(SourceError, match=r"holds no image \(\.jpg.*; a\.heic is \.heic, a type that"):
+        index(tmp_path / "raw", folder_of(tmp_path / "photos", {"a.heic": b"x"}))
+
+
+@pytest.mark.parametrize("shape", [(1, 65500), (65500, 1), (7, 701)])
+def test_images_that_are_hardly_more_than_a_line_are_set_aside(tmp_path, shape):
+    line = cv2.imencode(".jpg", np.zeros(shape, np.uint8))[1].tobytes()
+    raw = index(tmp_path / "raw", folder_of(tmp_path / "photos", {"line.jpg": line, "good.jpg": jpeg()}))
+    assert list(read_index(raw)) == ["good.jpg"]
+    assert rows(raw / "rejected.parquet")[0]["reason"] == "an image over 100 times as long as it is wide"
+
+
+def test_damaged_pixels_are_set_aside_in_folders_and_archives(tmp_path, capfd):
+    whole = jpeg(64, 64)
+    pictures = {"cut.jpg": whole[:-9] + whole[-2:], "bad.png": png()[:-20] + bytes(4) + png()[-16:], "good.jpg": whole}
+    for source in (folder_of(tmp_path / "photos", pictures), zip_of(tmp_path / "photos.zip", pictures)):
+        raw = index(tmp_path / f"raw-{source.name}", source)
+        assert list(read_index(raw)) == ["good.jpg"]
+        assert {row["image"]: row["reason"] for row in rows(raw / "rejected.parquet")} == {
+            "bad.png": "a damaged PNG image, or one of a variant that OpenCV can't decode",
+            "cut.jpg": "a damaged JPEG image: pixels are missing or wrong",
+        }
+    assert "loadsave.cpp" not in capfd.readouterr().err
+
+
+def encoded(suffix, dtype=np.uint8):
+    """Return a file of random pixels."""
+    return cv2.imencode(suffix, np.random.default_rng(0).integers(0, 255, (9, 16, 3)).astype(dtype))[1].tobytes()
