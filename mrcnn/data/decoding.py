@@ -80,14 +80,14 @@ def decode(data: bytes, name: str, reduce: int = 1) -> NDArray[np.uint8]:
 
 
 def eight_bits(pixels: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    """Return pixels of 16 bits as uint8, scaled by the largest value that they hold.
+    """Return pixels [h, w, C] of 16 bits as uint8, scaled by the largest value that they hold.
 
     Up to 255 they are kept; up to 1023 they are taken for values of 10 bits, up to 4095 of 12 and else of 16.
     """
     import cv2
 
     bits = next(bits for bits in BITS if int(pixels.max(initial=0)) < 1 << bits)
-    return np.asarray(cv2.convertScaleAbs(pixels, alpha=255 / ((1 << bits) - 1)), np.uint8)
+    return np.asarray(cv2.convertScaleAbs(pixels, alpha=255 / ((1 << bits) - 1)), np.uint8).reshape(pixels.shape)
 
 
 def read_image(path: Path | str) -> NDArray[np.uint8]:

@@ -7,21 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrcnn.config import Config
-from mrcnn.data.decoding import ImageError
+from mrcnn.data.decoding import ImageError, eight_bits
 from mrcnn.data.image_meta import unmold_image
 
 _TOLERANCE = 1e-3
 """Of floats at the ends of their range, relative to its length."""
 
-LEAST_MAXIMUM_OF_16_BITS = 4096
-"""Smaller maxima of uint16 images may also be those of 10 or 12 bits."""
-
 
 def as_uint8(image: Any, channels: int | None, name: str) -> NDArray[np.uint8]:
     """Return an image as [H, W, C] uint8; one that is uint8 already is not copied.
 
-    Other integers and floats are values of 0 … 255, floats up to 1 fractions of 255, and uint16 above 4095 values of
-    16 bits.
+    Other integers and floats are values of 0 … 255, and floats up to 1 fractions of 255; uint16 is scaled by
+    `eight_bits`, as image files of 16 bits are.
 
     Args:
         image: [H, W, C], or [H, W] for one channel.
@@ -49,6 +46,8 @@ def as_uint8(image: Any, channels: int | None, name: str) -> NDArray[np.uint8]:
         )
     if pixels.dtype == np.uint8:
         return pixels
+    if pixels.dtype == np.uint16:
+        return eight_bits(pixels)
     return np.rint(np.clip(pixels * _factor(pixels, name), 0, 255)).astype(np.uint8)
 
 
@@ -57,8 +56,6 @@ def _factor(pixels: NDArray[Any], name: str) -> float:
     low, high = float(pixels.min()), float(pixels.max())
     if low >= -_TOLERANCE and high <= 255 * (1 + _TOLERANCE):
         return 255 if pixels.dtype.kind == "f" and high <= 1 + _TOLERANCE else 1
-    if pixels.dtype == np.uint16 and high >= LEAST_MAXIMUM_OF_16_BITS:
-        return 255 / 65535
     raise ImageError(
         f"{name} has values from {low:g} to {high:g} as {pixels.dtype}; they must be 0 … 255, fractions of 0 … 1, or "
         "16 bits as uint16: scale them to 0 … 255 (the mean pixel is subtracted later, by the network)"

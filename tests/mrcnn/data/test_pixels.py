@@ -15,6 +15,7 @@ SAME = {
     "float32": IMAGE.astype(np.float32),
     "fractions": IMAGE / 255.0,
     "uint16 of 8 bits": IMAGE.astype(np.uint16),
+    **{f"uint16 of {n} bits": np.rint(IMAGE * ((2**n - 1) / 255)).astype(np.uint16) for n in (10, 12)},
     "uint16 of 16 bits": IMAGE.astype(np.uint16) * 257,
     "molded": mold_image(IMAGE, Config()),
 }
@@ -46,7 +47,7 @@ def test_grey_has_one_channel(channels):
         (IMAGE[..., :1], r"shape \(5, 7, 1\)"),
         (np.dstack([IMAGE, IMAGE[..., 0]]), r"shape \(5, 7, 4\).*with alpha"),
         (IMAGE[:0], r"shape \(0, 7, 3\)"),
-        (np.full((5, 7, 3), 4095, np.uint16), "from 4095 to 4095 as uint16"),
+        (np.full((5, 7, 3), 4095), "from 4095 to 4095 as int64"),
         (IMAGE.astype(float) * 2, "from 0 to 510 as float64"),
         (IMAGE / 127.5 - 1, "from -1 to 1 as float64"),
         (np.full((5, 7, 3), np.nan), "from nan to nan"),
