@@ -118,7 +118,8 @@ def frame_for(source: tuple[int, int], config: Config, rng: np.random.Generator 
     bounded = mode == "square" or (mode in PAD_MULTIPLE and config.IMAGE_PAD_BOUNDED)
     max_dim = config.IMAGE_MAX_DIM if bounded else None
     scale = 1.0 if mode == "none" else scale_for(source, config.IMAGE_MIN_DIM, max_dim, config.IMAGE_MIN_SCALE)
-    frame = Frame(source, (round(source[0] * scale), round(source[1] * scale)), (0, 0), (0, 0), scale)
+    size = (max(1, round(source[0] * scale)), max(1, round(source[1] * scale)))
+    frame = Frame(source, size, (0, 0), (0, 0), scale)
     if mode == "crop" and rng is None:
         mode = "pad32"
     return _in_its_input(frame, mode, config.IMAGE_MIN_DIM, config.IMAGE_MAX_DIM, rng)

@@ -93,6 +93,12 @@ def test_a_wide_image_fits_its_input(mode, min_dim, max_dim, shape):
     assert frame.shape == shape
 
 
+@pytest.mark.parametrize("source", [(1, 65500), (65500, 1)])
+def test_a_line_of_pixels_keeps_one_row_or_column(source):
+    image, frame = resizing.resize_for(np.full((*source, 3), 9, np.uint8), Config())
+    assert (min(frame.size), image.shape, image.max()) == (1, (1024, 1024, 3), 9)
+
+
 def test_detection_with_crops_sees_the_whole_image():
     """Training takes a random square of the image at the same scale."""
     settings = config(IMAGE_RESIZE_MODE="crop", IMAGE_MIN_DIM=64, IMAGE_MAX_DIM=64)
