@@ -1,12 +1,10 @@
 """Passes artifacts between assets: references by fingerprint, never pixels."""
 
-from typing import Any
-
 import dagster as dg
 
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import Artifact, Store
-from pipeline.errors import ArtifactError
+from pipeline.errors import PipelineError
 from pipeline.stages import STAGES
 
 DATA_VERSION_TAG = "dagster/data_version"
@@ -14,7 +12,7 @@ DATA_VERSION_TAG = "dagster/data_version"
 
 
 class ArtifactIOManager(dg.IOManager):
-    """Hands an asset the artifact that this run made or reused; in a partial run, the newest that fits the recipe."""
+    """Hands an asset the artifact that this run made or reused; in a partial run, that of its recipe and sources."""
 
     def __init__(self, recipe: RecipeResource) -> None:
         self.recipe = recipe
@@ -30,8 +28,8 @@ class ArtifactIOManager(dg.IOManager):
         if fingerprint is not None:
             return Artifact(stage.name, fingerprint, store.folder(stage, fingerprint))
         try:
-            return store.newest_matching(stage, self.recipe.load())
-        except ArtifactError as fault:
+            return store.matching(stage, self.recipe.load())
+        except PipelineError as fault:
             raise dg.Failure(description=str(fault), allow_retries=False) from None
 
 
@@ -42,8 +40,8 @@ def artifact_io_manager(context: dg.InitResourceContext) -> ArtifactIOManager:
 
 
 def _made_in_this_run(context: dg.InputContext) -> str | None:
-    """Return the upstream's data version if this very run materialised it, else None."""
-    event: Any = context.instance.get_latest_materialization_event(context.asset_key)
-    if event is None or event.run_id != context.step_context.run_id:
-        return None
-    return (event.asset_materialization.tags or {}).get(DATA_VERSION_TAG)
+    """Return the upstream's data version if this very run materialised it, whatever other runs did since; else None."""
+    run = context.step_context.run_id
+    found = context.instance.get_records_for_run(run, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION).records
+    made = [record.asset_materialization for record in found if record.asset_key == context.asset_key]
+    return (made[-1].tags or {}).get(DATA_VERSION_TAG) if made and made[-1] else None

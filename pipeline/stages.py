@@ -9,7 +9,7 @@ import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 from pipeline.files.atomic import canonical_json
@@ -197,6 +197,20 @@ def fingerprint(stage: Stage, recipe: Recipe, identities: dict[str, Any], inputs
         "inputs": inputs,
     }
     return hashlib.sha256(canonical_json(made_from).encode()).hexdigest()[:16]
+
+
+def expected_fingerprint(stage: Stage, recipe: Recipe) -> str:
+    """Return the fingerprint of what the chain makes up to `stage` of this recipe and of what the sources are now.
+
+    Raises SourceError where a source is absent.
+    """
+
+    @cache
+    def of(name: str) -> str:
+        made_by = STAGES[name]
+        return fingerprint(made_by, recipe, made_by.identities(recipe), {each: of(each) for each in made_by.inputs})
+
+    return of(stage.name)
 
 
 def _flatten(key: str, value: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from pipeline.files.atomic import sync, write_json
 from pipeline.files.digests import sha256_of
 from pipeline.recipe import Recipe
 from pipeline.running import locks
-from pipeline.stages import STAGES, Stage, fingerprint
+from pipeline.stages import Stage, expected_fingerprint, fingerprint
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Built:
-    """An artifact, and whether it was there already; `reasons` say why it was built when it was not."""
+    """An artifact, and whether it was there already; `reasons` say what is new against the one used before it."""
 
     artifact: Artifact
     cached: bool
@@ -116,9 +116,10 @@ class Store:
         with locks.held(artifact.folder.parent / f".lock-{planned.fingerprint}", label):
             damages = damage(artifact.folder) if artifact.folder.exists() else []
             if artifact.folder.exists() and not damages:
+                changes = self._reasons(stage, planned)
                 _use(artifact.folder)
                 log.info("cached: %s, nothing that it is made from has changed", label)
-                return Built(artifact, True, [])
+                return Built(artifact, True, changes)
             planned = replace(planned, reasons=damages or self._reasons(stage, planned))
             log.info("building %s: %s", label, "; ".join(planned.reasons))
             self._make(stage, planned, artifact.folder, make)
@@ -145,17 +146,18 @@ class Store:
         sync(final.parent)
         _use(final)
 
-    def newest_matching(self, stage: Stage, recipe: Recipe) -> Artifact:
-        """Return the artifact last used whose whole ancestry was made with this recipe.
+    def matching(self, stage: Stage, recipe: Recipe) -> Artifact:
+        """Return the artifact that `stage` makes of this recipe and of what the sources are now.
 
-        Raises ArtifactError, saying what to materialise, where there is none.
+        Raises ArtifactError, saying what to materialise, where there is none; SourceError where a source is absent.
         """
-        for artifact in self.complete(stage):
-            if self._matches(stage, artifact.folder, recipe):
-                return artifact
-        raise ArtifactError(
-            f"no {stage.name} was made with this recipe under {self.root}: materialise {stage.name} with it first"
-        )
+        folder = self.folder(stage, expected_fingerprint(stage, recipe))
+        if damage(folder):
+            raise ArtifactError(
+                f"no {stage.name} of this recipe, made from its sources as they are now, is under {self.root}: "
+                f"materialise {stage.name} with it first"
+            )
+        return Artifact(stage.name, folder.name, folder)
 
     def complete(self, stage: Stage) -> list[Artifact]:
         """Return the complete artifacts of a stage, the one used last first (its manifest has the latest mtime)."""
@@ -163,22 +165,8 @@ class Store:
         folders = [path.parent for path in sorted(manifests, key=lambda path: -path.stat().st_mtime_ns)]
         return [Artifact(stage.name, folder.name, folder) for folder in folders]
 
-    def _matches(self, stage: Stage, folder: Path, recipe: Recipe) -> bool:
-        """Return whether the artifact and all that it was made from agree with the recipe and today's code."""
-        if damage(folder):
-            return False
-        manifest = Manifest.read(folder)
-        return (
-            manifest.code_version == stage.code_version
-            and manifest.recipe == stage.recipe_part(recipe)
-            and all(
-                self._matches(STAGES[name], self.folder(STAGES[name], fingerprint), recipe)
-                for name, fingerprint in manifest.inputs.items()
-            )
-        )
-
     def _reasons(self, stage: Stage, planned: Manifest) -> list[str]:
-        """Return what is new against the artifact of this stage that was used last."""
+        """Return what is new against the artifact of this stage that was used last; nothing where it is the same."""
         for artifact in self.complete(stage):
             with suppress(ArtifactError):  # a damaged one tells nothing
                 return differences(Manifest.read(artifact.folder), planned)
@@ -207,7 +195,7 @@ def differences(before: Manifest, after: Manifest) -> list[str]:
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
                 sentences.append(f"{kind} {key}: {_short(old.get(key))} → {_short(new.get(key))}")
-    return sentences or ["the earlier artifact is no longer there"]
+    return sentences
 
 
 def _short(value: Any) -> str:

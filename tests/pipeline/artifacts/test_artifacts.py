@@ -179,9 +179,46 @@ def test_a_partial_run_takes_the_artifact_whose_whole_ancestry_fits(store):
     first = store.build(FIRST, BASE, {}, write("x")).artifact
     second = store.build(SECOND, BASE, {"via_train": first}, write("x")).artifact
     fewer = changed(**{"labels.categories": "[car]", "training.learning_rate": BASE.training.learning_rate})
-    assert store.newest_matching(SECOND, BASE) == second
+    assert store.matching(SECOND, BASE) == second
     with pytest.raises(ArtifactError, match="materialise via_val with it first"):
-        store.newest_matching(SECOND, fewer)
+        store.matching(SECOND, fewer)
+
+
+def test_a_partial_run_takes_the_artifact_of_its_own_sources(tmp_path):
+    store, images = Store(tmp_path), STAGES["raw_images"]
+    few, many = (changed(**{"source.sample": {"train": train, "val": 1}}) for train in (2, 3))
+
+    def make(folder: Path) -> None:
+        for name in images.files:
+            (folder / name).write_text("x")
+
+    first, last = (store.build(images, each, {}, make).artifact for each in (few, many))
+    assert first != last
+    assert [store.matching(images, each) for each in (few, many)] == [first, last]
+
+
+def test_an_artifact_that_was_made_of_a_source_s_earlier_state_is_not_taken(tmp_path):
+    store, weights = Store(tmp_path), tmp_path / "given.h5"
+    learning = Stage("trained_model", 1, "pipeline.training", reads=("name",), outside=True, files=("a.txt",))
+    given = changed(**{"training.weights": str(weights)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(STAGES, "trained_model", learning)
+        weights.write_bytes(b"first")
+        artifact = store.build(learning, given, {}, write("x")).artifact
+        assert store.matching(learning, given) == artifact
+        weights.write_bytes(b"changed")
+        with pytest.raises(ArtifactError, match="made from its sources as they are now"):
+            store.matching(learning, given)
+
+
+def test_what_is_new_is_told_of_a_reused_artifact_too(store):
+    store.build(FIRST, BASE, {}, write("x"))
+    fewer = BASE.model_copy(update={"labels": Labels(categories=["car"])})
+    store.build(FIRST, fewer, {}, write("y"))
+    again = store.build(FIRST, BASE, {}, never)
+    assert again.cached
+    assert again.reasons[0].startswith('recipe key labels.categories: ["car"] →')
+    assert store.build(FIRST, BASE, {}, never).reasons == []
 
 
 def _build_and_wait(root: str) -> None:
