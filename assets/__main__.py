@@ -2,14 +2,12 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline import recipe
-from pipeline.artifacts import LATEST, Store
 from pipeline.errors import PipelineError
 from pipeline.program import add_recipe_options, key_and_value
 
@@ -22,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         changes = dict(map(key_and_value, arguments.set))
         recipe.load(arguments.recipe, changes)
-        failure, last = _materialise(arguments.recipe, changes, arguments.select)
+        last = _materialise(arguments.recipe, changes, arguments.select)
     except PipelineError as fault:
         failure = str(fault)
     except Exception as error:
@@ -31,11 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         failure = history.fault(error)
         if not failure:
             raise
-    if failure:
-        print(failure, file=sys.stderr, flush=True)
-        return 2
-    print(_headline(Store()) if last == REPORT else f"{last}: {Store().root / last / LATEST}")
-    return 0
+    else:
+        print(_headline(last) if last.parent.name == REPORT else f"{last.parent.name}: {last}")
+        return 0
+    print(failure, file=sys.stderr, flush=True)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,47 +41,48 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m assets", description="Run the whole chain and say where its report is."
     )
     add_recipe_options(parser)
-    parser.add_argument("--select", default="*", help="assets to materialise, as in dagster (default: all)")
+    parser.add_argument(
+        "--select", default="*", help="assets to materialise, as in dagster: a,b or '*b' (default: all)"
+    )
     return parser
 
 
-def _materialise(file: Path | None, changes: dict[str, str], select: str) -> tuple[str, str]:
-    """Run the assets in this process; return the first failure's sentence, or nothing, and the last asset made."""
-    os.environ.setdefault("DAGSTER_HOME", str(Path.cwd()))
-    import dagster as dg
+def _materialise(file: Path | None, changes: dict[str, str], select: str) -> Path:
+    """Run the selection of the job `whole_chain` in this process; return the folder of the report or the last asset.
 
-    from assets.chain import ASSETS
-    from assets.console import console_logger
-    from assets.definitions import build_definitions
+    Raises PipelineError with the sentence of the first failure.
+    """
+    from assets import history
+    from assets.definitions import defs
     from assets.recipe_resource import RecipeResource
+    from assets.selection import selected
 
-    chosen = RecipeResource(file=str(file or ""), set=changes)
-    definitions = dg.Definitions(
-        assets=ASSETS,
-        jobs=[dg.define_asset_job("selected", selection=None if select == "*" else select)],
-        resources=build_definitions(recipe=chosen).resources,
-        loggers={"console": console_logger},
-    )
-    job = definitions.resolve_job_def("selected")
-    result = job.execute_in_process(
-        {"loggers": {"console": {"config": {}}}}, instance=dg.DagsterInstance.get(), raise_on_error=False
-    )
-    for event in result.all_events:
-        if event.is_step_failure:
-            data = event.step_failure_data
-            sentence = data.user_failure_data and data.user_failure_data.description
-            return sentence or (data.error.message if data.error else "the run failed"), ""
-    made = [event.asset_key.to_user_string() for event in result.get_asset_materialization_events() if event.asset_key]
-    return "" if result.success else "the run failed", REPORT if REPORT in made or not made else made[-1]
+    job = defs.resolve_job_def("whole_chain")
+    chosen = None if select == "*" else selected(select, job.asset_layer.asset_graph)
+    config = RecipeResource(file=str(file or ""), set=changes).run_config() | {"loggers": {"console": {}}}
+    events = history.execute(history.opened(), job, config, chosen)
+    if not any(event.is_job_success for event in events):
+        failed = (_sentence(event) for event in events if event.is_step_failure)
+        raise PipelineError(next(failed, "") or "the run failed")
+    made = [_folder(event) for event in events if event.is_step_materialization]
+    return next((folder for folder in made if folder.parent.name == REPORT), made[-1])
 
 
-def _headline(store: Store) -> str:
-    """Return where the last report is, and its mask AP, or why there is none."""
-    folder = store.root / REPORT / LATEST
-    if not folder.exists():
-        return f"no report yet under {store.root}"
-    metrics = json.loads((folder / "metrics.json").read_text("utf-8"))
-    return f"report: {folder / 'index.html'}\n{_mask_ap(metrics['segm'], metrics['split'])}"
+def _sentence(failed: Any) -> str:
+    """Return what a step that failed says."""
+    data = failed.step_failure_data
+    return (data.user_failure_data and data.user_failure_data.description) or (data.error and data.error.message) or ""
+
+
+def _folder(made: Any) -> Path:
+    """Return the artifact's folder, as an event tells that it was materialised."""
+    return Path(made.step_materialization_data.materialization.metadata["folder"].value)
+
+
+def _headline(report: Path) -> str:
+    """Return where the report is, and its mask AP, or why there is none."""
+    metrics = json.loads((report / "metrics.json").read_text("utf-8"))
+    return f"report: {report / 'index.html'}\n{_mask_ap(metrics['segm'], metrics['split'])}"
 
 
 def _mask_ap(figures: dict[str, Any], split: str) -> str:

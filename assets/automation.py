@@ -17,12 +17,15 @@ whole_chain = dg.define_asset_job(
     "whole_chain", selection=dg.AssetSelection.all(), description="Everything, from the raw archives to the report."
 )
 
-nightly = dg.ScheduleDefinition(
-    name="nightly",
+
+@dg.schedule(
     job=whole_chain,
     cron_schedule=os.environ.get("BDD_SCHEDULE", "0 2 * * *"),
     description="The whole chain at 02:00 (another time: BDD_SCHEDULE, a cron expression). Off until switched on.",
 )
+def nightly(recipe: RecipeResource) -> dg.RunRequest:
+    """Run the whole chain with the recipe as it is now."""
+    return dg.RunRequest(run_config=recipe.run_config())
 
 
 @dg.sensor(job=whole_chain, minimum_interval_seconds=60)
@@ -34,7 +37,7 @@ def sources_changed(context: dg.SensorEvaluationContext, recipe: RecipeResource)
         return dg.SkipReason("watching from now on")
     if context.cursor == now:
         return dg.SkipReason("neither the recipe nor a source has changed")
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=now)], cursor=now)
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=now, run_config=recipe.run_config())], cursor=now)
 
 
 def _stamps(resource: RecipeResource) -> dict[str, str | None]:

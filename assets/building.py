@@ -13,7 +13,7 @@ from typing import Any
 import dagster as dg
 from dagster._core.errors import DagsterPipesExecutionError
 
-from assets import metadata
+from assets import history, metadata
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import PipelineError
@@ -35,6 +35,7 @@ def materialise(
     """Return the asset of `context`, reused or built; raises dagster.Failure with one sentence on a fault."""
     stage = STAGES[context.asset_key.path[-1]]
     recipe = resource.load()
+    history.remember(context.instance, context.run_id, resource)
     store = Store()
     try:
         with _messages_in(context):
@@ -50,7 +51,7 @@ def materialise(
         if not is_full(error):
             raise
         raise dg.Failure(description=no_space(error.filename or store.root), allow_retries=False) from None
-    return metadata.result(stage, built)
+    return metadata.result(stage, built, resource.label())
 
 
 def _run_program(

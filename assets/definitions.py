@@ -6,6 +6,7 @@ import dagster as dg
 
 from assets import automation, chain
 from assets.artifact_io import artifact_io_manager
+from assets.console import console_logger
 from assets.recipe_resource import RecipeResource
 
 
@@ -17,6 +18,7 @@ def build_definitions(**resources: Any) -> dg.Definitions:
         schedules=[automation.nightly],
         sensors=[automation.sources_changed],
         resources={"recipe": RecipeResource(), "io_manager": artifact_io_manager} | resources,
+        loggers={"console": console_logger},
         executor=dg.in_process_executor,
     )
 

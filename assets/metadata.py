@@ -18,13 +18,13 @@ def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
     return [dg.AssetCheckSpec(name, asset=stage.name) for name in stage.checks]
 
 
-def result(stage: Stage, built: Built) -> dg.MaterializeResult[Artifact]:
-    """Return what the asset function hands to Dagster; the fingerprint is the data version."""
+def result(stage: Stage, built: Built, recipe: str) -> dg.MaterializeResult[Artifact]:
+    """Return what the asset function hands to Dagster, the fingerprint as data version; `recipe` names the recipe."""
     found = summary.read(built.artifact.folder)
     return dg.MaterializeResult(
         value=built.artifact,
         data_version=dg.DataVersion(built.artifact.fingerprint),
-        metadata={**_of_the_build(built), **_of_the_summary(found, built.artifact.folder)},
+        metadata={"recipe": recipe, **_of_the_build(built), **_of_the_summary(found, built.artifact.folder)},
         check_results=[
             dg.AssetCheckResult(
                 passed=check.passed,
@@ -40,14 +40,12 @@ def result(stage: Stage, built: Built) -> dg.MaterializeResult[Artifact]:
 
 
 def _of_the_build(built: Built) -> dict[str, Any]:
-    facts: dict[str, Any] = {
+    return {
         "cached": built.cached,
+        "changes": "; ".join(built.reasons) or "none",
         "fingerprint": built.artifact.fingerprint,
         "folder": dg.MetadataValue.path(built.artifact.folder),
     }
-    if not built.cached:
-        facts["built because"] = "; ".join(built.reasons)
-    return facts
 
 
 def _of_the_summary(found: summary.Summary, folder: Path) -> dict[str, Any]:

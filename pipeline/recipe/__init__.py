@@ -3,6 +3,7 @@
 import os
 import reprlib
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -40,17 +41,20 @@ class Recipe(Section):
         return self
 
 
-def load(file: Path | str | None = None, changes: Mapping[str, Any] | None = None) -> Recipe:
+def load(
+    file: Path | str | None = None, changes: Mapping[str, Any] | None = None, content: Mapping[str, Any] | None = None
+) -> Recipe:
     """Read a recipe file and apply `changes` (`{"training.learning_rate": "0.002"}`, text as YAML).
 
     Relative paths count from the recipe's file, those in `changes` from the working directory. Without a file:
-    `$BDD_RECIPE`, else the sample's recipe. Raises RecipeError with a sentence for every fault.
+    `$BDD_RECIPE`, else the sample's recipe. `content` is a recipe as it was read earlier, and is taken in place of what
+    the file holds. Raises RecipeError with a sentence for every fault.
     """
     path = Path(file or os.environ.get("BDD_RECIPE") or RECIPES / "sample.yaml").expanduser()
-    content = read_file(path)
+    given = deepcopy(dict(content)) if content else read_file(path)
     for key, value in (changes or {}).items():
-        _set(content, key, value)
-    return parse(with_absolute_paths(content, Path()), str(path))
+        _set(given, key, value)
+    return parse(with_absolute_paths(given, Path()), str(path))
 
 
 def parse(content: Any, where: str = "recipe") -> Recipe:

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from assets.automation import sources_changed
+from assets.automation import nightly, sources_changed
 from assets.recipe_resource import RecipeResource
 
 
@@ -36,6 +36,16 @@ def test_the_first_tick_and_one_without_a_change_start_nothing(mine):
     runs, cursor, why = tick(mine, None)
     assert (runs, why) == (0, "watching from now on")
     assert tick(mine, cursor) == (0, cursor, "neither the recipe nor a source has changed")
+
+
+def test_a_run_is_asked_for_with_the_recipe_as_it_is_then(mine):
+    resource = RecipeResource(file=f"{mine}/mine.yaml", set={"seed": "7"})
+    at_night = nightly(dg.build_schedule_context(resources={"recipe": resource}))
+    changed = sources_changed(dg.build_sensor_context(cursor="another", resources={"recipe": resource})).run_requests[0]
+    for request in (at_night, changed):
+        asked = RecipeResource(**request.run_config["resources"]["recipe"]["config"])
+        assert (asked.file, asked.content["seed"]) == (f"{mine}/mine.yaml", 7)
+        assert asked.load() == resource.load()
 
 
 def add_a_picture(folder):

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from assets import __main__, building, history
-from pipeline.artifacts import LATEST, Store
+from pipeline.artifacts import LATEST
 from pipeline.program import FAILURE
 from pipeline.stages import STAGES
 from tests.assets import tiny
@@ -24,7 +24,7 @@ def headline(folder: Path, ap: float | None) -> str:
     report = folder / "evaluation_report" / LATEST
     report.mkdir(parents=True)
     (report / "metrics.json").write_text(json.dumps({"segm": {"AP": ap, "AP50": ap}, "split": "val"}))
-    return __main__._headline(Store(folder)).splitlines()[-1]
+    return __main__._headline(report).splitlines()[-1]
 
 
 def test_the_last_line_is_the_mask_ap(tmp_path):
@@ -40,7 +40,8 @@ def test_where_no_report_was_asked_for_the_last_line_is_where_the_last_asset_is(
     monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
     headline(tmp_path / "data", 0.25)
     assert __main__.main(["--recipe", str(ROOT / "recipes/sample.yaml"), "--select", "raw_labels"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"raw_labels: {tmp_path}/data/raw_labels/latest"
+    made = (tmp_path / "data/raw_labels" / LATEST).resolve()
+    assert capsys.readouterr().out.splitlines()[-1] == f"raw_labels: {made}"
 
 
 @pytest.fixture

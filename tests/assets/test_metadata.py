@@ -31,7 +31,11 @@ def shown(tmp_path: Path) -> dg.MaterializeResult:
     )
     summary.write(tmp_path, said)
     artifact = Artifact("filtered_labels", "0123456789abcdef", tmp_path)
-    return result(STAGES["filtered_labels"], Built(artifact, False, ["recipe key seed: 1 → 2", "inputs changed"]))
+    return result(
+        STAGES["filtered_labels"],
+        Built(artifact, False, ["recipe key seed: 1 → 2", "inputs changed"]),
+        "tiny 1a2b3c4d (tiny.yaml)",
+    )
 
 
 def test_a_check_that_failed_is_a_warning_with_its_numbers(shown: dg.MaterializeResult) -> None:
@@ -52,7 +56,8 @@ def test_numbers_tables_pictures_and_reasons_are_metadata(shown: dg.MaterializeR
     assert [record.data for record in metadata["classes"].records] == [{"class": "car", "instances": 12}]
     assert "nothing" not in metadata
     assert metadata["overlay"].value.startswith("![overlay](data:image/jpeg;base64,/9j/")
-    assert metadata["built because"] == "recipe key seed: 1 → 2; inputs changed"
+    assert metadata["changes"] == "recipe key seed: 1 → 2; inputs changed"
+    assert metadata["recipe"] == "tiny 1a2b3c4d (tiny.yaml)"
     assert shown.data_version.value == "0123456789abcdef"
 
 

@@ -1,4 +1,4 @@
-"""The Dagster UI as a person uses it: *Materialize all*, and the nightly run switched on. A long proof in a browser."""
+"""The Dagster UI as a person uses it: *Materialize all*, nightly runs, *Re-execute all*. Long proofs in a browser."""
 
 import json
 import os
@@ -9,9 +9,11 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
+import yaml
 
 from tests.assets import tiny
 from tests.browser import browser_page, needs_chromium
@@ -22,26 +24,31 @@ WIDTH, SWITCH = 1400, 42
 """Pixels: the window's width, and how far from its right side the switch of an automation is."""
 FIRST_SWITCH = 2
 """Among all boxes to tick: before it are those that select all automations, and the first one."""
-RUNS = "{runsOrError{... on Runs{results{status tags{key value}}}}}"
+RUNS = "{runsOrError{... on Runs{results{runId jobName status parentRunId runConfigYaml tags{key value}}}}}"
 
 pytestmark = [pytest.mark.soak, needs_chromium]
 
 
 @pytest.fixture(scope="module")
-def ui(tmp_path_factory):
+def home(tmp_path_factory) -> Path:
+    """A folder for the history and the data, with the tiny recipe."""
+    folder = tmp_path_factory.mktemp("ui")
+    (folder / "dagster.yaml").write_text(SETTINGS)
+    tiny.write(folder)
+    return folder
+
+
+def variables(home: Path) -> dict[str, str]:
+    return {**os.environ, "BDD_DATA_DIR": str(home / "data"), "DAGSTER_HOME": str(home)}
+
+
+@pytest.fixture(scope="module")
+def ui(home):
     """The UI's address, with the tiny recipe and a nightly run every minute."""
-    home = tmp_path_factory.mktemp("ui")
-    (home / "dagster.yaml").write_text(SETTINGS)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "BDD_RECIPE": str(tiny.write(home)),
-        "BDD_DATA_DIR": str(home / "data"),
-        "BDD_SCHEDULE": "* * * * *",
-        "DAGSTER_HOME": str(home),
-    }
+    environment = variables(home) | {"BDD_RECIPE": f"{home}/tiny.yaml", "BDD_SCHEDULE": "* * * * *"}
     command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -57,8 +64,8 @@ def ui(tmp_path_factory):
             server.wait()
 
 
-def runs(address: str) -> list[tuple[str, str | None]] | None:
-    """Return (status, name of the schedule) of each run, the latest first; None while nobody answers."""
+def records(address: str) -> list[dict[str, Any]] | None:
+    """Return what the history keeps of each run, the latest first, `tags` as a mapping; None while nobody answers."""
     request = urllib.request.Request(f"{address}/graphql", json.dumps({"query": RUNS}).encode())
     request.add_header("Content-Type", "application/json")
     try:
@@ -66,8 +73,19 @@ def runs(address: str) -> list[tuple[str, str | None]] | None:
             found = json.load(answer)["data"]["runsOrError"]["results"]
     except urllib.error.URLError:
         return None
-    tags = [(run["status"], {tag["key"]: tag["value"] for tag in run["tags"]}) for run in found]
-    return [(status, its.get("dagster/schedule_name")) for status, its in tags]
+    return [{**run, "tags": {tag["key"]: tag["value"] for tag in run["tags"]}} for run in found]
+
+
+def runs(address: str) -> list[tuple[str, str | None]] | None:
+    """Return (status, name of the schedule) of each run, the latest first; None while nobody answers."""
+    found = records(address)
+    return None if found is None else [(run["status"], run["tags"].get("dagster/schedule_name")) for run in found]
+
+
+def has_ended(address: str, number: int) -> bool:
+    """Whether there are so many runs, and the latest has ended."""
+    found = runs(address)
+    return len(found) == number and found[0][0] in {"SUCCESS", "FAILURE"}
 
 
 def until(condition, complaint: str, seconds: float) -> None:
@@ -87,12 +105,34 @@ def switched_on(page, name: str) -> bool:
     return switch.is_checked()
 
 
+def test_a_run_of_make_run_is_executed_again_with_the_recipe_that_it_had(ui, home):
+    recipe = home / "mine.yaml"
+    recipe.write_text(yaml.safe_dump(tiny.TINY | {"name": "mine", "seed": 7}))
+    command = ["make", "run", f"RECIPE={recipe}", f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.ready"]
+    subprocess.run(command, env=variables(home), cwd=ROOT, check=True)
+    recipe.write_text("name: another\n")
+    before = records(ui)
+    first = before[0]
+    assert (first["jobName"], first["status"], first["tags"]["recipe"]) == ("whole_chain", "SUCCESS", "mine")
+    with browser_page(WIDTH) as page:
+        page.goto(f"{ui}/runs/{first['runId']}")
+        page.get_by_role("button", name="Re-execute all").click()
+        until(lambda: has_ended(ui, len(before) + 1), "the run doesn't end", 240)
+    again = records(ui)[0]
+    assert (again["jobName"], again["status"], again["parentRunId"]) == ("whole_chain", "SUCCESS", first["runId"])
+    assert again["runConfigYaml"] == first["runConfigYaml"]
+    for tag in ("recipe", "recipe_file", "recipe_fingerprint"):
+        assert again["tags"][tag] == first["tags"][tag]
+    assert len(list((home / "data/evaluation_report").glob("[0-9a-f]*/manifest.json"))) == 1
+
+
 def test_materialize_all_and_the_nightly_run_end_in_success(ui):
     with browser_page(WIDTH) as page:
         page.goto(f"{ui}/asset-groups")
+        before = len(runs(ui))
         page.get_by_role("button", name="Materialize all").click()
-        until(lambda: runs(ui)[:1] in ([("SUCCESS", None)], [("FAILURE", None)]), "the run doesn't end", 300)
-        assert runs(ui) == [("SUCCESS", None)]
+        until(lambda: has_ended(ui, before + 1), "the run doesn't end", 300)
+        assert (runs(ui)[0], records(ui)[0]["tags"]["recipe"]) == (("SUCCESS", None), "tiny")
         page.goto(f"{ui}/automation")
         until(lambda: switched_on(page, "nightly"), "nightly can't be switched on", 60)
         until(lambda: ("SUCCESS", "nightly") in runs(ui), "the nightly run doesn't come, or doesn't end", 240)
