@@ -1,7 +1,6 @@
 """`python -m assets`: the whole chain from a shell, with the recipe checked before anything starts."""
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,8 +10,6 @@ from pipeline import recipe
 from pipeline.errors import PipelineError
 from pipeline.program import add_recipe_options, key_and_value
 
-REPORT = "evaluation_report"
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Materialise the selected assets; return 0, or 2 after printing the failure's sentence last."""
@@ -20,7 +17,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         changes = dict(map(key_and_value, arguments.set))
         recipe.load(arguments.recipe, changes)
-        last = _materialise(arguments.recipe, changes, arguments.select)
+        made = _materialise(arguments.recipe, changes, arguments.select)
     except PipelineError as fault:
         failure = str(fault)
     except Exception as error:
@@ -30,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not failure:
             raise
     else:
-        print(_headline(last) if last.parent.name == REPORT else f"{last.parent.name}: {last}")
+        from assets.closing import last_lines
+
+        print("\n".join(last_lines(made)))
         return 0
     print(failure, file=sys.stderr, flush=True)
     return 2
@@ -47,25 +46,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _materialise(file: Path | None, changes: dict[str, str], select: str) -> Path:
-    """Run the selection of the job `whole_chain` in this process; return the folder of the report or the last asset.
+def _materialise(file: Path | None, changes: dict[str, str], select: str) -> list[Path]:
+    """Run the selection of the job `whole_chain` in this process; return the folders of what was made or reused.
 
-    Raises PipelineError with the sentence of the first failure.
+    Raises PipelineError with the sentence of the first failure, or with one for each source that is absent.
     """
     from assets import history
     from assets.definitions import defs
     from assets.recipe_resource import RecipeResource
     from assets.selection import selected
+    from pipeline.stages import STAGES
+    from pipeline.training.absent import absent
 
     job = defs.resolve_job_def("whole_chain")
     chosen = None if select == "*" else selected(select, job.asset_layer.asset_graph)
-    config = RecipeResource(file=str(file or ""), set=changes).run_config() | {"loggers": {"console": {}}}
+    resource = RecipeResource(file=str(file or ""), set=changes)
+    if faults := list(absent(resource.load(), STAGES if chosen is None else [key.path[-1] for key in chosen])):
+        raise PipelineError("\n".join(faults))
+    config = resource.run_config() | {"loggers": {"console": {}}}
     events = history.execute(history.opened(), job, config, chosen)
     if not any(event.is_job_success for event in events):
         failed = (_sentence(event) for event in events if event.is_step_failure)
         raise PipelineError(next(failed, "") or "the run failed")
-    made = [_folder(event) for event in events if event.is_step_materialization]
-    return next((folder for folder in made if folder.parent.name == REPORT), made[-1])
+    return [_folder(event) for event in events if event.is_step_materialization]
 
 
 def _sentence(failed: Any) -> str:
@@ -77,18 +80,6 @@ def _sentence(failed: Any) -> str:
 def _folder(made: Any) -> Path:
     """Return the artifact's folder, as an event tells that it was materialised."""
     return Path(made.step_materialization_data.materialization.metadata["folder"].value)
-
-
-def _headline(report: Path) -> str:
-    """Return where the report is, and its mask AP, or why there is none."""
-    metrics = json.loads((report / "metrics.json").read_text("utf-8"))
-    return f"report: {report / 'index.html'}\n{_mask_ap(metrics['segm'], metrics['split'])}"
-
-
-def _mask_ap(figures: dict[str, Any], split: str) -> str:
-    if figures["AP"] is None or figures["AP50"] is None:
-        return f"mask AP not measurable: the {split} images hold no instance to find"
-    return f"mask AP50 {figures['AP50']:.3f}, mask AP {figures['AP']:.3f}"
 
 
 if __name__ == "__main__":

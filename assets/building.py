@@ -15,7 +15,7 @@ from dagster._core.errors import DagsterPipesExecutionError
 
 from assets import history, metadata
 from assets.recipe_resource import RecipeResource
-from pipeline.artifacts import Artifact, Store
+from pipeline.artifacts import Artifact, Store, summary
 from pipeline.errors import PipelineError
 from pipeline.program import EXIT_NO_SPACE, FAILURE, PARENT_VARIABLE, Forwarder, is_full, no_space
 from pipeline.recipe import Recipe
@@ -51,6 +51,8 @@ def materialise(
         if not is_full(error):
             raise
         raise dg.Failure(description=no_space(error.filename or store.root), allow_retries=False) from None
+    for check in summary.failed_checks(built.artifact.folder):
+        context.log.warning(f"check {check.name} did not pass: {check.description}")
     return metadata.result(stage, built, resource.label())
 
 

@@ -6,6 +6,9 @@ from typing import Any
 
 import dagster as dg
 
+OF_PIPES = "[pipes] "
+"""How what Dagster Pipes says of its channel begins; how a program ended is said in its own sentence."""
+
 
 @dg.logger(dict, description="The asset and the message, a line each, on stderr.")
 def console_logger(_: Any) -> logging.Logger:
@@ -21,6 +24,8 @@ def console_logger(_: Any) -> logging.Logger:
 def _is_shown(record: logging.LogRecord) -> bool:
     """Return whether a record is a message, or the traceback of a step that failed without a sentence."""
     event = _metadata(record).get("dagster_event")
+    if str(_metadata(record).get("orig_message")).startswith(OF_PIPES):
+        return False
     return not event or (event.is_step_failure and not event.step_failure_data.user_failure_data)
 
 

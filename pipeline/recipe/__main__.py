@@ -3,11 +3,10 @@
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from pipeline.errors import PipelineError, RecipeError
+from pipeline.errors import RecipeError
 from pipeline.recipe import Recipe, hints, load
 from pipeline.recipe.commented import commented
 
@@ -41,34 +40,13 @@ def _show(recipe: Recipe) -> int:
 
 def _check(recipe: Recipe) -> int:
     """Print what is absent or contradicts itself, else that the recipe is fine, after hints."""
-    faults = [*_absent(recipe), *hints.contradictions(recipe)]
+    from pipeline.training.absent import absent
+
+    faults = [*absent(recipe, look_into=True), *hints.contradictions(recipe)]
     for hint in (*hints.of_categories(recipe), *hints.of_training(recipe)):
         print(f"hint: {hint}")
     print("\n".join(faults) or f"fine: {hints.headline(recipe)}")
     return 2 if faults else 0
-
-
-def _absent(recipe: Recipe) -> Iterator[str]:
-    """Yield the fault of each local source that holds nothing to read, and of weights that are no file.
-
-    Addresses are not asked.
-    """
-    from pipeline.recipe.source_entry import parse
-    from pipeline.sources import label_files, raw_images, resolve
-    from pipeline.training.weights import identify
-
-    finders: dict[str, Callable[[resolve.Container], Any]] = {"images": raw_images.find, "labels": label_files.find}
-    for role, find in finders.items():
-        for source in (parse(entry, f"source.{role}") for entry in getattr(recipe.source, role)):
-            try:
-                if source.kind == "path":
-                    find(resolve.local(source))
-            except PipelineError as fault:
-                yield str(fault)
-    try:
-        identify(recipe.training.weights)
-    except PipelineError as fault:
-        yield str(fault)
 
 
 if __name__ == "__main__":

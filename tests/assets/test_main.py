@@ -20,28 +20,25 @@ from tests.assets import tiny
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def headline(folder: Path, ap: float | None) -> str:
-    report = folder / "evaluation_report" / LATEST
-    report.mkdir(parents=True)
-    (report / "metrics.json").write_text(json.dumps({"segm": {"AP": ap, "AP50": ap}, "split": "val"}))
-    return __main__._headline(report).splitlines()[-1]
-
-
-def test_the_last_line_is_the_mask_ap(tmp_path):
-    assert headline(tmp_path, 0.25) == "mask AP50 0.250, mask AP 0.250"
-
-
-def test_an_ap_that_can_t_be_measured_is_said_to_be_so(tmp_path):
-    assert headline(tmp_path, None) == "mask AP not measurable: the val images hold no instance to find"
-
-
-def test_where_no_report_was_asked_for_the_last_line_is_where_the_last_asset_is(tmp_path, monkeypatch, capsys):
+def test_the_last_line_is_where_the_last_asset_is_where_no_report_was_asked_for(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
-    headline(tmp_path / "data", 0.25)
     assert __main__.main(["--recipe", str(ROOT / "recipes/sample.yaml"), "--select", "raw_labels"]) == 0
     made = (tmp_path / "data/raw_labels" / LATEST).resolve()
     assert capsys.readouterr().out.splitlines()[-1] == f"raw_labels: {made}"
+
+
+def test_all_that_is_absent_is_named_before_anything_starts(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
+    content = {"source": {"images": ["a.zip"], "labels": ["b"]}, "training": {"weights": "c.h5"}}
+    (tmp_path / "mine.yaml").write_text(json.dumps(content))
+    assert __main__.main(["--recipe", str(tmp_path / "mine.yaml")]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [Path(line.split()[1]).name for line in said] == ["a.zip", "b", "c.h5"]
+    assert not (tmp_path / "data").exists()
+    assert __main__.main(["--recipe", str(tmp_path / "mine.yaml"), "--select", "raw_labels"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.fixture
