@@ -91,7 +91,7 @@ STAGES = {
         ),
         Stage(
             "raw_labels",
-            6,
+            7,
             "pipeline.sources.raw_labels",
             group="raw",
             kinds=frozenset({"python", "parquet"}),
@@ -103,7 +103,7 @@ STAGES = {
         ),
         Stage(
             "filtered_labels",
-            14,
+            15,
             "pipeline.labels",
             group="dataset",
             kinds=frozenset({"python", "parquet"}),
@@ -113,7 +113,13 @@ STAGES = {
             reads=("labels", "dataset", "seed"),
             ignores=("labels.coco", "labels.curve_tolerance"),
             inputs=("raw_labels", "raw_images"),
-            checks=("masks_not_boxes", "rejected_share", "classes_in_every_split", "splits_apart"),
+            checks=(
+                "labelled_pictures_kept",
+                "masks_not_boxes",
+                "rejected_share",
+                "classes_in_every_split",
+                "splits_apart",
+            ),
         ),
         *(
             Stage(

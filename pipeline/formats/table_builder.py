@@ -56,7 +56,7 @@ class Tables(NamedTuple):
     """Raw tables of some images. `images` numbers its files; `image` and `row` of the others are rows of `images`."""
 
     images: pa.Table
-    """Columns file, name, video, width, height, attributes."""
+    """Columns file, name, video, width, height, size, attributes."""
     labels: pa.Table
     """Columns as in `tables.RAW_LABELS`."""
     rejected: pa.Table
@@ -73,6 +73,7 @@ class _Image(msgspec.Struct):
     source_labels: Callable[[], Sequence[Any]]
     """Returns its labels as the file has them: JSON (bytes), or decoded values."""
     size: tuple[int | None, int | None] = (None, None)
+    file_size: int | None = None
 
 
 class TableBuilder:
@@ -124,6 +125,10 @@ class TableBuilder:
     def set_image_size(self, size: Size) -> None:
         """Set the size for which the labels of the image were made."""
         self._images[-1].size = size
+
+    def set_file_size(self, size: int) -> None:
+        """Set how many bytes the label file says that the image's file has."""
+        self._images[-1].file_size = size
 
     def reject_image(self, reason: str, value: Any) -> None:
         """Add a fault of the image that is not one of its labels; `value` is what the file has, decoded or as JSON."""
@@ -227,6 +232,7 @@ class TableBuilder:
                 "video": texts([image.video for image in self._images]),
                 "width": pa.array([image.size[0] for image in self._images], pa.int32()),
                 "height": pa.array([image.size[1] for image in self._images], pa.int32()),
+                "size": pa.array([image.file_size for image in self._images], pa.int64()),
                 "attributes": texts([image.attributes for image in self._images]),
             }
         )

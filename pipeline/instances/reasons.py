@@ -57,7 +57,12 @@ OUTSIDE = "outside the image"
 # Labels of an image that other labels replace.
 REPLACED = "replaced by a later source"
 TWICE = "image named twice"
+OTHER_FILE = "made for another file of this name, by its size in bytes"
 TWICE_ALIKE = "image named twice with the same labels"
+
+# Labelled images that end up without labels, or with others, for more than the reasons of their labels.
+MISSPELT = "another spelling of its class"
+EMPTIED = "emptied by a later source"
 
 # Single labels that the recipe leaves out.
 TOO_SMALL = "smaller than least_area"

@@ -94,14 +94,15 @@ RAW_IMAGES = pa.schema(
         ("video", pa.string()),
         ("width", pa.int32()),
         ("height", pa.int32()),
+        ("size", pa.int64()),
         ("attributes", pa.string()),
     ]
 )
 """images.parquet of `raw_labels`: a row for each entry of a label file that describes an image, in the order read.
 
 `source` and `file_index` are positions in sources.json, `file` is the display name of that file, `name` the image as
-the file names it. Width and height (pixels) are the size that the labels were made for, null where the file gives
-none. `attributes` is JSON.
+the file names it. Width and height (pixels) are the size that the labels were made for, `size` the bytes of the image
+file that a VIA file states; null where the file gives none. `attributes` is JSON.
 """
 
 RAW_LABELS = pa.schema(

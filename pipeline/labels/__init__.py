@@ -26,6 +26,7 @@ from pipeline.instances.tables import (
 )
 from pipeline.labels import summary
 from pipeline.labels.filters import ImageFilter
+from pipeline.labels.losses import count_losses
 from pipeline.labels.matching import ImageNames
 from pipeline.labels.merging import MergedLabels, Rows, merge, portions, with_labels
 from pipeline.labels.rejections import Rejections
@@ -62,11 +63,12 @@ def build(recipe: Recipe, raw_labels: Path, raw_images: Path, out: Path) -> None
         merged = merge(recipe.labels, raw_labels, sources, index, names, rejections)
         _refuse_no_instance(recipe, sources, merged, rejections)
         _warn_of_categories_not_found(recipe, merged)
-        division, members = _divide(recipe, index, merged, rejections)
+        division, members, left_out = _divide(recipe, index, merged, rejections)
         _write_labels(members, merged, out)
         _write_images(members, index, out)
         pictures = summary.draw_pictures(recipe, raw_images, index, members, merged, out)
-    write_summary(out, summary.summarise(recipe, out, division, members, merged, rejections, pictures))
+    losses = count_losses(merged, members, left_out)
+    write_summary(out, summary.summarise(recipe, out, division, members, merged, rejections, losses, pictures))
 
 
 def image_names(index: pa.Table, raw_images: Path) -> ImageNames:
@@ -78,10 +80,13 @@ def image_names(index: pa.Table, raw_images: Path) -> ImageNames:
 
 def _divide(
     recipe: Recipe, index: pa.Table, merged: MergedLabels, rejections: Rejections
-) -> tuple[Division, dict[str, list[LabelledImage]]]:
-    """Return the division, and the images of each split sorted by name; reject all others."""
+) -> tuple[Division, dict[str, list[LabelledImage]], dict[int, str]]:
+    """Return the division, the images of each split sorted by name, and the reasons of the others, which are rejected.
+
+    Reasons are by row of the index, for labelled images alone.
+    """
     where = ImageFilter(recipe.labels.where)
-    images = _filter_images(recipe, index["image"].to_pylist(), merged, where, rejections)
+    images, filtered = _filter_images(recipe, index["image"].to_pylist(), merged, where, rejections)
     if recipe.dataset.balance and "train" in recipe.dataset.limit:
         _set_categories(merged, images)
     try:
@@ -91,16 +96,18 @@ def _divide(
             raise
         left_out = f"labels.where leaves out {where.left_out} images (those labelled have {where.found()})"
         raise EmptyDatasetError(f"{left_out}; of the others: {error}" if images else left_out) from None
-    _reject_images([(images[position], reason) for position, reason in division.left_out], merged, rejections)
+    in_no_split = [(images[position], reason) for position, reason in division.left_out]
+    _reject_images(in_no_split, merged, rejections)
     for image, video in zip(images, division.videos, strict=True):
         image.video = video
-    return division, {split: [images[position] for position in division.members[split]] for split in SPLITS}
+    members = {split: [images[position] for position in division.members[split]] for split in SPLITS}
+    return division, members, {image.row: reason for image, reason in (*filtered, *in_no_split)}
 
 
 def _filter_images(
     recipe: Recipe, names: Sequence[str], merged: MergedLabels, where: ImageFilter, rejections: Rejections
-) -> list[LabelledImage]:
-    """Return the labelled images that the recipe's filters keep; reject all others."""
+) -> tuple[list[LabelledImage], list[tuple[LabelledImage, str]]]:
+    """Return the labelled images that the recipe keeps, and those that `where` leaves out; reject all others."""
     kept, left_out = [], []
     for row, name in enumerate(names):
         image = merged.images.get(row)
@@ -113,7 +120,7 @@ def _filter_images(
         else:
             kept.append(image)
     _reject_images(left_out, merged, rejections)
-    return kept
+    return kept, left_out
 
 
 def _reject_images(left_out: Sequence[tuple[LabelledImage, str]], merged: MergedLabels, rejections: Rejections) -> None:
@@ -185,7 +192,7 @@ def _warn_of_categories_not_found(recipe: Recipe, merged: MergedLabels) -> None:
 
 def _meant(category: str, merged: MergedLabels) -> str:
     """Return which category may be meant by one that no label has: another that was found, or a word of BDD's."""
-    found = did_you_mean(category, merged.unwanted)
+    found = did_you_mean(category, merged.selection.unwanted)
     return found or ("" if category in VOCABULARY else did_you_mean(category, VOCABULARY))
 
 
@@ -198,9 +205,9 @@ def _refuse_no_instance(
     entries = ", ".join(source.entry for source in sources)
     if not merged.images:
         raise EmptyDatasetError(f"none of the labels in {entries} is of an image in {', '.join(recipe.source.images)}")
-    found = f"{merged.unwanted.total()} are of other categories"
-    if merged.unwanted:
-        others = merged.unwanted.most_common(CATEGORIES_NAMED)
+    found = f"{merged.selection.unwanted.total()} are of other categories"
+    if merged.selection.unwanted:
+        others = merged.selection.unwanted.most_common(CATEGORIES_NAMED)
         found += f": {', '.join(f'{category} ({count})' for category, count in others)}"
     parts = [found, *(f"{count} left out: {reason}" for reason, count in rejections.by_reason.most_common(3))]
     if any(reason in rejections.by_reason for reason in (NO_CLASS, SEVERAL_CLASSES)):

@@ -52,6 +52,10 @@ class ImageNames:
             found.setdefault(_stem(name), set()).update(rows)
         return {stem: sorted(rows) for stem, rows in found.items()}
 
+    def folder_of(self, row: int) -> Folder:
+        """Return the folder that an image lies in."""
+        return self._folders[row]
+
     def find(self, name: str, file: LabelFile, video: str | None = None) -> int | str:
         """Return the row of the image that `file` calls `name`, or the reason why there is none.
 

@@ -1,7 +1,6 @@
 """Merges the labels of all sources: each image of the index gets the labels of the last source that labels it."""
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.instances.reasons import (
     FILTER_REASONS,
     NO_SUCH_IMAGE,
+    OTHER_FILE,
     OTHER_SIZE,
     REPEATED,
     REPLACED,
@@ -49,6 +49,22 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Entries:
+    """The entries of label files, rows of the raw images.parquet, in the order in which they count."""
+
+    order: Sequence[int]
+    names: Sequence[str]
+    files: Sequence[str]
+    """Display names of their label files."""
+    rows: Rows
+    """Row of the index that each names ([N], -1: none), also where its labels are those of an image of another size."""
+    reasons: Sequence[str]
+    """Why an entry's labels are left out as a whole; empty: they are not."""
+    kept_earlier: Sequence[int]
+    """Entries of later sources that have no wanted labels, whose images keep those of an earlier source."""
+
+
+@dataclass(frozen=True)
 class MergedLabels:
     """The labelled images of the index, by row, and their labels."""
 
@@ -57,8 +73,11 @@ class MergedLabels:
     """Columns as in `tables.LABELS`, except for `source` and `split`; `image` is a row of the raw images.parquet."""
     rows: Rows
     """The rows of the labels that are kept, those of an image together."""
-    unwanted: Counter[str]
-    """Number of labels of other categories, by category."""
+    selection: Selection
+    """All wanted labels, and what is known of the others."""
+    reasons: Reasons
+    """Why each label of the selection is left out ([N] str, empty: it isn't)."""
+    entries: "Entries"
 
     def rows_of(self, image: LabelledImage) -> Rows:
         """Return the rows of an image's labels."""
@@ -110,17 +129,48 @@ def merge(
     entries = read_table(raw_labels / IMAGES_FILE, "raw_labels")
     selection = select(raw_labels, entries, sources, recipe)
     _reject_files(sources, selection.unread_files, rejections)
-    image_rows, entry_reasons = _match(entries, sources, names, index, selection)
+    named_rows, entry_reasons = _match(entries, sources, names)
+    image_rows = _without_other_sizes(entries, named_rows, entry_reasons, index, selection)
     _log_unmatched(sources, entries, entry_reasons)
     selection.labels, reasons = _fit(recipe, selection, image_rows, index)
-    merger = _Merger(entries, sources, index, selection, reasons)
-    # The labels of a later source win; within a source, those of the first entry.
-    order = np.argsort(-entries["source"].to_numpy(), kind="stable").tolist()
+    has_size = _has_size_of_file(entries, image_rows, index)
+    merger = _Merger(entries, sources, index, selection, reasons, has_size, recipe.later_sources_may_empty)
+    order = _precedence(entries, sources, image_rows, names, has_size)
     for entry in order:
         entry_reasons[entry] = entry_reasons[entry] or merger.add(entry, int(image_rows[entry]))
     merger.write_rejected(order, image_rows, entry_reasons, rejections)
     rows = merger.finish(image_rows)
-    return MergedLabels(merger.images, with_ignored(selection.labels, recipe), rows, selection.unwanted)
+    files = [sources[source].files[file].name for source, file in _files_of(entries)]
+    found = Entries(order, entries["name"].to_pylist(), files, named_rows, entry_reasons, merger.kept_earlier)
+    return MergedLabels(merger.images, with_ignored(selection.labels, recipe), rows, selection, reasons, found)
+
+
+def _files_of(entries: pa.Table) -> list[tuple[int, int]]:
+    """Return the source, and the file in it, of each entry."""
+    return list(zip(entries["source"].to_pylist(), entries["file_index"].to_pylist(), strict=True))
+
+
+def _has_size_of_file(entries: pa.Table, image_rows: Rows, index: pa.Table) -> NDArray[np.bool_]:
+    """Say which entries state the bytes that the file of their image has."""
+    sizes = entries["size"].fill_null(-1).to_numpy()
+    is_same: NDArray[np.bool_] = (image_rows >= 0) & (sizes == index["size"].fill_null(-2).to_numpy()[image_rows])
+    return is_same
+
+
+def _precedence(
+    entries: pa.Table, sources: Sequence[LabelSource], image_rows: Rows, names: ImageNames, has_size: NDArray[np.bool_]
+) -> list[int]:
+    """Return the entries in the order in which they count.
+
+    Those of the last source come first; of a source those whose label file lies in the folder of the image, then those
+    that state the size of its file, which whole real sets have wrong, then the first.
+    """
+    is_beside = [
+        row >= 0 and names.folder_of(row) == sources[source].files[file].folder
+        for row, (source, file) in zip(image_rows.tolist(), _files_of(entries), strict=True)
+    ]
+    order: list[int] = np.lexsort((~has_size, ~np.array(is_beside, bool), -entries["source"].to_numpy())).tolist()
+    return order
 
 
 def _reject_files(sources: Sequence[LabelSource], unread: Sequence[Rejected], rejections: Rejections) -> None:
@@ -135,19 +185,26 @@ def _reject_files(sources: Sequence[LabelSource], unread: Sequence[Rejected], re
         rejections.add(file)
 
 
-def _match(
-    entries: pa.Table, sources: Sequence[LabelSource], names: ImageNames, index: pa.Table, selection: Selection
-) -> tuple[Rows, list[str]]:
-    """Return the row of the index that each entry of the raw images.parquet matches (-1: none), and the reason if none.
-
-    Labels made for an image of another size do not match; run-length masks have a size of their own.
-    """
-    columns = [entries[name].to_pylist() for name in ("source", "file_index", "name", "video")]
+def _match(entries: pa.Table, sources: Sequence[LabelSource], names: ImageNames) -> tuple[Rows, list[str]]:
+    """Return the row of the index that each entry names (-1: none), and the reason if none."""
     found = [
-        names.find(name, sources[source].files[file], video) for source, file, name, video in zip(*columns, strict=True)
+        names.find(name, sources[source].files[file], video)
+        for name, video, (source, file) in zip(
+            entries["name"].to_pylist(), entries["video"].to_pylist(), _files_of(entries), strict=True
+        )
     ]
     rows = np.array([-1 if isinstance(each, str) else each for each in found], np.int64)
-    reasons = [each if isinstance(each, str) else "" for each in found]
+    return rows, [each if isinstance(each, str) else "" for each in found]
+
+
+def _without_other_sizes(
+    entries: pa.Table, rows: Rows, reasons: list[str], index: pa.Table, selection: Selection
+) -> Rows:
+    """Return the rows of the index, -1 where labels were made for an image of another size; write that into `reasons`.
+
+    Run-length masks have a size of their own.
+    """
+    rows = rows.copy()
     has_size = pc.is_valid(entries["width"]).to_numpy()
     if has_size.any():
         is_usable = (selection.reasons == "") & pc.is_null(selection.labels["mask_width"]).to_numpy()
@@ -155,7 +212,7 @@ def _match(
         differs = (_sizes(entries) != _sizes(index)[rows]).any(axis=1)
         for entry in np.flatnonzero(has_size & differs & (labels > 0) & (rows >= 0)).tolist():
             rows[entry], reasons[entry] = -1, OTHER_SIZE
-    return rows, reasons
+    return rows
 
 
 def _sizes(images: pa.Table) -> NDArray[np.int64]:
@@ -211,10 +268,20 @@ class _Merger:
         index: pa.Table,
         selection: Selection,
         reasons: Reasons,
+        has_size: NDArray[np.bool_],
+        later_may_empty: bool,
     ) -> None:
-        """`reasons` ([N] str) say why labels of the selection, fitted to their images, are left out."""
+        """`reasons` ([N] str) say why labels of the selection, fitted to their images, are left out.
+
+        `has_size` says which entries state the size of the image's file, `later_may_empty` whether a later source
+        without wanted labels takes away those of an earlier one.
+        """
         self.images: dict[int, LabelledImage] = {}
         """By row of the index."""
+        self.kept_earlier: list[int] = []
+        """Entries of later sources without wanted labels, whose images keep those of an earlier source."""
+        self._has_size, self._later_may_empty = has_size, later_may_empty
+        self._sizes = entries["size"].to_pylist()
         self._index, self._sources, self._selection, self._reasons = index, sources, selection, reasons
         self._image_names, self._paths, self._digests = (
             index[name].to_pylist() for name in ("image", "path", "sha256")
@@ -248,15 +315,21 @@ class _Merger:
                 label_file=self._file(entry).name,
             )
             return ""
-        if self._source_of[entry] < self._source_of[image.entry]:
-            self._complete(image, entry)
-            return REPLACED
-        if not self._has_instances[image.entry] and self._has_usable[entry]:
+        is_later = self._source_of[entry] < self._source_of[image.entry]
+        may_take = not (is_later and self._later_may_empty)
+        if may_take and not self._has_instances[image.entry] and self._has_usable[entry]:
             # Files of one source may label different categories, as det_20 and drivable do.
+            self.kept_earlier += [image.entry] if is_later else []
             image.entry, image.label_file = entry, self._file(entry).name
             self._complete(image, entry)
             return ""
-        return TWICE_ALIKE if self._are_equal(image.entry, entry) else TWICE
+        if is_later:
+            self._complete(image, entry)
+            return REPLACED
+        if self._are_equal(image.entry, entry):
+            return TWICE_ALIKE
+        is_of_other_file = self._has_size[image.entry] and self._sizes[entry] and not self._has_size[entry]
+        return OTHER_FILE if is_of_other_file else TWICE
 
     def _complete(self, image: LabelledImage, entry: int) -> None:
         """Take the video and attributes of the image from an entry of lower priority where they are not known."""

@@ -1,8 +1,8 @@
 """Selects the labels of the wanted categories from the tables of `raw_labels`, before their images are known."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +32,7 @@ from pipeline.instances.tables import (
 )
 from pipeline.labels.classes import ClassRule, Instance, find_rule, flags_and_attributes, join_parts
 from pipeline.labels.clipping import Reasons, widened
-from pipeline.recipe.categories import Meaning, Wanted, canonical, kind_of
+from pipeline.recipe.categories import Meaning, Wanted, canonical, folded, kind_of, look_alike
 from pipeline.recipe.sections import Labels
 from pipeline.running.threads import ordered_map
 from pipeline.sources.label_files import LabelSource
@@ -40,8 +40,12 @@ from pipeline.sources.label_files import LabelSource
 READ = ("image", "label_id", "polygons", "box", "geometry", *FLAGS, "attributes", "mask_width", "mask_height")
 """Columns that are read of wanted labels."""
 
-UNWANTED, REGION = -1, -2
-"""In the place of the number of a class: not wanted; a VIA region, whose class is not known yet."""
+REGION, UNWANTED = -1, -2
+"""In the place of the number of a class: a VIA region, whose class is not known yet; the first category that is not
+wanted, from which the others count down."""
+
+MOST_COMPARED = 200
+"""Categories, the most frequent first, that are compared with each other where all are wanted."""
 
 
 @dataclass
@@ -58,6 +62,12 @@ class Selection:
     unread_files: list[Rejected]
     unwanted: Counter[str]
     """Number of labels of other categories, by category."""
+    spellings: dict[str, Counter[str]]
+    """By category: other spellings that were read as it, counted."""
+    alike: dict[str, str]
+    """Categories that are not wanted, or that all are, and the more frequent one that each looks like a spelling of."""
+    misspelt: NDArray[np.int64]
+    """Rows of the raw images.parquet with labels of such categories."""
 
 
 @dataclass
@@ -68,18 +78,68 @@ class _Classes:
     numbers: dict[tuple[str, Meaning], int] = field(default_factory=dict)
     """By source category and what it means."""
     unwanted: Counter[str] = field(default_factory=Counter)
+    unwanted_numbers: dict[str, int] = field(default_factory=dict)
 
     def number(self, word: str, kind: str | None = None, count: int = 1) -> int:
         """Return the number of the class of `count` labels; if it isn't wanted, count them."""
         meaning = self.wanted.meaning(word, kind)
         if meaning is None:
-            self.unwanted[kind_of(canonical(word), kind)] += count
-            return UNWANTED
+            category = kind_of(canonical(word), kind)
+            self.unwanted[category] += count
+            return self.unwanted_numbers.setdefault(category, UNWANTED - len(self.unwanted_numbers))
         return self.add(word, meaning)
 
     def add(self, word: str, meaning: Meaning) -> int:
         """Return the number of a class, a new one if needed."""
         return self.numbers.setdefault((word, meaning), len(self.numbers))
+
+    def merge_spellings(self, totals: Mapping[str, int]) -> None:
+        """Where all categories are wanted, read those that differ in case and white space as the most frequent one."""
+        if self.wanted.categories:
+            return
+        first: dict[str, str] = {}
+        for category in sorted(totals, key=lambda name: (-totals[name], name != folded(name), name)):
+            first.setdefault(folded(category), category)
+        self.numbers = {
+            (word, replace(meaning, category=first[folded(meaning.category)])): number
+            for (word, meaning), number in self.numbers.items()
+        }
+
+    def totals(self, counts: NDArray[np.int64]) -> Counter[str]:
+        """Return how many labels each wanted category has; `counts` are by number of a class."""
+        found: Counter[str] = Counter()
+        for (_, meaning), number in self.numbers.items():
+            found[meaning.category] += int(counts[number])
+        return found
+
+    def spellings(self, counts: NDArray[np.int64]) -> dict[str, Counter[str]]:
+        """Return, by category, the spellings that differ from it in case and white space alone, counted."""
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for (word, meaning), number in self.numbers.items():
+            spelling = canonical(word)
+            if spelling != meaning.category and folded(spelling) == folded(meaning.category):
+                found[meaning.category][spelling] += int(counts[number])
+        return dict(found)
+
+    def alike(self, totals: Mapping[str, int]) -> dict[str, str]:
+        """Return the categories that look like misspelt ones, each with the category that may be meant."""
+        if self.wanted.categories:
+            words, meant = list(self.unwanted_numbers), [list(self.wanted.categories)] * len(self.unwanted_numbers)
+        else:
+            words = sorted(totals, key=lambda name: (-totals[name], name))[:MOST_COMPARED]
+            meant = [words[:at] for at in range(len(words))]
+        pairs = (
+            (word, next((name for name in names if look_alike(word, name)), ""))
+            for word, names in zip(words, meant, strict=True)
+        )
+        return {word: name for word, name in pairs if name}
+
+    def rows_of(self, categories: Iterable[str], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the labels of some categories, wanted or not; `numbers` ([N]) are those of the labels' classes."""
+        chosen = set(categories)
+        found = [number for (_, meaning), number in self.numbers.items() if meaning.category in chosen]
+        found += [number for category, number in self.unwanted_numbers.items() if category in chosen]
+        return np.flatnonzero(np.isin(numbers, found))
 
 
 def select(raw_labels: Path, entries: pa.Table, sources: Sequence[LabelSource], recipe: Labels) -> Selection:
@@ -89,19 +149,39 @@ def select(raw_labels: Path, entries: pa.Table, sources: Sequence[LabelSource], 
     """
     path = raw_labels / LABELS_FILE
     unread = read_table(raw_labels / REJECTED_FILE, "raw_labels").to_pylist()
-    classes = _Classes(Wanted(recipe.categories))
+    classes = _Classes(Wanted(recipe.categories, recipe.rename))
     numbers = _class_numbers(path, classes)
     regions = _read_regions(path, np.flatnonzero(numbers == REGION))
     rules = _find_rules(regions, unread, entries, sources, recipe, classes.wanted)
     reasons = np.full(len(numbers), "", object)
     instances = _classify(regions, rules, classes, numbers, reasons)
+    unread_labels, unread_files = _wanted_unread(unread, rules, classes)
     rows = np.flatnonzero(numbers >= 0)
+    counts = np.bincount(numbers[rows], minlength=len(classes.numbers))
+    classes.merge_spellings(classes.totals(counts))
+    alike = classes.alike(classes.totals(counts))
     labels = _with_classes(_read_labels(path, numbers >= 0), numbers[rows], classes)
     labels, firsts = _join_regions(labels, instances, rows)
     reasons = reasons[rows[firsts]]
     if recipe.boxes == "leave_out":
         reasons[(reasons == "") & pc.equal(labels["geometry"], "box").to_numpy()] = BOX_LEFT_OUT
-    return Selection(labels, reasons, *_wanted_unread(unread, rules, classes), classes.unwanted)
+    return Selection(
+        labels,
+        reasons,
+        unread_labels,
+        unread_files,
+        classes.unwanted,
+        classes.spellings(counts),
+        alike,
+        _entries_of(path, classes.rows_of(alike, numbers)),
+    )
+
+
+def _entries_of(path: Path, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the rows of the raw images.parquet that labels in these rows are of, sorted."""
+    if not len(rows):
+        return rows
+    return np.unique(read_table(path, "raw_labels", ["image"])["image"].to_numpy()[rows])
 
 
 def _class_numbers(path: Path, classes: _Classes) -> NDArray[np.int64]:
@@ -173,7 +253,7 @@ def _classify(
             numbers[row] = classes.number(rule.class_of(attributes))
         except LabelError as error:
             numbers[row], reasons[row] = classes.add("", Meaning("")), error.reason
-        if numbers[row] != UNWANTED:
+        if numbers[row] >= 0:
             part = None if reasons[row] else part_of
             described = flags_and_attributes(attributes, rule.attribute_of(attributes))
             by_image[image].append(Instance(label_id, part, str(numbers[row]), geometry, *described, [row]))
@@ -197,11 +277,11 @@ def _wanted_unread(
 
 def _may_be_wanted(row: Mapping[str, Any], rules: Mapping[int, ClassRule], classes: _Classes) -> bool:
     if row["category"] is not None:
-        return classes.number(row["category"], row["kind"]) != UNWANTED
+        return classes.number(row["category"], row["kind"]) >= 0
     if row["attributes"] is None:
         return True
     try:
-        return classes.number(rules[row["row"]].class_of(msgspec.json.decode(row["attributes"]))) != UNWANTED
+        return classes.number(rules[row["row"]].class_of(msgspec.json.decode(row["attributes"]))) >= 0
     except LabelError:
         return True
 

@@ -14,6 +14,7 @@ from pipeline import pictures as thumbnails
 from pipeline.artifacts.summary import Check, Summary
 from pipeline.instances.reasons import TWICE, WHERE
 from pipeline.instances.tables import LABELS_FILE, SPLITS, read_table, rings_in
+from pipeline.labels.losses import Losses, labelled_pictures_kept
 from pipeline.labels.merging import MergedLabels
 from pipeline.labels.rejections import Rejections
 from pipeline.labels.splits import Division, LabelledImage
@@ -30,7 +31,10 @@ SPLIT_TEXTS = {
 }
 PICTURES = 4
 VIDEOS_NAMED = 3
-WHICH_COUNTS = "of the files of a source the first by path counts, of sources the last"
+WHICH_COUNTS = (
+    "of the files of a source the one in the image's folder counts, then the one that states the size of the image's "
+    "file, then the first by path; of sources the last"
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ def summarise(
     members: Mapping[str, Sequence[LabelledImage]],
     merged: MergedLabels,
     rejections: Rejections,
+    losses: Losses,
     pictures: dict[str, str],
 ) -> Summary:
     """Return the summary of `filtered_labels`, whose tables are in `out`."""
@@ -82,7 +87,7 @@ def summarise(
                 for category in classes
             ],
             "other_categories": [
-                {"category": category, "labels": count} for category, count in merged.unwanted.most_common()
+                {"category": category, "labels": count} for category, count in merged.selection.unwanted.most_common()
             ],
             "rejected": [{"reason": reason, "rows": count} for reason, count in rejections.by_reason.most_common()],
             "geometry": [
@@ -92,6 +97,7 @@ def summarise(
         },
         pictures=pictures,
         checks=[
+            labelled_pictures_kept(losses),
             _masks_not_boxes(tally),
             _rejected_share(recipe, merged, rejections),
             _classes_in_splits(classes, tally),
@@ -142,7 +148,7 @@ def _numbers(tally: Tally, merged: MergedLabels, rejections: Rejections) -> dict
         **{f"instances_{split}": instances[split] for split in splits},
         "images_without_instances": tally.without_instances,
         **{f"{flag}_instances": count for flag, count in tally.flags.items()},
-        "labels_of_other_categories": merged.unwanted.total(),
+        "labels_of_other_categories": merged.selection.unwanted.total(),
         "labels_left_out": rejections.labels,
         "labels_filtered_out": rejections.filtered,
         "images_filtered_out": sum(count for reason, count in rejections.by_reason.items() if reason.startswith(WHERE)),

@@ -1,7 +1,10 @@
 """The vocabulary of categories of all BDD releases: which word means what, and which categories a recipe wants."""
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from functools import lru_cache
 
 SYNONYMS = {
@@ -57,6 +60,13 @@ PANOPTIC = (
 VOCABULARY = frozenset([*DETECTION, *SEGMENTATION, *KINDS, *COUNTED_AS, DRIVABLE, LANE])
 """All categories, by their canonical names."""
 
+LIKENESS = 0.85
+"""Ratio of `difflib` from which two words look like spellings of one: `scrach` and `scratch` have 0.92."""
+LONGEST_COMPARED = 64
+"""Characters: longer texts are no names of classes."""
+_MARKS = re.compile(r"\d+|\b[^\W\d]\b")
+"""Numbers and single letters, as in `zone 1` and `grade b`, by which names differ on purpose."""
+
 
 @dataclass(frozen=True)
 class Meaning:
@@ -77,6 +87,24 @@ def canonical(word: str) -> str:
     return spelled if spelled in VOCABULARY else word.strip()
 
 
+def folded(word: str) -> str:
+    """Return a word without the case and the white space in which spellings of a name differ."""
+    return " ".join(word.casefold().split())
+
+
+def look_alike(first: str, second: str) -> bool:
+    """Say whether two different names may be spellings of one; those of the vocabulary never are."""
+    if {first, second} <= VOCABULARY or max(len(first), len(second)) > LONGEST_COMPARED:
+        return False
+    one, other = (folded(name.replace("_", " ")) for name in (first, second))
+    matcher = SequenceMatcher(None, one, other, autojunk=False)
+    return (
+        _MARKS.findall(one) == _MARKS.findall(other)
+        and matcher.quick_ratio() >= LIKENESS
+        and matcher.ratio() >= LIKENESS
+    )
+
+
 def kind_of(category: str, kind: str | None) -> str:
     """Return the 2020 category of a 2018 label of canonical `category` whose areaType or laneType is `kind`."""
     return kind if kind is not None and KINDS.get(kind) == category else category
@@ -92,15 +120,23 @@ class Wanted:
 
     A category named by the recipe wins over the wider one: with `direct` and `drivable area` wanted, the direct areas
     are `direct` and the others `drivable area`; with `trailer` wanted, trailers are not counted as ignored trucks.
+    A word that is none of the categories is one that differs in case and white space alone, if only one does.
     """
 
-    def __init__(self, categories: Sequence[str]) -> None:
+    def __init__(self, categories: Sequence[str], rename: Mapping[str, str] | None = None) -> None:
+        """`rename` gives words, in any case, the name that they are read as."""
         self.categories = tuple(dict.fromkeys(canonical(word) for word in categories))
         """Canonical names in the recipe's order, without repeats; empty: all are wanted."""
+        spellings = Counter(map(folded, self.categories))
+        self._by_spelling = {folded(name): name for name in self.categories if spellings[folded(name)] == 1}
+        self._rename = {folded(canonical(word)): canonical(name) for word, name in (rename or {}).items()}
 
     def meaning(self, word: str, kind: str | None = None) -> Meaning | None:
         """Return what `word` (with its areaType or laneType) means to the recipe, or None where it isn't wanted."""
         category = kind_of(canonical(word), kind)
+        category = self._rename.get(folded(category), category)
+        if category not in self.categories:
+            category = self._by_spelling.get(folded(category), category)
         wider = COUNTED_AS.get(category)
         counted = Meaning(wider, category in IGNORED) if wider else None
         if not self.categories:

@@ -115,7 +115,12 @@ class Labels(Section):
 
     categories: list[Category] = Field(default=["drivable area", "traffic sign", "car", "bike"])
     """Wanted categories in any release's words (bike = bicycle …), in the order of their class ids; empty keeps all.
-    Labels of others are counted."""
+    Labels of others are counted. Names that differ in case and white space alone are one, unless both are listed."""
+    rename: dict[Category, Category] = {}
+    """Names of labels (in any case), and the category that they are read as: `{Cars: car, scrach: scratch}`."""
+    later_sources_may_empty: bool = False
+    """Whether a later source that has an image without wanted labels takes away those of an earlier source, as when a
+    person has deleted all regions of an image. Without it the earlier ones stay, and such images are counted."""
     boxes: Literal["rectangles", "leave_out"] = "rectangles"
     """What becomes of a label that has a box and no mask: a rectangle, as in 2019, or left out and counted."""
     where: dict[str, Texts] = {}
@@ -143,8 +148,12 @@ class Labels(Section):
     `occluded`, `truncated`, `least_area`, `boxes`) leave out doesn't count."""
 
     @model_validator(mode="after")
-    def _want_the_default_class(self) -> "Labels":
-        if self.default_class is not None and Wanted(self.categories).meaning(self.default_class) is None:
+    def _want_renamed_and_default_classes(self) -> "Labels":
+        wanted = Wanted(self.categories)
+        for word, name in self.rename.items():
+            if wanted.meaning(name) is None:
+                raise ValueError(f"rename: {word!r} becomes {name!r}, which is none of the categories")
+        if self.default_class is not None and wanted.meaning(self.default_class) is None:
             raise ValueError(f"default_class {self.default_class!r} is none of the categories")
         return self
 

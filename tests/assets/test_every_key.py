@@ -31,6 +31,8 @@ EVERY: dict[str, Any] = {
     },
     "labels": {
         "categories": ["🚗", "car", "traffic sign", "dent"],
+        "rename": {"Dints": "dent"},
+        "later_sources_may_empty": True,
         "boxes": "leave_out",
         "where": {"timeofday": ["daytime", "night", "dawn/dusk"]},
         "occluded": "ignore",
@@ -115,7 +117,7 @@ def write_sources(folder: Path) -> Path:
     coco = {
         "images": [{"id": 1, "file_name": "2.jpg", "width": 96, "height": 64}],
         "annotations": [annotation | {"segmentation": [[side for point in square for side in point]]}],
-        "categories": [{"id": 1, "name": "dent"}],
+        "categories": [{"id": 1, "name": "dints"}],
     }
     (folder / "coco.json").write_text(json.dumps(coco))
     (folder / "every.yaml").write_text(yaml.safe_dump(EVERY, allow_unicode=True))

@@ -13,6 +13,9 @@ from pipeline.formats.via import regions as via_regions
 from pipeline.formats.via.regions import Options, declared_options, word_options
 from pipeline.instances import reasons
 
+LARGEST_FILE = 1 << 40
+"""Bytes that an image file may have."""
+
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -47,6 +50,9 @@ def _add_image(builder: TableBuilder, file: int, key: str, entry: Any, options: 
     attributes = entry.get("file_attributes") if isinstance(entry, dict) else None
     sources = list((regions or {}).values())
     builder.add_image(file, name_of(key, entry), lambda: sources, *image_attributes(attributes))
+    size = entry.get("size") if isinstance(entry, dict) else None
+    if isinstance(size, int) and 0 < size <= LARGEST_FILE:
+        builder.set_file_size(size)
     if not isinstance(entry, dict):
         builder.reject_image(reasons.FRAME_NOT_OBJECT, {key: entry})
     elif regions is None:

@@ -68,7 +68,7 @@ def test_labels_are_chosen_by_category_and_kind(tmp_path: Path) -> None:
         ("direct", "drivable area", False),
         ("car", "other vehicle", True),
     ]
-    assert (found.unwanted, rejected) == (Counter({"alternative": 1, "bus": 1}), [])
+    assert (found.selection.unwanted, rejected) == (Counter({"alternative": 1, "bus": 1}), [])
 
 
 def test_a_line_becomes_an_area_along_it(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_a_label_that_could_not_be_read_counts_by_its_category(tmp_path: Path) -
         ("a.jpg", "box without area"),
         ("a.jpg", "box without area"),
     ]
-    assert found.unwanted == Counter(bus=2)
+    assert found.selection.unwanted == Counter(bus=2)
 
 
 def test_boxes_that_the_recipe_leaves_out_do_not_stand_in_the_way_of_masks(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_every_label_is_kept_left_out_or_not_wanted(sources: Any, recipe: dict[s
     inside = [json.loads(label["label"]) for each in told for label in each.get("labels", ()) if "reason" in label]
     rings = sum(len(row["polygons"]) for row in kept(found))
     rings += sum(len(label["rings"]) for label in (*in_images, *alone, *inside))
-    assert rings + found.unwanted.total() == sum(len(its) for source in sources for _, its in source)
+    assert rings + found.selection.unwanted.total() == sum(len(its) for source in sources for _, its in source)
     assert all(row["box"]["x"] >= 0 and row["box"]["x"] + row["box"]["width"] <= 64 for row in kept(found))
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.recipe.categories import DETECTION, Meaning, Wanted, canonical, is_line
+from pipeline.recipe.categories import DETECTION, Meaning, Wanted, canonical, is_line, look_alike
 
 
 @pytest.mark.parametrize(
@@ -97,3 +97,35 @@ def test_wanted_categories_keep_their_order_and_don_t_repeat() -> None:
 
 def test_nothing_wanted_by_name_means_everything() -> None:
     assert all(Wanted([]).meaning(name) == Meaning(name) for name in (*DETECTION, "Swan"))
+
+
+def test_spellings_that_differ_in_case_and_white_space_are_one_category() -> None:
+    wanted = Wanted(["Road stress", "A", "a"])
+    assert wanted.meaning(" road  STRESS ") == Meaning("Road stress")
+    assert (wanted.meaning("a"), wanted.meaning("A"), wanted.meaning("road")) == (Meaning("a"), Meaning("A"), None)
+
+
+def test_renamed_words_are_read_as_the_category_that_they_become() -> None:
+    wanted = Wanted(["car", "cycle"], {"Autos": "car", "bike": "cycle", "other vehicle": "car"})
+    assert wanted.meaning("autos") == Meaning("car")
+    assert wanted.meaning("bicycle") == Meaning("cycle")
+    assert wanted.meaning("other vehicle") == Meaning("car")
+    assert Wanted([], {"Autos": "car"}).meaning("AUTOS") == Meaning("car")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("scrach", "scratch", True),
+        ("Cars", "car", True),
+        ("rear_bumper", "rear bumper", True),
+        ("dent", "scratch", False),
+        ("zone 1", "zone 2", False),
+        ("grade_A", "grade_B", False),
+        ("traffic light", "traffic sign", False),
+        ("single white", "single yellow", False),
+        ("x" * 999, "x" * 998, False),
+    ],
+)
+def test_names_look_alike_where_they_may_be_spellings_of_one(first: str, second: str, expected: bool) -> None:
+    assert look_alike(first, second) == expected

@@ -294,3 +294,10 @@ def test_the_default_class_is_one_of_the_categories() -> None:
     assert recipe.parse({"labels": {"categories": [], "default_class": "kudzu"}}).labels.default_class == "kudzu"
     with pytest.raises(RecipeError, match="labels: default_class 'kudzu' is none of the categories"):
         recipe.parse({"labels": {"default_class": "kudzu"}})
+
+
+def test_labels_are_renamed_to_one_of_the_categories() -> None:
+    rename = {"Cars": "car", "push bike": "bicycle"}
+    assert recipe.parse({"labels": {"categories": ["car", "bike"], "rename": rename}}).labels.rename == rename
+    with pytest.raises(RecipeError, match="rename: 'Cars' becomes 'auto', which is none of the categories"):
+        recipe.parse({"labels": {"rename": {"Cars": "auto"}}})

@@ -64,10 +64,11 @@ def corrected(project: dict[str, Any]) -> dict[str, Any]:
     return images
 
 
-def again(tmp_path: Path, correction: Path) -> tuple[Recipe, Path]:
+def again(tmp_path: Path, correction: Path, **labels: Any) -> tuple[Recipe, Path]:
     """Build the labels with the correction behind the original."""
     data = tmp_path / "data"
-    made = recipe_of([data], [data / "labels.json", correction], **SECTIONS)
+    sections = SECTIONS | {"labels": SECTIONS["labels"] | labels}
+    made = recipe_of([data], [data / "labels.json", correction], **sections)
     return made, filtered(made, tmp_path / "second")
 
 
@@ -155,13 +156,13 @@ def test_images_that_were_not_opened_keep_their_labels(tmp_path: Path) -> None:
     assert len(rows_of(second, "a.jpg")) == 4
 
 
-def test_an_image_whose_regions_were_all_deleted_is_background(tmp_path: Path) -> None:
+def test_an_image_whose_regions_were_all_deleted_is_background_where_the_recipe_says_so(tmp_path: Path) -> None:
     folder = opened(tmp_path)
     content = json.loads((folder / "via_region_data.json").read_bytes())
     for image in content.values():
         image["regions"] = [] if image["filename"] == "b.jpg" else image["regions"]
     (tmp_path / "corrections.json").write_text(json.dumps(content))
-    _, second = again(tmp_path, tmp_path / "corrections.json")
+    _, second = again(tmp_path, tmp_path / "corrections.json", later_sources_may_empty=True)
     assert rows_of(second, "b.jpg") == []
     assert "b.jpg" in [row["image"] for row in table(second, "images")]
 
