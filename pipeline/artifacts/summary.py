@@ -22,7 +22,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Summary:
-    """Numbers and texts by name, tables, small pictures (paths in the folder), checks.
+    """Numbers and texts by name, tables, small pictures (paths in the folder), checks, lines of text.
 
     A table is a list of rows; a field that a row lacks is an empty cell.
     """
@@ -32,6 +32,8 @@ class Summary:
     tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     pictures: dict[str, str] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    """Plain text for the terminal."""
 
 
 def write(folder: Path, summary: Summary) -> None:

@@ -17,6 +17,7 @@ from pipeline.instances.tables import LABELS_FILE, SPLITS, read_table, rings_in
 from pipeline.labels.losses import Losses, labelled_pictures_kept
 from pipeline.labels.merging import MergedLabels
 from pipeline.labels.rejections import Rejections
+from pipeline.labels.selection import Selection
 from pipeline.labels.splits import Division, LabelledImage
 from pipeline.recipe import Recipe
 from pipeline.recipe.categories import Wanted
@@ -31,6 +32,10 @@ SPLIT_TEXTS = {
 }
 PICTURES = 4
 VIDEOS_NAMED = 3
+MOST_NAMED, MOST_CLASSES = 8, 30
+"""Entries of a list, and classes of the table, that the terminal shows."""
+LONGEST_NAME = 40
+"""Characters of a name on the terminal."""
 WHICH_COUNTS = (
     "of the files of a source the one in the image's folder counts, then the one that states the size of the image's "
     "file, then the first by path; of sources the last"
@@ -43,8 +48,8 @@ class Tally:
 
     images: Mapping[str, int]
     """By split."""
-    without_instances: int
-    """Images."""
+    without_instances: Mapping[str, int]
+    """Images by split."""
     categories: Counter[tuple[str, str]]
     """Instances by (split, category)."""
     geometries: Counter[str]
@@ -56,7 +61,7 @@ def _tally(out: Path, members: Mapping[str, Sequence[LabelledImage]]) -> Tally:
     labels = read_table(out / LABELS_FILE, "filtered_labels", ["split", "category", "geometry", "crowd", "ignored"])
     return Tally(
         images={split: len(images) for split, images in members.items()},
-        without_instances=sum(not image.count for images in members.values() for image in images),
+        without_instances={split: sum(not image.count for image in images) for split, images in members.items()},
         categories=Counter(zip(labels["split"].to_pylist(), labels["category"].to_pylist(), strict=True)),
         geometries=Counter(labels["geometry"].to_pylist()),
         flags=Counter({flag: pc.sum(labels[flag]).as_py() or 0 for flag in ("crowd", "ignored")}),
@@ -103,7 +108,79 @@ def summarise(
             _classes_in_splits(classes, tally),
             _splits_apart(division),
         ],
+        lines=[
+            *_table_lines(classes, tally),
+            *_left_out_lines(rejections),
+            *_spelling_lines(merged.selection, tally),
+            *_unmatched_lines(classes, tally, merged.selection),
+        ],
     )
+
+
+def _table_lines(classes: Sequence[str], tally: Tally) -> list[str]:
+    """Return a table of images and of the instances of each class, a column a split."""
+    splits = [split for split in SPLITS if tally.images[split] or split != "test"]
+    rows: list[tuple[str, Sequence[int | str]]] = [
+        ("", splits),
+        ("images", [tally.images[split] for split in splits]),
+        ("  without instances", [tally.without_instances[split] for split in splits]),
+    ]
+    for category in classes[:MOST_CLASSES]:
+        rows.append((_short(category), [tally.categories[split, category] for split in splits]))
+    titles = max(len(title) for title, _ in rows)
+    width = max(len(str(value)) for _, values in rows for value in values) + 2
+    lines = [f"{title:<{titles}}{''.join(f'{value:>{width}}' for value in values)}" for title, values in rows]
+    return [*lines, *([f"… {len(classes) - MOST_CLASSES} more classes"] if len(classes) > MOST_CLASSES else [])]
+
+
+def _left_out_lines(rejections: Rejections) -> list[str]:
+    """Return the most frequent reasons for leaving something out, with the rows of rejected.parquet."""
+    found = rejections.by_reason.most_common(MOST_NAMED)
+    width = len(str(found[0][1])) if found else 0
+    lines = [f"  {count:>{width}}  {reason}" for reason, count in found]
+    more = (
+        [f"  … {len(rejections.by_reason) - MOST_NAMED} more reasons"] if len(rejections.by_reason) > MOST_NAMED else []
+    )
+    return ["left out (rows of rejected.parquet):", *lines, *more] if lines else []
+
+
+def _spelling_lines(selection: Selection, tally: Tally) -> list[str]:
+    """Return the spellings that were read as one, and the names that look alike."""
+    counts: Counter[str] = Counter()
+    for (_, category), count in tally.categories.items():
+        counts[category] += count
+    one = [f"{_short(name)} = {_counted(others)}" for name, others in selection.spellings.items()]
+    alike = [
+        f"{_counted({word: selection.unwanted[word] or counts[word]})} and {_counted({meant: counts[meant]})}"
+        for word, meant in selection.alike.items()
+    ]
+    return [
+        *([f"read as one class: {'; '.join(one[:MOST_NAMED])}"] if one else []),
+        *([f"look alike (labels.rename merges them): {'; '.join(alike[:MOST_NAMED])}"] if alike else []),
+    ]
+
+
+def _unmatched_lines(classes: Sequence[str], tally: Tally, selection: Selection) -> list[str]:
+    """Return the classes of the recipe without any instance, and the names that the recipe doesn't want."""
+    found = {category for _, category in tally.categories}
+    absent = [_short(category) for category in classes if category not in found]
+    return [
+        *([f"nothing found for: {', '.join(absent)}"] if absent else []),
+        *([f"not among labels.categories: {_counted(selection.unwanted)}"] if selection.unwanted else []),
+    ]
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """Return names with their counts, the most frequent first."""
+    found = Counter(counts).most_common(MOST_NAMED)
+    more = [f"… {len(counts) - MOST_NAMED} more"] if len(counts) > MOST_NAMED else []
+    return ", ".join([*(f"{_short(name)} ({count})" for name, count in found), *more])
+
+
+def _short(name: str) -> str:
+    """Return a name from a label file as a terminal may show it."""
+    shown = "".join(each if each.isprintable() else "?" for each in name)
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
 
 
 def draw_pictures(
@@ -146,7 +223,7 @@ def _numbers(tally: Tally, merged: MergedLabels, rejections: Rejections) -> dict
     return {
         **{f"images_{split}": tally.images[split] for split in splits},
         **{f"instances_{split}": instances[split] for split in splits},
-        "images_without_instances": tally.without_instances,
+        "images_without_instances": sum(tally.without_instances.values()),
         **{f"{flag}_instances": count for flag, count in tally.flags.items()},
         "labels_of_other_categories": merged.selection.unwanted.total(),
         "labels_left_out": rejections.labels,
