@@ -20,7 +20,8 @@ from pipeline.formats.via.regions import Options
 __all__ = ["Format", "LabelReader", "format_of"]
 
 COCO_REFUSED = (
-    "{name}: is a COCO file, which is read only where the recipe says that it is meant: set labels.coco: true"
+    "{name}: is a COCO file, which is read beside label files of another format only where the recipe says that it is "
+    "meant: set labels.coco: true"
 )
 
 
@@ -37,7 +38,7 @@ class LabelReader:
     ) -> None:
         """`write` gets all tables in the order of the files; large files are decoded by `processes`.
 
-        Flattened curves are within `curve_tolerance` pixels; COCO files are refused unless `coco`. Large members of
+        Flattened curves are within `curve_tolerance` pixels; COCO files are read where `coco` is set. Large members of
         archives are unpacked in the folder `scratch`, by default the system's for temporary files.
         """
         self._write, self._curve_tolerance, self._coco, self._scratch = write, curve_tolerance, coco, scratch
@@ -55,28 +56,36 @@ class LabelReader:
             if kind is None:
                 self._builder.flush()
 
-    def read(self, file: int, path: Path, member: str | None, name: str) -> Options:
+    def read(
+        self,
+        file: int,
+        path: Path,
+        member: str | None,
+        name: str,
+        may_be_coco: Callable[[], bool] = lambda: False,
+    ) -> Options:
         """Read a label file, or a member of the zip `path`; return the options that it declares for VIA attributes.
 
-        `file` is the number of the file in the tables, `name` its name in messages. A fault of one label is never
-        raised. Raises LabelFileError for a file that is cut short, not JSON, or COCO where that is refused;
-        NotLabelsError for one that holds no labels; and ArchiveError for a damaged zip.
+        `file` is the number of the file in the tables, `name` its name in messages. `may_be_coco` is asked whether a
+        COCO file is meant where the reader hasn't been told so. A fault of one label is never raised. Raises
+        LabelFileError for a file that is cut short, not JSON, or COCO where that is refused; NotLabelsError for one
+        that holds no labels; and ArchiveError for a damaged zip.
         """
         with opened(path, member, self._archive(path) if member else None, name, self._scratch) as content:
             try:
                 if detect(bytes(content.data[:100]), name) is Format.BITMASK:
                     bitmasks.add(self._builder, file, content, path, member)
                     return {}
-                return self._read_json(file, content)
+                return self._read_json(file, content, may_be_coco)
             except RecursionError:
                 raise LabelFileError(f"{name}: not JSON that is read: nested too deep") from None
 
-    def _read_json(self, file: int, content: Content) -> Options:
+    def _read_json(self, file: int, content: Content, may_be_coco: Callable[[], bool]) -> Options:
         if self._processes.start_for(content) and self._read_large(file, content):
             return {}
         whole = load(content)
         found = detect_json(whole)
-        if found is Format.COCO and not self._coco:
+        if found is Format.COCO and not self._coco and not may_be_coco():
             raise LabelFileError(COCO_REFUSED.format(name=content.name))
         match found:
             case Format.FRAMES | Format.WRAPPED_FRAMES:

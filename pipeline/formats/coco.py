@@ -3,6 +3,7 @@
 Annotations are decoded image by image: memory holds a name for each image, and where each annotation lies.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -22,10 +23,15 @@ from pipeline.instances import reasons
 from pipeline.instances.reasons import LabelError
 from pipeline.instances.tables import json_text
 
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+
 LISTS = ("images", "annotations", "categories")
 
 Id = int | str
-"""Id of an image or a category; two are the same only when equal in type too."""
+"""Id of an image or a category; one that is given as text means the number too, where no other has that text."""
+
+VIA = b"VGG Image Annotator"
+"""In `info`, of VIA's export, which writes an image's number as text and no category for an attribute of free text."""
 
 
 class Category(msgspec.Struct):
@@ -77,13 +83,15 @@ def add(builder: TableBuilder, file: int, content: Json) -> None:
     That has the image name "", and is rejected. Raises NotLabelsError where one of the three lists is missing.
     """
     images, annotations, categories = _lists(content)
-    words = _category_names(categories)
+    words: Mapping[Id, str] | None = _category_names(categories)
+    if not words and VIA in bytes(content.members.get("info", b"")):
+        words = None
+    named: dict[Id, Image] = {}
+    faults = [(reason, text) for text in images if (reason := _register(_decoded(text, _image), named))]
     by_image: dict[Id | None, list[msgspec.Raw]] = defaultdict(list)
     for text in annotations:
         reference = _decoded(text, _image_reference)
-        by_image[_id(reference.image_id) if reference else None].append(text)
-    named: dict[Id, Image] = {}
-    faults = [(reason, text) for text in images if (reason := _register(_decoded(text, _image), named))]
+        by_image[_id_among(named, reference.image_id) if reference else None].append(text)
     for image_id, image in named.items():
         _add_image(builder, file, image, by_image.pop(image_id, []), words)
     unplaced = [text for texts in by_image.values() for text in texts]
@@ -123,7 +131,7 @@ def _register(image: Image | None, named: dict[Id, Image]) -> str | None:
 
 
 def _add_image(
-    builder: TableBuilder, file: int, image: Image, texts: Sequence[msgspec.Raw], words: Mapping[Id, str]
+    builder: TableBuilder, file: int, image: Image, texts: Sequence[msgspec.Raw], words: Mapping[Id, str] | None
 ) -> None:
     """Add an image with its annotations.
 
@@ -164,15 +172,25 @@ def _id(value: Any) -> Id | None:
     return value if isinstance(value, int | str) and not isinstance(value, bool) else None
 
 
-def _add(builder: TableBuilder, annotation: Annotation, position: int, words: Mapping[Id, str]) -> bool:
+def _id_among(known: Mapping[Id, Any], value: Any) -> Id | None:
+    """Return the one of the known ids that a reference means: the same, else the same as text or as number."""
+    found = _id(value)
+    if found is None or found in known:
+        return found
+    other: Id = str(found) if isinstance(found, int) else int(found) if _NUMBER.fullmatch(found) else found
+    return other if other in known else found
+
+
+def _add(builder: TableBuilder, annotation: Annotation, position: int, words: Mapping[Id, str] | None) -> bool:
     """Add the annotation at `position` of its image; return whether it fits only an image of the size in the file.
 
-    Several polygons are one instance. Coordinates stay as they are: COCO does not round them.
+    Several polygons are one instance. Coordinates stay as they are: COCO does not round them. Without categories
+    (None) its class is open, as that of a VIA region.
     """
     label_id = id_text(annotation.id) or f"#{position}"
-    category_id = _id(annotation.category_id)
-    description = _description(annotation, None if category_id is None else words.get(category_id))
-    if description.category is None:
+    category_id = _id_among(words or {}, annotation.category_id)
+    description = _description(annotation, None if category_id is None else (words or {}).get(category_id))
+    if description.category is None and words is not None:
         builder.reject(label_id, reasons.NO_CATEGORY, description)
         return False
     try:
@@ -186,6 +204,8 @@ def _add_geometry(builder: TableBuilder, label_id: str, annotation: Annotation, 
     segmentation = annotation.segmentation
     if isinstance(segmentation, list):
         segmentation = [each for each in segmentation if each != []]  # some write [[]] beside a box
+        if segmentation and not any(isinstance(each, list) for each in segmentation):
+            segmentation = [segmentation]  # VIA writes the numbers of the one polygon
     if isinstance(segmentation, dict) and segmentation:
         rings, size = _traced(segmentation)
         builder.add_rings(label_id, description, rings, "rle", size)

@@ -137,8 +137,8 @@ class Labels(Section):
     """The class of VIA regions that name none; without it, they are left out and counted, unless no region of the file
     has attributes and the recipe wants one category alone."""
     coco: bool = False
-    """Whether COCO instances files are read, too. Without it one is refused, since files that tools have converted to
-    COCO often lie beside the labels that they were made from, or under a VIA name, and are not what was meant."""
+    """Whether COCO instances files are read beside label files of another format in the same source. Without it they
+    are refused there, since tools convert labels to COCO and leave both; a source of COCO files alone is read."""
     curve_tolerance: float = Field(default=0.5, gt=0, le=20)
     """How far a flattened Bezier may lie from its curve, in pixels."""
     least_area: float = Field(default=0, ge=0)

@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from pipeline import formats
 from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Summary
-from pipeline.errors import NotLabelsError
+from pipeline.errors import LabelFileError, NotLabelsError
 from pipeline.formats.table_builder import Tables
 from pipeline.instances.reasons import NOT_LABELS
 from pipeline.instances.tables import (
@@ -62,9 +62,10 @@ def build(
     with _Writer(out, sources) as writer, formats.LabelReader(writer.write, tolerance, coco, scratch=out) as reader:
         numbers = count()
         for container, source in zip(containers, sources, strict=True):
+            only_coco = cache(partial(_has_only_coco, source, out))
             for at, file in enumerate(source.files):
                 try:
-                    options = reader.read(next(numbers), out / file.path, file.member, file.name)
+                    options = reader.read(next(numbers), out / file.path, file.member, file.name, only_coco)
                 except NotLabelsError as error:
                     if container.kind == "file":  # a person named this very file
                         raise
@@ -73,6 +74,19 @@ def build(
                     source.files[at] = replace(file, options=options)
     write_sources(out, sources)
     summary.write(out, _summary(sources, writer))
+
+
+def _has_only_coco(source: LabelSource, out: Path) -> bool:
+    """Say whether all label files of a source are COCO files, which are then meant."""
+    return all(_may_be_coco(out / file.path, file.member) for file in source.files)
+
+
+def _may_be_coco(path: Path, member: str | None) -> bool:
+    """Say whether a file holds no labels but those of COCO; faults are raised when it is read."""
+    try:
+        return formats.format_of(path, member) is formats.Format.COCO
+    except LabelFileError:
+        return True
 
 
 class _Writer(ExitStack):

@@ -157,7 +157,7 @@ def test_the_launchpad_s_changes_may_be_values_of_any_type():
         ({"labels.categories": "[unicorn]"}, "unicorn"),
         ({"source.images": "[{folder}/cut.zip]"}, "cut.zip"),
         ({"source.labels": "[{folder}/cut.json]"}, "cut.json"),
-        ({"source.labels": "[{folder}/coco.json]"}, "coco.json: is a COCO file"),
+        ({"source.labels": "[{folder}/coco.json]"}, "coco.json: holds no labels: it is a COCO file without categories"),
     ],
 )
 def test_a_fault_is_one_sentence_that_names_the_key_or_the_file(data, changes, words):

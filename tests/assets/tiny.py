@@ -33,4 +33,4 @@ def write_bad_files(folder: Path) -> None:
     """Write an archive and a label file without their ends, and a COCO file."""
     (folder / "cut.zip").write_bytes(b"PK\3\4 and no more")
     (folder / "cut.json").write_text('[{"name": "a.jpg", "labels": [{"categ')
-    (folder / "coco.json").write_text('{"images": [], "annotations": [], "categories": []}')
+    (folder / "coco.json").write_text('{"images": [], "annotations": []}')

@@ -15,6 +15,7 @@ from pipeline.errors import LabelFileError
 from pipeline.formats import content
 from pipeline.geometry import masks
 from pipeline.instances import reasons
+from tests.pipeline import raw_tables
 from tests.pipeline.formats.label_rows import images_of, only, read, tables_of
 from tests.pipeline.small_sources import zip_of
 
@@ -100,7 +101,7 @@ def test_a_box_is_used_where_there_are_no_polygons(tmp_path: Path, nothing: Any)
         ({}, "no box, polygon or mask"),
         ({"segmentation": "x"}, "polygon is malformed"),
         ({"segmentation": [[0, 0, 1]]}, "polygon is malformed"),
-        ({"segmentation": [0, 0, 1, 1]}, "polygon is malformed"),
+        ({"segmentation": [0, 0, 1, "1"]}, "polygon is malformed"),
         ({"segmentation": [[0, 0, 5, 5]]}, "polygon without area"),
         ({"segmentation": [[0, 0, 8, 0, 1e7, 6]]}, "coordinate is not finite or too large"),
         ({"segmentation": {"counts": "x", "size": [2, 2]}}, "run-length mask is malformed"),
@@ -134,6 +135,35 @@ def test_ids_may_be_whole_numbers_written_as_floats(tmp_path: Path) -> None:
     assert [each.category for each in image.labels] == ["car", "car"]
     (image, astray) = read(tmp_path, coco({"segmentation": [TRIANGLE], "image_id": 7.5}))
     assert [each.reason for each in astray.rejected] == [reasons.NO_IMAGE_OF_ID]
+
+
+@pytest.mark.parametrize(("given", "written"), [(7, "7"), ("7", 7), (-7, "-7")])
+def test_ids_may_be_numbers_in_one_list_and_texts_in_another(tmp_path: Path, given: Any, written: Any) -> None:
+    ids = {"image_id": written, "category_id": written}
+    categories = [{"id": given, "name": "car"}]
+    images = [{"id": given, "file_name": "a.jpg"}]
+    (image,) = read(tmp_path, coco({"bbox": [1, 2, 3, 4], **ids}, images=images, categories=categories))
+    assert [each.category for each in image.labels] == ["car"]
+
+
+def test_a_number_and_a_text_that_are_both_ids_are_two(tmp_path: Path) -> None:
+    images = [{"id": given, "file_name": f"{at}.jpg"} for at, given in enumerate((7, "7"))]
+    found = read(tmp_path, coco({"bbox": [1, 2, 3, 4]}, {"bbox": [1, 2, 3, 4], "image_id": "7"}, images=images))
+    assert [[each.id for each in image.labels] for image in found] == [["10"], ["11"]]
+
+
+def test_via_s_export_has_the_numbers_of_one_polygon(tmp_path: Path) -> None:
+    found = read_one(tmp_path, {"segmentation": TRIANGLE, "image_id": "7"})
+    assert [ring.tolist() for ring in found.rings] == [[[0, 0], [8, 0], [8, 6]]]
+
+
+def test_via_s_export_of_free_text_has_no_classes(tmp_path: Path) -> None:
+    info = {"description": "Exported using VGG Image Annotator"}
+    content = coco({"segmentation": TRIANGLE}, info=info, categories=[])
+    del content["annotations"][0]["category_id"]
+    assert [each.category for each in read(tmp_path, content)[0].labels] == [None]
+    (image,) = raw_tables.read(tmp_path, content, categories=["kudzu"])
+    assert [each.category for each in image.instances] == ["kudzu"]
 
 
 @pytest.mark.parametrize(

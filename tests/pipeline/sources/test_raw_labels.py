@@ -244,7 +244,14 @@ def test_a_named_file_without_labels_is_refused_and_one_beside_others_set_aside(
         built(tmp_path / "again", folder / "bitmasks/train/c.png")
 
 
-def test_a_coco_file_is_refused_also_beside_others(tmp_path):
+def test_a_source_of_coco_files_alone_is_read(tmp_path):
+    file = encoded(coco({"segmentation": [TRIANGLE]}))
+    folder = folder_of(tmp_path / "labels", {"train.json": file, "val.json": file, "theme.json": encoded({"a": 1})})
+    _, labels, _ = built(tmp_path / "raw", folder)
+    assert [row["category"] for row in labels] == ["car", "car"]
+
+
+def test_a_coco_file_beside_labels_of_another_format_is_refused(tmp_path):
     files = {"labels.json": encoded(FRAMES), "instances.json": encoded(coco({"segmentation": [TRIANGLE]}))}
     folder = folder_of(tmp_path / "labels", files)
     with pytest.raises(LabelFileError, match=r"^instances\.json: is a COCO file, .*: set labels\.coco: true$"):
