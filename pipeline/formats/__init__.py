@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from pipeline.errors import ArchiveError, LabelFileError
-from pipeline.formats import bdd, bitmasks, coco
+from pipeline.formats import bdd, bitmasks, coco, labelme
 from pipeline.formats.content import Content, opened
 from pipeline.formats.detect import Format, detect, detect_json
 from pipeline.formats.json_batches import BatchProcesses, as_list, batches, batches_of_file
@@ -97,6 +97,8 @@ class LabelReader:
                 bdd.add_image_file(self._builder, file, whole.text)
             case Format.COCO:
                 coco.add(self._builder, file, whole)
+            case Format.LABELME:
+                labelme.add(self._builder, file, whole)
             case Format.VIA3_PROJECT:
                 return reading_via3.add(self._builder, file, whole)
             case _:

@@ -33,6 +33,7 @@ class Format(Enum):
     VIA_PROJECT = "VIA 2 project"
     VIA3_PROJECT = "VIA 3 project"
     COCO = "COCO instances"
+    LABELME = "labelme annotations of one image"
     BITMASK = "BDD bitmask (PNG)"
 
 
@@ -87,6 +88,8 @@ def _of_list(elements: Sequence[msgspec.Raw], name: str) -> Format:
 
 def _of_object(members: Mapping[str, msgspec.Raw], name: str) -> Format:
     starts = {key: first_byte(value) for key, value in members.items()}
+    if starts.get("shapes") == b"[" and "imagePath" in members:
+        return Format.LABELME
     for key, start in starts.items():
         if sure := SURE_KEYS.get((key, start)):
             return sure
@@ -101,7 +104,7 @@ def _of_object(members: Mapping[str, msgspec.Raw], name: str) -> Format:
         return Format.FRAME
     if members and members.keys() <= {"region", "file"}:
         raise NotLabelsError(f"{name}: holds no labels: VIA's list of attributes, not its annotations")
-    raise NotLabelsError(f"{name}: holds no labels: JSON, but of neither BDD, VIA nor COCO")
+    raise NotLabelsError(f"{name}: holds no labels: JSON, but of neither BDD, VIA, COCO nor labelme")
 
 
 def _of_frames(frames: msgspec.Raw, named: bool) -> Format:

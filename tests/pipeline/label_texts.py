@@ -81,7 +81,13 @@ COCO = {
     ],
     "categories": [{"id": 3, "name": "car", "supercategory": "vehicle"}],
 }
-SOUND: list[Any] = [FRAMES, {"frames": FRAMES, "config": {}}, FRAMES[0], PER_IMAGE, VIA, PROJECT, VIA3, COCO]
+LABELME = {
+    "imagePath": "a.jpg",
+    "shapes": [{"label": "dent", "points": SQUARE, "group_id": 1, "shape_type": "polygon", "flags": {"crowd": True}}],
+    "imageHeight": 48,
+    "imageWidth": 64,
+}
+SOUND: list[Any] = [FRAMES, {"frames": FRAMES, "config": {}}, FRAMES[0], PER_IMAGE, VIA, PROJECT, VIA3, COCO, LABELME]
 
 ODD = st.sampled_from(
     [

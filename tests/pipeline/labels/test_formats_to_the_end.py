@@ -174,3 +174,14 @@ def labels_in(label: str) -> int:
     """How many labels a row of rejected.parquet holds: one, or those of a whole image."""
     told = json.loads(label)
     return len(told["labels"]) if isinstance(told, dict) and set(told) == {"labels"} else 1
+
+
+def test_labelme_s_files_beside_their_pictures(tmp_path: Path) -> None:
+    shape = {"label": "dent", "points": [[1, 1], [9, 1], [9, 9]], "shape_type": "polygon"}
+    files = {f"{name}.json": {"imagePath": f"{name}.jpg", "shapes": [shape]} for name in ("train/a", "val/b")}
+    data = folder_with(tmp_path / "data", ["train/a.jpg", "val/b.jpg"], files)
+    out = filtered(recipe_of([data], [data], labels={"categories": []}), tmp_path / "work")
+    assert [(row["image"], row["split"], row["category"]) for row in table(out, "labels")] == [
+        ("a.jpg", "train", "dent"),
+        ("b.jpg", "val", "dent"),
+    ]
