@@ -57,13 +57,15 @@ class Losses:
     """Images that are kept, while other labels of theirs are not, by reason."""
     kept_earlier: Kind = field(default_factory=Kind)
     """Images whose labels of an earlier source stay since a later one has none."""
+    alike: Mapping[str, str] = field(default_factory=dict)
+    """Names that look like misspelt ones, each with the one that may be meant."""
 
 
 def count_losses(
     merged: MergedLabels, members: Mapping[str, Sequence[LabelledImage]], left_out: Mapping[int, str]
 ) -> Losses:
     """Return what became of labelled images; `left_out` has the reason for images (rows of the index) in no split."""
-    entries, losses = merged.entries, Losses()
+    entries, losses = merged.entries, Losses(alike=merged.selection.alike)
     kept = {image.row for images in members.values() for image in images if image.count}
     causes = _Causes(merged, left_out)
     by_image: dict[int | str, list[int]] = defaultdict(list)
@@ -155,12 +157,15 @@ def labelled_pictures_kept(losses: Losses) -> Check:
     numbers |= {f"kept, but {reason}": kind.count for reason, kind in losses.changed.items()}
     parts = [f"{losses.kept} of {losses.labelled} labelled images have instances"]
     for title, kinds in (
-        ("without any", losses.lost),
-        ("with others left out", losses.changed),
-        ("by the recipe without any", losses.chosen),
+        ("the others lost theirs", losses.lost),
+        ("some have others than a label file says", losses.changed),
+        ("left out by the recipe", losses.chosen),
     ):
         if kinds:
             parts.append(f"{title}: {_listed(kinds)}")
+    if MISSPELT in losses.lost or MISSPELT in losses.changed:
+        pairs = [f"{word!r} and {meant!r}" for word, meant in list(losses.alike.items())[:KINDS_NAMED]]
+        parts.append(f"labels.rename merges names that look alike: {', '.join(pairs)}")
     if losses.kept_earlier.count:
         numbers["labels of an earlier source kept"] = losses.kept_earlier.count
         parts.append(
@@ -174,5 +179,5 @@ def labelled_pictures_kept(losses: Losses) -> Check:
 def _listed(kinds: Mapping[str, Kind]) -> str:
     """Return kinds with counts and examples, the most frequent first."""
     ordered = sorted(kinds.items(), key=lambda item: (-item[1].count, item[0]))
-    named = [f"{kind.count} {reason} ({kind.example})" for reason, kind in ordered[:KINDS_NAMED]]
+    named = [f"{reason} ({kind.count}, e.g. {kind.example})" for reason, kind in ordered[:KINDS_NAMED]]
     return ", ".join([*named, *(["…"] if len(ordered) > KINDS_NAMED else [])])

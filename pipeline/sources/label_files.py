@@ -9,6 +9,7 @@ from pipeline import formats
 from pipeline.errors import ArtifactError, LabelFileError, NotLabelsError, SourceError
 from pipeline.files.atomic import write_json
 from pipeline.files.zip_reading import read_archive
+from pipeline.formats.bitmasks import MAP_ENDING, classes_of_map
 from pipeline.formats.via.regions import Options
 from pipeline.formats.via.writing import REGION_DATA
 from pipeline.instances.image_paths import split_in_path
@@ -96,7 +97,7 @@ def find(container: Container) -> LabelSource:
         chosen = list(files)
     if not chosen:
         raise SourceError(
-            f"{container.source.key}: {container.path} holds no label file (.json, or .png below a folder "
+            f"{container.source.key}: {container.path} holds no label file (.json, …{MAP_ENDING}, or .png below a folder "
             f"{BITMASK_FOLDER}); name each zip in it in {container.source.key}, and unpack other archives"
         )
     for path in chosen:
@@ -150,11 +151,12 @@ def _is_copy(path: PurePosixPath, paths: set[PurePosixPath]) -> bool:
 
 
 def _is_bitmask(path: str, container: Container) -> bool:
-    """Return whether a path is that of a bitmask; a source may be a folder inside one called so."""
+    """Return whether a path is that of a bitmask or a map; a source may be a folder inside one called so."""
     inside = PurePosixPath(path)
     if container.kind == "folder":
         inside = PurePosixPath(*Path(container.recorded).parts[-DEEPEST:], inside)
-    return inside.suffix.lower() == ".png" and BITMASK_FOLDER in inside.parts[:-1]
+    is_labels = BITMASK_FOLDER in inside.parts[:-1] or bool(classes_of_map(inside.parts))
+    return inside.suffix.lower() == ".png" and is_labels
 
 
 def _holds_labels(container: Container, file: LabelFile) -> bool:

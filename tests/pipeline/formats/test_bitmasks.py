@@ -144,6 +144,34 @@ def test_bitmasks_of_a_video_lie_in_its_folder(tmp_path: Path, path: str, video:
     assert read(tmp_path, drawn(), path).video == video
 
 
+@pytest.mark.parametrize(
+    ("path", "name", "values"),
+    [
+        ("bdd100k_drivable_maps/labels/train/a-b_drivable_id.png", "a-b", (1, 2, 0)),
+        ("labels/drivable/masks/val/a-b.png", "a-b.png", (0, 1, 2)),
+    ],
+)
+def test_a_map_of_drivable_areas_has_a_grey_for_each_class(
+    tmp_path: Path, path: str, name: str, values: tuple[int, int, int]
+) -> None:
+    direct, alternative, background = values
+    grey = np.full((HEIGHT, WIDTH), background, np.uint8)
+    grey[at(0, 30, 10, 48)] = grey[at(20, 30, 30, 48)] = direct
+    grey[at(40, 30, 50, 48)] = alternative
+    image = read(tmp_path, grey, path)
+    assert (image.name, image.size) == (name, (WIDTH, HEIGHT))
+    assert [(each.category, each.box, each.geometry) for each in image.labels] == [
+        ("direct", (0, 30, 10, 18), "bitmask"),
+        ("direct", (20, 30, 10, 18), "bitmask"),
+        ("alternative", (40, 30, 10, 18), "bitmask"),
+    ]
+
+
+def test_a_map_of_colours_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NotLabelsError, match="a map of drivable areas is grey, this is RGBA"):
+        read(tmp_path, drawn(), "drivable/masks/a.png")
+
+
 SOUND = encoded(drawn((CAR, 0, 1, at(0, 0, 5, 5))))
 
 

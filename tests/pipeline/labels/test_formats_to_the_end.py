@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -184,4 +185,17 @@ def test_labelme_s_files_beside_their_pictures(tmp_path: Path) -> None:
     assert [(row["image"], row["split"], row["category"]) for row in table(out, "labels")] == [
         ("a.jpg", "train", "dent"),
         ("b.jpg", "val", "dent"),
+    ]
+
+
+def test_maps_of_drivable_areas_are_found_by_their_names(tmp_path: Path) -> None:
+    grey = np.zeros((HEIGHT, WIDTH), np.uint8)
+    grey[20:, :30] = 1
+    files = {f"labels/{split}/{name}_drivable_id.png": encoded(grey) for split, name in (("train", "a"), ("val", "b"))}
+    data = folder_with(tmp_path / "data", SPLITS, files | {"labels/train/a_drivable_color.png": encoded(grey)})
+    made = recipe_of([data / "train", data / "val"], [data / "labels"], labels={"categories": ["drivable area"]})
+    out = filtered(made, tmp_path / "work")
+    assert [(row["image"], row["category"], row["source_category"]) for row in table(out, "labels")] == [
+        ("a.jpg", "drivable area", "direct"),
+        ("b.jpg", "drivable area", "direct"),
     ]

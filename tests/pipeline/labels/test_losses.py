@@ -68,7 +68,8 @@ def test_a_misspelt_class_is_counted_and_renamed_where_the_recipe_says_so(tmp_pa
     check = kept_check(stage(tmp_path / "as it is", images, {"l.json": content}, labels=CLASSES))
     assert not check.passed
     assert check.numbers == {"labelled": 4, "kept": 3, MISSPELT: 1, f"kept, but {MISSPELT}": 1}
-    assert "c.jpg in l.json" in check.description
+    assert f"{MISSPELT} (1, e.g. c.jpg in l.json)" in check.description
+    assert "'scrach' and 'scratch', 'dents' and 'dent'" in check.description
     rename = {"Scrach": "scratch", "dents": "dent"}
     out = stage(tmp_path / "renamed", images, {"l.json": content}, labels=CLASSES | {"rename": rename})
     assert kept_check(out).passed
