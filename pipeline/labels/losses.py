@@ -24,7 +24,15 @@ from pipeline.labels.splits import LabelledImage
 DIFFERING = frozenset({TWICE, OTHER_FILE})
 """Reasons for leaving out labels of an image beside other labels that count."""
 KINDS_NAMED = 5
+LONGEST_SHOWN = 80
+"""Characters of a name in a message."""
 EMPTY_HINT = "labels.later_sources_may_empty: true takes them away"
+
+
+def shown(name: str, most: int = LONGEST_SHOWN) -> str:
+    """Return a name from a label file as a terminal may show it: the end of a long one, without control characters."""
+    printable = "".join(each if each.isprintable() else "?" for each in name)
+    return printable if len(printable) <= most else f"…{printable[1 - most :]}"
 
 
 @dataclass
@@ -103,7 +111,8 @@ class _Causes:
 
     def example(self, entry: int) -> str:
         """Return the name of an entry's image and its label file, for messages."""
-        return f"{self._merged.entries.names[entry] or 'one without a name'} in {self._merged.entries.files[entry]}"
+        entries = self._merged.entries
+        return f"{shown(entries.names[entry]) or 'one without a name'} in {shown(entries.files[entry])}"
 
     def of_changes(self, entries: Sequence[int]) -> Iterator[tuple[str, int]]:
         """Yield each reason why labels of an image that is kept were left out, and an entry."""

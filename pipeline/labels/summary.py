@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from pipeline import pictures as thumbnails
 from pipeline.artifacts.summary import Check, Summary
-from pipeline.instances.reasons import TWICE, WHERE
+from pipeline.instances.reasons import OUTSIDE, TWICE, WHERE
 from pipeline.instances.tables import LABELS_FILE, SPLITS, read_table, rings_in
-from pipeline.labels.losses import Losses, labelled_pictures_kept
+from pipeline.labels.losses import Losses, labelled_pictures_kept, shown
 from pipeline.labels.merging import MergedLabels
 from pipeline.labels.rejections import Rejections
 from pipeline.labels.selection import Selection
@@ -39,6 +39,13 @@ LONGEST_NAME = 40
 WHICH_COUNTS = (
     "of the files of a source the one in the image's folder counts, then the one that states the size of the image's "
     "file, then the first by path; of sources the last"
+)
+
+MUCH_OUTSIDE = 0.05
+"""Share of the wanted labels outside their images from which these were likely resized."""
+RESIZED = (
+    "lie outside their images, as where images were made smaller or turned after they were labelled: give them as they "
+    "were labelled"
 )
 
 
@@ -178,9 +185,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _short(name: str) -> str:
-    """Return a name from a label file as a terminal may show it."""
-    shown = "".join(each if each.isprintable() else "?" for each in name)
-    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 1]}…"
+    return shown(name, LONGEST_NAME)
 
 
 def draw_pictures(
@@ -249,6 +254,9 @@ def _rejected_share(recipe: Recipe, merged: MergedLabels, rejections: Rejections
     )
     if rejections.filtered:
         text += f"; its filters left out {rejections.filtered} more"
+    outside = rejections.by_reason[OUTSIDE]
+    if share > limit and outside > MUCH_OUTSIDE * (usable + rejections.labels):
+        text += f"; {outside} {RESIZED}"
     if share > limit and (twice := rejections.by_reason[TWICE]):
         text += f"; {twice} times a source labels an image again, and otherwise: {WHICH_COUNTS}"
     return Check("rejected_share", share <= limit, text, {"share": share, "limit": limit})

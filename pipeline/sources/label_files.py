@@ -97,8 +97,8 @@ def find(container: Container) -> LabelSource:
         chosen = list(files)
     if not chosen:
         raise SourceError(
-            f"{container.source.key}: {container.path} holds no label file (.json, …{MAP_ENDING}, or .png below a folder "
-            f"{BITMASK_FOLDER}); name each zip in it in {container.source.key}, and unpack other archives"
+            f"{container.source.key}: {container.path} holds no label file (.json, …{MAP_ENDING}, or .png below a "
+            f"folder {BITMASK_FOLDER}); name each zip in it in {container.source.key}, and unpack other archives"
         )
     for path in chosen:
         resolve.refuse_unwritable(files[path].path)

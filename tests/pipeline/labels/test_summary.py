@@ -57,3 +57,16 @@ def test_long_lists_are_cut(tmp_path: Path) -> None:
     assert lines(out)[-1].endswith("thing 7 (1), … 32 more")
     out = stage(tmp_path / "all", IMAGES, {"l.json": content}, labels={"categories": []})
     assert lines(out)[-1] == "… 11 more classes"
+
+
+def check(out: Path, name: str) -> summary.Check:
+    return next(each for each in summary.read(out).checks if each.name == name)
+
+
+def test_many_labels_outside_their_images_point_to_resizing(tmp_path: Path) -> None:
+    regions = [square(1, 1, 5, "dent"), square(400, 300, 9, "dent")]
+    content = {name: entry(f"{name}.jpg", regions) for name in "abc"}
+    out = stage(tmp_path, IMAGES, {"l.json": content}, labels={"categories": []})
+    found = check(out, "rejected_share")
+    assert (found.passed, found.numbers["share"]) == (False, 0.5)
+    assert "; 3 lie outside their images, as where images were made smaller" in found.description
