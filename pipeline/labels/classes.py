@@ -10,7 +10,7 @@ from pipeline.formats.label_values import FLAGS, split_flags, unpacked
 from pipeline.formats.via.regions import Options, text_of, text_of_option
 from pipeline.instances.reasons import NO_CLASS, SEVERAL_CLASSES, LabelError
 from pipeline.instances.tables import GEOMETRIES, Geometry, distinct_ids
-from pipeline.recipe.categories import Wanted
+from pipeline.recipe.categories import Wanted, folded
 
 USUAL = ("name", "class", "type", "category", "label", "class_id")
 """Attributes, in any case, that name the class in files from elsewhere; earlier ones win among equally good ones."""
@@ -28,7 +28,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ClassRule:
-    """How the class of a region is found: in `attribute`, else in one of `others`, or it is the one key that is set."""
+    """How the class of a region is found: in `attribute`, else in one of `others`, or it is the one key that is set.
+
+    A region whose attribute repeats its key, as `crack: crack` does, has it as class where it says no other.
+    """
 
     wanted: Wanted
     attribute: str | None = None
@@ -47,7 +50,10 @@ class ClassRule:
         """Return the attribute that names the class of a region, None if any set attribute may."""
         if self.attribute is None or chosen_values(attributes.get(self.attribute)):
             return self.attribute
-        return next((key for key in self.others if self._names_class(key, attributes)), self.attribute)
+        found = next((key for key in self.others if self._names_class(key, attributes)), None)
+        if found is None and not self.is_from_recipe:
+            found = next((key for key in attributes if _repeats(key, attributes[key])), None)
+        return self.attribute if found is None else found
 
     def _names_class(self, key: str, attributes: Mapping[str, Any]) -> bool:
         """Say whether `key`, one of `others`, names the class of a region.
@@ -63,6 +69,12 @@ class ClassRule:
             return self.default is None and all(each == key or is_own(each) for each in attributes)
         return True
 
+    def _name_of(self, key: str, value: Any) -> str:
+        """Return the class that a set attribute says: its key, or its wanted value where it usually names classes."""
+        meaning, names = self.wanted.meaning, chosen_values(value)
+        is_named = bool(self.wanted.categories and names) and key.casefold() in USUAL and meaning(key) is None
+        return names[0] if is_named and meaning(names[0]) is not None else key
+
     def _described(self, key: str, name: str) -> str:
         return self.descriptions.get(key, {}).get(name, name)
 
@@ -73,7 +85,7 @@ class ClassRule:
         key = self.attribute_of(attributes)
         if key is None:
             names = [
-                each
+                self._name_of(each, value)
                 for each, value in attributes.items()
                 if not is_own(each) and (value is True or chosen_values(value))
             ]
@@ -92,6 +104,11 @@ def chosen_values(value: Any) -> list[str]:
         return [key for key, checked in value.items() if checked is True or str(checked).casefold() in YES]
     text = text_of(value).strip()
     return [] if text.casefold() in UNSET else [text]
+
+
+def _repeats(key: str, value: Any) -> bool:
+    """Say whether an attribute's value is its key again, as in `crack: crack`, so that it names a class."""
+    return [folded(name) for name in chosen_values(value)] == [folded(key)] and not is_own(key)
 
 
 def is_own(key: str) -> bool:
@@ -178,8 +195,6 @@ class _Values:
 
         VIA offers `name` for new regions in a file whose classes are in `type`.
         """
-        if attribute not in usual:
-            return self.rule_by(attribute)
         beside = {key for keys in self._usual_together if attribute in keys for key in keys}
         return self.rule_by(attribute, tuple(key for key in usual if key not in beside))
 

@@ -41,6 +41,8 @@ WHICH_COUNTS = (
     "file, then the first by path; of sources the last"
 )
 
+MANY_CLASSES, FEW_EACH = 30, 5
+"""More classes than the first, with fewer instances each than the second, are taken for free texts."""
 MUCH_OUTSIDE = 0.05
 """Share of the wanted labels outside their images from which these were likely resized."""
 RESIZED = (
@@ -113,6 +115,7 @@ def summarise(
             _masks_not_boxes(tally),
             _rejected_share(recipe, merged, rejections),
             _classes_in_splits(classes, tally),
+            _classes_recur(recipe, classes, tally),
             _splits_apart(division),
         ],
         lines=[
@@ -263,14 +266,32 @@ def _rejected_share(recipe: Recipe, merged: MergedLabels, rejections: Rejections
 
 
 def _classes_in_splits(classes: Sequence[str], tally: Tally) -> Check:
-    absent = [
+    splits = [split for split in SPLITS if tally.images[split]]
+    filled = {split for split, _ in tally.categories}
+    absent = [f"any class in {split}" for split in splits if split not in filled]
+    absent += [
         f"{category} in {split}"
         for category in classes
-        for split in SPLITS
-        if tally.images[split] and not tally.categories[split, category]
+        for split in splits
+        if split in filled and not tally.categories[split, category]
     ]
-    text = f"no instance of {', '.join(absent)}" if absent else "every class occurs in every split"
+    more = [f"… {len(absent) - MOST_NAMED} more"] if len(absent) > MOST_NAMED else []
+    named = ", ".join([*map(_short, absent[:MOST_NAMED]), *more])
+    text = f"no instance of {named}" if absent else "every class occurs in every split"
     return Check("classes_in_every_split", not absent, text, {"absent": len(absent)})
+
+
+def _classes_recur(recipe: Recipe, classes: Sequence[str], tally: Tally) -> Check:
+    """Check that the classes, where the recipe keeps all, are no free texts."""
+    total = tally.geometries.total()
+    are_texts = not recipe.labels.categories and len(classes) > MANY_CLASSES and total < FEW_EACH * len(classes)
+    text = f"{len(classes)} classes of {total} instances"
+    if are_texts:
+        text += (
+            ": they look like free texts; labels.class_attribute names the attribute that says the class, "
+            "labels.categories the classes to keep"
+        )
+    return Check("classes_recur", not are_texts, text, {"classes": len(classes), "instances": total})
 
 
 def _splits_apart(division: Division) -> Check:

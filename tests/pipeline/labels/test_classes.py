@@ -114,6 +114,16 @@ def test_the_class_may_be_the_key_that_is_set(tmp_path: Path) -> None:
     assert [each.category for each in image.instances] == ["damage"]
 
 
+@pytest.mark.parametrize("wanted", [(), ("road stress",)])
+@pytest.mark.parametrize("named", [1, 2])
+def test_a_class_under_its_own_name_is_the_same_as_under_name(
+    tmp_path: Path, wanted: tuple[str, ...], named: int
+) -> None:
+    regions = [via_region(name="road stress")] * named + [via_region(**{"road stress": "road stress"})] * (3 - named)
+    (image,) = read(tmp_path, via(regions), options(*wanted))
+    assert [(each.category, each.attributes) for each in image.instances] == [("road stress", {})] * 3
+
+
 def test_ticked_boxes_name_the_class(tmp_path: Path) -> None:
     ticked = [{"crack": True}, {"crack": False, "dent": True}, {"crack": True, "dent": True}, {}]
     (image,) = read(tmp_path, via([via_region(type=each) for each in ticked]))

@@ -70,3 +70,27 @@ def test_many_labels_outside_their_images_point_to_resizing(tmp_path: Path) -> N
     found = check(out, "rejected_share")
     assert (found.passed, found.numbers["share"]) == (False, 0.5)
     assert "; 3 lie outside their images, as where images were made smaller" in found.description
+
+
+def test_most_regions_lost_fail_the_check(tmp_path: Path) -> None:
+    content = via_file(a=["dent", "", "", ""], b=["dent", "", "", ""], c=["dent", "", "", ""])
+    found = check(stage(tmp_path, IMAGES, {"l.json": content}, labels={"categories": ["dent"]}), "rejected_share")
+    assert (found.passed, found.numbers["share"]) == (False, 0.75)
+
+
+def test_a_split_without_instances_fails_the_check(tmp_path: Path) -> None:
+    content = via_file(a=["dent"], b=["sky"], c=["dent", "scratch"])
+    chosen = {"categories": ["dent", "scratch"]}
+    found = check(stage(tmp_path, IMAGES, {"l.json": content}, labels=chosen), "classes_in_every_split")
+    assert (found.passed, found.description) == (False, "no instance of any class in val")
+
+
+def test_classes_that_are_free_texts_fail_the_check(tmp_path: Path) -> None:
+    words = [f"text {number}" for number in range(40)]
+    out = stage(tmp_path / "texts", IMAGES, {"l.json": via_file(a=words, b=words)}, labels={"categories": []})
+    found = check(out, "classes_recur")
+    assert (found.passed, found.numbers) == (False, {"classes": 40, "instances": 80})
+    assert "labels.class_attribute names the attribute" in found.description
+    assert check(out, "classes_in_every_split").passed
+    out = stage(tmp_path / "listed", IMAGES, {"l.json": via_file(a=words, b=words)}, labels={"categories": words})
+    assert check(out, "classes_recur").passed
