@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not failure:
             raise
     else:
-        from assets.closing import last_lines
+        from assets.console import last_lines
 
         print("\n".join(last_lines(made)))
         return 0

@@ -51,7 +51,10 @@ def materialise(
         if not is_full(error):
             raise
         raise dg.Failure(description=no_space(error.filename or store.root), allow_retries=False) from None
-    for check in summary.failed_checks(built.artifact.folder):
+    found = summary.read(built.artifact.folder)
+    for line in found.lines:
+        context.log.info(line)
+    for check in found.failed:
         context.log.warning(f"check {check.name} did not pass: {check.description}")
     return metadata.result(stage, built, resource.label())
 

@@ -82,10 +82,11 @@ def _run(stage: Stage, arguments: argparse.Namespace) -> None:
 
 
 def _written(stage: Stage, out: Path) -> str:
-    """Return what a program that a person started says last: the files that it wrote, and the checks that failed."""
-    failed = summary.failed_checks(out)
+    """Return what a program that a person started says last: what its summary says, and the files that it wrote."""
+    found = summary.read(out)
     files = ", ".join(sorted(path.name for path in out.iterdir() if not path.name.startswith(".")))
-    return "\n".join([*(f"check {each.name}: {each.description}" for each in failed), f"{stage.name}: {out}: {files}"])
+    failed = [f"check {check.name} did not pass: {check.description}" for check in found.failed]
+    return "\n".join([*found.lines, *failed, f"{stage.name}: {out}: {files}"])
 
 
 def _input(name: str, path: Path) -> Path:

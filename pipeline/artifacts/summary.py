@@ -35,6 +35,11 @@ class Summary:
     lines: list[str] = field(default_factory=list)
     """Plain text for the terminal."""
 
+    @property
+    def failed(self) -> list[Check]:
+        """The checks that did not pass."""
+        return [check for check in self.checks if not check.passed]
+
 
 def write(folder: Path, summary: Summary) -> None:
     """Write `summary` to the artifact's folder."""
@@ -45,8 +50,3 @@ def read(folder: Path) -> Summary:
     """Return the summary of a finished artifact."""
     content = json.loads((folder / FILE).read_text("utf-8"))
     return Summary(**{**content, "checks": [Check(**check) for check in content["checks"]]})
-
-
-def failed_checks(folder: Path) -> list[Check]:
-    """Return the checks of a finished artifact that did not pass."""
-    return [check for check in read(folder).checks if not check.passed]

@@ -1,11 +1,11 @@
-"""What a run says last."""
+"""What a run says last on a terminal."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from assets.closing import last_lines
+from assets.console import last_lines
 from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Check, Summary
 
