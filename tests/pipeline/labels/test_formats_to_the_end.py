@@ -15,7 +15,7 @@ from pipeline.errors import EmptyDatasetError
 from pipeline.sources import raw_images, raw_labels
 from tests.pipeline.formats.test_bitmasks import CAR, SOUND, TRUCK, at, drawn, encoded
 from tests.pipeline.formats.test_coco import TRIANGLE, coco
-from tests.pipeline.formats.test_real_files_mutated import BYTES, images_of, mutation, refused, renamed
+from tests.pipeline.formats.test_real_files_mutated import BYTES, mutation, refused, renamed
 from tests.pipeline.label_texts import REAL
 from tests.pipeline.labelled_folders import (
     HEIGHT,
@@ -160,9 +160,8 @@ def test_every_label_is_a_row_of_the_labels_or_of_the_rejected(
         return
     try:
         labels.build(made, folders[1], folders[0], folders[2])
-    except EmptyDatasetError:
+    except EmptyDatasetError:  # of the few images that a file has, none keeps a label
         assert is_renamed
-        assert len(images_of(json.loads(text))) == 1
         return
     kept = Counter(row["split"] for row in table(folders[2], "labels"))
     assert kept["train"] == kept["val"]
