@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a line every few seconds in a log."""
+"""Progress of long work: a bar on a terminal, a line now and then in a log."""
 
 import logging
 import sys
@@ -8,7 +8,8 @@ from typing import Self, TypeVar
 
 from tqdm import tqdm
 
-SECONDS_BETWEEN_LINES = 5.0
+LEAST_SECONDS, MOST_SECONDS = 5.0, 60.0
+"""Between two lines of a log; in between, a tenth of the time that the work has taken so far."""
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ Item = TypeVar("Item")
 class Progress:
     """Counts work done: `with Progress("reading labels", total=70_000, unit="frame") as bar: bar.advance()`.
 
-    On a terminal it draws a tqdm bar on stderr; elsewhere it logs a line at most every five seconds.
+    On a terminal it draws a tqdm bar on stderr; elsewhere it logs a line now and then.
     `total` may be None where it isn't known.
     """
 
@@ -31,7 +32,8 @@ class Progress:
         self.note = ""
         self._first: tuple[int, float] | None = None
         """How much was done, and when, after the first advance: it may have waited for what is done only once."""
-        self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        self._start = time.monotonic()
+        self._next_line = self._start + LEAST_SECONDS
         hidden = not (draw_bars and sys.stderr.isatty())
         self._bar = tqdm(total=total, desc=what, unit=unit, disable=hidden, unit_scale=unit == "B")
 
@@ -43,8 +45,9 @@ class Progress:
         self._bar.update(count)
         if note:
             self._bar.set_postfix_str(note, refresh=False)
-        if self._bar.disable and time.monotonic() >= self._next_line:
-            self._next_line = time.monotonic() + SECONDS_BETWEEN_LINES
+        now = time.monotonic()
+        if self._bar.disable and now >= self._next_line:
+            self._next_line = now + min(max(LEAST_SECONDS, (now - self._start) / 10), MOST_SECONDS)
             log.info("%s", self)
 
     def __str__(self) -> str:
