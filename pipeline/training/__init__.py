@@ -90,7 +90,7 @@ def _model(recipe: Recipe, names: tuple[str, ...], images: int, out: Path) -> "M
     steps = training.steps_per_epoch or max(1, -(-images // training.batch_size))
     config = model_file.config_for_training(recipe, names, devices, steps)
     log.info(
-        "training on %s: %d images, %d classes, %d epochs of %d steps; TensorBoard: tensorboard --logdir %s",
+        "training on %s: images %d, classes %d, epochs %d, steps an epoch %d; TensorBoard: tensorboard --logdir %s",
         f"{devices} GPU" if gpus else "the CPU", images, len(names),
         sum(stage.epochs for stage in training.stages), steps, out / RUN,
     )  # fmt: skip

@@ -11,8 +11,8 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from assets import __main__
 from assets.chain import ASSETS
+from assets.console import last_lines
 from assets.definitions import build_definitions
 from assets.metadata import LARGEST_PICTURE
 from assets.recipe_resource import RecipeResource
@@ -102,7 +102,8 @@ def test_the_report_s_ap_is_that_of_its_metrics(run):
             assert run.number("evaluation_report", f"{kind}_{key}") == metrics[kind][key]
     assert [row["class"] for row in run.table("evaluation_report", "classes")] == CLASSES
     assert run.number("evaluation_report", "instances") == run.number("filtered_labels", "instances_val")
-    assert __main__._headline(run.data / "evaluation_report" / LATEST).endswith(f"mask AP {metrics['segm']['AP']:.3f}")
+    lines = last_lines([(run.data / "evaluation_report" / LATEST).resolve()])
+    assert lines[-1].endswith(f"mask AP {metrics['segm']['AP']:.3f}")
 
 
 def test_what_a_program_says_while_it_runs_is_in_the_run_s_log_before_its_asset_is(run):
