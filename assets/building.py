@@ -56,7 +56,7 @@ def materialise(
         context.log.info(line)
     for check in found.failed:
         context.log.warning(f"check {check.name} did not pass: {check.description}")
-    return metadata.result(stage, built, resource.label())
+    return metadata.result(built, resource.label())
 
 
 def _run_program(

@@ -12,8 +12,8 @@ import dagster as dg
 from pipeline.artifacts import summary
 
 MODEL, REPORT = "trained_model", "evaluation_report"
-OF_PIPES = "[pipes] "
-"""How what Dagster Pipes says of its channel begins; how a program ended is said in its own sentence."""
+OF_DAGSTER = ("[pipes] ", "Dependencies for step ")
+"""How Dagster's own messages begin; how a program ended is said in its own sentence."""
 
 
 @dg.logger(dict, description="The asset and the message, a line each, on stderr.")
@@ -30,7 +30,7 @@ def console_logger(_: Any) -> logging.Logger:
 def _is_shown(record: logging.LogRecord) -> bool:
     """Return whether a record is a message, or the traceback of a step that failed without a sentence."""
     event = _metadata(record).get("dagster_event")
-    if str(_metadata(record).get("orig_message")).startswith(OF_PIPES):
+    if str(_metadata(record).get("orig_message")).startswith(OF_DAGSTER):
         return False
     return not event or (event.is_step_failure and not event.step_failure_data.user_failure_data)
 

@@ -18,7 +18,7 @@ def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
     return [dg.AssetCheckSpec(name, asset=stage.name) for name in stage.checks]
 
 
-def result(stage: Stage, built: Built, recipe: str) -> dg.MaterializeResult[Artifact]:
+def result(built: Built, recipe: str) -> dg.MaterializeResult[Artifact]:
     """Return what the asset function hands to Dagster, the fingerprint as data version; `recipe` names the recipe."""
     found = summary.read(built.artifact.folder)
     return dg.MaterializeResult(
@@ -34,7 +34,6 @@ def result(stage: Stage, built: Built, recipe: str) -> dg.MaterializeResult[Arti
                 metadata={name: float(value) for name, value in check.numbers.items()},
             )
             for check in found.checks
-            if check.name in stage.checks
         ],
     )
 

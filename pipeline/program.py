@@ -199,7 +199,8 @@ def _report(out: Path, sentence: str) -> None:
         except OSError as error:
             (out / FAILURE).unlink(missing_ok=True)
             log.warning("the sentence could not be left in %s: %s", out, error)
-    print(sentence, file=sys.stderr, flush=True)
+    if PIPES_VARIABLE not in os.environ:  # Dagster's side prints it
+        print(sentence, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -117,6 +117,7 @@ STAGES = {
                 "labelled_pictures_kept",
                 "masks_not_boxes",
                 "rejected_share",
+                "classes_recur",
                 "classes_in_every_split",
                 "splits_apart",
             ),

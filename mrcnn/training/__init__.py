@@ -181,7 +181,8 @@ def _prepare_stage(
     if state is not None:
         with model.distribute_strategy.scope():
             restore_variables(Path(mask_rcnn.log_dir), model, with_optimizer=same_stage)
-        log.info("resuming after %d steps, epoch %d, of %s", state.step, state.epoch, mask_rcnn.log_dir)
+        if getattr(model, "history", None) is None:  # else it was trained here, in the stage before
+            log.info("resuming after %d steps, epoch %d, of %s", state.step, state.epoch, mask_rcnn.log_dir)
     if state is not None and same_stage:
         return state
     previous = state or _previous_stage(mask_rcnn)

@@ -3,7 +3,7 @@
 import mmap
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +27,8 @@ from pipeline.sources.image_index import ImageStore, IndexedImage, read_index
 
 SYNCED_AT_ONCE = 256 << 20
 """Bytes after which the archive is brought to the disk, while more of it is written."""
+FAILED_BEFORE = "failed_checks_before"
+"""Table of the summary: the checks of images and labels that did not pass."""
 IMAGES_AT_ONCE = 32
 """Images read and written by a thread at a time: about as many bytes (2 MB) as its cache holds; tried from 8 to 64."""
 
@@ -51,7 +53,7 @@ def build(recipe: Recipe, filtered_labels: Path, via_train: Path, via_val: Path,
             archive = StoredZip(file)
             _write_members(archive, file.fileno(), images, via_files, store)
             archive.close()
-        summary.write(out, _summary(images, archive.size))
+        summary.write(out, _summary(images, archive.size, (raw_images, filtered_labels)))
 
 
 @contextmanager
@@ -136,7 +138,9 @@ def _verified(store: ImageStore, image: IndexedImage) -> bytes:
     return data
 
 
-def _summary(images: dict[Split, list[IndexedImage]], archive_size: int) -> Summary:
+def _summary(images: dict[Split, list[IndexedImage]], archive_size: int, made_from: Sequence[Path]) -> Summary:
+    """Return the summary; it repeats the failed checks of what the dataset is made from, for the evaluation report."""
+    failed = [check for folder in made_from for check in summary.read(folder).failed]
     counts = {split: len(chosen) for split, chosen in images.items()}
     return Summary(
         numbers={
@@ -148,6 +152,7 @@ def _summary(images: dict[Split, list[IndexedImage]], archive_size: int) -> Summ
             "splits": [
                 {"split": split, "images": len(chosen), "bytes": sum(image.size for image in chosen)}
                 for split, chosen in images.items()
-            ]
+            ],
+            FAILED_BEFORE: [{"check": check.name, "description": check.description} for check in failed],
         },
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import fingerprint_of, summary
+from pipeline.dataset import FAILED_BEFORE
 from pipeline.dataset.images_zip import ImageRecord, ImagesZip
 from pipeline.files.atomic import whole_file, write_json
 from pipeline.formats.via.writing import REGION_DATA
@@ -63,7 +64,14 @@ def judge(
         history=read_history(trained_model / "history.csv"),
         recipe=recipe,
         fingerprints=fingerprints,
+        failed_checks=_failed_checks(archive.path),
     )
+
+
+def _failed_checks(images_zip: Path) -> list[dict[str, str]]:
+    """Return the checks of images and labels that did not pass; none where the archive is not in its artifact."""
+    is_ours = (images_zip.parent / summary.FILE).exists()
+    return summary.read(images_zip.parent).tables.get(FAILED_BEFORE, []) if is_ours else []
 
 
 def judged_records(archive: ImagesZip, recipe: Recipe) -> Sequence[ImageRecord]:

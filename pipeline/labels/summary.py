@@ -114,8 +114,8 @@ def summarise(
             labelled_pictures_kept(losses),
             _masks_not_boxes(tally),
             _rejected_share(recipe, merged, rejections),
-            _classes_in_splits(classes, tally),
             _classes_recur(recipe, classes, tally),
+            _classes_in_splits(classes, tally),
             _splits_apart(division),
         ],
         lines=[

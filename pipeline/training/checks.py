@@ -50,10 +50,12 @@ def warn(recipe: Recipe, config: "Config", records: Sequence[ImageRecord]) -> No
     smallest = min(config.RPN_ANCHOR_SCALES)
     share = sum(side < smallest for side in sides) / max(len(sides), 1)
     if share > 0.5:
+        scales = _smaller(config.RPN_ANCHOR_SCALES, float(np.quantile(sides, 0.25)))
+        anchors = f"training.config to {{RPN_ANCHOR_SCALES: {scales}}}, or " if min(scales) < smallest else ""
         log.warning(
             "%.0f %% of the instances are smaller than the smallest anchor (%g pixels) once images are resized; half "
-            "are under %.0f: set training.config to {RPN_ANCHOR_SCALES: %s}, or larger training.min_dim and max_dim",
-            100 * share, smallest, median(sides), _smaller(config.RPN_ANCHOR_SCALES, float(np.quantile(sides, 0.25))),
+            "are under %.0f: set %slarger training.min_dim and max_dim",
+            100 * share, smallest, median(sides), anchors,
         )  # fmt: skip
 
 
@@ -67,6 +69,6 @@ def _sides(record: ImageRecord, config: "Config") -> Iterator[float]:
 
 def _smaller(scales: Sequence[float], side: float) -> list[float]:
     """Return anchor scales, halved until the smallest is no larger than `side`, at the least 4 pixels."""
-    while min(scales) > max(side, 7):
+    while min(scales) > max(side, 4):
         scales = [scale / 2 for scale in scales]
     return [int(scale) if scale == int(scale) else scale for scale in scales]

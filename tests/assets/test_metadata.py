@@ -32,7 +32,6 @@ def shown(tmp_path: Path) -> dg.MaterializeResult:
     summary.write(tmp_path, said)
     artifact = Artifact("filtered_labels", "0123456789abcdef", tmp_path)
     return result(
-        STAGES["filtered_labels"],
         Built(artifact, False, ["recipe key seed: 1 → 2", "inputs changed"]),
         "tiny 1a2b3c4d (tiny.yaml)",
     )

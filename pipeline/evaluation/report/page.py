@@ -37,6 +37,8 @@ class Report:
     """Columns of the model's history.csv; none where it has no such file."""
     recipe: Recipe
     fingerprints: Mapping[str, str]
+    failed_checks: Sequence[Mapping[str, str]]
+    """Of the images and labels that the dataset is made from: `check` and `description`."""
 
 
 def write(report: Report, archive: ImagesZip, path: Path) -> None:
@@ -88,7 +90,8 @@ def banners(report: Report) -> list[tuple[str, str]]:
             f"On {judged.images} images the figures jump with each of them.",
         ),
     ]
-    return [(title, text) for holds, title, text in candidates if holds]
+    failed = [(f"Check {each['check']} did not pass", f"{each['description']}.") for each in report.failed_checks]
+    return [(title, text) for holds, title, text in candidates if holds] + failed
 
 
 def _content(report: Report, archive: ImagesZip) -> dict[str, Any]:

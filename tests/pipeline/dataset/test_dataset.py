@@ -31,6 +31,8 @@ class Chain:
         self.split("val", "2.jpg")
         self.filtered_labels = folder / "filtered"
         self.filtered_labels.mkdir()
+        checks = [summary.Check("rejected_share", False, "half are gone"), summary.Check("splits_apart", True, "all")]
+        summary.write(self.filtered_labels, summary.Summary(checks=checks))
         self.splits("train", "train", "val")
 
     def split(self, split, *images):
@@ -70,9 +72,10 @@ def test_the_archive_holds_images_and_labels_by_split_in_order(chain):
             == (chain.folder / "via_val/via_region_data.json").read_bytes()
         )
         assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
-    numbers = summary.read(out).numbers
-    assert numbers["train_images"] == 2
-    assert numbers["bytes"] == (out / "images.zip").stat().st_size
+    said = summary.read(out)
+    assert said.numbers["train_images"] == 2
+    assert said.numbers["bytes"] == (out / "images.zip").stat().st_size
+    assert said.tables[dataset.FAILED_BEFORE] == [{"check": "rejected_share", "description": "half are gone"}]
 
 
 def test_the_same_inputs_give_the_same_bytes_elsewhere(chain, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import evaluation
+from pipeline import dataset, evaluation
 from pipeline.artifacts import summary
 from pipeline.dataset.images_zip import ImagesZip
 from pipeline.errors import ArtifactError, EmptyDatasetError
@@ -169,6 +169,13 @@ def test_the_page_says_everything_and_asks_nothing_of_the_network(perfect: Path)
     assert not re.search(r"""(src|href|srcset|action|data)\s*=\s*["']?\s*(https?:)?//""", page)
     assert not re.search(r"url\(\s*[\"']?https?:|@import|<script|<link[^>]+stylesheet", page)
     assert all(re.search(r'alt="[^"]+"', image) for image in re.findall(r"<img[^>]*>", page))
+
+
+def test_the_page_says_which_checks_of_the_labels_did_not_pass(tmp_path: Path) -> None:
+    failed = {"check": "rejected_share", "description": "half of the labels lie <outside>"}
+    summary.write(tmp_path, summary.Summary(tables={dataset.FAILED_BEFORE: [failed]}))
+    page = page_of(tmp_path, squares(tmp_path / "images.zip"), everything)
+    assert "Check rejected_share did not pass.</strong> half of the labels lie &lt;outside&gt;." in page
 
 
 def test_class_and_image_names_are_text_and_never_markup(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from pipeline.instances.reasons import (
     TRUNCATED,
 )
 from pipeline.labels.filters import ImageFilter
+from pipeline.stages import STAGES
 from tests.pipeline.labelled_folders import (
     SQUARE,
     area,
@@ -46,7 +47,9 @@ def stage(tmp_path: Path, images: Any, labels_of: Any, **sections: Any) -> Path:
 
 
 def checks(out: Path) -> dict[str, Check]:
-    return {check.name: check for check in summary.read(out).checks}
+    found = {check.name: check for check in summary.read(out).checks}
+    assert set(found) == set(STAGES["filtered_labels"].checks)
+    return found
 
 
 def where(**names: Any) -> ImageFilter:
