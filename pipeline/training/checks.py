@@ -68,7 +68,7 @@ def _sides(record: ImageRecord, config: "Config") -> Iterator[float]:
 
 
 def _smaller(scales: Sequence[float], side: float) -> list[float]:
-    """Return anchor scales, halved until the smallest is no larger than `side`, at the least 4 pixels."""
+    """Return anchor scales, halved while the smallest is larger than `side` and than 4 pixels."""
     while min(scales) > max(side, 4):
         scales = [scale / 2 for scale in scales]
     return [int(scale) if scale == int(scale) else scale for scale in scales]

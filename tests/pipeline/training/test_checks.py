@@ -66,6 +66,11 @@ def test_instances_smaller_than_the_smallest_anchor_are_warned_of(size, scales, 
     assert said == [f"{start}{{RPN_ANCHOR_SCALES: {instead}}}, or larger training.min_dim and max_dim"]
 
 
+@pytest.mark.parametrize(("scales", "advised"), [([6, 12], [3, 6]), ([4, 8], [4, 8])])
+def test_no_anchor_under_3_pixels_is_advised(scales, advised):
+    assert checks._smaller(scales, 2.0) == advised
+
+
 def test_heads_on_a_random_backbone_are_warned_of(dataset, caplog):
     (said,) = warnings(parse({"training": {**WIDE, "weights": "none"}}), dataset, caplog)
     assert said.startswith("training.stages.0: the heads are trained while the backbone keeps its random weights")
