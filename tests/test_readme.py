@@ -121,7 +121,7 @@ def test_every_command_of_the_readme_works_in_a_fresh_clone(tmp_path: Path) -> N
             said = clone.run(command)
             print("\n".join(said.splitlines()[-3:]))
         print(f"{time.monotonic() - started:.0f} s: {command}")
-        if command == "make demo":
+        if command == "make test":  # made small, recipes no longer pass their tests
             clone.put_pictures()
             for recipe in ("recipes/via.yaml", "recipes/bdd100k.yaml"):
                 clone.make_small(recipe)

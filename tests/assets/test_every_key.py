@@ -130,6 +130,7 @@ def write_weights(chosen: Recipe) -> None:
     from pipeline.training import model_file
 
     config = model_file.config_for_training(chosen, ("a",), 1, 1)
+    config.DETERMINISTIC, config.PRECISION = False, "float32"  # both hold for the rest of the process
     path = Path(chosen.training.weights)
     MaskRCNN("training", config, path.parent).save_weights(path)
 
