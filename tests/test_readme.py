@@ -91,7 +91,7 @@ class Clone:
         return done.stdout
 
     def serve(self, command: str, address: str) -> None:
-        """Run a command until the page at `address` is there, and interrupt it."""
+        """Run a command until the page at `address` is there, and end it."""
         running = subprocess.Popen(
             ["bash", "-c", command], cwd=self.folder, env=self.environment, start_new_session=True
         )
@@ -105,7 +105,7 @@ class Clone:
                     time.sleep(1)
             raise AssertionError(f"{command}: nothing at {address}")
         finally:
-            os.killpg(running.pid, signal.SIGINT)
+            os.killpg(running.pid, signal.SIGTERM)
             running.wait(60)
 
 
