@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import machine
 from benchmarks.measured import Measured, measured
+from pipeline.artifacts import summary
 from pipeline.sources.image_index import IndexedImage, write_index
 
 BYTES_AN_IMAGE = (40_000, 80_000)
@@ -91,6 +92,8 @@ def _prepare(folder: Path, count: int) -> int:
     archive = folder / "raw_images" / "images_100k.zip"
     rows = list(_written(archive, count))
     write_index(folder / "raw_images", rows)
+    for part in ("filtered", "raw_images"):
+        summary.write(folder / part, summary.Summary())
     splits = {"train": rows, "val": rows[::VAL]}
     splits["train"] = [row for at, row in enumerate(rows) if at % VAL]
     for split, members in splits.items():
