@@ -1,6 +1,5 @@
 """What `--select` means: Dagster's own selections, also several with commas between; and what is wrong with one."""
 
-import difflib
 import re
 
 import dagster as dg
@@ -9,6 +8,7 @@ from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGra
 from dagster._core.errors import DagsterInvalidSubsetError
 
 from pipeline.errors import PipelineError
+from pipeline.recipe.spelling import did_you_mean
 from pipeline.stages import STAGES
 
 
@@ -36,6 +36,5 @@ def _sentence(part: str) -> str:
     unknown = [name for name in names if name not in STAGES]
     if names and not unknown:
         return f"--select {part}: put commas between assets: --select {','.join(names)}"
-    close = [match for name in unknown for match in difflib.get_close_matches(name, STAGES, n=1)]
-    advice = f"did you mean {' and '.join(close)}? " if close else ""
-    return f"--select {part}: there is no such asset; {advice}the assets are {', '.join(STAGES)}"
+    meant = next((near for name in unknown if (near := did_you_mean(name, STAGES))), "")
+    return f"--select {part}: there is no such asset; the assets are {', '.join(STAGES)}{meant}"

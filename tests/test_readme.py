@@ -19,18 +19,9 @@ from urllib.request import urlopen
 import pytest
 import yaml
 
+from tests.assets import tiny
+
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = {
-    "backbone": "narrow",
-    "weights": "none",
-    "min_dim": 64,
-    "max_dim": 256,
-    "batch_size": 2,
-    "steps_per_epoch": 2,
-    "validation_steps": 1,
-    "config": {},
-    "stages": [{"layers": "all", "epochs": 1}],
-}
 PORTAL = {"raw_images": "bdd100k_images_10k.zip", "raw_labels": "bdd100k_ins_seg_labels_trainval.zip"}
 FOUND = {"rois", "class_ids", "scores", "masks"}
 MINUTES_FOR_A_COMMAND = 25
@@ -78,7 +69,7 @@ class Clone:
         """Give a recipe the small network."""
         file = self.folder / recipe
         content = yaml.safe_load(file.read_text("utf-8"))
-        content["training"] |= SMALL
+        content["training"] |= {**tiny.TINY["training"], "config": {}}
         file.write_text(yaml.safe_dump(content), "utf-8")
 
     def run(self, command: str) -> str:
