@@ -156,7 +156,8 @@ def find(
             results = detector.detect(images, verbose=0, masks="rle")
             seconds.append((time.perf_counter() - start) / len(batch))
             for record, result in zip(batch, results, strict=False):
-                judged.append(JudgedImage(record, _truth(record), _detections(result, class_names, settings)))
+                found = of_result(result, class_names, settings.min_confidence, settings.max_detections)
+                judged.append(JudgedImage(record, _truth(record), found))
             bar.advance(len(batch))
     if outside := sum(len(image.record.instances) - len(image.truth) for image in judged):
         log.warning("%s: %d labels lie outside of their images and are left out", archive.path, outside)
@@ -186,14 +187,17 @@ def _truth(record: ImageRecord) -> tuple[Truth, ...]:
     )
 
 
-def _detections(result: dict[str, Any], class_names: Sequence[str], settings: Evaluation) -> tuple[Detection, ...]:
+def of_result(
+    result: dict[str, Any], class_names: Sequence[str], min_score: float, max_detections: int
+) -> tuple[Detection, ...]:
+    """Return what `Detector.detect` found in an image with masks="rle", highest score first."""
     columns = (result[name] for name in ("rois", "class_ids", "scores", "rles"))
     found = [
         Detection(class_names[int(class_id)], float(score), Rle.from_coco(rle), _box(roi))
         for roi, class_id, score, rle in zip(*columns, strict=True)
-        if score >= settings.min_confidence
+        if score >= min_score
     ]
-    return tuple(sorted(found, key=lambda detection: -detection.score)[: settings.max_detections])
+    return tuple(sorted(found, key=lambda detection: -detection.score)[:max_detections])
 
 
 def _box(roi: Sequence[float]) -> Box:

@@ -62,11 +62,12 @@ def write_via(judgement: Judgement, path: Path) -> None:
         for image in judgement.images:
             record = image.record
             kept = ((f"detection {k + 1}", image.detections[k]) for k in shown(image, judgement.thresholds))
-            regions = [region for name, detection in kept for region in _regions(detection, name)]
+            regions = [region for name, detection in kept for region in via_regions(detection, name)]
             append(Entry(record.image, record.size, record.width, record.height, {}, regions))
 
 
-def _regions(detection: Detection, instance: str) -> Iterator[dict[str, Any]]:
+def via_regions(detection: Detection, instance: str) -> Iterator[dict[str, Any]]:
+    """Yield a region of VIA for each part of a detection's mask; they share the attribute `instance`."""
     attributes = {"name": detection.category, "score": f"{detection.score:.3f}", "instance": instance}
     for ring in outlines(detection.rle):
         xs, ys = ring.T.astype(int).tolist()

@@ -64,6 +64,11 @@ def add(builder: TableBuilder, file: int, content: Content, path: Path, member: 
             builder.add_rings(label_id, description, [ring + corner for ring in masks.trace(mask)], "bitmask")
 
 
+def rgba(category_id: int, flags: int, label_id: int) -> tuple[int, int, int, int]:
+    """Return the four values of an instance's pixels."""
+    return category_id, flags, label_id >> 8, label_id & 0xFF
+
+
 def classes_of_map(parts: Sequence[str]) -> dict[int, str]:
     """Return the classes of a map of drivable areas by their grey; none where a path is not that of one."""
     if parts[-1].endswith(MAP_ENDING):

@@ -121,20 +121,23 @@ def _examine_all(container: Container) -> tuple[list[Usable], list[Rejected]]:
 
 
 def find(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
-    """Return the files named like images that are read, as they lie on the disk; and the others: names given twice.
-
-    Raises SourceError where there is none that is read.
-    """
-    named, rejected = _named_like_images(container)
-    files = [file for file in named if _suffix(file.path) not in walking.UNREAD_IMAGES]
-    unread = [file for file in named if _suffix(file.path) in walking.UNREAD_IMAGES]
-    rejected += [_reject(file, f"{_suffix(file.path)}, a type that is not read: convert it to .png") for file in unread]
+    """Return what `candidates` does; raises SourceError where there is no file that is read."""
+    files, rejected = candidates(container)
     if not files:
         key, suffixes = container.source.key, ", ".join(walking.SUFFIXES["images"])
         advice = f"name each zip in it in {key}, and unpack other archives"
-        if unread:
+        if rejected:
             advice = f"{rejected[-1].image} is {rejected[-1].reason}"
         raise SourceError(f"{key}: {container.path} holds no image ({suffixes}); {advice}")
+    return files, rejected
+
+
+def candidates(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
+    """Return the files named like images that are read, as they lie on the disk; and the others: names given twice."""
+    named, rejected = _named_like_images(container)
+    files = [file for file in named if _suffix(file.path) not in walking.UNREAD_IMAGES]
+    unread = [file for file in named if _suffix(file.path) in walking.UNREAD_IMAGES]
+    rejected += [reject(file, f"{_suffix(file.path)}, a type that is not read: convert it to .png") for file in unread]
     return files, rejected
 
 
@@ -145,7 +148,7 @@ def _named_like_images(container: Container) -> tuple[list[ImageFile], list[Reje
             [ImageFile(container, member.path, member.length, member) for member in each if _is_image(member.path)]
             for each in (archive.members, archive.repeated)
         )
-        return members, [_reject(file, "a name that comes again") for file in repeated]
+        return members, [reject(file, "a name that comes again") for file in repeated]
     if container.kind == "file":
         paths: Iterator[Path] = iter([container.path])
         folder = container.path.parent
@@ -170,20 +173,12 @@ def _suffix(name: str) -> str:
 def _examine(file: ImageFile, descriptor: int | None) -> Usable | Rejected:
     """Read and decode an image once, and check that it is whole; `descriptor` is the archive's."""
     container, member = file.container, file.member
-    if not is_clean(file.path):
-        return _reject(file, "a name that is not clean text")
-    if max(file.length, member.size if member else 0) > LARGEST_FILE:
-        return _reject(file, f"a file over {LARGEST_FILE >> 20} MB")
     try:
-        if member is None or descriptor is None:
-            path = container.path / file.path if container.kind == "folder" else container.path
-            offset, data = 0, path.read_bytes()
-        else:
-            offset, data = _read_member(descriptor, member, container.path)
+        offset, data = read_file(file, descriptor)
         header = read_header(data)
         check_pixels(data, header)
     except BadImageError as error:
-        return _reject(file, str(error))
+        return reject(file, str(error))
     row = IndexedImage(
         image=file.parts[-1],
         split=split_of(file.parts[:-1]),
@@ -202,6 +197,22 @@ def _examine(file: ImageFile, descriptor: int | None) -> Usable | Rejected:
     return Usable(file, row, header)
 
 
+def read_file(file: ImageFile, descriptor: int | None) -> tuple[int, bytes]:
+    """Return where an image file starts in its archive, and its bytes; `descriptor` is the archive's.
+
+    Raises BadImageError for a name that is not clean, a file that is too large, and a member that is damaged.
+    """
+    container, member = file.container, file.member
+    if not is_clean(file.path):
+        raise BadImageError("a name that is not clean text")
+    if max(file.length, member.size if member else 0) > LARGEST_FILE:
+        raise BadImageError(f"a file over {LARGEST_FILE >> 20} MB")
+    if member is not None and descriptor is not None:
+        return _read_member(descriptor, member, container.path)
+    path = container.path / file.path if container.kind == "folder" else container.path
+    return 0, path.read_bytes()
+
+
 def _read_member(descriptor: int, member: Member, archive: Path) -> tuple[int, bytes]:
     offset = data_offset(descriptor, member, archive)
     data = os.pread(descriptor, member.length, offset)
@@ -215,7 +226,8 @@ def _read_member(descriptor: int, member: Member, archive: Path) -> tuple[int, b
     return offset, data
 
 
-def _reject(file: ImageFile, reason: str) -> Rejected:
+def reject(file: ImageFile, reason: str) -> Rejected:
+    """Return the row of rejected.parquet of an image file that is left out."""
     path = resolve.spelled_out(file.path)
     label = json.dumps({"path": path, "bytes": file.length})
     return Rejected(f"{file.container.recorded}/{path}", PurePosixPath(path).name, "", reason, label)
@@ -227,7 +239,7 @@ def _without_repeats(images: Sequence[Usable]) -> tuple[list[Usable], list[Rejec
     first = dict(zip(reversed(keys), reversed(images), strict=True))
     repeated = [image for key, image in zip(keys, images, strict=True) if image is not first[key]]
     kept = [image for key, image in zip(keys, images, strict=True) if image is first[key]]
-    return kept, [_reject(image.file, "the same image as one before") for image in repeated]
+    return kept, [reject(image.file, "the same image as one before") for image in repeated]
 
 
 def _summary(

@@ -54,12 +54,13 @@ def identities(recipe: Recipe, role: Role) -> Identities:
     return {f"{at}: {entry}": identify(entry, recipe, role) for at, entry in enumerate(getattr(recipe.source, role))}
 
 
-def identify(entry: str, recipe: Recipe, role: Role) -> dict[str, Any]:
+def identify(entry: str, recipe: Recipe, role: Role, key: str = "") -> dict[str, Any]:
     """Return what a source is now, as JSON: equal identities mean that it holds the same.
 
-    Of a folder, only the files that the role reads count. Raises SourceError where it is absent.
+    Of a folder, only the files that the role reads count. `key` names the entry in messages. Raises SourceError where
+    it is absent.
     """
-    source = parse(entry, f"source.{role}")
+    source = parse(entry, key or f"source.{role}")
     match source.kind:
         case "sample":
             from pipeline import sample
@@ -80,14 +81,21 @@ def identify(entry: str, recipe: Recipe, role: Role) -> dict[str, Any]:
 def obtain(
     recipe: Recipe, role: Role, out: Path, downloads: Path | None = None, known: Identities | None = None
 ) -> list[Container]:
-    """Return where the files of each source can be read, in the recipe's order.
-
-    What is generated or downloaded lies in `downloads` (by default the user's) once, and in `out/files/` as a hard
-    link; it is that of the `known` identities, without which the sources are asked. Raises SourceError.
-    """
+    """Return where the files of each source of a role can be read, as `obtain_each` does."""
     known = known or identities(recipe, role)
     entries = enumerate(getattr(recipe.source, role))
     wanted = [(parse(entry, f"source.{role}"), known[f"{at}: {entry}"]) for at, entry in entries]
+    return obtain_each(wanted, recipe, role, out, downloads)
+
+
+def obtain_each(
+    wanted: list[tuple[Source, Any]], recipe: Recipe, role: Role, out: Path, downloads: Path | None = None
+) -> list[Container]:
+    """Return where the files of each source, given with its identity, can be read; a local one needs no identity.
+
+    What is generated or downloaded lies in `downloads` (by default the user's) once, and in `out/files/` as a hard
+    link. Raises SourceError.
+    """
     files = _fetched(wanted, recipe, role, downloads or downloads_folder())
     return [
         _local(source, identity) if file is None else _linked(source, identity, file, out)

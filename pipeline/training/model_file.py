@@ -95,18 +95,22 @@ def read(folder: Path) -> Description:
         raise ArtifactError(f"{folder / FILE}: not a model that this pipeline trained ({error})") from None
 
 
-def load_for_detection(folder: Path, **changes: Any) -> "MaskRCNN":
+def load_for_detection(folder: Path, weights: Path | None = None, **changes: Any) -> "MaskRCNN":
     """Return the trained model, ready for `detect`; `changes` replace settings, e.g. `DETECTION_MIN_CONFIDENCE`.
 
-    Raises ArtifactError where the folder holds no model.
+    `weights` may name another file of the same network. Raises ArtifactError where the folder holds no model, or the
+    weights don't fit.
     """
     from mrcnn.model import MaskRCNN
 
     described = read(folder)
-    weights = folder / weights_file(described.name)
+    weights = weights or folder / weights_file(described.name)
     if not weights.exists():
         raise ArtifactError(f"{weights}: the model's weights are missing")
     config = _config(described.backbone, described.config | {"GPU_COUNT": 1, "IMAGES_PER_GPU": 1} | changes)
     model = MaskRCNN(mode="inference", config=config, model_dir=str(folder))
-    model.load_weights(str(weights), by_name=True)
+    try:
+        model.load_weights(str(weights), by_name=True)
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{weights}: can't be loaded: {error}") from None
     return model

@@ -64,7 +64,7 @@ def draw(archive: ImagesZip, judgement: Judgement, count: int, seed: int, width:
         height = max(1, round(width * pixels.shape[0] / pixels.shape[1]))
         small = np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
         labelled, detected = _instances(judgement, image)
-        both = _drawn(small, labelled), _drawn(small, detected)
+        both = drawn(small, labelled), drawn(small, detected)
         yield Picture(image.record.image, why, quality(judgement, image), *both)
 
 
@@ -111,7 +111,7 @@ def _instances(judgement: Judgement, image: JudgedImage) -> tuple[list[DrawnInst
     return labelled, detected
 
 
-def _drawn(pixels: Pixels, instances: Sequence[DrawnInstance]) -> Image.Image:
+def drawn(pixels: Pixels, instances: Sequence[DrawnInstance]) -> Image.Image:
     """Return the picture with each instance tinted and outlined, large ones below small ones, and names over all."""
     canvas = pixels.copy()
     ordered = sorted(instances, key=lambda each: -each.mask.area)

@@ -1,0 +1,134 @@
+"""`python -m pipeline.prediction`: masks for pictures that nobody has labelled."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import prediction
+from pipeline import recipe as recipes
+from pipeline.errors import PipelineError
+from pipeline.instances.tables import SPLITS
+from pipeline.prediction import BY_DEFAULT, FORMS, Outcome
+from pipeline.program import (
+    EXIT_FAULT,
+    EXIT_INTERRUPTED,
+    EXIT_NO_SPACE,
+    add_recipe_options,
+    is_full,
+    key_and_value,
+    no_space,
+)
+
+EXAMPLES = """examples:
+  python -m pipeline.prediction drive/                     the newest model of data/, to the folder predictions
+  python -m pipeline.prediction a.jpg b.zip 'c/**/*.png' --model data/trained_model/latest --out found
+  python -m pipeline.prediction drive/ --classes car,bicycle --min-score 0.6 --save crops,masks"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Predict what the arguments name; return 0, 2 for a fault, 28 for a full disk, or 130 when interrupted."""
+    arguments = _parser().parse_args(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ messages are for its developers
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for name in ("pipeline", "mrcnn"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    try:
+        print(_said(_run(arguments), arguments.out))
+        return 0
+    except PipelineError as fault:
+        code, sentence = EXIT_FAULT, str(fault)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        code, sentence = EXIT_NO_SPACE, no_space(error.filename or arguments.out)
+    except KeyboardInterrupt as stop:
+        code, sentence = EXIT_INTERRUPTED, f"interrupted: {stop}" if str(stop) else "interrupted"
+    print(sentence, file=sys.stderr)
+    return code
+
+
+def _run(arguments: argparse.Namespace) -> Outcome:
+    from pipeline.prediction.model import find_model, load_model
+    from pipeline.prediction.pictures import Pictures, sources_of
+
+    chosen = recipes.load(arguments.recipe, dict(map(key_and_value, arguments.set)))
+    where = find_model(arguments.model, chosen if arguments.recipe else None)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    with Pictures(sources_of(arguments.sources), chosen, arguments.out, arguments.split) as pictures:
+        model = load_model(
+            where,
+            min_score=arguments.min_score,
+            classes=arguments.classes,
+            max_detections=arguments.max_detections,
+            batch_size=arguments.batch,
+        )
+        return prediction.run(model, pictures, arguments.out, arguments.save, arguments.force)
+
+
+def _said(outcome: Outcome, out: Path) -> str:
+    rate = f", {outcome.new / outcome.seconds:.1f} images/s" if outcome.new else ", all of them predicted before"
+    lines = [f"{outcome.pictures} pictures, {outcome.detections} detections{rate}"]
+    if outcome.rejected:
+        lines.append(f"{outcome.rejected} pictures could not be used: {out / 'rejected.parquet'} says why")
+    files = sorted(path.name + "/" * path.is_dir() for path in out.iterdir() if not path.name.startswith("."))
+    return "\n".join([*lines, f"{out}: {', '.join(files)}"])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.prediction",
+        description="Find the instances in pictures that nobody has labelled.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("sources", nargs="+", metavar="SOURCE", help="picture, folder, 'pattern', zip, https:// address, gdrive:<id>")
+    add("--model", help="folder with model.json and weights, weights file, or fingerprint (default: the newest)")
+    add("--out", type=Path, default=Path("predictions"), help="folder for the result (default: predictions)")
+    add(
+        "--save",
+        type=_forms,
+        default=BY_DEFAULT,
+        metavar="A,B",
+        help=f"of {', '.join(FORMS)}, or none (default: {','.join(BY_DEFAULT)})",
+    )
+    add("--classes", type=_names, default=(), metavar="A,B", help="only these classes (default: all of the model)")
+    add("--min-score", type=_share, metavar="S", help="least score (default: each class's threshold in the report)")
+    add("--max-detections", type=_count, default=100, metavar="N", help="most detections a picture (default: 100)")
+    add("--batch", type=_count, default=1, metavar="N", help="pictures that the network takes at once (default: 1)")
+    add("--split", choices=SPLITS, help="only pictures whose folders name this split")
+    add("--force", action="store_true", help="begin anew in a folder that holds predictions")
+    add_recipe_options(parser)
+    return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
+def _forms(text: str) -> tuple[str, ...]:
+    names = () if text == "none" else _names(text)
+    if unknown := set(names) - set(FORMS):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: choose of {', '.join(FORMS)}, or none")
+    return names
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError("a score lies between 0 and 1")
+    return share
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return count
+
+
+if __name__ == "__main__":
+    sys.exit(main())

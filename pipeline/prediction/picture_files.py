@@ -1,0 +1,100 @@
+"""The files of one predicted picture: its drawing, crops, masks, BDD's bitmask, and the picture itself for VIA."""
+
+import os
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from pipeline import pictures
+from pipeline.evaluation.detections import Detection
+from pipeline.formats import bitmasks
+from pipeline.prediction.pictures import Loaded, Pixels
+from pipeline.prediction.prediction import Prediction
+from pipeline.recipe.categories import DETECTION, canonical
+
+WIDEST = 1280
+"""Pixels of the longer side of a drawing."""
+PICTURES, OVERLAYS, CROPS, MASKS, BITMASKS = "pictures", "overlays", "crops", "masks", "bitmasks"
+FOLDERS = (PICTURES, OVERLAYS, CROPS, MASKS, BITMASKS)
+
+
+def write(prediction: Prediction, out: Path, folders: Sequence[str]) -> None:
+    """Write the files of a picture into those folders of `out` that are asked for; all exist."""
+    stem = prediction.picture.name.rpartition(".")[0] or prediction.picture.name
+    for folder in folders:
+        match folder:
+            case "pictures":
+                _write_picture(Loaded(prediction.picture, prediction.pixels), out / PICTURES)
+            case "overlays":
+                _write(out / OVERLAYS / f"{stem}.jpg", pictures.jpeg(_smaller(prediction).plot()))
+            case "bitmasks":
+                _write(out / BITMASKS / f"{stem}.png", _png(bitmask(prediction)))
+            case "crops" | "masks":
+                _write_instances(prediction, out / folder, stem)
+
+
+def bitmask(prediction: Prediction) -> Pixels:
+    """Return BDD's bitmask, [height, width, 4] uint8; of overlapping instances the one of the higher score is on top.
+
+    Classes that are none of BDD's detection categories are left out. At most 65,535 instances.
+    """
+    pixels = np.zeros((*prediction.pixels.shape[:2], 4), np.uint8)
+    for number, each in reversed(list(enumerate(prediction.detections, 1))):
+        if (word := canonical(each.category)) in DETECTION:
+            pixels[each.rle.pixels()] = bitmasks.rgba(DETECTION.index(word) + 1, 0, number)
+    return pixels
+
+
+def _write_picture(loaded: Loaded, folder: Path) -> None:
+    """Put the picture's file into `folder`: as a hard link where that is possible, else as a copy."""
+    path = folder / loaded.picture.name
+    try:
+        path.unlink(missing_ok=True)
+        os.link(loaded.picture.where, path)
+    except OSError:  # a member of an archive, another file system, or one without links
+        _write(path, loaded.picture.read())
+
+
+def _write_instances(prediction: Prediction, folder: Path, stem: str) -> None:
+    """Write a file an instance: the part of the picture in the mask's box (crops), or the mask (masks)."""
+    for number, each in enumerate(prediction.detections, 1):
+        name = f"{stem}_{number:03d}_{each.category.replace('/', '_')}"
+        if folder.name == MASKS:
+            _write(folder / f"{name}.png", _png(each.rle.pixels().astype(np.uint8) * 255))
+        else:
+            _write(folder / f"{name}.jpg", pictures.jpeg(Image.fromarray(_crop(prediction.pixels, each))))
+
+
+def _crop(pixels: Pixels, detection: Detection) -> Pixels:
+    box = detection.rle.box
+    left, top = int(box.x), int(box.y)
+    return pixels[top : max(top + 1, int(box.y + box.height)), left : max(left + 1, int(box.x + box.width))]
+
+
+def _smaller(prediction: Prediction) -> Prediction:
+    """Return the prediction with a picture of at most `WIDEST` pixels a side; masks are scaled when they are drawn."""
+    import cv2
+
+    height, width = prediction.pixels.shape[:2]
+    scale = WIDEST / max(height, width)
+    if scale >= 1:
+        return prediction
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.asarray(cv2.resize(prediction.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return Prediction(prediction.picture, small, prediction.detections, prediction.class_names)
+
+
+def _png(pixels: Pixels) -> bytes:
+    content = BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all; it is not synced, which would take longer than to draw it."""
+    partial = path.with_name(f".{path.name}.part")
+    partial.write_bytes(content)
+    partial.replace(path)

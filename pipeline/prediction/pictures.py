@@ -1,0 +1,166 @@
+"""The pictures of the sources: listed, then read and decoded ahead of the network; broken ones are set aside."""
+
+import glob
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrcnn.data import decoding
+from pipeline.dataset.images_zip import ARCHIVE
+from pipeline.errors import ArtifactError
+from pipeline.files.image_header import BadImageError, read_header
+from pipeline.files.image_pixels import check_pixels, quiet_decoders
+from pipeline.instances.image_paths import split_of
+from pipeline.instances.tables import Rejected
+from pipeline.recipe import Recipe
+from pipeline.recipe.source_entry import Source, parse
+from pipeline.running.threads import ordered_map
+from pipeline.sources import raw_images, resolve, walking
+from pipeline.sources.image_index import INDEX, ImageStore, flat_names, read_index
+from pipeline.sources.raw_images import ImageFile
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as its source holds it."""
+
+    name: str
+    """Its flat name, unique among all pictures of a run."""
+    where: str
+    """Its file; of a member, archive and path in it."""
+    size: int
+    """Bytes of the image file."""
+    stamp: str
+    """Differs where the file has changed, as far as can be told without reading it."""
+    read: Callable[[], bytes] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A picture and its pixels, [height, width, 3] uint8 RGB."""
+
+    picture: Picture
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A picture that can't be used, and why."""
+
+    picture: Picture
+    reason: str
+
+
+class Pictures(AbstractContextManager["Pictures"]):
+    """All pictures of some sources, in the order of the sources, then of their paths."""
+
+    def __init__(self, sources: Sequence[Source], recipe: Recipe, out: Path, split: str | None = None) -> None:
+        """List the pictures; what is downloaded or drawn lies under `out`/files, too.
+
+        `recipe` says how many scenes the source `sample` has; with `split`, only pictures whose folders name it count.
+        Raises SourceError for a source that is absent, ArchiveError for a damaged or hostile archive.
+        """
+        self._open = ExitStack()
+        self._descriptors: dict[Path, int] = {}
+        self.pictures: list[Picture] = []
+        self.unusable: list[Unusable] = []
+        """Files that are not even read: of a type that isn't, or of a name that comes again."""
+        indexed = [each for each in sources if each.kind == "path" and (each.path / INDEX).is_file()]
+        wanted = [(_archive_of(each), _identity(each, recipe)) for each in sources if each not in indexed]
+        files: list[ImageFile] = []
+        for container in resolve.obtain_each(wanted, recipe, "images", out):
+            with walking.readable(container.source):
+                found, rejected = raw_images.candidates(container)
+            files += found
+            self.unusable += [Unusable(_unread(each), each.reason) for each in rejected]
+        files = [file for file in files if split is None or split_of(file.parts[:-1]) == split]
+        names = flat_names([file.parts for file in files])
+        self.pictures += [self._picture(name, file) for name, file in zip(names, files, strict=True)]
+        for source in indexed:
+            self._add_indexed(source.path, split)
+
+    def loaded(self, wanted: Sequence[Picture]) -> Iterator[Loaded | Unusable]:
+        """Yield the pictures with their pixels, in order, a few read ahead."""
+        with quiet_decoders():
+            yield from ordered_map(load, wanted)
+
+    def __exit__(self, *exc: object) -> None:
+        self._open.close()
+
+    def _picture(self, name: str, file: ImageFile) -> Picture:
+        where = f"{file.container.recorded}/{file.path}" if file.container.kind != "file" else file.container.recorded
+        size = file.member.size if file.member else file.length
+        stamp = f"crc {file.member.crc}" if file.member else str(_path(file).stat().st_mtime_ns)
+        return Picture(name, where, size, stamp, partial(self._read, file))
+
+    def _read(self, file: ImageFile) -> bytes:
+        descriptor = self._descriptor(file.container.path) if file.member else None
+        return raw_images.read_file(file, descriptor)[1]
+
+    def _descriptor(self, archive: Path) -> int:
+        if archive not in self._descriptors:
+            self._descriptors[archive] = self._open.enter_context(archive.open("rb")).fileno()
+        return self._descriptors[archive]
+
+    def _add_indexed(self, folder: Path, split: str | None) -> None:
+        """Add the images that a raw_images artifact lists."""
+        store = self._open.enter_context(ImageStore(folder))
+        for image in read_index(folder).values():
+            if split in (None, image.split):
+                where = f"{image.source}/{image.path}"
+                self.pictures.append(Picture(image.image, where, image.size, image.sha256, partial(store.read, image)))
+
+
+def sources_of(entries: Sequence[str | Path], key: str = "SOURCE") -> list[Source]:
+    """Return what the entries of a command line mean; patterns that the shell left alone become the files they match.
+
+    Raises SourceError for an address of a kind that isn't read.
+    """
+    texts = [str(entry) for entry in entries]
+    spelled = [sorted(glob.glob(text, recursive=True)) or [text] if glob.has_magic(text) else [text] for text in texts]
+    return [parse(text, key) for group in spelled for text in group]
+
+
+def load(picture: Picture) -> Loaded | Unusable:
+    """Return a picture with its pixels, or why it can't be used."""
+    try:
+        data = picture.read()
+        check_pixels(data, read_header(data))
+        return Loaded(picture, decoding.decode(data, picture.name))
+    except (BadImageError, decoding.ImageError, ArtifactError) as error:
+        return Unusable(picture, str(error))
+    except OSError as error:
+        return Unusable(picture, error.strerror or str(error))
+
+
+def of_array(pixels: Any, number: int) -> Loaded:
+    """Return an array, [height, width, 3] uint8 RGB, as a picture that is called by its number."""
+    array = np.asarray(pixels, np.uint8)
+    return Loaded(Picture(f"image_{number}", "", 0, "", bytes), array)
+
+
+def _unread(rejected: Rejected) -> Picture:
+    return Picture(rejected.image, rejected.source, 0, "", bytes)
+
+
+def _archive_of(source: Source) -> Source:
+    """Return the source itself, or the images.zip of a folder that has one: an artifact of dataset_zip."""
+    archive = source.path / ARCHIVE
+    return parse(str(archive), source.key) if source.kind == "path" and archive.is_file() else source
+
+
+def _identity(source: Source, recipe: Recipe) -> Any:
+    return resolve.identify(source.entry, recipe, "images", source.key) if source.kind != "path" else None
+
+
+def _path(file: ImageFile) -> Path:
+    return file.container.path / file.path if file.container.kind == "folder" else Path(os.fspath(file.container.path))
