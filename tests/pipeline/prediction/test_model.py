@@ -1,0 +1,78 @@
+"""`from pipeline import load_model`: predictions as Python objects."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline import load_model
+from pipeline.errors import ArtifactError
+from pipeline.training.model_file import load_for_detection
+
+
+@pytest.fixture(scope="module")
+def model(model_folder):
+    return load_model(model_folder, min_score=0)
+
+
+def test_a_folder_gives_a_prediction_a_picture(model, drive):
+    found = list(model.predict(drive))
+    assert [each.picture.name for each in found] == [f"{number}.jpg" for number in range(5)]
+    first = found[0]
+    count = len(first.detections)
+    assert first.boxes.shape == (count, 4)
+    assert first.masks.shape == (count, 80, 120)
+    assert first.scores.shape == (count,)
+    assert len(first.classes) == count > 0
+
+
+def test_predictions_are_those_of_detect(model, model_folder, drive):
+    pixels = np.asarray(Image.open(drive / "0.jpg"))
+    expected = load_for_detection(model_folder, DETECTION_MAX_INSTANCES=100).detect([pixels])[0]
+    (found,) = model.predict(drive / "0.jpg")
+    np.testing.assert_allclose(found.boxes[:, [1, 0, 3, 2]], expected["rois"], atol=1e-3)
+    np.testing.assert_allclose(found.scores, expected["scores"], atol=1e-5)
+    np.testing.assert_array_equal(found.masks, np.moveaxis(expected["masks"], 2, 0))
+
+
+def test_arrays_are_pictures_too(model, drive):
+    pixels = np.asarray(Image.open(drive / "0.jpg"))
+    of_array, of_file = model.predict([pixels, str(drive / "0.jpg")])
+    np.testing.assert_array_equal(of_array.boxes, of_file.boxes)
+
+
+def test_the_forms_of_a_prediction_agree(model, drive, tmp_path):
+    (found,) = model.predict(drive / "0.jpg")
+    table = found.to_pandas()
+    assert table.columns.tolist() == ["image", "category", "score", "x1", "y1", "x2", "y2", "area"]
+    np.testing.assert_array_equal(table[["x1", "y1", "x2", "y2"]], found.boxes)
+    assert [each["score"] for each in found.to_coco()] == found.scores.tolist()
+    assert found.to_via().region_data()["filename"] == "0.jpg"
+    assert found.plot().size == (120, 80)
+    assert Image.open(found.save(tmp_path / "drawn.png")).size == (120, 80)
+
+
+def test_a_broken_picture_is_warned_of(model, drive, caplog):
+    (drive / "0.jpg").write_bytes(b"")
+    with caplog.at_level(logging.WARNING):
+        assert len(list(model.predict(drive))) == 4
+    assert "0.jpg is passed over: an empty file" in caplog.text
+
+
+def test_the_thresholds_are_those_of_the_report(model_folder, tmp_path):
+    folder = tmp_path / "released"
+    folder.mkdir()
+    for file in model_folder.glob("*.*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    classes = {"car": {"score": 0.7}, "traffic sign": {"score": None}}
+    (folder / "thresholds.json").write_text(json.dumps({"iou": 0.5, "classes": classes}))
+    assert load_model(folder).thresholds == {"car": 0.7, "traffic sign": 0.5}
+
+
+def test_weights_that_do_not_fit_are_an_error(model_folder, tmp_path):
+    with pytest.raises(ArtifactError, match="weights are missing"):
+        load_model(model_folder / "other.h5")
+    with pytest.raises(ArtifactError, match="not a model that this pipeline trained"):
+        load_model(tmp_path)
