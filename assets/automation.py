@@ -5,16 +5,25 @@ What is unchanged is reused, so a run with nothing new takes seconds.
 
 import json
 import os
+from collections.abc import Sequence
 
 import dagster as dg
 
 from assets.recipe_resource import RecipeResource
 from pipeline.errors import SourceError
+from pipeline.prediction import KEY
 from pipeline.recipe.source_entry import Source, parse
 from pipeline.sources import walking
 
 whole_chain = dg.define_asset_job(
     "whole_chain", selection=dg.AssetSelection.all(), description="Everything, from the raw archives to the report."
+)
+
+
+predict = dg.define_asset_job(
+    "predict",
+    selection=dg.AssetSelection.assets("predictions"),
+    description="The pictures of prediction.images, by the model that the recipe's last training made.",
 )
 
 
@@ -31,23 +40,43 @@ def nightly(recipe: RecipeResource) -> dg.RunRequest:
 @dg.sensor(job=whole_chain, minimum_interval_seconds=60)
 def sources_changed(context: dg.SensorEvaluationContext, recipe: RecipeResource) -> dg.SensorResult | dg.SkipReason:
     """Run the whole chain when the recipe file, or a file among its sources or in their folders, has changed."""
-    now = json.dumps(_stamps(recipe), sort_keys=True)
-    if context.cursor is None:
+    chosen = recipe.load()
+    stamps = {"recipe": walking.stamp(Source(recipe.path(), "recipe", "path", recipe.path()), "labels")}
+    stamps |= _stamps(chosen.source.images, "images", "source.images")
+    stamps |= _stamps(chosen.source.labels, "labels", "source.labels")
+    return _run_where_changed(context, recipe, stamps, "neither the recipe nor a source has changed")
+
+
+@dg.sensor(job=predict, minimum_interval_seconds=60)
+def pictures_arrived(context: dg.SensorEvaluationContext, recipe: RecipeResource) -> dg.SensorResult | dg.SkipReason:
+    """Predict `prediction.images` when switched on, and when a file among them, or in their folders, is new."""
+    entries = recipe.load().prediction.images
+    if not entries:
+        return dg.SkipReason(f"{KEY} of the recipe names no pictures")
+    stamps = _stamps(entries, "images", KEY)
+    return _run_where_changed(context, recipe, stamps, "no picture has arrived", at_first=True)
+
+
+def _run_where_changed(
+    context: dg.SensorEvaluationContext,
+    recipe: RecipeResource,
+    stamps: dict[str, str | None],
+    otherwise: str,
+    at_first: bool = False,
+) -> dg.SensorResult | dg.SkipReason:
+    """Ask for a run where the stamps are others than when the sensor looked last, or `at_first` for the first look."""
+    now = json.dumps(stamps, sort_keys=True)
+    if context.cursor is None and not at_first:
         context.update_cursor(now)
         return dg.SkipReason("watching from now on")
     if context.cursor == now:
-        return dg.SkipReason("neither the recipe nor a source has changed")
+        return dg.SkipReason(otherwise)
     return dg.SensorResult(run_requests=[dg.RunRequest(run_key=now, run_config=recipe.run_config())], cursor=now)
 
 
-def _stamps(resource: RecipeResource) -> dict[str, str | None]:
-    """Return the stamps of the recipe file and every local source; those of absent ones are None."""
-    recipe = resource.load()
-    given: dict[walking.Role, list[str]] = {"images": recipe.source.images, "labels": recipe.source.labels}
-    stamps = {"recipe": walking.stamp(Source(resource.path(), "recipe", "path", resource.path()), "labels")}
+def _stamps(entries: Sequence[str], role: walking.Role, key: str) -> dict[str, str | None]:
+    """Return the stamp of every local source of a key; those of absent ones are None."""
     try:
-        for role, entries in given.items():
-            stamps |= {f"{role}: {entry}": walking.stamp(parse(entry, f"source.{role}"), role) for entry in entries}
+        return {f"{role}: {entry}": walking.stamp(parse(entry, key), role) for entry in entries}
     except SourceError as fault:
         raise dg.Failure(description=str(fault), allow_retries=False) from None
-    return stamps

@@ -14,9 +14,9 @@ def build_definitions(**resources: Any) -> dg.Definitions:
     """Return the chain's definitions; keyword arguments replace resources by name."""
     return dg.Definitions(
         assets=chain.ASSETS,
-        jobs=[automation.whole_chain],
+        jobs=[automation.whole_chain, automation.predict],
         schedules=[automation.nightly],
-        sensors=[automation.sources_changed],
+        sensors=[automation.sources_changed, automation.pictures_arrived],
         resources={"recipe": RecipeResource(), "io_manager": artifact_io_manager} | resources,
         loggers={"console": console_logger},
         executor=dg.in_process_executor,

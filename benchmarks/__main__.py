@@ -30,6 +30,9 @@ def main() -> None:
     gpu.add_argument("--scenes", type=int, default=48, help="scenes of the sample to train on")
     masks = subjects.add_parser("masks", help="rules to fill polygons beside BDD100K's published masks (a minute)")
     masks.add_argument("--real", type=Path, default=Path("../shared/real"), help="folder of the published files")
+    prediction = subjects.add_parser("prediction", help="the command beside detect alone, and its memory (an hour)")
+    prediction.add_argument("--model", type=Path, default=Path("data/trained_model/latest"), help="folder of a model")
+    prediction.add_argument("--images", type=int, default=20_000, help="pictures for the memory")
     chosen = parser.parse_args()
     if chosen.subject == "indexing":
         from benchmarks import indexing as indexing_benchmark
@@ -47,6 +50,10 @@ def main() -> None:
         from benchmarks import gpu as gpu_benchmark
 
         gpu_benchmark.run(chosen.steps, chosen.scenes)
+    elif chosen.subject == "prediction":
+        from benchmarks import prediction as prediction_benchmark
+
+        prediction_benchmark.run(chosen.model, chosen.images)
     elif chosen.subject == "masks":
         from benchmarks import masks as masks_benchmark
 

@@ -17,7 +17,6 @@ from pipeline import recipe
 from pipeline.artifacts import summary
 from pipeline.errors import PipelineError
 from pipeline.running import progress
-from pipeline.running.tensorflow_start import start_tensorflow
 from pipeline.stages import STAGES, Stage
 
 FAILURE = ".failure"
@@ -74,8 +73,6 @@ def _run(stage: Stage, arguments: argparse.Namespace) -> None:
     given: dict[str, Any] = {name: _input(name, getattr(arguments, name)) for name in stage.inputs}
     if stage.outside and arguments.identities:
         given["identities"] = json.loads(arguments.identities.read_text("utf-8"))
-    if stage.uses_gpu:
-        start_tensorflow()
     stage.build(chosen, **given, out=arguments.out)
     if PIPES_VARIABLE not in os.environ:
         print(_written(stage, arguments.out))

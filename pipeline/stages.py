@@ -190,6 +190,29 @@ STAGES = {
             checks=("judged_on_unseen_images", "judged_on_masks"),
             uses_gpu=True,
         ),
+        Stage(
+            "predictions",
+            1,
+            "pipeline.prediction",
+            group="use",
+            kinds=frozenset({"tensorflow", "parquet"}),
+            description="What the model finds in pictures that nobody has labelled (`prediction.images`, by default "
+            "none), drawn and ready to be corrected in VIA. A picture is predicted once for each model.",
+            files=(
+                "detections.parquet",
+                "images.parquet",
+                "rejected.parquet",
+                "coco_detections.json",
+                "via_region_data.json",
+                "via_project.json",
+            ),
+            reads=("prediction",),
+            inputs=("trained_model", "evaluation_report"),
+            outside=True,
+            checks=("every_picture_usable",),
+            resumes_from=".parts/*.parquet",
+            uses_gpu=True,
+        ),
     )
 }
 

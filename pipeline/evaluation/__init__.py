@@ -12,6 +12,7 @@ from pipeline.dataset.images_zip import ImageRecord, ImagesZip
 from pipeline.files.atomic import whole_file, write_json
 from pipeline.formats.via.writing import REGION_DATA
 from pipeline.recipe import Recipe
+from pipeline.running.tensorflow_start import start_tensorflow
 
 if TYPE_CHECKING:
     from pipeline.evaluation.coco import Figures
@@ -28,6 +29,7 @@ def build(recipe: Recipe, trained_model: Path, dataset_zip: Path, out: Path) -> 
     Raises ArtifactError (no usable model), ArchiveError and LabelFileError (the dataset), EmptyDatasetError (no image
     in the split).
     """
+    start_tensorflow()
     from pipeline.training.model_file import load_for_detection
 
     detector = load_for_detection(

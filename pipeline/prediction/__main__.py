@@ -52,12 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> Outcome:
     from pipeline.prediction.model import find_model, load_model
-    from pipeline.prediction.pictures import Pictures, sources_of
+    from pipeline.prediction.pictures import Pictures, identified, sources_of
 
     chosen = recipes.load(arguments.recipe, dict(map(key_and_value, arguments.set)))
     where = find_model(arguments.model, chosen if arguments.recipe else None)
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with Pictures(sources_of(arguments.sources), chosen, arguments.out, arguments.split) as pictures:
+    sources = identified(sources_of(arguments.sources), chosen)
+    with Pictures(sources, chosen, arguments.out, arguments.split) as pictures:
         model = load_model(
             where,
             min_score=arguments.min_score,
@@ -65,12 +66,12 @@ def _run(arguments: argparse.Namespace) -> Outcome:
             max_detections=arguments.max_detections,
             batch_size=arguments.batch,
         )
-        return prediction.run(model, pictures, arguments.out, arguments.save, arguments.force)
+        return prediction.run(model, pictures, arguments.out, arguments.save, force=arguments.force)
 
 
 def _said(outcome: Outcome, out: Path) -> str:
     rate = f", {outcome.new / outcome.seconds:.1f} images/s" if outcome.new else ", all of them predicted before"
-    lines = [f"{outcome.pictures} pictures, {outcome.detections} detections{rate}"]
+    lines = [f"{outcome.pictures} pictures, {outcome.classes.total()} detections{rate}"]
     if outcome.rejected:
         lines.append(f"{outcome.rejected} pictures could not be used: {out / 'rejected.parquet'} says why")
     files = sorted(path.name + "/" * path.is_dir() for path in out.iterdir() if not path.name.startswith("."))

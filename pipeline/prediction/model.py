@@ -18,7 +18,7 @@ from pipeline.errors import ArtifactError
 from pipeline.evaluation import detections
 from pipeline.evaluation.detections import Detection, Detector
 from pipeline.evaluation.scores import FALLBACK
-from pipeline.prediction.pictures import Loaded, Pictures, Pixels, Unusable, of_array, sources_of
+from pipeline.prediction.pictures import Known, Loaded, Pictures, Pixels, Unusable, identified, of_array, sources_of
 from pipeline.prediction.prediction import Prediction
 from pipeline.recipe import Recipe
 from pipeline.recipe.spelling import did_you_mean
@@ -31,9 +31,9 @@ THRESHOLDS = "thresholds.json"
 
 log = logging.getLogger(__name__)
 
-Predicted = tuple[Loaded, tuple[Detection, ...]] | Unusable
-"""A picture with what was found in it, or why it can't be used."""
-Sources = str | Path | NDArray[Any] | Sequence[str | Path | NDArray[Any]]
+Predicted = tuple[Loaded, tuple[Detection, ...]] | Unusable | Known
+"""A picture with what was found in it, or why it can't be used, or what is known of it."""
+PictureSources = str | Path | NDArray[Any] | Sequence[str | Path | NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -56,25 +56,24 @@ class Model:
         found = (detections.of_result(each, self.class_names, 0.0, self.max_detections) for each in results)
         return [tuple(each for each in of_image if self._wants(each)) for of_image in found]
 
-    def predict(self, sources: Sources) -> Iterator[Prediction]:
+    def predict(self, pictures: PictureSources) -> Iterator[Prediction]:
         """Yield what is found in pictures: a file, folder, pattern, zip or address, an array, or several of them.
 
         Pictures are read ahead, so that any number of them needs the memory of a few. One that can't be read is warned
         of and passed over. Raises SourceError where a source is absent.
         """
-        given = [sources] if isinstance(sources, str | Path | np.ndarray) else list(sources)
+        given = [pictures] if isinstance(pictures, str | Path | np.ndarray) else list(pictures)
         arrays = [of_array(each, number) for number, each in enumerate(given, 1) if isinstance(each, np.ndarray)]
         entries = [each for each in given if not isinstance(each, np.ndarray)]
         yield from filter(None, map(self._prediction, self.detected(arrays)))
-        with (
-            TemporaryDirectory() as folder,
-            Pictures(sources_of(entries, "predict"), recipe.Recipe(), Path(folder)) as found,
-        ):
+        defaults = recipe.Recipe()
+        sources = identified(sources_of(entries, "predict"), defaults)
+        with TemporaryDirectory() as folder, Pictures(sources, defaults, Path(folder)) as found:
             everything = chain(found.unusable, found.loaded(found.pictures))
             yield from filter(None, map(self._prediction, self.detected(everything)))
 
-    def detected(self, pictures: Iterable[Loaded | Unusable]) -> Iterator[Predicted]:
-        """Yield each picture with what is found in it, found in batches; what is unusable comes at its own place."""
+    def detected(self, pictures: Iterable[Loaded | Unusable | Known]) -> Iterator[Predicted]:
+        """Yield each picture with what is found in it, found in batches; others come at their own place."""
         for batch in in_batches(pictures, self.batch_size):
             loaded = [each for each in batch if isinstance(each, Loaded)]
             found = iter(self.detect([each.pixels for each in loaded]) if loaded else ())
@@ -86,10 +85,11 @@ class Model:
         return Prediction(loaded.picture, loaded.pixels, found, self.class_names)
 
     def _prediction(self, each: Predicted) -> Prediction | None:
+        if isinstance(each, tuple):
+            return self.prediction(*each)
         if isinstance(each, Unusable):
             log.warning("%s is passed over: %s", each.picture.where, each.reason)
-            return None
-        return self.prediction(*each)
+        return None
 
     def _wants(self, detection: Detection) -> bool:
         return detection.score >= self.thresholds.get(detection.category, np.inf)
@@ -102,6 +102,7 @@ def load_model(
     classes: Collection[str] = (),
     max_detections: int = 100,
     batch_size: int = 1,
+    thresholds: Path | None = None,
 ) -> Model:
     """Open a trained model for prediction.
 
@@ -112,6 +113,7 @@ def load_model(
         classes: those that are wanted; by default all of the model.
         max_detections: most detections an image.
         batch_size: pictures that the network takes at once.
+        thresholds: the thresholds.json of a report, to be used in place of those that are found.
 
     Raises:
         ArtifactError: there is no model, its weights don't fit, or it has no such class.
@@ -124,21 +126,21 @@ def load_model(
         if name not in known:
             raise ArtifactError(f"{folder}: the model has no class {name!r}{did_you_mean(name, known)}; it has {known}")
     wanted = [name for name in known if not classes or name in classes]
-    thresholds = dict.fromkeys(wanted, min_score) if min_score is not None else _thresholds(folder, wanted)
+    least = dict.fromkeys(wanted, min_score) if min_score is not None else _thresholds(folder, wanted, thresholds)
     start_tensorflow()
     detector = model_file.load_for_detection(
         folder,
         weights=None if path.is_dir() else path,
-        DETECTION_MIN_CONFIDENCE=min(thresholds.values(), default=FALLBACK),
+        DETECTION_MIN_CONFIDENCE=min(least.values(), default=FALLBACK),
         DETECTION_MAX_INSTANCES=max_detections,
         IMAGES_PER_GPU=batch_size,
     )
-    return Model(detector, described.class_names, thresholds, max_detections, batch_size, fingerprint_of(path))
+    return Model(detector, described.class_names, least, max_detections, batch_size, fingerprint_of(path))
 
 
-def _thresholds(folder: Path, classes: Sequence[str]) -> dict[str, float]:
+def _thresholds(folder: Path, classes: Sequence[str], file: Path | None) -> dict[str, float]:
     """Return the score from which each class is shown, as the model's report chose it; 0.5 without one."""
-    file = next((each for each in (folder / THRESHOLDS, *_reports(folder)) if each.is_file()), None)
+    file = file or next((each for each in (folder / THRESHOLDS, *_reports(folder)) if each.is_file()), None)
     if file is None:
         log.info("%s: no report of this model was found, so that detections count from a score of %s", folder, FALLBACK)
         return dict.fromkeys(classes, FALLBACK)

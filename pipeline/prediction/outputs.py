@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +16,30 @@ from pipeline.files.atomic import whole_file
 from pipeline.formats.via import writing
 from pipeline.formats.via.writing import Declarations, Entry, as_address
 from pipeline.instances.tables import REJECTED, REJECTED_FILE
-from pipeline.prediction import parts
-from pipeline.prediction.parts import Parts
+from pipeline.prediction.parts import DETECTIONS, DETECTIONS_FILE, IMAGES, IMAGES_FILE, OF_IMAGE, Parts
 
-DETECTIONS_FILE, IMAGES_FILE = "detections.parquet", "images.parquet"
 COCO_FILE, COCO_IMAGES_FILE = "coco_detections.json", "coco_images.json"
 
 Append = Callable[[pa.Table], None]
 """Appends a part to a file."""
 
-OF_IMAGE = ("image", "source", "width", "height", "size", "video", "frame", "time")
-DETECTIONS = pa.schema([("image", pa.string()), *parts.DETECTION])
-"""A row a detection, by picture, then by falling score: its box in pixels, its mask in COCO's compressed run lengths,
-the mask's pixels; in a video the number of its track."""
-IMAGES = pa.schema([*(parts.SCHEMA.field(name) for name in OF_IMAGE), ("detections", pa.int64())])
-"""A row a picture; of a frame also its video, its number in it and its time in seconds."""
+
+@dataclass
+class Totals:
+    """How many pictures could be used, and not, and how many detections of each class there are."""
+
+    pictures: int = 0
+    rejected: int = 0
+    classes: Counter[str] = field(default_factory=Counter)
 
 
-def write(
-    predicted: Parts, out: Path, class_names: Sequence[str], forms: Sequence[str], pictures: Path
-) -> Counter[str]:
+def write(predicted: Parts, out: Path, class_names: Sequence[str], forms: Sequence[str], pictures: str) -> Totals:
     """Write detections.parquet, images.parquet and rejected.parquet, and with `forms` what coco and via mean.
 
-    `class_names` has background first; `pictures` is where VIA finds the pictures. Memory is that of one part. Returns
-    how many `pictures`, `detections` and `rejected` there are.
+    `class_names` has background first; `pictures` is the folder where VIA finds the pictures, with a slash. Memory is
+    that of one part.
     """
-    counts = Counter[str]()
+    totals = Totals()
     with ExitStack() as files:
         writers = [_tables(files, out)]
         if "coco" in forms:
@@ -51,10 +50,10 @@ def write(
             for append in writers:
                 append(table)
             usable, unusable = usable_and_not(table)
-            counts["pictures"] += len(usable)
-            counts["rejected"] += len(unusable)
-            counts["detections"] += pc.sum(pc.list_value_length(usable["detections"])).as_py() or 0
-    return counts
+            totals.pictures += len(usable)
+            totals.rejected += len(unusable)
+            totals.classes.update(detections_in(usable)["category"].to_pylist())
+    return totals
 
 
 def _tables(files: ExitStack, out: Path) -> Append:
@@ -131,17 +130,16 @@ def _coco(out: Path, class_names: Sequence[str]) -> Iterator[Append]:
 
 
 @contextmanager
-def _via(out: Path, class_names: Sequence[str], pictures: Path) -> Iterator[Append]:
+def _via(out: Path, class_names: Sequence[str], pictures: str) -> Iterator[Append]:
     """Open VIA 1's annotations and VIA 2's project."""
     from pipeline.evaluation.detections import Detection, Rle
     from pipeline.geometry.polygon import Box
     from pipeline.prediction.prediction import regions
 
     declared = Declarations(class_names[1:])
-    folder = as_address(f"{pictures.absolute()}/")
     with (
         writing.region_data_file(out / writing.REGION_DATA) as append_for_via1,
-        writing.project_file(out / writing.PROJECT, out.name, declared, folder) as append_for_via2,
+        writing.project_file(out / writing.PROJECT, "predictions", declared, as_address(pictures)) as append_for_via2,
     ):
 
         def append(table: pa.Table) -> None:

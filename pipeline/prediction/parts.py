@@ -3,7 +3,9 @@
 import json
 import shutil
 import time
+from bisect import bisect_right
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -50,6 +52,14 @@ SCHEMA = pa.schema(
 )
 """A row a picture: where it lies, its size in pixels and bytes; of a frame its video, number and time in seconds; the
 reason where it can't be used; what is found in it."""
+
+DETECTIONS_FILE, IMAGES_FILE = "detections.parquet", "images.parquet"
+OF_IMAGE = ("image", "source", "stamp", "width", "height", "size", "video", "frame", "time")
+DETECTIONS = pa.schema([("image", pa.string()), *DETECTION])
+"""detections.parquet: a row a detection, by picture, then by falling score: its box in pixels, its mask in COCO's
+compressed run lengths, the mask's pixels; in a video the number of its track."""
+IMAGES = pa.schema([*(SCHEMA.field(name) for name in OF_IMAGE), ("detections", pa.int64())])
+"""images.parquet: a row a picture; of a frame also its video, its number in it and its time in seconds."""
 
 
 class Parts:
@@ -100,6 +110,11 @@ class Parts:
         self._rows.clear()
         self._written = time.monotonic()
 
+    def finish(self, out: Path) -> None:
+        """Remove the parts when their files are written, and leave the settings for `Earlier`."""
+        (self._folder / SETTINGS).replace(out / SETTINGS)
+        self.discard(out)
+
     def tables(self) -> Iterator[pa.Table]:
         """Yield the parts, in the order in which they were made."""
         for path in self._paths():
@@ -114,6 +129,47 @@ class Parts:
 
     def __exit__(self, *exc: object) -> None:
         self.flush()
+
+
+class Earlier:
+    """What a finished run has found, so that a picture that is still there is not predicted again."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        """Open the run in `folder`; where there is none, or one with other settings, nothing is known."""
+        self.folder = folder
+        self._first: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+        self._group = pa.Table.from_pylist([], DETECTIONS)
+        self._group_start = 0
+        try:
+            if json.loads((folder / SETTINGS).read_text("utf-8")) != settings:
+                return
+        except FileNotFoundError:
+            return
+        self._file = pq.ParquetFile(folder / DETECTIONS_FILE)
+        groups = [self._file.metadata.row_group(number).num_rows for number in range(self._file.num_row_groups)]
+        self._starts = [0, *accumulate(groups)]
+        images = pq.ParquetFile(folder / IMAGES_FILE).read().to_pylist()
+        starts = accumulate((image["detections"] for image in images), initial=0)
+        self._first = {
+            (each["image"], each["stamp"]): (first, each) for each, first in zip(images, starts, strict=False)
+        }
+
+    def known(self, picture: "Picture") -> dict[str, Any] | None:
+        """Return the row of a picture that has not changed, as a row of `SCHEMA`."""
+        if (picture.name, picture.stamp) not in self._first:
+            return None
+        first, image = self._first[picture.name, picture.stamp]
+        columns = {name: image[name] for name in ("width", "height", "video", "frame", "time")}
+        return row(picture, **columns, detections=self._detections(first, image["detections"]))
+
+    def _detections(self, first: int, count: int) -> list[dict[str, Any]]:
+        """Return rows of detections.parquet, of which one group is held in memory; a picture lies within a group."""
+        if not count:
+            return []
+        group = bisect_right(self._starts, first) - 1
+        if self._starts[group] != self._group_start or not len(self._group):
+            self._group, self._group_start = self._file.read_row_group(group), self._starts[group]
+        return self._group.slice(first - self._group_start, count).drop_columns("image").to_pylist()
 
 
 def row(picture: "Picture", **columns: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline import pictures
 from pipeline.evaluation.detections import Detection
 from pipeline.formats import bitmasks
-from pipeline.prediction.pictures import Loaded, Pixels
+from pipeline.prediction.pictures import Picture, Pixels
 from pipeline.prediction.prediction import Prediction
 from pipeline.recipe.categories import DETECTION, canonical
 
@@ -23,17 +23,36 @@ FOLDERS = (PICTURES, OVERLAYS, CROPS, MASKS, BITMASKS)
 
 def write(prediction: Prediction, out: Path, folders: Sequence[str]) -> None:
     """Write the files of a picture into those folders of `out` that are asked for; all exist."""
-    stem = prediction.picture.name.rpartition(".")[0] or prediction.picture.name
+    stem = _stem(prediction.picture)
     for folder in folders:
         match folder:
             case "pictures":
-                _write_picture(Loaded(prediction.picture, prediction.pixels), out / PICTURES)
+                _put(prediction.picture, out / PICTURES / prediction.picture.name)
             case "overlays":
                 _write(out / OVERLAYS / f"{stem}.jpg", pictures.jpeg(_smaller(prediction).plot()))
             case "bitmasks":
                 _write(out / BITMASKS / f"{stem}.png", _png(bitmask(prediction)))
             case "crops" | "masks":
                 _write_instances(prediction, out / folder, stem)
+
+
+def make_folders(out: Path, save: Sequence[str]) -> list[str]:
+    """Make the folders for what is to be saved; return their names."""
+    folders = [PICTURES] if "via" in save else []
+    folders += [folder for folder in FOLDERS if folder in save]
+    for folder in folders:
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    return folders
+
+
+def take_over(picture: Picture, earlier: Path, out: Path, folders: Sequence[str]) -> None:
+    """Put the files of a picture that were written before, those of the stage, into `out`."""
+    for folder in folders:
+        if folder == PICTURES:
+            _put(earlier / folder / picture.name, out / folder / picture.name)
+        elif folder == OVERLAYS:
+            name = f"{_stem(picture)}.jpg"
+            _put(earlier / folder / name, out / folder / name)
 
 
 def bitmask(prediction: Prediction) -> Pixels:
@@ -48,14 +67,17 @@ def bitmask(prediction: Prediction) -> Pixels:
     return pixels
 
 
-def _write_picture(loaded: Loaded, folder: Path) -> None:
-    """Put the picture's file into `folder`: as a hard link where that is possible, else as a copy."""
-    path = folder / loaded.picture.name
+def _put(source: Path | Picture, path: Path) -> None:
+    """Put a file at `path`: as a hard link where that is possible, else as a copy."""
+    path.unlink(missing_ok=True)
     try:
-        path.unlink(missing_ok=True)
-        os.link(loaded.picture.where, path)
+        os.link(source if isinstance(source, Path) else source.where, path)
     except OSError:  # a member of an archive, another file system, or one without links
-        _write(path, loaded.picture.read())
+        _write(path, source.read_bytes() if isinstance(source, Path) else source.read())
+
+
+def _stem(picture: Picture) -> str:
+    return picture.name.rpartition(".")[0] or picture.name
 
 
 def _write_instances(prediction: Prediction, folder: Path, stem: str) -> None:

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mrcnn.data import decoding
 from pipeline.dataset.images_zip import ARCHIVE
 from pipeline.errors import ArtifactError
+from pipeline.files.digests import digest
 from pipeline.files.image_header import BadImageError, read_header
 from pipeline.files.image_pixels import check_pixels, quiet_decoders
 from pipeline.instances.image_paths import split_of
@@ -60,22 +61,38 @@ class Unusable:
     reason: str
 
 
+@dataclass(frozen=True)
+class Known:
+    """A picture that was predicted before, and its row then."""
+
+    picture: Picture
+    row: dict[str, Any]
+
+
+Identified = tuple[Source, Any]
+"""A source, and what it is now (None for a local one that is taken as it is)."""
+
+
 class Pictures(AbstractContextManager["Pictures"]):
     """All pictures of some sources, in the order of the sources, then of their paths."""
 
-    def __init__(self, sources: Sequence[Source], recipe: Recipe, out: Path, split: str | None = None) -> None:
+    def __init__(
+        self, sources: Sequence[Identified], recipe: Recipe, out: Path, split: str | None = None, hashed: bool = False
+    ) -> None:
         """List the pictures; what is downloaded or drawn lies under `out`/files, too.
 
         `recipe` says how many scenes the source `sample` has; with `split`, only pictures whose folders name it count.
-        Raises SourceError for a source that is absent, ArchiveError for a damaged or hostile archive.
+        With `hashed`, the stamp of a file is its SHA-256, so that a copy is the same picture. Raises SourceError for a
+        source that is absent, ArchiveError for a damaged or hostile archive.
         """
+        self._hashed = hashed
         self._open = ExitStack()
         self._descriptors: dict[Path, int] = {}
         self.pictures: list[Picture] = []
         self.unusable: list[Unusable] = []
         """Files that are not even read: of a type that isn't, or of a name that comes again."""
-        indexed = [each for each in sources if each.kind == "path" and (each.path / INDEX).is_file()]
-        wanted = [(_archive_of(each), _identity(each, recipe)) for each in sources if each not in indexed]
+        indexed = [each for each, _ in sources if each.kind == "path" and (each.path / INDEX).is_file()]
+        wanted = [(_archive_of(each), identity) for each, identity in sources if each not in indexed]
         files: list[ImageFile] = []
         for container in resolve.obtain_each(wanted, recipe, "images", out):
             with walking.readable(container.source):
@@ -88,7 +105,7 @@ class Pictures(AbstractContextManager["Pictures"]):
         for source in indexed:
             self._add_indexed(source.path, split)
 
-    def loaded(self, wanted: Sequence[Picture]) -> Iterator[Loaded | Unusable]:
+    def loaded(self, wanted: Iterable[Picture | Known]) -> Iterator[Loaded | Unusable | Known]:
         """Yield the pictures with their pixels, in order, a few read ahead."""
         with quiet_decoders():
             yield from ordered_map(load, wanted)
@@ -99,8 +116,11 @@ class Pictures(AbstractContextManager["Pictures"]):
     def _picture(self, name: str, file: ImageFile) -> Picture:
         where = f"{file.container.recorded}/{file.path}" if file.container.kind != "file" else file.container.recorded
         size = file.member.size if file.member else file.length
-        stamp = f"crc {file.member.crc}" if file.member else str(_path(file).stat().st_mtime_ns)
+        stamp = f"crc {file.member.crc}" if file.member else self._stamp(_path(file))
         return Picture(name, where, size, stamp, partial(self._read, file))
+
+    def _stamp(self, path: Path) -> str:
+        return digest(path) if self._hashed else str(path.stat().st_mtime_ns)
 
     def _read(self, file: ImageFile) -> bytes:
         descriptor = self._descriptor(file.container.path) if file.member else None
@@ -130,8 +150,18 @@ def sources_of(entries: Sequence[str | Path], key: str = "SOURCE") -> list[Sourc
     return [parse(text, key) for group in spelled for text in group]
 
 
-def load(picture: Picture) -> Loaded | Unusable:
-    """Return a picture with its pixels, or why it can't be used."""
+def identified(sources: Sequence[Source], recipe: Recipe) -> list[Identified]:
+    """Return each source with what it is now, which is asked of those that aren't local."""
+    return [
+        (each, None if each.kind == "path" else resolve.identify(each.entry, recipe, "images", each.key))
+        for each in sources
+    ]
+
+
+def load(picture: Picture | Known) -> Loaded | Unusable | Known:
+    """Return a picture with its pixels, or why it can't be used; one that is known is returned as it is."""
+    if isinstance(picture, Known):
+        return picture
     try:
         data = picture.read()
         check_pixels(data, read_header(data))
@@ -156,10 +186,6 @@ def _archive_of(source: Source) -> Source:
     """Return the source itself, or the images.zip of a folder that has one: an artifact of dataset_zip."""
     archive = source.path / ARCHIVE
     return parse(str(archive), source.key) if source.kind == "path" and archive.is_file() else source
-
-
-def _identity(source: Source, recipe: Recipe) -> Any:
-    return resolve.identify(source.entry, recipe, "images", source.key) if source.kind != "path" else None
 
 
 def _path(file: ImageFile) -> Path:

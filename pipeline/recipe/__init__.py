@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from pipeline.errors import RecipeError
 from pipeline.recipe.faults import sentences
 from pipeline.recipe.reading import read, read_file, with_absolute_paths
-from pipeline.recipe.sections import Dataset, Evaluation, Labels, Section, Source, Training
+from pipeline.recipe.sections import Dataset, Evaluation, Labels, Prediction, Section, Source, Training
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -29,6 +29,7 @@ class Recipe(Section):
     dataset: Dataset = Dataset()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    prediction: Prediction = Prediction()
 
     @model_validator(mode="after")
     def _have_images_to_judge_on(self) -> "Recipe":

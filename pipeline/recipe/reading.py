@@ -67,11 +67,13 @@ def read_file(path: Path) -> dict[str, Any]:
 def with_absolute_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return a recipe's content in which relative paths, which count from `folder`, are absolute."""
     content = dict(content)
-    source, training = content.get("source"), content.get("training")
+    source, training, prediction = (content.get(section) for section in ("source", "training", "prediction"))
     if isinstance(source, dict):
         lists = {role: source[role] for role in ("images", "labels") if isinstance(source.get(role), list)}
         absolute = {role: [_absolute(entry, folder) for entry in entries] for role, entries in lists.items()}
         content["source"] = source | absolute
+    if isinstance(prediction, dict) and isinstance(prediction.get("images"), list):
+        content["prediction"] = prediction | {"images": [_absolute(entry, folder) for entry in prediction["images"]]}
     if isinstance(training, dict) and training.get("weights", "none") not in NAMED_WEIGHTS:
         content["training"] = training | {"weights": _absolute(training["weights"], folder)}
     return content

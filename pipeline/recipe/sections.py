@@ -309,3 +309,15 @@ class Evaluation(Section):
     """Pictures of ground truth beside detections in the report."""
     batch_size: int = Field(default=1, ge=1, le=256)
     """Images a detection batch. Changes no result."""
+
+
+class Prediction(Section):
+    """Pictures without labels that the trained model is asked about."""
+
+    images: list[Entry] = []
+    """Sources of pictures, written as those of `source.images`; a folder may be one that pictures are dropped into
+    (the sensor `pictures_arrived` watches it). Empty: nothing is predicted."""
+    min_score: Fraction | None = None
+    """The least score of a detection; without it, each class has the threshold that the report has chosen."""
+    max_detections: int = Field(default=100, ge=1, le=1000)
+    """Most detections an image."""

@@ -16,6 +16,7 @@ from pipeline.recipe import Recipe
 from pipeline.recipe.categories import canonical
 from pipeline.recipe.sections import Augmentation, Training
 from pipeline.running.progress import Progress
+from pipeline.running.tensorflow_start import start_tensorflow
 from pipeline.training import checks, model_file
 from pipeline.training.data import ZipDataset, balanced
 from pipeline.training.weights import identify, load_into
@@ -44,6 +45,7 @@ def build(recipe: Recipe, dataset_zip: Path, out: Path, identities: dict[str, An
     network can have), TrainingError (weights, or a loss that is not a number), EmptyDatasetError, ArchiveError and
     LabelFileError (the dataset).
     """
+    start_tensorflow()
     from pipeline.training import run as training_run
 
     run = out / RUN

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from assets.automation import nightly, sources_changed
+from assets.automation import nightly, pictures_arrived, sources_changed
 from assets.recipe_resource import RecipeResource
 
 
@@ -110,3 +110,28 @@ def test_the_cursor_stays_small_however_many_files_there_are(mine):
     for number in range(500):
         (mine / f"pictures/train/{number}.jpg").write_bytes(b"")
     assert len(tick(mine, None)[1] or "") < 1000
+
+
+def test_pictures_that_arrive_are_predicted_once(mine):
+    content = yaml.safe_load((mine / "mine.yaml").read_text())
+    (mine / "mine.yaml").write_text(yaml.safe_dump(content | {"prediction": {"images": ["~/drop"]}}))
+    (mine / "drop").mkdir()
+
+    def arrived(cursor: str | None) -> tuple[int, str]:
+        resource = RecipeResource(file=f"{mine}/mine.yaml")
+        said = pictures_arrived(dg.build_sensor_context(cursor=cursor, resources={"recipe": resource}))
+        return (0, cursor or "") if isinstance(said, dg.SkipReason) else (len(said.run_requests), said.cursor)
+
+    runs, cursor = arrived(None)
+    assert runs == 1
+    assert arrived(cursor) == (0, cursor)
+    (mine / "drop/1.jpg").write_bytes(b"1")
+    runs, cursor = arrived(cursor)
+    assert runs == 1
+    assert arrived(cursor) == (0, cursor)
+
+
+def test_without_pictures_to_predict_the_sensor_says_so(mine):
+    resource = RecipeResource(file=f"{mine}/mine.yaml")
+    said = pictures_arrived(dg.build_sensor_context(resources={"recipe": resource}))
+    assert said.skip_message == "prediction.images of the recipe names no pictures"

@@ -95,7 +95,11 @@ def test_the_fingerprint_is_the_data_version(data):
 
 def test_another_learning_rate_rebuilds_only_the_model_and_the_report(data):
     built = cached(materialise(data, {"training.learning_rate": "0.0005"}))
-    assert {asset for asset, reused in built.items() if not reused} == {"trained_model", "evaluation_report"}
+    assert {asset for asset, reused in built.items() if not reused} == {
+        "trained_model",
+        "evaluation_report",
+        "predictions",
+    }
     assert manifest(data, "trained_model").reasons == ["recipe key training.learning_rate: 0.001 → 0.0005"]
     assert manifest(data, "evaluation_report").reasons[0].startswith("input trained_model:")
 
@@ -105,7 +109,7 @@ def test_a_category_less_rebuilds_everything_from_the_filtered_labels_on(data):
     built = cached(materialise(data, {"labels.categories": "[drivable area, traffic sign, car]"}))
     assert {asset for asset, reused in built.items() if reused} == {"raw_images", "raw_labels"}
     assert manifest(data, "filtered_labels").reasons[0].startswith("recipe key labels.categories:")
-    for asset in ("via_train", "via_val", "dataset_zip", "trained_model", "evaluation_report"):
+    for asset in ("via_train", "via_val", "dataset_zip", "trained_model", "evaluation_report", "predictions"):
         assert manifest(data, asset).reasons[0].startswith("input "), asset
     assert cached(materialise(data)) == dict.fromkeys(STAGES, True)
 

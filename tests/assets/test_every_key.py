@@ -87,6 +87,7 @@ EVERY: dict[str, Any] = {
         "overlays": 1,
         "batch_size": 2,
     },
+    "prediction": {"images": ["🚗 pictures"], "min_score": 0.0, "max_detections": 3},
 }
 
 
@@ -153,5 +154,8 @@ def test_the_chain_runs_with_every_key_at_another_value_and_again_from_the_cache
     assert {name: metadata["cached"].value for name, metadata in made.items()} == dict.fromkeys(STAGES, True)
     labels = pq.read_table(tmp_path / f"data/filtered_labels/{LATEST}/labels.parquet", columns=["category"])
     assert set(labels["category"].to_pylist()) == set(EVERY["labels"]["categories"])
+    predicted = pq.read_table(tmp_path / f"data/predictions/{LATEST}/images.parquet", columns=["image", "detections"])
+    assert predicted["image"].to_pylist() == ["1.jpg", "2.jpg"]
+    assert all(count <= 3 for count in predicted["detections"].to_pylist())
     history = pd.read_csv(tmp_path / f"data/trained_model/{LATEST}/history.csv")
     assert history["val_loss"].isna().tolist() == [True, False, False]
