@@ -1,4 +1,4 @@
-"""COCO's compressed run-length encoding of masks, computed from a mask's box instead of the whole image.
+"""COCO's compressed run-length encoding of masks, computed to and from a mask's box instead of the whole image.
 
 The format of cocoapi's `maskApi.c`: column-major runs, starting with zeros, as differences in base 32.
 """
@@ -63,3 +63,40 @@ def compress(counts: NDArray[np.int64]) -> bytes:
     place = np.arange(_DIGITS)
     letters = digits + 32 * (place < last[:, None]) + 48
     return letters[place <= last[:, None]].astype(np.uint8).tobytes()
+
+
+def decode_box(rle: dict[str, Any]) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+    """Return the part of a mask in the smallest box around it, [h, w] bool, and the box's corner (x, y).
+
+    Args:
+        rle: {"size": [H, W], "counts": text or bytes}; a mask of no pixels has a box of none, at (0, 0).
+    """
+    height = rle["size"][0]
+    counts = decompress(rle["counts"])
+    ends = np.cumsum(counts)
+    starts, ends = ends[0:-1:2], ends[1::2]
+    if not len(ends):
+        return np.zeros((0, 0), np.bool_), (0, 0)
+    left, right = int(starts[0]) // height, (int(ends[-1]) - 1) // height + 1
+    within = counts[: 2 * len(ends)].copy()
+    within[0] -= left * height
+    bits = np.repeat(np.arange(len(within)) % 2 == 1, within)
+    columns = np.zeros((right - left) * height, np.bool_)
+    columns[: len(bits)] = bits
+    columns = columns.reshape(-1, height)
+    rows = np.flatnonzero(columns.any(axis=0))
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    return columns[:, top:bottom].T, (left, top)
+
+
+def decompress(text: str | bytes) -> NDArray[np.int64]:
+    """Return the run lengths, [R] int64, of COCO's text format: the inverse of `compress`."""
+    letters = np.frombuffer(text.encode("ascii") if isinstance(text, str) else text, np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(letters < 32)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    place = np.arange(len(letters)) - np.repeat(starts, ends - starts + 1)
+    values = np.add.reduceat((letters & 31) << (5 * place), starts)
+    values -= np.where(letters[ends] & 16, np.int64(1) << (5 * (ends - starts + 1)), 0)
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values

@@ -14,6 +14,7 @@ from faster_coco_eval.core import mask as coco_mask
 from numpy.typing import NDArray
 
 from mrcnn.shapes import polygons
+from mrcnn.shapes.rle import decode_box
 from pipeline.dataset.images_zip import ImageRecord, ImagesZip
 from pipeline.geometry.polygon import Box
 from pipeline.recipe.sections import Evaluation
@@ -62,6 +63,10 @@ class Rle:
     def pixels(self) -> NDArray[np.bool_]:
         """Return the mask, [height, width] bool."""
         return np.asarray(coco_mask.decode(self.coco)).astype(bool)
+
+    def crop(self) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+        """Return the part of the mask in its box, [h, w] bool, and the box's corner (x, y) in the image."""
+        return decode_box(self.coco)
 
     @classmethod
     def of(cls, pixels: NDArray[np.bool_]) -> Self:

@@ -77,10 +77,8 @@ def via_regions(detection: Detection, instance: str) -> Iterator[dict[str, Any]]
 
 def outlines(mask: Rle) -> list[Ring]:
     """Return the smoothed outlines of a mask's parts, [K, 2] (x, y) whole pixels, without the smallest parts."""
-    box = mask.box
-    left, top, right, bottom = int(box.x), int(box.y), int(box.x + box.width), int(box.y + box.height)
-    inside = mask.pixels()[top:bottom, left:right]
-    traced = [(ring + np.array([left, top])).astype(np.int32) for ring in masks.trace(inside)]
+    inside, corner = mask.crop()
+    traced = [(ring + np.array(corner)).astype(np.int32) for ring in masks.trace(inside)]
     areas = [float(cv2.contourArea(ring)) for ring in traced]
     kept = [ring for ring, area in zip(traced, areas, strict=True) if area >= LEAST_PART * sum(areas)]
     smooth = [cv2.approxPolyDP(ring, SMOOTHING, closed=True).reshape(-1, 2) for ring in kept]

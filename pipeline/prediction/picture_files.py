@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from simplejpeg import encode_jpeg
 
-from pipeline import pictures
 from pipeline.evaluation.detections import Detection
 from pipeline.formats import bitmasks
 from pipeline.prediction.pictures import Picture, Pixels
@@ -29,7 +29,7 @@ def write(prediction: Prediction, out: Path, folders: Sequence[str]) -> None:
             case "pictures":
                 _put(prediction.picture, out / PICTURES / prediction.picture.name)
             case "overlays":
-                _write(out / OVERLAYS / f"{stem}.jpg", pictures.jpeg(_smaller(prediction).plot()))
+                _write(out / OVERLAYS / f"{stem}.jpg", _jpeg(np.asarray(_smaller(prediction).plot())))
             case "bitmasks":
                 _write(out / BITMASKS / f"{stem}.png", _png(bitmask(prediction)))
             case "crops" | "masks":
@@ -63,7 +63,9 @@ def bitmask(prediction: Prediction) -> Pixels:
     pixels = np.zeros((*prediction.pixels.shape[:2], 4), np.uint8)
     for number, each in reversed(list(enumerate(prediction.detections, 1))):
         if (word := canonical(each.category)) in DETECTION:
-            pixels[each.rle.pixels()] = bitmasks.rgba(DETECTION.index(word) + 1, 0, number)
+            inside, (left, top) = each.rle.crop()
+            window = pixels[top : top + inside.shape[0], left : left + inside.shape[1]]
+            window[inside] = bitmasks.rgba(DETECTION.index(word) + 1, 0, number)
     return pixels
 
 
@@ -87,13 +89,12 @@ def _write_instances(prediction: Prediction, folder: Path, stem: str) -> None:
         if folder.name == MASKS:
             _write(folder / f"{name}.png", _png(each.rle.pixels().astype(np.uint8) * 255))
         else:
-            _write(folder / f"{name}.jpg", pictures.jpeg(Image.fromarray(_crop(prediction.pixels, each))))
+            _write(folder / f"{name}.jpg", _jpeg(_crop(prediction.pixels, each)))
 
 
 def _crop(pixels: Pixels, detection: Detection) -> Pixels:
-    box = detection.rle.box
-    left, top = int(box.x), int(box.y)
-    return pixels[top : max(top + 1, int(box.y + box.height)), left : max(left + 1, int(box.x + box.width))]
+    inside, (left, top) = detection.rle.crop()
+    return pixels[top : top + max(1, inside.shape[0]), left : left + max(1, inside.shape[1])]
 
 
 def _smaller(prediction: Prediction) -> Prediction:
@@ -107,6 +108,11 @@ def _smaller(prediction: Prediction) -> Prediction:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.asarray(cv2.resize(prediction.pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     return Prediction(prediction.picture, small, prediction.detections, prediction.class_names)
+
+
+def _jpeg(pixels: Pixels) -> bytes:
+    """Return a JPEG, made in half of the time that Pillow takes for a small one."""
+    return encode_jpeg(np.ascontiguousarray(pixels), quality=85, colorspace="RGB")
 
 
 def _png(pixels: Pixels) -> bytes:

@@ -22,7 +22,7 @@ def test_the_assets_are_the_stages_of_the_chain():
 def test_every_asset_is_documented_grouped_and_of_a_kind(key):
     node = GRAPH.get(key)
     assert node.description
-    assert node.group_name in {"raw", "dataset", "model", "report"}
+    assert node.group_name in {"raw", "dataset", "model", "report", "use"}
     assert node.kinds
     assert {parent.path[-1] for parent in node.parent_keys} == set(STAGES[key.path[-1]].inputs)
 

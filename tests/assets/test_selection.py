@@ -15,7 +15,7 @@ GRAPH = defs.resolve_asset_graph()
         ("raw_images,raw_labels", {"raw_images", "raw_labels"}),
         ("raw_images, via_val", {"raw_images", "via_val"}),
         ("*filtered_labels", {"raw_images", "raw_labels", "filtered_labels"}),
-        ("trained_model+,raw_images", {"raw_images", "trained_model", "evaluation_report"}),
+        ("trained_model+,raw_images", {"raw_images", "trained_model", "evaluation_report", "predictions"}),
         ("group:raw", {"raw_images", "raw_labels"}),
     ],
 )
@@ -30,7 +30,7 @@ def test_a_selection_is_dagster_s_with_commas_between_several(select, names):
             "no_such_asset",
             "no_such_asset: there is no such asset; the assets are raw_images, raw_labels,",
         ),
-        ("raw_images,traned_model", "evaluation_report; did you mean trained_model?"),
+        ("raw_images,traned_model", "predictions; did you mean trained_model?"),
         ("*raw_image", "did you mean raw_images?"),
         ("raw_images raw_labels", "put commas between assets: --select raw_images,raw_labels"),
         ("group:nothing", "group:nothing: there is no such asset"),

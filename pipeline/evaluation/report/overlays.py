@@ -124,17 +124,26 @@ def drawn(pixels: Pixels, instances: Sequence[DrawnInstance]) -> Image.Image:
 
 def _tint(canvas: Pixels, instance: DrawnInstance) -> tuple[int, int, int, int]:
     """Tint and outline a mask; return its box (left, top, width, height) in the picture."""
-    height, width = canvas.shape[:2]
-    cover = cv2.resize(instance.mask.pixels().astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA)
-    left, top, across, down = cv2.boundingRect(cover)
+    cover, (left, top) = _cover(instance.mask, canvas.shape[1], canvas.shape[0])
+    down, across = cover.shape
     window = canvas[top : top + down, left : left + across]
-    share = (FAINT if instance.faint else TINT) / 255 * cover[top : top + down, left : left + across, None]
+    share = np.float32((FAINT if instance.faint else TINT) / 255) * cover[..., None]
     colour = np.array(ImageColor.getrgb(instance.colour), np.float32)
     window[:] = (window + share * (colour - window)).astype(np.uint8)
     inside = (cover >= min(128, int(cover.max(initial=1)))).astype(np.uint8)
-    contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top))
     cv2.drawContours(canvas, contours, -1, ImageColor.getrgb(instance.edge), 1 if instance.faint else 2, cv2.LINE_AA)
     return left, top, across, down
+
+
+def _cover(mask: Rle, width: int, height: int) -> tuple[Pixels, tuple[int, int]]:
+    """Return how much of each pixel of a picture a mask covers, of 255, [h, w] in its box, and the box's corner."""
+    if (mask.width, mask.height) == (width, height):
+        inside, corner = mask.crop()
+        return inside.astype(np.uint8) * 255, corner
+    cover = cv2.resize(mask.pixels().astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA)
+    left, top, across, down = cv2.boundingRect(cover)
+    return np.asarray(cover, np.uint8)[top : top + down, left : left + across], (left, top)
 
 
 def _name(picture: Image.Image, instance: DrawnInstance, box: tuple[int, int, int, int]) -> None:
