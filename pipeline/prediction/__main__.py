@@ -65,6 +65,7 @@ def _run(arguments: argparse.Namespace) -> Outcome:
             classes=arguments.classes,
             max_detections=arguments.max_detections,
             batch_size=arguments.batch,
+            network=chosen if arguments.recipe else None,
         )
         return prediction.run(model, pictures, arguments.out, arguments.save, force=arguments.force)
 

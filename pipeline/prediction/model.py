@@ -103,6 +103,7 @@ def load_model(
     max_detections: int = 100,
     batch_size: int = 1,
     thresholds: Path | None = None,
+    network: Recipe | None = None,
 ) -> Model:
     """Open a trained model for prediction.
 
@@ -114,13 +115,17 @@ def load_model(
         max_detections: most detections an image.
         batch_size: pictures that the network takes at once.
         thresholds: the thresholds.json of a report, to be used in place of those that are found.
+        network: for a weights file without model.json: the recipe of its network; its classes are all of the recipe's
+            categories, in that order.
 
     Raises:
         ArtifactError: there is no model, its weights don't fit, or it has no such class.
     """
     path = Path(where)
     folder = path if path.is_dir() else path.parent
-    described = model_file.read(folder)
+    described = (
+        model_file.read(folder) if not network or (folder / model_file.FILE).exists() else model_file.of_recipe(network)
+    )
     known = described.class_names[1:]
     for name in classes:
         if name not in known:
@@ -128,9 +133,9 @@ def load_model(
     wanted = [name for name in known if not classes or name in classes]
     least = dict.fromkeys(wanted, min_score) if min_score is not None else _thresholds(folder, wanted, thresholds)
     start_tensorflow()
-    detector = model_file.load_for_detection(
-        folder,
-        weights=None if path.is_dir() else path,
+    detector = model_file.opened(
+        described,
+        folder / model_file.weights_file(described.name) if path.is_dir() else path,
         DETECTION_MIN_CONFIDENCE=min(least.values(), default=FALLBACK),
         DETECTION_MAX_INSTANCES=max_detections,
         IMAGES_PER_GPU=batch_size,

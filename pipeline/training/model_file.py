@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.errors import ArtifactError
 from pipeline.files.atomic import write_json
 from pipeline.recipe import Recipe
+from pipeline.recipe.categories import Wanted
 
 if TYPE_CHECKING:
     from mrcnn.config import Config
@@ -80,10 +81,15 @@ def _as_the_default(default: Any, value: Any) -> Any:
 
 def write(folder: Path, config: "Config", class_names: tuple[str, ...]) -> None:
     """Write model.json for a trained model."""
+    described = Description(str(config.NAME), ("BG", *class_names), config.BACKBONE, settings(config))
+    write_json(folder / FILE, asdict(described))
+
+
+def settings(config: "Config") -> dict[str, Any]:
+    """Return the settings that decide what a model finds, as JSON has them."""
     left_out = (*DERIVED, *OF_THE_MACHINE)
     values = {name: value for name, value in config.to_dict().items() if name not in left_out}
-    settings = {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
-    write_json(folder / FILE, asdict(Description(str(config.NAME), ("BG", *class_names), config.BACKBONE, settings)))
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in values.items()}
 
 
 def read(folder: Path) -> Description:
@@ -95,20 +101,30 @@ def read(folder: Path) -> Description:
         raise ArtifactError(f"{folder / FILE}: not a model that this pipeline trained ({error})") from None
 
 
-def load_for_detection(folder: Path, weights: Path | None = None, **changes: Any) -> "MaskRCNN":
-    """Return the trained model, ready for `detect`; `changes` replace settings, e.g. `DETECTION_MIN_CONFIDENCE`.
+def of_recipe(recipe: Recipe) -> Description:
+    """Return what model.json would say of the recipe's network, with all categories of the recipe as its classes."""
+    names = Wanted(recipe.labels.categories).categories
+    config = config_for_training(recipe, names, devices=1, steps_per_epoch=1)
+    return Description(recipe.name, ("BG", *names), config.BACKBONE, settings(config))
 
-    `weights` may name another file of the same network. Raises ArtifactError where the folder holds no model, or the
-    weights don't fit.
+
+def load_for_detection(folder: Path, **changes: Any) -> "MaskRCNN":
+    """Return the trained model in a folder, as `opened` does; raises ArtifactError where it holds none."""
+    described = read(folder)
+    return opened(described, folder / weights_file(described.name), **changes)
+
+
+def opened(described: Description, weights: Path, **changes: Any) -> "MaskRCNN":
+    """Return a model, ready for `detect`; `changes` replace settings, e.g. `DETECTION_MIN_CONFIDENCE`.
+
+    Raises ArtifactError where the weights are missing, or are those of another network.
     """
     from mrcnn.model import MaskRCNN
 
-    described = read(folder)
-    weights = weights or folder / weights_file(described.name)
     if not weights.exists():
         raise ArtifactError(f"{weights}: the model's weights are missing")
     config = _config(described.backbone, described.config | {"GPU_COUNT": 1, "IMAGES_PER_GPU": 1} | changes)
-    model = MaskRCNN(mode="inference", config=config, model_dir=str(folder))
+    model = MaskRCNN(mode="inference", config=config, model_dir=str(weights.parent))
     try:
         model.load_weights(str(weights), by_name=True)
     except (OSError, ValueError) as error:

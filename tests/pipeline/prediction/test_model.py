@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline import load_model
 from pipeline.errors import ArtifactError
+from pipeline.recipe import parse
 from pipeline.training.model_file import load_for_detection
 
 
@@ -76,3 +77,30 @@ def test_weights_that_do_not_fit_are_an_error(model_folder, tmp_path):
         load_model(model_folder / "other.h5")
     with pytest.raises(ArtifactError, match="not a model that this pipeline trained"):
         load_model(tmp_path)
+
+
+def test_a_weights_file_alone_is_opened_by_a_recipe(model_folder, tmp_path, drive):
+    weights = tmp_path / "elsewhere" / "mine.h5"
+    weights.parent.mkdir()
+    weights.write_bytes((model_folder / "mask_rcnn_tiny.h5").read_bytes())
+    with pytest.raises(ArtifactError, match="not a model that this pipeline trained"):
+        load_model(weights)
+    settings = json.loads((model_folder / "model.json").read_text())["config"]
+    keys = {"resize": "pad32", "min_dim": 64, "max_dim": 96, "backbone": "narrow", "weights": "none"}
+    config = {
+        key: value
+        for key, value in settings.items()
+        if key in ("BACKBONE_WIDTH", "TOP_DOWN_PYRAMID_SIZE", "RPN_CHANNELS", "FPN_CLASSIF_FC_LAYERS_SIZE",
+                   "MASK_CONVOLUTIONS", "MASK_CHANNELS", "RPN_ANCHOR_SCALES", "POST_NMS_ROIS_INFERENCE")
+    }  # fmt: skip
+    network = parse({"labels": {"categories": ["car", "traffic sign"]}, "training": keys | {"config": config}})
+    alone, beside = load_model(weights, network=network, min_score=0), load_model(model_folder, min_score=0)
+    pixels = np.asarray(Image.open(drive / "0.jpg"))
+    assert alone.detect([pixels]) == beside.detect([pixels])
+
+
+def test_weights_of_another_network_are_refused(model_folder, tmp_path):
+    weights = tmp_path / "mine.h5"
+    weights.write_bytes((model_folder / "mask_rcnn_tiny.h5").read_bytes())
+    with pytest.raises(ArtifactError, match=r"mine\.h5: can't be loaded"):
+        load_model(weights, network=parse({"training": {"backbone": "narrow", "weights": "none"}}))
