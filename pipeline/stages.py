@@ -78,7 +78,7 @@ STAGES = {
     for stage in (
         Stage(
             "raw_images",
-            3,
+            4,
             "pipeline.sources.raw_images",
             group="raw",
             kinds=frozenset({"python", "parquet"}),
@@ -103,7 +103,7 @@ STAGES = {
         ),
         Stage(
             "filtered_labels",
-            15,
+            16,
             "pipeline.labels",
             group="dataset",
             kinds=frozenset({"python", "parquet"}),
@@ -152,7 +152,7 @@ STAGES = {
         ),
         Stage(
             "trained_model",
-            3,
+            4,
             "pipeline.training",
             group="model",
             kinds=frozenset({"tensorflow", "keras"}),
@@ -169,7 +169,7 @@ STAGES = {
         ),
         Stage(
             "evaluation_report",
-            4,
+            5,
             "pipeline.evaluation",
             group="report",
             kinds=frozenset({"tensorflow", "html"}),

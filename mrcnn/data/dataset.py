@@ -23,6 +23,9 @@ class Dataset:
     `polygons`, too, makes the input pipeline several times faster. Class 0 is the background, "BG".
     """
 
+    upright = False
+    """Whether JPEG and PNG files are turned by their Exif data; as stored, as here, skimage.io.imread reads them."""
+
     def __init__(self, class_map: Mapping[str, int] | None = None) -> None:
         self._image_ids: NDArray[np.int64] = np.zeros(0, np.int64)
         self.image_info: list[dict[str, Any]] = []
@@ -90,7 +93,7 @@ class Dataset:
 
     def load_image(self, image_id: int) -> NDArray[np.uint8]:
         """Return the image, [H, W, 3] uint8 RGB; OSError or ValueError if its file can't be read."""
-        return read_image(self.image_info[image_id]["path"])
+        return read_image(self.image_info[image_id]["path"], self.upright)
 
     def load_mask(self, image_id: int) -> tuple[NDArray[np.bool_], NDArray[np.int32]]:
         """Return masks [H, W, N] bool and class ids [N] int32 (negative: a crowd); override it for your dataset.
@@ -141,7 +144,7 @@ class StoredImage:
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
         if self.encoded is not None:
-            return decoding.image_size(self.encoded, self.name)
+            return decoding.image_size(self.encoded, self.name, self.dataset.upright)
         pixels = self.pixels_at(None)
         return pixels.shape[0], pixels.shape[1]
 
@@ -149,7 +152,8 @@ class StoredImage:
         """Return pixels [h, w, C] uint8; with `size` (h, w), at a fraction of the stored size that is not smaller."""
         if self.encoded is not None:
             reduction = decoding.reduction(self.size, size) if size else 1
-            return as_uint8(decoding.decode(self.encoded, self.name, reduction), self.channels, self.name)
+            pixels = decoding.decode(self.encoded, self.name, reduction, self.dataset.upright)
+            return as_uint8(pixels, self.channels, self.name)
         return resizing.shrink(self.loaded, size) if size else self.loaded
 
     @cached_property

@@ -3,11 +3,10 @@
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import Any, Literal
+from typing import Literal
 
-from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -25,17 +24,13 @@ MOST_PIXELS = 100_000_000
 MOST_ELONGATED = 100
 """Longest side over shortest: of more, less than a row of pixels would be left in the network's input."""
 
-PNG_START = decoding.PNG_START
 JPEG_END, PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
 STARTS: Mapping[bytes, Kind] = {
-    b"\xff\xd8\xff": "JPEG",
-    PNG_START: "PNG",
+    decoding.JPEG_START: "JPEG",
+    decoding.PNG_START: "PNG",
     b"BM": "BMP",
     b"RIFF": "WebP",
-    b"II*\0": "TIFF",
-    b"MM\0*": "TIFF",
-    b"II+\0": "TIFF",
-    b"MM\0+": "TIFF",
+    **dict.fromkeys(decoding.TIFF_STARTS, "TIFF"),
 }
 READERS: Mapping[Kind, type[ImageFile]] = {
     "JPEG": JpegImageFile,
@@ -43,10 +38,7 @@ READERS: Mapping[Kind, type[ImageFile]] = {
     "WebP": WebPImageFile,
     "TIFF": TiffImageFile,
 }
-ORIENTATION, TURNED_ORIENTATIONS = 0x0112, range(2, 9)
-"""Exif 2.32, 4.6.4."""
-FAULTS = (SyntaxError, OSError, KeyError, TypeError, ValueError, ZeroDivisionError, struct.error)
-"""What Pillow raises for damaged headers and Exif data."""
+FAULTS = decoding.FAULTS
 
 
 class BadImageError(ValueError):
@@ -55,15 +47,15 @@ class BadImageError(ValueError):
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """An image's size in pixels: as stored (an Exif rotation is not applied), of a TIFF as its orientation shows it."""
+    """What is known of an image before it is decoded; width and height are those of its pixels then."""
 
     kind: Kind
     width: int
     height: int
     bits: int
     """Of a channel; 8 where the header doesn't say otherwise."""
-    turned: bool
-    """Whether its Exif data ask to show it turned or mirrored."""
+    orientation: int
+    """Stated by its Exif data, 1 … 8; `decoding`, as browsers do, turns JPEG and PNG images by it, and no WebP."""
 
 
 def read_header(data: bytes) -> ImageHeader:
@@ -86,6 +78,8 @@ def read_header(data: bytes) -> ImageHeader:
         raise BadImageError("an image over 100 megapixels")
     if max(header.width, header.height) > MOST_ELONGATED * min(header.width, header.height):
         raise BadImageError(f"an image over {MOST_ELONGATED} times as long as it is wide")
+    if kind != "WebP" and header.orientation in decoding.SIDEWAYS:
+        return replace(header, width=header.height, height=header.width)
     return header
 
 
@@ -95,8 +89,8 @@ def _header(data: bytes, kind: Kind) -> ImageHeader:
     if kind == "JPEG" and data.rfind(JPEG_END, file.tell()) < 0:  # a thumbnail in the header has an end, too
         raise BadImageError("a truncated image")
     bits = max(image.tag_v2.get(BITSPERSAMPLE, (8,))) if isinstance(image, TiffImageFile) else 8
-    turned = kind in ("JPEG", "WebP") and _is_turned(image.info.get("exif", b""))
-    return ImageHeader(kind, image.width, image.height, bits, turned)
+    orientation = decoding.exif_orientation(image.info.get("exif", b"")) if kind in ("JPEG", "WebP") else 1
+    return ImageHeader(kind, image.width, image.height, bits, orientation)
 
 
 def _png_header(data: bytes) -> ImageHeader:
@@ -107,13 +101,4 @@ def _png_header(data: bytes) -> ImageHeader:
     (crc,) = struct.unpack_from(">I", data, 29)
     if zlib.crc32(data[12:29]) != crc or not (width and height):
         raise BadImageError("a damaged PNG header")
-    return ImageHeader("PNG", width, height, bits, turned=False)
-
-
-def _is_turned(encoded: Any) -> bool:
-    exif = Image.Exif()
-    try:
-        exif.load(encoded)
-        return exif.get(ORIENTATION) in TURNED_ORIENTATIONS
-    except FAULTS:
-        return False
+    return ImageHeader("PNG", width, height, bits, decoding.orientation(data))

@@ -21,19 +21,23 @@ unusual chroma subsampling. Its other warnings say that pixels are lost, which l
 ("premature end of data segment"), JWRN_JPEG_EOF, JWRN_MUST_RESYNC, JWRN_HUFF_BAD_CODE, JWRN_ARITH_BAD_CODE,
 JWRN_BOGUS_PROGRESSION, JWRN_NOT_SEQUENTIAL."""
 
+SILENT = 0
+"""OpenCV's LOG_LEVEL_SILENT."""
+
 
 @contextmanager
 def quiet_decoders() -> Iterator[None]:
     """Silence what OpenCV logs and Pillow warns of, in all threads: it names no file, and `check_pixels` raises."""
     import cv2
 
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    logger = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # OpenCV 4, or 5
+    level = logger.setLogLevel(SILENT)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        logger.setLogLevel(level)
 
 
 def check_pixels(data: bytes, header: ImageHeader) -> None:

@@ -6,8 +6,8 @@ from enum import Enum
 
 import msgspec
 
+from mrcnn.data.decoding import PNG_START
 from pipeline.errors import LabelFileError, NotLabelsError
-from pipeline.files.image_header import PNG_START
 from pipeline.formats.json_text import Json, elements, first_byte
 
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -52,6 +52,7 @@ AMBIGUOUS = "several images of this name"
 UNREADABLE = "its image can't be read"
 OTHER_SPLIT = "its image lies in another split than its label file"
 OTHER_SIZE = "made for an image of another size"
+TURNED = "made for the image turned by 90 degrees; images count as their Exif data turn them"
 OUTSIDE = "outside the image"
 
 # Labels of an image that other labels replace.

@@ -20,6 +20,7 @@ from pipeline.instances.reasons import (
     REPEATED,
     REPLACED,
     SKIPPED,
+    TURNED,
     TWICE,
     TWICE_ALIKE,
 )
@@ -209,9 +210,10 @@ def _without_other_sizes(
     if has_size.any():
         is_usable = (selection.reasons == "") & pc.is_null(selection.labels["mask_width"]).to_numpy()
         labels = np.bincount(selection.labels["image"].to_numpy()[is_usable], minlength=len(entries))
-        differs = (_sizes(entries) != _sizes(index)[rows]).any(axis=1)
+        stated, sizes = _sizes(entries), _sizes(index)[rows]
+        differs, is_turned = (stated != sizes).any(axis=1), (stated == sizes[:, ::-1]).all(axis=1)
         for entry in np.flatnonzero(has_size & differs & (labels > 0) & (rows >= 0)).tolist():
-            rows[entry], reasons[entry] = -1, OTHER_SIZE
+            rows[entry], reasons[entry] = -1, TURNED if is_turned[entry] else OTHER_SIZE
     return rows
 
 

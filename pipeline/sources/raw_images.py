@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from mrcnn.data import decoding
 from pipeline.artifacts import summary
 from pipeline.artifacts.summary import Check, Summary
 from pipeline.errors import SourceError
@@ -31,10 +32,18 @@ from pipeline.sources.image_index import IndexedImage, flat_names, write_index, 
 from pipeline.sources.resolve import Container
 
 TURNED = (
-    "stored turned (Exif orientation), and taken as they are stored; browsers show them upright, so what is drawn in "
-    "VIA doesn't fit: turn their pixels (mogrify -auto-orient) before they are labelled"
+    "turned upright as their Exif data say, and as browsers, and so VIA, show them: labels made of their stored pixels "
+    "don't fit"
+)
+NOT_TURNED = (
+    "WebP images whose Exif data turn them, which browsers, and so VIA, don't do: they are taken as they are stored; "
+    "where another program labels them upright, turn their pixels first (mogrify -auto-orient)"
 )
 SCALED = "of 16 bits a channel: each is scaled to 8 by the largest value in it (up to 255, 1023, 4095 or 65535)"
+DIFFERING = (
+    "so that images of one camera can differ in brightness, and browsers, and so VIA, show those of fewer bits dark: "
+    "multiply the values of all by the same number, so that they fill 16 bits, before they are labelled"
+)
 MASK_FOLDERS = {"bitmasks", "colormaps", "masks"}
 LOSSY = {".jpg", ".jpeg", ".jfif"}
 """Suffixes that files in folders of masks have only if they are pictures."""
@@ -71,6 +80,8 @@ class Usable:
     file: ImageFile
     row: IndexedImage
     header: ImageHeader
+    bits: int
+    """Of a channel, that its values need; less than the header says where an image of 16 bits holds small values."""
 
 
 identities = partial(resolve.identities, role="images")
@@ -104,7 +115,7 @@ def build(
         for each in containers
     ]
     write_json(out / "sources.json", {"sources": sources})
-    summary.write(out, _summary(images, rejected, len(containers), [image.header for image in kept]))
+    summary.write(out, _summary(images, rejected, len(containers), kept))
 
 
 def _examine_all(container: Container) -> tuple[list[Usable], list[Rejected]]:
@@ -194,7 +205,7 @@ def _examine(file: ImageFile, descriptor: int | None) -> Usable | Rejected:
         height=header.height,
         sha256=hashlib.sha256(data).hexdigest(),
     )
-    return Usable(file, row, header)
+    return Usable(file, row, header, decoding.bits_held(data) if header.bits == 16 else header.bits)
 
 
 def read_file(file: ImageFile, descriptor: int | None) -> tuple[int, bytes]:
@@ -242,9 +253,7 @@ def _without_repeats(images: Sequence[Usable]) -> tuple[list[Usable], list[Rejec
     return kept, [reject(image.file, "the same image as one before") for image in repeated]
 
 
-def _summary(
-    images: list[IndexedImage], rejected: list[Rejected], source_count: int, headers: list[ImageHeader]
-) -> Summary:
+def _summary(images: list[IndexedImage], rejected: list[Rejected], source_count: int, kept: list[Usable]) -> Summary:
     splits = Counter(image.split or "none" for image in images)
     sizes = Counter(f"{image.width}x{image.height}" for image in images)
     reasons = Counter(item.reason for item in rejected)
@@ -253,11 +262,7 @@ def _summary(
         log.warning("%d images set aside: %s (%s)", count, reason, examples[reason])
     by_reason = "; ".join(f"{count}: {reason}" for reason, count in sorted(reasons.items()))
     faults = [f"{len(rejected)} images were set aside ({by_reason})"] if rejected else []
-    if scaled := sum(header.bits == 16 for header in headers):
-        log.info("%d images are %s", scaled, SCALED)
-    if turned := sum(header.turned for header in headers):
-        log.warning("%d images are %s", turned, TURNED)
-        faults.append(f"{turned} are {TURNED}")
+    faults += _variants(kept)
     return Summary(
         numbers={
             "images": len(images),
@@ -272,6 +277,25 @@ def _summary(
         },
         checks=[Check("every_image_usable", not faults, "; ".join(faults) or "no image was set aside")],
     )
+
+
+def _variants(images: list[Usable]) -> list[str]:
+    """Log how images are read that programs read in different ways; return what has to be mended first."""
+    faults = []
+    turned = Counter(image.header.kind == "WebP" for image in images if image.header.orientation > 1)
+    if turned[False]:
+        log.info("%d images are %s", turned[False], TURNED)
+    if turned[True]:
+        faults.append(f"{turned[True]} are {NOT_TURNED}")
+    held = Counter(image.bits for image in images if image.header.bits == 16)
+    if len(held) == 1:
+        log.info("%d images are %s", held.total(), SCALED)
+    if len(held) > 1:
+        counts = ", ".join(f"{count} hold {bits} bits" for bits, count in sorted(held.items()))
+        faults.append(f"{held.total()} are {SCALED}; {counts}, {DIFFERING}")
+    for fault in faults:
+        log.warning("of the images, %s", fault)
+    return faults
 
 
 if __name__ == "__main__":

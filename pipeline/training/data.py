@@ -19,6 +19,8 @@ class ZipDataset(Dataset):
     Its images are `records`, by default each image of the split once; one that is there twice is seen twice an epoch.
     """
 
+    upright = True
+
     def __init__(
         self,
         archive: ImagesZip,

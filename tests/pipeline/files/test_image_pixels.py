@@ -120,16 +120,6 @@ def test_unusual_chroma_subsampling_is_left_to_the_decoder():
     checked(bytes(data))
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_tiff_is_read_as_its_orientation_shows_it(orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = encoded("TIFF", exif=exif)
-    checked(data)
-    assert (read_header(data).width > read_header(data).height) == (orientation < 5)
-    assert not read_header(data).turned
-
-
 def test_values_of_32_bits_are_set_aside():
     file = BytesIO()
     Image.fromarray(NOISE[..., 0].astype(np.float32)).save(file, "TIFF")

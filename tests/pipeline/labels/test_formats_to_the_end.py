@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline import labels
 from pipeline.errors import EmptyDatasetError
+from pipeline.instances.reasons import OTHER_SIZE, TURNED
 from pipeline.sources import raw_images, raw_labels
 from tests.pipeline.formats.test_bitmasks import CAR, SOUND, TRUCK, at, drawn, encoded
 from tests.pipeline.formats.test_coco import TRIANGLE, coco
@@ -92,10 +93,11 @@ def test_a_damaged_bitmask_among_others_is_set_aside_with_its_reason(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    ("sides", "fits"), [((64, 48), True), ((64.0, 48), True), ((0, 48), True), ((640, 480), False)]
+    ("sides", "reason"),
+    [((64, 48), ""), ((64.0, 48), ""), ((0, 48), ""), ((640, 480), OTHER_SIZE), ((48, 64), TURNED)],
 )
 def test_polygons_made_for_an_image_of_another_size_are_left_out(
-    tmp_path: Path, sides: tuple[float, float], fits: bool
+    tmp_path: Path, sides: tuple[float, float], reason: str
 ) -> None:
     images = [{"id": at, "file_name": f"{name}.jpg"} for at, name in ((7, "a"), (8, "b"))]
     images[0] |= dict(zip(("width", "height"), sides, strict=True))
@@ -105,9 +107,9 @@ def test_polygons_made_for_an_image_of_another_size_are_left_out(
     sections = {"labels": {"coco": True}, "dataset": {"split": "all_in_both"}}
     out = filtered(recipe_of([data], [data / "l.json", data / "more.json"], **sections), tmp_path / "out")
     kept = {row["image"] for row in table(out, "labels")}
-    assert kept == {"b.jpg", "c.jpg"} | ({"a.jpg"} if fits else set())
-    reasons = [row["reason"] for row in table(out, "rejected")]
-    assert reasons.count("made for an image of another size") == (0 if fits else 1)
+    assert kept == {"b.jpg", "c.jpg"} | (set() if reason else {"a.jpg"})
+    rejected = [row["reason"] for row in table(out, "rejected") if row["image"] == "a.jpg"]
+    assert rejected == ([reason, "no labels for this image"] if reason else [])
 
 
 def test_a_coco_file_goes_through_the_stage_and_what_is_of_no_image_is_in_rejected(tmp_path: Path) -> None:

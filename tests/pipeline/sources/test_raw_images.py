@@ -264,6 +264,17 @@ def test_images_of_16_bits_are_told_of_once(tmp_path, caplog):
     assert [record.message for record in caplog.records] == [f"3 images are {raw_images.SCALED}"]
 
 
+def test_images_of_16_bits_that_are_scaled_differently_have_to_be_mended(tmp_path):
+    """A dark picture of a camera of 12 bits would be four times as bright as its others."""
+    files = {
+        f"{largest}.png": cv2.imencode(".png", np.full((9, 16), largest, np.uint16))[1] for largest in (900, 4000, 4090)
+    }
+    folder = folder_of(tmp_path / "a", {name: bytes(data) for name, data in files.items()})
+    (check,) = summary.read(index(tmp_path / "raw", folder)).checks
+    assert not check.passed
+    assert f"3 are {raw_images.SCALED}; 1 hold 10 bits, 2 hold 12 bits, {raw_images.DIFFERING}" in check.description
+
+
 def test_only_images_that_are_not_read_are_named_in_the_error(tmp_path):
     with pytest.raises(SourceError, match=r"holds no image \(\.jpg.*; a\.heic is \.heic, a type that"):
         index(tmp_path / "raw", folder_of(tmp_path / "photos", {"a.heic": b"x"}))
