@@ -73,7 +73,8 @@ def read_header(data: bytes) -> ImageHeader:
         raise
     except FAULTS:
         cut = (kind == "JPEG" and JPEG_END not in data) or (kind == "PNG" and PNG_END not in data)
-        raise BadImageError("a truncated image" if cut else f"a damaged {kind} header") from None
+        variant = ", or one of a variant that isn't read" if kind == "TIFF" else ""
+        raise BadImageError("a truncated image" if cut else f"a damaged {kind} header{variant}") from None
     if header.width * header.height > MOST_PIXELS:
         raise BadImageError("an image over 100 megapixels")
     if max(header.width, header.height) > MOST_ELONGATED * min(header.width, header.height):
