@@ -23,7 +23,7 @@ FOLDERS = (PICTURES, OVERLAYS, CROPS, MASKS, BITMASKS)
 
 def write(prediction: Prediction, out: Path, folders: Sequence[str]) -> None:
     """Write the files of a picture into those folders of `out` that are asked for; all exist."""
-    stem = _stem(prediction.picture)
+    stem = prediction.picture.stem
     for folder in folders:
         match folder:
             case "pictures":
@@ -51,8 +51,8 @@ def take_over(picture: Picture, earlier: Path, out: Path, folders: Sequence[str]
         if folder == PICTURES:
             _put(earlier / folder / picture.name, out / folder / picture.name)
         elif folder == OVERLAYS:
-            name = f"{_stem(picture)}.jpg"
-            _put(earlier / folder / name, out / folder / name)
+            drawn = (earlier / folder / f"{stem}.jpg" for stem in (picture.stem, picture.bare_stem, picture.name))
+            _put(next(filter(Path.exists, drawn)), out / folder / f"{picture.stem}.jpg")
 
 
 def bitmask(prediction: Prediction) -> Pixels:
@@ -76,10 +76,6 @@ def _put(source: Path | Picture, path: Path) -> None:
         os.link(source if isinstance(source, Path) else source.where, path)
     except OSError:  # a member of an archive, another file system, or one without links
         _write(path, source.read_bytes() if isinstance(source, Path) else source.read())
-
-
-def _stem(picture: Picture) -> str:
-    return picture.name.rpartition(".")[0] or picture.name
 
 
 def _write_instances(prediction: Prediction, folder: Path, stem: str) -> None:

@@ -2,9 +2,10 @@
 
 import glob
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,21 @@ from numpy.typing import NDArray
 
 from mrcnn.data import decoding
 from pipeline.dataset.images_zip import ARCHIVE
-from pipeline.errors import ArtifactError
+from pipeline.errors import ArchiveError, ArtifactError
 from pipeline.files.digests import digest
 from pipeline.files.image_header import BadImageError, read_header
 from pipeline.files.image_pixels import check_pixels, quiet_decoders
 from pipeline.instances.image_paths import split_of
-from pipeline.instances.tables import Rejected
 from pipeline.recipe import Recipe
 from pipeline.recipe.source_entry import Source, parse
 from pipeline.running.threads import ordered_map
 from pipeline.sources import raw_images, resolve, walking
 from pipeline.sources.image_index import INDEX, ImageStore, flat_names, read_index
 from pipeline.sources.raw_images import ImageFile
+from pipeline.sources.resolve import Container
 
 Pixels = NDArray[np.uint8]
+IMAGES = walking.SUFFIXES["images"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,18 @@ class Picture:
     stamp: str
     """Differs where the file has changed, as far as can be told without reading it."""
     read: Callable[[], bytes] = field(repr=False, compare=False)
+    is_one_of_its_stem: bool = True
+    """Whether no other picture of the run differs in its suffix alone."""
+
+    @property
+    def bare_stem(self) -> str:
+        """Its name without the suffix."""
+        return self.name.rpartition(".")[0] or self.name
+
+    @property
+    def stem(self) -> str:
+        """Name of the files that are made for it, without their suffix."""
+        return self.bare_stem if self.is_one_of_its_stem else self.name
 
 
 @dataclass(frozen=True)
@@ -82,28 +96,37 @@ class Pictures(AbstractContextManager["Pictures"]):
         """List the pictures; what is downloaded or drawn lies under `out`/files, too.
 
         `recipe` says how many scenes the source `sample` has; with `split`, only pictures whose folders name it count.
-        With `hashed`, the stamp of a file is its SHA-256, so that a copy is the same picture. Raises SourceError for a
-        source that is absent, ArchiveError for a damaged or hostile archive.
+        With `hashed`, the stamp of a file is its SHA-256, so that a copy is the same picture. A damaged or hostile
+        archive is unusable as a whole. Raises SourceError for a source that is absent, ArchiveError where such an
+        archive is all that there is.
         """
         self._hashed = hashed
         self._open = ExitStack()
         self._descriptors: dict[Path, int] = {}
         self.pictures: list[Picture] = []
         self.unusable: list[Unusable] = []
-        """Files that are not even read: of a type that isn't, or of a name that comes again."""
+        """Files that are not even read: of a type that isn't, of a name that can't be used, or damaged archives."""
         indexed = [each for each, _ in sources if each.kind == "path" and (each.path / INDEX).is_file()]
         wanted = [(_archive_of(each), identity) for each, identity in sources if each not in indexed]
         files: list[ImageFile] = []
+        faults: list[ArchiveError] = []
         for container in resolve.obtain_each(wanted, recipe, "images", out):
-            with walking.readable(container.source):
-                found, rejected = raw_images.candidates(container)
+            try:
+                found, rejected = _candidates(container)
+            except ArchiveError as fault:
+                faults.append(fault)
+                found, rejected = [], [Unusable(_unread(container.path.name, container.recorded), str(fault))]
             files += found
-            self.unusable += [Unusable(_unread(each), each.reason) for each in rejected]
+            self.unusable += rejected
         files = [file for file in files if split is None or split_of(file.parts[:-1]) == split]
         names = flat_names([file.parts for file in files])
         self.pictures += [self._picture(name, file) for name, file in zip(names, files, strict=True)]
         for source in indexed:
             self._add_indexed(source.path, split)
+        stems = Counter(each.stem.casefold() for each in self.pictures)
+        self.pictures = [replace(each, is_one_of_its_stem=stems[each.stem.casefold()] == 1) for each in self.pictures]
+        if faults and not self.pictures:
+            raise faults[0]
 
     def loaded(self, wanted: Iterable[Picture | Known]) -> Iterator[Loaded | Unusable | Known]:
         """Yield the pictures with their pixels, in order, a few read ahead."""
@@ -178,8 +201,19 @@ def of_array(pixels: Any, number: int) -> Loaded:
     return Loaded(Picture(f"image_{number}", "", 0, "", bytes), array)
 
 
-def _unread(rejected: Rejected) -> Picture:
-    return Picture(rejected.image, rejected.source, 0, "", bytes)
+def _candidates(container: Container) -> tuple[list[ImageFile], list[Unusable]]:
+    """Return the pictures of a source, and what is set aside unread; raises ArchiveError."""
+    with walking.readable(container.source):
+        found, rejected = raw_images.candidates(container, goes_on=True)
+    unusable = [Unusable(_unread(each.image, each.source), each.reason) for each in rejected]
+    if container.kind == "file" and not (found or unusable):
+        reason = f"not named like a picture that is read ({', '.join(IMAGES)})"
+        unusable.append(Unusable(_unread(container.path.name, container.recorded), reason))
+    return found, unusable
+
+
+def _unread(name: str, where: str) -> Picture:
+    return Picture(name, where, 0, "", bytes)
 
 
 def _archive_of(source: Source) -> Source:

@@ -143,16 +143,21 @@ def find(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
     return files, rejected
 
 
-def candidates(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
-    """Return the files named like images that are read, as they lie on the disk; and the others: names given twice."""
-    named, rejected = _named_like_images(container)
-    files = [file for file in named if _suffix(file.path) not in walking.UNREAD_IMAGES]
+def candidates(container: Container, goes_on: bool = False) -> tuple[list[ImageFile], list[Rejected]]:
+    """Return the files named like images that are read, as they lie on the disk; and those that are set aside unread.
+
+    Raises SourceError for links and folders that can't be followed or read; with `goes_on` they are set aside, too.
+    """
+    named, rejected = _named_like_images(container, goes_on)
     unread = [file for file in named if _suffix(file.path) in walking.UNREAD_IMAGES]
     rejected += [reject(file, f"{_suffix(file.path)}, a type that is not read: convert it to .png") for file in unread]
-    return files, rejected
+    others = [file for file in named if _suffix(file.path) not in walking.UNREAD_IMAGES]
+    rejected += [reject(file, "a name that is not clean text") for file in others if not is_clean(file.path)]
+    return [file for file in others if is_clean(file.path)], rejected
 
 
-def _named_like_images(container: Container) -> tuple[list[ImageFile], list[Rejected]]:
+def _named_like_images(container: Container, goes_on: bool) -> tuple[list[ImageFile], list[Rejected]]:
+    rejected: list[Rejected] = []
     if container.kind == "zip":
         archive = read_archive(container.path)
         members, repeated = (
@@ -164,9 +169,15 @@ def _named_like_images(container: Container) -> tuple[list[ImageFile], list[Reje
         paths: Iterator[Path] = iter([container.path])
         folder = container.path.parent
     else:
-        paths, folder = walking.walk(container.path, IMAGE_SUFFIXES), container.path
+        folder = container.path
+
+        def set_aside(path: str, fault: SourceError) -> None:
+            rejected.append(reject(ImageFile(container, Path(path).relative_to(folder).as_posix(), 0), str(fault)))
+
+        paths = walking.walk(folder, IMAGE_SUFFIXES, set_aside if goes_on else None)
     found = ((path, path.relative_to(folder).as_posix()) for path in paths)
-    return [ImageFile(container, inside, path.stat().st_size) for path, inside in found if _is_image(inside)], []
+    files = [ImageFile(container, inside, path.stat().st_size) for path, inside in found if _is_image(inside)]
+    return files, rejected
 
 
 def _is_image(name: str) -> bool:
@@ -211,11 +222,9 @@ def _examine(file: ImageFile, descriptor: int | None) -> Usable | Rejected:
 def read_file(file: ImageFile, descriptor: int | None) -> tuple[int, bytes]:
     """Return where an image file starts in its archive, and its bytes; `descriptor` is the archive's.
 
-    Raises BadImageError for a name that is not clean, a file that is too large, and a member that is damaged.
+    Raises BadImageError for a file that is too large, and a member that is damaged.
     """
     container, member = file.container, file.member
-    if not is_clean(file.path):
-        raise BadImageError("a name that is not clean text")
     if max(file.length, member.size if member else 0) > LARGEST_FILE:
         raise BadImageError(f"a file over {LARGEST_FILE >> 20} MB")
     if member is not None and descriptor is not None:

@@ -128,6 +128,8 @@ def existing(source: Source) -> Path:
                 f"a copy of any name with that md5, and put it at {path} or name it here"
             )
         raise SourceError(f"{source.key}: {path} does not exist: {advice}")
+    if not (path.is_file() or path.is_dir()):
+        raise SourceError(f"{source.key}: {path} is neither a file nor a folder")
     return path
 
 

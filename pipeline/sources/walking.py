@@ -3,7 +3,7 @@
 import errno
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -12,6 +12,7 @@ from pipeline.errors import SourceError
 from pipeline.recipe.source_entry import Source
 
 Role = Literal["images", "labels"]
+Refused = Callable[[str, SourceError], None]
 
 SUFFIXES: dict[Role, tuple[str, ...]] = {
     "images": (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff"),
@@ -40,21 +41,23 @@ def readable(source: Source) -> Iterator[None]:
         raise SourceError(f"{source.key}: {refused} can't be read: {_advice(error)}") from None
 
 
-def walk(folder: Path, suffixes: tuple[str, ...]) -> Iterator[Path]:
+def walk(folder: Path, suffixes: tuple[str, ...], refused: Refused | None = None) -> Iterator[Path]:
     """Yield the files in `folder`, at any depth, whose suffix is one of `suffixes` in any case, sorted by path.
 
     Hidden files and `__MACOSX` are passed over. Raises SourceError for a folder in it that can't be read, and for a
-    link that leads out of it; one to a folder inside it is passed over, since that is walked anyway.
+    link that leads out of it; with `refused`, calls that with the path and the error, and goes on. A link
+    to a folder inside it is passed over, since that is walked anyway.
     """
-    inside = folder.resolve()
-    for parent, folders, files in os.walk(folder, onerror=_raise_unreadable):
+    inside, refuse = folder.resolve(), refused or _raise
+    for parent, folders, files in os.walk(folder, onerror=lambda error: refuse(error.filename, _unreadable(error))):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         wanted = sorted(name for name in files if name.lower().endswith(suffixes) and not is_hidden(name))
         paths = [os.path.join(parent, name) for name in wanted]
-        for path in (*(os.path.join(parent, name) for name in folders), *paths):
-            if os.path.islink(path):
-                _refuse_to_leave(path, folder, inside)
-        yield from (Path(path) for path in paths if os.path.isfile(path))
+        links = filter(os.path.islink, (*(os.path.join(parent, name) for name in folders), *paths))
+        faults = {link: fault for link in links if (fault := _fault_of_link(link, folder, inside))}
+        for link, fault in faults.items():
+            refuse(link, fault)
+        yield from (Path(path) for path in paths if path not in faults and os.path.isfile(path))
 
 
 def stamp(source: Source, role: Role) -> str | None:
@@ -85,21 +88,25 @@ def _facts(path: Path) -> bytes:
     return f"{status.st_size} {status.st_mtime_ns}\n".encode()
 
 
-def _raise_unreadable(error: OSError) -> NoReturn:
-    raise SourceError(f"{os.fsdecode(error.filename)} can't be read: {_advice(error)}")
+def _raise(path: str, fault: SourceError) -> NoReturn:
+    raise fault
+
+
+def _unreadable(error: OSError) -> SourceError:
+    return SourceError(f"{os.fsdecode(error.filename)} can't be read: {_advice(error)}")
 
 
 def _advice(error: OSError) -> str:
     return f"{error.strerror}; mend that, or name another source"
 
 
-def _refuse_to_leave(link: str, folder: Path, inside: Path) -> None:
+def _fault_of_link(link: str, folder: Path, inside: Path) -> SourceError | None:
     target = Path(os.path.realpath(link))
     if target.is_relative_to(inside):
-        return
+        return None
     if not target.exists():
-        raise SourceError(f"{link} is a link to {target}, where there is nothing; mend it, or take it away")
+        return SourceError(f"{link} is a link to {target}, where there is nothing; mend it, or take it away")
     where = target if target.is_dir() else target.parent
-    raise SourceError(
+    return SourceError(
         f"{link} is a link that leads out of {folder}: copy what links lead to, or name {where} as a source"
     )

@@ -163,6 +163,12 @@ def test_a_link_to_nothing_says_so(tmp_path):
         index(tmp_path / "raw", folder)
 
 
+def test_a_pipe_is_no_source(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(SourceError, match=r"pipe\.jpg is neither a file nor a folder"):
+        index(tmp_path / "raw", tmp_path / "pipe.jpg")
+
+
 def test_a_link_inside_a_folder_is_followed(tmp_path):
     folder = folder_of(tmp_path / "photos", {"1.jpg": jpeg()})
     (folder / "same.jpg").symlink_to("1.jpg")
