@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.dataset.images_zip import ImagesZip
 from pipeline.via import __main__
 from tests.browser import browser_page, needs_chromium
 from tests.pipeline.labelled_folders import WIDTH, table
+from tests.pipeline.picture_kinds import named
 from tests.pipeline.relabelling.test_relabelling import MOVED, TRIANGLE, again, opened, rings, rows_of
 from tests.pipeline.small_datasets import entry, jpeg, square, write
 from tests.pipeline.via_folders import ODD_NAMES
@@ -126,6 +128,23 @@ def test_images_of_any_name_are_shown(via3: Any, tmp_path: Path) -> None:
     prefix = json.loads((folder / "via_project.json").read_bytes())["_via_settings"]["core"]["default_filepath"]
     for image in via2_images(folder):
         assert via3.evaluate(WIDTH_OF, prefix + image["filename"]) == 20
+
+
+def test_images_that_exif_turns_are_shown_as_the_chain_reads_them(via3: Any, tmp_path: Path) -> None:
+    pictures = named(["JPEG, orientation 6", "JPEG, orientation 3", "PNG, orientation 6", "WebP, orientation 6"])
+    labels = {name: entry(name, [square(1, 1, 5, "car")]) for name in pictures}
+    archive = write(tmp_path / "images.zip", {"val": labels}, {f"val/{name}": data for name, data in pictures.items()})
+    assert __main__.main(["open", str(archive), "--out", str(tmp_path / "via")]) == 0
+    text = (tmp_path / "via" / "via3_project.json").read_text()
+    via3.evaluate("text => via.d.project_load(text)", text)
+    with ImagesZip(archive) as read:
+        widths = {record.image: record.width for record in read.records("val")}
+    assert sorted(widths.values()) == [28, 28, 41, 41]
+    project = json.loads(text)
+    for view, content in project["view"].items():
+        (file,) = content["fid_list"]
+        via3.evaluate("view => via.va.view_show(view)", view)
+        via3.wait_for_function(IS_SHOWN, arg=[file, widths[project["file"][file]["fname"]], [f"{view}_0"]])
 
 
 def via2_images(folder: Path) -> list[dict[str, Any]]:
