@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pipeline.prediction.__main__ import main
+from pipeline.prediction.picture_files import take_over
 from pipeline.prediction.pictures import Loaded, Pictures, Unusable, identified, sources_of
 from pipeline.recipe import Recipe
 from pipeline.sources.image_index import flat_names
@@ -98,6 +99,16 @@ def test_pictures_that_differ_in_their_suffix_alone_have_files_of_their_own(tmp_
     assert {path.name for path in (out / "overlays").iterdir()} == {"a.jpg.jpg", "a.PNG.jpg", "b.jpg"}
     with Image.open(out / "overlays" / "a.PNG.jpg") as drawn:
         assert drawn.size == (41, 28)
+
+
+def test_a_drawing_is_taken_over_under_the_name_that_is_its_own_now(tmp_path: Path) -> None:
+    for folder in ("earlier", "new"):
+        (tmp_path / folder / "overlays").mkdir(parents=True)
+    (tmp_path / "earlier" / "overlays" / "a.jpg").write_bytes(b"drawn")
+    beside = folder_of(tmp_path / "drive", {"a.png": KINDS["PNG"].data, "a.jpg": JPEG})
+    for each in listed(tmp_path, beside):
+        take_over(each.picture, tmp_path / "earlier", tmp_path / "new", ["overlays"])
+    assert {path.name for path in (tmp_path / "new" / "overlays").iterdir()} == {"a.png.jpg", "a.jpg.jpg"}
 
 
 def rows(table: Path) -> list[dict[str, Any]]:
