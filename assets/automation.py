@@ -5,14 +5,18 @@ What is unchanged is reused, so a run with nothing new takes seconds.
 
 import json
 import os
+import sys
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import dagster as dg
+from dagster._utils.schedules import is_valid_cron_string
 
 from assets.recipe_resource import RecipeResource
 from pipeline.errors import SourceError
 from pipeline.prediction import KEY
 from pipeline.recipe.source_entry import Source, parse
+from pipeline.recipe.spelling import did_you_mean
 from pipeline.sources import walking
 
 whole_chain = dg.define_asset_job(
@@ -20,17 +24,53 @@ whole_chain = dg.define_asset_job(
 )
 
 
+refresh_dataset = dg.define_asset_job(
+    "refresh_dataset",
+    selection=dg.AssetSelection.assets("dataset_zip").upstream(),
+    description="The data set, from the sources to images.zip.",
+)
+retrain = dg.define_asset_job(
+    "retrain",
+    selection=dg.AssetSelection.assets("trained_model", "evaluation_report"),
+    description="The model and its report, on the data set that the recipe made last.",
+)
+evaluate = dg.define_asset_job(
+    "evaluate",
+    selection=dg.AssetSelection.assets("evaluation_report"),
+    description="The report of the model that the recipe's last training made.",
+)
 predict = dg.define_asset_job(
     "predict",
     selection=dg.AssetSelection.assets("predictions"),
     description="The pictures of prediction.images, by the model that the recipe's last training made.",
 )
+JOBS = [whole_chain, refresh_dataset, retrain, evaluate, predict]
+
+
+def when() -> tuple[str, str]:
+    """Return cron expression and time zone of the schedule, of BDD_SCHEDULE and BDD_TIMEZONE.
+
+    Exits with one sentence where one is wrong: it is asked while Dagster imports the assets.
+    """
+    cron, zone = os.environ.get("BDD_SCHEDULE", "0 2 * * *"), os.environ.get("BDD_TIMEZONE", "UTC")
+    if not is_valid_cron_string(cron):
+        sys.exit(f"BDD_SCHEDULE={cron!r} is no cron expression: '30 4 * * *' is every day at 04:30")
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        sys.exit(f"BDD_TIMEZONE={zone!r} is no time zone{did_you_mean(zone, available_timezones())}")
+    return cron, zone
+
+
+CRON, ZONE = when()
 
 
 @dg.schedule(
     job=whole_chain,
-    cron_schedule=os.environ.get("BDD_SCHEDULE", "0 2 * * *"),
-    description="The whole chain at 02:00 (another time: BDD_SCHEDULE, a cron expression). Off until switched on.",
+    cron_schedule=CRON,
+    execution_timezone=ZONE,
+    description="The whole chain, at 02:00 UTC where BDD_SCHEDULE (a cron expression) and BDD_TIMEZONE (as in "
+    "Europe/Berlin) don't say otherwise. Off until switched on.",
 )
 def nightly(recipe: RecipeResource) -> dg.RunRequest:
     """Run the whole chain with the recipe as it is now."""

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +18,12 @@ from assets import history, metadata
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import Artifact, Store, summary
 from pipeline.errors import PipelineError
-from pipeline.program import EXIT_NO_SPACE, FAILURE, PARENT_VARIABLE, Forwarder, is_full, no_space
+from pipeline.program import EXIT_NO_SPACE, FAILURE, LIVE, PARENT_VARIABLE, Forwarder, is_full, no_space
 from pipeline.recipe import Recipe
 from pipeline.stages import STAGES, Stage
 
+SECONDS_BETWEEN_LOOKS = 2.0
+"""At the figures of a program that runs."""
 SECONDS_FOR_A_CHECKPOINT = 120.0
 """How long an interrupted program may take to end (Pipes' own default of 20 s is short for a big model)."""
 
@@ -81,12 +84,35 @@ def _run_program(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", dg.PreviewWarning)  # Pipes itself uses a preview function
-            client.run(context=context, command=[*command, "--out", str(partial)])
+            with _live(context, partial / LIVE):
+                client.run(context=context, command=[*command, "--out", str(partial)])
     except DagsterPipesExecutionError as error:
         raise StageError(_sentence(partial, stage, str(error))) from None
     finally:
         recipe_file.unlink(missing_ok=True)
         identities_file.unlink(missing_ok=True)
+
+
+@contextmanager
+def _live(context: dg.AssetExecutionContext, figures: Path) -> Iterator[None]:
+    """Report what the program leaves in `figures` while it runs, as observations, so that the asset's plots move."""
+    ended = threading.Event()
+
+    def watch() -> None:
+        seen = ""
+        while not ended.wait(SECONDS_BETWEEN_LOOKS):
+            if figures.exists() and (text := figures.read_text("utf-8")) != seen:
+                seen = text
+                observed = dg.AssetObservation(context.asset_key, metadata=json.loads(text))
+                context.instance.report_runless_asset_event(observed)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join()
 
 
 def _sentence(partial: Path, stage: Stage, error: str) -> str:

@@ -1,5 +1,7 @@
 """The assets, one for each stage of `pipeline.stages`."""
 
+import os
+
 import dagster as dg
 
 from assets.building import materialise
@@ -7,6 +9,9 @@ from assets.metadata import check_specs
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import Artifact
 from pipeline.stages import STAGES, Stage
+
+OWNERS = [owner.strip() for owner in os.environ.get("BDD_OWNERS", "").split(",") if owner.strip()]
+"""Who is asked about the assets: mail addresses, and teams as `team:name`."""
 
 Result = dg.MaterializeResult
 ARTIFACT = dg.PythonObjectDagsterType(Artifact, "Artifact", description="A finished result of a stage, by reference.")
@@ -22,6 +27,9 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
         group_name=stage.group,
         kinds=set(stage.kinds),
         description=_description(stage),
+        code_version=str(stage.code_version),
+        owners=OWNERS,
+        tags={"gpu": "optional"} if stage.uses_gpu else {},
         check_specs=check_specs(stage),
     )
     def made(context: dg.AssetExecutionContext, recipe: RecipeResource, **inputs: Artifact) -> Result:

@@ -14,7 +14,7 @@ def build_definitions(**resources: Any) -> dg.Definitions:
     """Return the chain's definitions; keyword arguments replace resources by name."""
     return dg.Definitions(
         assets=chain.ASSETS,
-        jobs=[automation.whole_chain, automation.predict],
+        jobs=automation.JOBS,
         schedules=[automation.nightly],
         sensors=[automation.sources_changed, automation.pictures_arrived],
         resources={"recipe": RecipeResource(), "io_manager": artifact_io_manager} | resources,

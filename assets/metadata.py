@@ -1,13 +1,13 @@
 """An artifact's summary as Dagster shows it: numbers that plot over time, tables, small pictures, checks."""
 
 import base64
-from pathlib import Path
+import re
 from typing import Any
 
 import dagster as dg
 
 from pipeline.artifacts import Artifact, Built, summary
-from pipeline.stages import Stage
+from pipeline.stages import STAGES, Stage
 
 LARGEST_PICTURE = 50_000
 """Bytes; pictures live in the event log."""
@@ -15,7 +15,7 @@ LARGEST_PICTURE = 50_000
 
 def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
     """Return the specifications of an asset's checks."""
-    return [dg.AssetCheckSpec(name, asset=stage.name) for name in stage.checks]
+    return [dg.AssetCheckSpec(name, asset=stage.name, description=text) for name, text in stage.checks.items()]
 
 
 def result(built: Built, recipe: str) -> dg.MaterializeResult[Artifact]:
@@ -24,7 +24,7 @@ def result(built: Built, recipe: str) -> dg.MaterializeResult[Artifact]:
     return dg.MaterializeResult(
         value=built.artifact,
         data_version=dg.DataVersion(built.artifact.fingerprint),
-        metadata={"recipe": recipe, **_of_the_build(built), **_of_the_summary(found, built.artifact.folder)},
+        metadata={"recipe": recipe, **_of_the_build(built), **_of_the_summary(found, built), **_of_the_table(built)},
         check_results=[
             dg.AssetCheckResult(
                 passed=check.passed,
@@ -47,18 +47,37 @@ def _of_the_build(built: Built) -> dict[str, Any]:
     }
 
 
-def _of_the_summary(found: summary.Summary, folder: Path) -> dict[str, Any]:
+def _of_the_table(built: Built) -> dict[str, Any]:
+    """Return how many rows the artifact's table has, and its columns, under the names by which Dagster shows them."""
+    stage = STAGES[built.artifact.name]
+    if not stage.table:
+        return {}
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(built.artifact.folder / stage.table) as file:
+        columns = [dg.TableColumn(field.name, str(field.type)) for field in file.schema_arrow]
+        rows = file.metadata.num_rows
+    return {"dagster/row_count": rows, "dagster/column_schema": dg.TableSchema(columns)}
+
+
+def _of_the_summary(found: summary.Summary, built: Built) -> dict[str, Any]:
+    """Return numbers, texts, tables and small pictures; the pictures of an artifact are stored once."""
     facts: dict[str, Any] = {**{name: _number(value) for name, value in found.numbers.items()}, **found.texts}
     for name, rows in found.tables.items():
         if rows:
             facts[name] = _table(rows)
-    for name, path in found.pictures.items():
-        content = (folder / path).read_bytes()
+    pictures = {} if built.cached else found.pictures
+    for name, path in pictures.items():
+        content = (built.artifact.folder / path).read_bytes()
         if len(content) <= LARGEST_PICTURE:
-            facts[name] = dg.MetadataValue.md(
-                f"![{name}](data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')})"
-            )
+            facts[name] = _picture(name, content)
     return facts
+
+
+def _picture(name: str, content: bytes) -> dg.MetadataValue:
+    """Return a JPEG as Markdown; names come from outside, and nothing of them may be read as Markdown or HTML."""
+    inert = re.sub(r"[^\w .,-]", "_", name)
+    return dg.MetadataValue.md(f"![{inert}](data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')})")
 
 
 def _number(value: float) -> dg.MetadataValue:

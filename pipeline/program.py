@@ -22,6 +22,9 @@ from pipeline.stages import STAGES, Stage
 FAILURE = ".failure"
 """File in `--out` that holds the one sentence of a failure, for the process that started the program."""
 
+LIVE = ".live.json"
+"""File in `--out` that holds the figures of work that goes on (numbers by name), for the process that started it."""
+
 PIPES_VARIABLE = "DAGSTER_PIPES_CONTEXT"
 """Set in the environment when Dagster starts a program (Dagster Pipes' bootstrap parameter)."""
 

@@ -8,7 +8,7 @@ Raise a stage's code version when its output would change; a test holds the dige
 import hashlib
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, reduce
 from typing import Any
 
@@ -36,8 +36,10 @@ class Stage:
     """Keys inside `reads` that change no result."""
     inputs: tuple[str, ...] = ()
     """Stages whose artifacts it is made from."""
-    checks: tuple[str, ...] = ()
-    """Checks that its summary always holds."""
+    checks: dict[str, str] = field(default_factory=dict)
+    """Checks that its summary always holds, and what each looks at."""
+    table: str = ""
+    """The Parquet file whose rows are what it makes."""
     function: str = "build"
     outside: bool = False
     """Whether it is made from sources outside the store: its module's `identities(recipe)` returns what they are now,
@@ -87,7 +89,8 @@ STAGES = {
             files=("images.parquet", "sources.json"),
             reads=("source.images",),
             outside=True,
-            checks=("every_image_usable",),
+            checks={"every_image_usable": "Every file named like an image can be decoded, and none is turned by Exif."},
+            table="images.parquet",
         ),
         Stage(
             "raw_labels",
@@ -100,6 +103,7 @@ STAGES = {
             files=("sources.json", "labels.parquet", "images.parquet", "rejected.parquet"),
             reads=("source.labels", "labels.coco", "labels.curve_tolerance"),
             outside=True,
+            table="labels.parquet",
         ),
         Stage(
             "filtered_labels",
@@ -113,14 +117,15 @@ STAGES = {
             reads=("labels", "dataset", "seed"),
             ignores=("labels.coco", "labels.curve_tolerance"),
             inputs=("raw_labels", "raw_images"),
-            checks=(
-                "labelled_pictures_kept",
-                "masks_not_boxes",
-                "rejected_share",
-                "classes_recur",
-                "classes_in_every_split",
-                "splits_apart",
-            ),
+            checks={
+                "labelled_pictures_kept": "No image with wanted labels ends up without any.",
+                "masks_not_boxes": "Instances have masks, not only boxes.",
+                "rejected_share": "At most `labels.warn_rejected_share` of the wanted labels was lost to faults.",
+                "classes_recur": "Each class has more than a few instances; look-alike names are one class.",
+                "classes_in_every_split": "Each class has instances in train and in val.",
+                "splits_apart": "No image, and no video, is in two splits.",
+            },
+            table="labels.parquet",
         ),
         *(
             Stage(
@@ -187,7 +192,11 @@ STAGES = {
             reads=("evaluation",),
             ignores=("evaluation.batch_size",),
             inputs=("trained_model", "dataset_zip"),
-            checks=("judged_on_unseen_images", "judged_on_masks"),
+            checks={
+                "judged_on_unseen_images": "No judged image was trained on.",
+                "judged_on_masks": "Judged instances have masks, not only boxes.",
+            },
+            table="detections.parquet",
             uses_gpu=True,
         ),
         Stage(
@@ -209,7 +218,8 @@ STAGES = {
             reads=("prediction",),
             inputs=("trained_model", "evaluation_report"),
             outside=True,
-            checks=("every_picture_usable",),
+            checks={"every_picture_usable": "Every picture could be decoded."},
+            table="detections.parquet",
             resumes_from=".parts/*.parquet",
             uses_gpu=True,
         ),

@@ -55,12 +55,16 @@ class Progress:
         of = f" of {self.total:,} ({100 * self.done / self.total:.0f} %)" if self.total else ""
         return " · ".join(filter(None, (f"{self.what}: {self.done:,}{of} {self.unit}", self._left(), self.note)))
 
-    def _left(self) -> str:
+    @property
+    def seconds_left(self) -> float | None:
+        """How long it takes yet at the rate so far; None while that isn't known."""
         done, since = self._first or (self.done, 0.0)
         if not self.total or self.done <= done:
-            return ""
-        seconds = (time.monotonic() - since) / (self.done - done) * (self.total - self.done)
-        return f"{duration(seconds)} left"
+            return None
+        return (time.monotonic() - since) / (self.done - done) * (self.total - self.done)
+
+    def _left(self) -> str:
+        return "" if self.seconds_left is None else f"{duration(self.seconds_left)} left"
 
     def __enter__(self) -> Self:
         return self

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts import summary
 from pipeline.dataset.images_zip import ImagesZip
 from pipeline.errors import ArchiveError, EmptyDatasetError, RecipeError, TrainingError
-from pipeline.files.atomic import whole_file
+from pipeline.files.atomic import whole_file, write_json
+from pipeline.program import LIVE
 from pipeline.recipe import Recipe
 from pipeline.recipe.categories import canonical
 from pipeline.recipe.sections import Augmentation, Training
@@ -69,6 +70,7 @@ def build(recipe: Recipe, dataset_zip: Path, out: Path, identities: dict[str, An
             model.log_dir = str(run)
             result = _train(model, recipe.training, train, val)
     _keep(recipe, model, result, names, out)
+    (out / LIVE).unlink(missing_ok=True)
     training_run.remove(run)
 
 
@@ -144,6 +146,7 @@ def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDat
     last = sum(stage.epochs for stage in training.stages) * model.config.STEPS_PER_EPOCH
     epochs = 0
     with Progress("training", last, "step") as bar:
+        live = _live_figures(Path(model.model_dir), bar)
         for stage in training.stages:
             epochs += stage.epochs
             peak = training.learning_rate * stage.learning_rate_factor
@@ -154,6 +157,7 @@ def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDat
                 epochs,
                 stage.layers,
                 augmentation=_augmentation(training.augmentation),
+                custom_callbacks=[live],
                 resume=model.log_dir,
                 on_step=partial(_advance, bar, epochs * model.config.STEPS_PER_EPOCH),
                 early_stopping=training.early_stopping,
@@ -164,6 +168,17 @@ def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDat
             if result.stopped_early:
                 break
     return result
+
+
+def _live_figures(out: Path, bar: Progress) -> Any:
+    """Return a callback of Keras that leaves the losses of an epoch, and the seconds left, in `LIVE`."""
+    import keras
+
+    def leave(epoch: int, logs: dict[str, Any]) -> None:
+        losses = {f"live_{name}": float(value) for name, value in logs.items() if name in ("loss", "val_loss")}
+        write_json(out / LIVE, {"live_epoch": epoch + 1, **losses, "live_seconds_left": round(bar.seconds_left or 0)})
+
+    return keras.callbacks.LambdaCallback(on_epoch_end=leave)
 
 
 def _advance(bar: Progress, end: int, step: int, total: int, logs: dict[str, float]) -> None:

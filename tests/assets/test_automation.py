@@ -1,13 +1,14 @@
 """When the sensor starts the chain: a recipe or a source that changed, however deep in its folder."""
 
 import os
+import re
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
 
-from assets.automation import nightly, pictures_arrived, sources_changed
+from assets.automation import nightly, pictures_arrived, sources_changed, when
 from assets.recipe_resource import RecipeResource
 
 
@@ -135,3 +136,22 @@ def test_without_pictures_to_predict_the_sensor_says_so(mine):
     resource = RecipeResource(file=f"{mine}/mine.yaml")
     said = pictures_arrived(dg.build_sensor_context(resources={"recipe": resource}))
     assert said.skip_message == "prediction.images of the recipe names no pictures"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("BDD_SCHEDULE", "at night", "'at night' is no cron expression"),
+        ("BDD_TIMEZONE", "Europe/Berln", "'Europe/Berln' is no time zone; did you mean Europe/Berlin?"),
+    ],
+)
+def test_a_schedule_that_cannot_be_is_one_sentence(variable, value, sentence, monkeypatch):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit, match=re.escape(sentence)):
+        when()
+
+
+def test_the_schedule_follows_the_environment(monkeypatch):
+    monkeypatch.setenv("BDD_SCHEDULE", "30 4 * * *")
+    monkeypatch.setenv("BDD_TIMEZONE", "Europe/Berlin")
+    assert when() == ("30 4 * * *", "Europe/Berlin")

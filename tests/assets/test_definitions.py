@@ -34,6 +34,26 @@ def test_the_schedule_and_the_sensor_run_the_whole_chain():
     assert defs.resolve_sensor_def("sources_changed").job_name == "whole_chain"
 
 
+@pytest.mark.parametrize(
+    ("job", "assets"),
+    [
+        ("refresh_dataset", {"raw_images", "raw_labels", "filtered_labels", "via_train", "via_val", "dataset_zip"}),
+        ("retrain", {"trained_model", "evaluation_report"}),
+        ("evaluate", {"evaluation_report"}),
+        ("predict", {"predictions"}),
+    ],
+)
+def test_a_job_runs_its_part_of_the_chain(job, assets):
+    keys = defs.resolve_job_def(job).asset_layer.executable_asset_keys
+    assert {key.path[-1] for key in keys} == assets
+
+
+def test_the_code_version_of_an_asset_is_that_of_its_stage():
+    assert {key.path[-1]: GRAPH.get(key).code_version for key in GRAPH.get_all_asset_keys()} == {
+        stage.name: str(stage.code_version) for stage in STAGES.values()
+    }
+
+
 def test_importing_the_assets_adds_little_to_importing_dagster():
     script = (
         "import sys, time; start = time.perf_counter(); import dagster; between = time.perf_counter(); import assets\n"

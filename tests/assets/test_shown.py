@@ -29,6 +29,8 @@ class Run:
     data: Path
     metadata: dict[str, dict[str, Any]]
     said: list[tuple[str | None, str]]
+    live: list[dict[str, Any]]
+    """What was observed of the training."""
 
     def table(self, asset: str, name: str) -> list[dict[str, Any]]:
         return [record.data for record in self.metadata[asset][name].records]
@@ -54,7 +56,16 @@ def run(tmp_path_factory) -> Iterator[Run]:
             folder / "data",
             metadata,
             [(entry.step_key, entry.user_message) for entry in instance.all_logs(result.run_id)],
+            [
+                {name: value.value for name, value in record.asset_observation.metadata.items()}
+                for record in instance.fetch_observations(dg.AssetKey("trained_model"), limit=10).records
+            ],
         )
+
+
+def test_the_losses_of_each_epoch_were_seen_while_it_trained(run):
+    assert [seen["live_epoch"] for seen in run.live] == [1]
+    assert run.live[0]["live_loss"] == pytest.approx(run.table("trained_model", "losses")[0]["loss"], abs=1e-4)
 
 
 def instances(run: Run) -> list[dict[str, Any]]:
