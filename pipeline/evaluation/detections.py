@@ -100,6 +100,8 @@ class Detection:
     rle: Rle
     box: Box
     """As the network gives it; that of the mask may be smaller."""
+    track: int | None = None
+    """The number of the thing in its video, where things are followed."""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pipeline.artifacts import LATEST, summary
 from pipeline.recipe import Recipe
@@ -17,12 +19,16 @@ from pipeline.running.threads import ordered_map
 if TYPE_CHECKING:
     from pipeline.prediction.model import Model, Predicted
     from pipeline.prediction.parts import Earlier, Parts
-    from pipeline.prediction.pictures import Picture, Pictures
+    from pipeline.prediction.pictures import Known, Loaded, Picture, Pictures, Pixels, Unusable
+    from pipeline.prediction.prediction import Prediction
+    from pipeline.prediction.video import Reader
 
 KEY = "prediction.images"
-FORMS = ("coco", "via", "overlays", "crops", "masks", "bitmasks")
+FORMS = ("coco", "via", "overlays", "video", "crops", "masks", "bitmasks")
 """What can be saved beside the tables."""
-BY_DEFAULT = ("coco", "via", "overlays")
+BY_DEFAULT = ("coco", "via", "overlays", "video")
+VIDEOS = "videos"
+"""The folder of annotated videos."""
 WRITERS = 2
 """Threads that draw and write."""
 THUMBNAILS = 3
@@ -40,6 +46,18 @@ class Outcome:
     new: int
     """Pictures that this run has predicted."""
     seconds: float
+
+
+@dataclass(frozen=True)
+class OfVideos:
+    """What is wanted of videos: each `every`th frame, or `fps` frames a second; with `tracks`, things are followed."""
+
+    every: int = 1
+    fps: float | None = None
+    tracks: bool = False
+
+
+EVERY_FRAME = OfVideos()
 
 
 def identities(recipe: Recipe) -> dict[str, Any]:
@@ -71,7 +89,7 @@ def build(
         return
     known = identities or identities_of(recipe)
     sources = list(zip(sources_of(chosen.images, KEY), known.values(), strict=True))
-    with Pictures(sources, recipe, out, hashed=True) as pictures:
+    with Pictures(sources, recipe, out, hashed=True, videos=False) as pictures:
         model = load_model(
             trained_model,
             min_score=chosen.min_score,
@@ -83,12 +101,15 @@ def build(
     summary.write(out, _summary(outcome, out))
 
 
-def settings_of(model: "Model", save: Sequence[str]) -> dict[str, Any]:
+def settings_of(model: "Model", save: Sequence[str], of_videos: OfVideos = EVERY_FRAME) -> dict[str, Any]:
     """Return what decides the files of a run, beside its pictures."""
     return {
         "model": model.fingerprint,
         "classes or scores": dict(model.thresholds),
         "number of detections": model.max_detections,
+        "tiles": [model.tile, model.overlap],
+        "suppression": model.agnostic_nms,
+        "choice of frames or tracks": vars(of_videos),
         "files": sorted(save),
     }
 
@@ -98,6 +119,7 @@ def run(
     pictures: "Pictures",
     out: Path,
     save: Sequence[str] = BY_DEFAULT,
+    of_videos: OfVideos = EVERY_FRAME,
     force: bool = False,
     earlier: "Earlier | None" = None,
 ) -> Outcome:
@@ -112,17 +134,19 @@ def run(
 
     if force:
         Parts.discard(out)
-    predicted = Parts(out, settings_of(model, save))
+    predicted = Parts(out, settings_of(model, save, of_videos))
     wanted = [each for each in pictures.pictures if not predicted.has(each)]
-    folders = picture_files.make_folders(out, save)
+    videos = [each for each in pictures.videos if not predicted.has(each)]
+    this = _Run(model, out, save, of_videos, predicted, earlier)
     started = time.monotonic()
-    interrupted = False
+    interrupted, new = False, len(wanted)
     try:
         with predicted:
             for each in pictures.unusable:
                 if not predicted.has(each.picture):
-                    predicted.add(_write(model, out, folders, earlier, each))
-            _predict(model, pictures, wanted, predicted, earlier, partial(_write, model, out, folders, earlier))
+                    predicted.add(this.write(each).row)
+            this.predict(pictures, wanted)
+            new += sum(map(this.predict_video, videos))
     except KeyboardInterrupt:
         interrupted = True
     seconds = time.monotonic() - started
@@ -132,51 +156,134 @@ def run(
         raise KeyboardInterrupt(f"{out} holds what was predicted so far, and the same command goes on from there")
     if earlier:
         predicted.finish(out)
-    return Outcome(totals.pictures, totals.classes, totals.rejected, len(wanted), seconds)
+    return Outcome(totals.pictures, totals.classes, totals.rejected, new, seconds)
 
 
-def _predict(
-    model: "Model",
-    pictures: "Pictures",
-    wanted: "Sequence[Picture]",
-    predicted: "Parts",
-    earlier: "Earlier | None",
-    write: "Callable[[Predicted], dict[str, Any]]",
-) -> None:
-    """Read, predict and draw pictures, the three at the same time, and add each to `predicted`, in order."""
-    from pipeline.prediction.pictures import Known
+@dataclass(frozen=True)
+class _Written:
+    """What becomes of a picture: its row, whether that is a new one, and the drawing of a frame for the video."""
 
-    def with_what_is_known(picture: "Picture") -> "Picture | Known":
-        row = earlier.known(picture) if earlier else None
+    row: dict[str, Any]
+    is_new: bool = True
+    drawing: "Pixels | None" = None
+
+
+class _Run:
+    """A run into a folder."""
+
+    def __init__(
+        self,
+        model: "Model",
+        out: Path,
+        save: Sequence[str],
+        of_videos: OfVideos,
+        predicted: "Parts",
+        earlier: "Earlier | None",
+    ) -> None:
+        from pipeline.prediction import picture_files
+
+        self._model, self._out, self._of_videos = model, out, of_videos
+        self._predicted, self._earlier = predicted, earlier
+        self._folders = picture_files.make_folders(out, save)
+        self._draws = "video" in save
+
+    def predict(self, pictures: "Pictures", wanted: "Sequence[Picture]") -> None:
+        """Read, predict and draw pictures, the three at the same time, and add each, in order."""
+        with Progress("predicting", len(wanted), "image") as bar:
+            started = time.monotonic()
+            found = self._model.detected(pictures.loaded(map(self._with_what_is_known, wanted)))
+            for written in ordered_map(self.write, found, batch_size=1, threads=WRITERS):
+                self._predicted.add(written.row)
+                bar.advance(note=f"{(bar.done + 1) / (time.monotonic() - started):.1f} images/s")
+
+    def _with_what_is_known(self, picture: "Picture") -> "Picture | Known":
+        from pipeline.prediction.pictures import Known
+
+        row = self._earlier.known(picture) if self._earlier else None
         return Known(picture, row) if row else picture
 
-    with Progress("predicting", len(wanted), "image") as bar:
-        started = time.monotonic()
-        loaded = pictures.loaded(map(with_what_is_known, wanted))
-        for row in ordered_map(write, model.detected(loaded), batch_size=1, threads=WRITERS):
-            predicted.add(row)
-            bar.advance(note=f"{(bar.done + 1) / (time.monotonic() - started):.1f} images/s")
+    def predict_video(self, video: "Picture") -> int:
+        """Predict the frames of a video that are not finished; return how many there were."""
+        from pipeline.prediction import parts
+        from pipeline.prediction.pictures import Unusable
+        from pipeline.prediction.video import BadVideoError, Reader, Writer
+
+        wanted, new, reason = self._of_videos, 0, None
+        try:
+            reader = Reader(video.where, wanted.every, wanted.fps)
+        except BadVideoError as error:
+            self._predicted.add(self.write(Unusable(video, str(error))).row)
+            return 0
+        path = self._out / VIDEOS / (video.name if video.name.lower().endswith(".mp4") else f"{video.name}.mp4")
+        progress = Progress(f"predicting {video.name}", reader.expected, "frame")
+        with reader, Writer(path, reader.rate) as writer, progress as bar:
+            for written in ordered_map(self.write, self._frames(video, reader), batch_size=1, threads=WRITERS):
+                if written.drawing is not None:
+                    writer.write(written.drawing, written.row["time"])
+                if written.is_new:
+                    self._predicted.add(written.row)
+                reason = written.row.get("reason")
+                new += written.is_new and reason is None
+                bar.advance()
+        if reason is None:
+            self._predicted.add(parts.row(video, video=video.name, detections=[]))
+        return new
+
+    def _frames(self, video: "Picture", reader: "Reader") -> Iterator["Predicted"]:
+        """Yield the frames with what is found in them; those that are finished come first, with what was found."""
+        from pipeline.prediction.model import followed
+        from pipeline.prediction.pictures import frames_of
+
+        frames = frames_of(video, reader)
+        found = chain(self._finished(video, frames), self._model.detected(frames))
+        return followed(found) if self._of_videos.tracks else found
+
+    def _finished(self, video: "Picture", frames: Iterator["Loaded | Unusable"]) -> Iterator["Predicted"]:
+        """Take the frames that an interrupted run has finished, and yield them with what it found."""
+        from pipeline.prediction import parts
+        from pipeline.prediction.pictures import Loaded
+
+        for row, frame in zip(self._predicted.frames_of(video), frames, strict=False):
+            yield (frame, parts.detections_of(row)) if isinstance(frame, Loaded) else frame
+
+    def write(self, each: "Predicted") -> _Written:
+        """Write the files of a picture, unless it is a frame that is finished."""
+        from pipeline.prediction import parts, picture_files
+        from pipeline.prediction.pictures import Known, Unusable
+
+        if isinstance(each, Known):
+            assert self._earlier
+            picture_files.take_over(each.picture, self._earlier.folder, self._out, self._folders)
+            return _Written(each.row)
+        if isinstance(each, Unusable):
+            log.warning("%s is left out: %s", each.picture.where, each.reason)
+            return _Written(parts.row(each.picture, reason=each.reason, detections=[]))
+        prediction = self._model.prediction(*each)
+        if prediction.picture.moment:
+            return self._write_frame(prediction)
+        picture_files.write(prediction, self._out, self._folders)
+        return _Written(_row(prediction))
+
+    def _write_frame(self, prediction: "Prediction") -> _Written:
+        """Write the files of a frame, which is drawn for the video or by itself."""
+        from pipeline.prediction import picture_files
+        from pipeline.prediction.pictures import encoded
+
+        is_new = not self._predicted.has(prediction.picture)
+        folders = [each for each in self._folders if not (self._draws and each == picture_files.OVERLAYS)]
+        if is_new and picture_files.PICTURES in folders:
+            prediction = replace(prediction, picture=encoded(prediction.picture))
+        if is_new:
+            picture_files.write(prediction, self._out, folders)
+        return _Written(_row(prediction), is_new, np.asarray(prediction.plot()) if self._draws else None)
 
 
-def _write(
-    model: "Model", out: Path, folders: Sequence[str], earlier: "Earlier | None", each: "Predicted"
-) -> dict[str, Any]:
-    """Write the files of a picture; return its row."""
-    from pipeline.prediction import parts, picture_files
-    from pipeline.prediction.pictures import Known, Unusable
+def _row(prediction: "Prediction") -> dict[str, Any]:
+    from pipeline.prediction import parts
 
-    if isinstance(each, Known):
-        assert earlier
-        picture_files.take_over(each.picture, earlier.folder, out, folders)
-        return each.row
-    if isinstance(each, Unusable):
-        log.warning("%s is left out: %s", each.picture.where, each.reason)
-        return parts.row(each.picture, reason=each.reason, detections=[])
-    loaded, found = each
-    picture_files.write(model.prediction(loaded, found), out, folders)
-    height, width = loaded.pixels.shape[:2]
-    rows = [parts.detection_row(each) for each in found]
-    return parts.row(loaded.picture, width=width, height=height, detections=rows)
+    height, width = prediction.pixels.shape[:2]
+    rows = [parts.detection_row(each) for each in prediction.detections]
+    return parts.row(prediction.picture, width=width, height=height, detections=rows)
 
 
 def _write_none(trained_model: Path, out: Path) -> None:

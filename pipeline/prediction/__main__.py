@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from pipeline import prediction
 from pipeline import recipe as recipes
 from pipeline.errors import PipelineError, SourceError
 from pipeline.instances.tables import SPLITS
-from pipeline.prediction import BY_DEFAULT, FORMS, Outcome
+from pipeline.prediction import BY_DEFAULT, FORMS, OfVideos, Outcome
 from pipeline.program import (
     EXIT_FAULT,
     EXIT_INTERRUPTED,
@@ -25,7 +26,8 @@ from pipeline.program import (
 EXAMPLES = """examples:
   python -m pipeline.prediction drive/                     the newest model of data/, to the folder predictions
   python -m pipeline.prediction a.jpg b.zip 'c/**/*.png' --model data/trained_model/latest --out found
-  python -m pipeline.prediction drive/ --classes car,bicycle --min-score 0.6 --save crops,masks"""
+  python -m pipeline.prediction drive/ --classes car,bicycle --min-score 0.6 --save crops,masks
+  python -m pipeline.prediction clip.mp4 --fps 5 --tracks    an annotated video, things numbered through it"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -67,9 +69,13 @@ def _run(arguments: argparse.Namespace) -> Outcome:
             classes=arguments.classes,
             max_detections=arguments.max_detections,
             batch_size=arguments.batch,
+            tile=arguments.tile,
+            overlap=arguments.overlap,
+            agnostic_nms=arguments.agnostic_nms,
             network=chosen if arguments.recipe else None,
         )
-        return prediction.run(model, pictures, arguments.out, arguments.save, force=arguments.force)
+        of_videos = OfVideos(arguments.every, arguments.fps, arguments.tracks)
+        return prediction.run(model, pictures, arguments.out, arguments.save, of_videos, force=arguments.force)
 
 
 def _said(outcome: Outcome, out: Path) -> str:
@@ -89,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("sources", nargs="+", metavar="SOURCE", help="picture, folder, 'pattern', zip, https:// address, gdrive:<id>")
+    add("sources", nargs="+", metavar="SOURCE", help="picture, video, folder, 'pattern', zip, address, gdrive:<id>")
     add("--model", help="folder with model.json and weights, weights file, or fingerprint (default: the newest)")
     add("--out", type=Path, default=Path("predictions"), help="folder for the result (default: predictions)")
     add(
@@ -103,6 +109,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--min-score", type=_share, metavar="S", help="least score (default: each class's threshold in the report)")
     add("--max-detections", type=_count, default=100, metavar="N", help="most detections a picture (default: 100)")
     add("--batch", type=_count, default=1, metavar="N", help="pictures that the network takes at once (default: 1)")
+    add("--tile", type=_count, metavar="N", help="look at tiles of N × N pixels, too (for small things)")
+    add("--overlap", type=_part, default=0.2, metavar="S", help="share of a tile that the next has, too (default: 0.2)")
+    add("--agnostic-nms", action="store_true", help="keep one of overlapping detections of different classes, too")
+    frames = parser.add_mutually_exclusive_group()
+    frames.add_argument("--every", type=_count, default=1, metavar="N", help="every Nth frame of videos (default: 1)")
+    frames.add_argument("--fps", type=_rate, metavar="F", help="F frames of each second of videos")
+    add("--tracks", action="store_true", help="number the things in videos: the same one through all frames")
     add("--split", choices=SPLITS, help="only pictures whose folders name this split")
     add("--force", action="store_true", help="begin anew in a folder that holds predictions")
     add_recipe_options(parser)
@@ -125,6 +138,20 @@ def _share(text: str) -> float:
     if not 0 <= share <= 1:
         raise argparse.ArgumentTypeError("a score lies between 0 and 1")
     return share
+
+
+def _part(text: str) -> float:
+    part = float(text)
+    if not 0 <= part <= 0.9:
+        raise argparse.ArgumentTypeError("must be from 0 to 0.9")
+    return part
+
+
+def _rate(text: str) -> float:
+    rate = float(text)
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return rate
 
 
 def _count(text: str) -> int:

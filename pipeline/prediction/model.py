@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,8 +19,21 @@ from pipeline.errors import ArtifactError
 from pipeline.evaluation import detections
 from pipeline.evaluation.detections import Detection, Detector
 from pipeline.evaluation.scores import FALLBACK
-from pipeline.prediction.pictures import Known, Loaded, Pictures, Pixels, Unusable, identified, of_array, sources_of
+from pipeline.prediction import tiles
+from pipeline.prediction.pictures import (
+    Known,
+    Loaded,
+    Pictures,
+    Pixels,
+    Unusable,
+    frames,
+    identified,
+    of_array,
+    sources_of,
+)
 from pipeline.prediction.prediction import Prediction
+from pipeline.prediction.suppression import suppressed
+from pipeline.prediction.tracks import Tracker
 from pipeline.recipe import Recipe
 from pipeline.recipe.spelling import did_you_mean
 from pipeline.running.tensorflow_start import start_tensorflow
@@ -49,15 +63,30 @@ class Model:
     batch_size: int
     fingerprint: str
     """That of the artifact, or the start of the SHA-256 of the weights."""
+    tile: int | None = None
+    overlap: float = tiles.OVERLAP
+    agnostic_nms: bool = False
 
     def detect(self, images: Sequence[Pixels]) -> list[tuple[Detection, ...]]:
         """Return what is found in pictures, [height, width, 3] uint8 RGB each, highest score first."""
+        if self.tile:
+            tiled = partial(tiles.detect, size=self.tile, overlap=self.overlap, agnostic=self.agnostic_nms)
+            return [tiled(self._found, each)[: self.max_detections] for each in images]
+        found = self._found(images)
+        return [suppressed(each, agnostic=True) for each in found] if self.agnostic_nms else found
+
+    def _found(self, images: Sequence[Pixels]) -> list[tuple[Detection, ...]]:
         results = self.detector.detect(list(images), verbose=0, masks="rle")
         found = (detections.of_result(each, self.class_names, 0.0, self.max_detections) for each in results)
         return [tuple(each for each in of_image if self._wants(each)) for of_image in found]
 
-    def predict(self, pictures: PictureSources) -> Iterator[Prediction]:
+    def predict(
+        self, pictures: PictureSources, *, every: int = 1, fps: float | None = None, tracks: bool = False
+    ) -> Iterator[Prediction]:
         """Yield what is found in pictures: a file, folder, pattern, zip or address, an array, or several of them.
+
+        Of a video, a stream or a camera, each `every`th frame is a picture, or with `fps` so many a second; its place
+        is `.picture.moment`, and with `tracks` each detection has the number of its `track`.
 
         Pictures are read ahead, so that any number of them needs the memory of a few. One that can't be read is warned
         of and passed over. Raises SourceError where a source is absent.
@@ -71,6 +100,10 @@ class Model:
         with TemporaryDirectory() as folder, Pictures(sources, defaults, Path(folder)) as found:
             everything = chain(found.unusable, found.loaded(found.pictures))
             yield from filter(None, map(self._prediction, self.detected(everything)))
+            for each in found.videos:
+                of_video = self.detected(frames(each, every, fps))
+                of_video = followed(of_video) if tracks else of_video
+                yield from filter(None, map(self._prediction, of_video))
 
     def detected(self, pictures: Iterable[Loaded | Unusable | Known]) -> Iterator[Predicted]:
         """Yield each picture with what is found in it, found in batches; others come at their own place."""
@@ -95,6 +128,13 @@ class Model:
         return detection.score >= self.thresholds.get(detection.category, np.inf)
 
 
+def followed(predicted: Iterable[Predicted]) -> Iterator[Predicted]:
+    """Yield the frames of a video, their detections with the numbers of their tracks."""
+    tracker = Tracker()
+    for each in predicted:
+        yield (each[0], tracker.follow(each[1])) if isinstance(each, tuple) else each
+
+
 def load_model(
     where: str | Path,
     *,
@@ -102,6 +142,9 @@ def load_model(
     classes: Collection[str] = (),
     max_detections: int = 100,
     batch_size: int = 1,
+    tile: int | None = None,
+    overlap: float = tiles.OVERLAP,
+    agnostic_nms: bool = False,
     thresholds: Path | None = None,
     network: Recipe | None = None,
 ) -> Model:
@@ -114,6 +157,9 @@ def load_model(
         classes: those that are wanted; by default all of the model.
         max_detections: most detections an image.
         batch_size: pictures that the network takes at once.
+        tile: side of the tiles in pixels into which large pictures are cut, for objects that are small in them.
+        overlap: share of a tile's side that neighbouring tiles have in common.
+        agnostic_nms: of overlapping detections of different classes, keep the one of the highest score.
         thresholds: the thresholds.json of a report, to be used in place of those that are found.
         network: for a weights file without model.json: the recipe of its network; its classes are all of the recipe's
             categories, in that order.
@@ -140,7 +186,17 @@ def load_model(
         DETECTION_MAX_INSTANCES=max_detections,
         IMAGES_PER_GPU=batch_size,
     )
-    return Model(detector, described.class_names, least, max_detections, batch_size, fingerprint_of(path))
+    return Model(
+        detector,
+        described.class_names,
+        least,
+        max_detections,
+        batch_size,
+        fingerprint_of(path),
+        tile,
+        overlap,
+        agnostic_nms,
+    )
 
 
 def _thresholds(folder: Path, classes: Sequence[str], file: Path | None) -> dict[str, float]:

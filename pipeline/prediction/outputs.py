@@ -16,7 +16,16 @@ from pipeline.files.atomic import whole_file
 from pipeline.formats.via import writing
 from pipeline.formats.via.writing import Declarations, Entry, as_address
 from pipeline.instances.tables import REJECTED, REJECTED_FILE
-from pipeline.prediction.parts import DETECTIONS, DETECTIONS_FILE, IMAGES, IMAGES_FILE, OF_IMAGE, Parts
+from pipeline.prediction.parts import (
+    DETECTIONS,
+    DETECTIONS_FILE,
+    IMAGES,
+    IMAGES_FILE,
+    OF_DETECTION,
+    OF_IMAGE,
+    Parts,
+    detections_of,
+)
 
 COCO_FILE, COCO_IMAGES_FILE = "coco_detections.json", "coco_images.json"
 
@@ -85,15 +94,16 @@ def _tables(files: ExitStack, out: Path) -> Append:
 def usable_and_not(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return the pictures of a part that could be used, and the others."""
     usable = pc.is_null(table["reason"])
-    return table.filter(usable), table.filter(pc.invert(usable))
+    is_video = pc.and_(pc.is_valid(table["video"]), pc.is_null(table["frame"]))
+    return table.filter(pc.and_(usable, pc.invert(is_video))), table.filter(pc.invert(usable))
 
 
 def detections_in(table: pa.Table) -> pa.Table:
     """Return a row for each detection of a part, as `DETECTIONS` has it."""
     lists = table["detections"].combine_chunks()
-    images = table["image"].combine_chunks().take(pc.list_parent_indices(lists))
+    images = table.select(OF_DETECTION).take(pc.list_parent_indices(lists))
     found = pa.Table.from_struct_array(pc.list_flatten(lists))
-    return found.add_column(0, "image", images).cast(DETECTIONS)
+    return pa.table([*images.columns, *found.columns], [*images.column_names, *found.column_names]).cast(DETECTIONS)
 
 
 @contextmanager
@@ -132,8 +142,6 @@ def _coco(out: Path, class_names: Sequence[str]) -> Iterator[Append]:
 @contextmanager
 def _via(out: Path, class_names: Sequence[str], pictures: str) -> Iterator[Append]:
     """Open VIA 1's annotations and VIA 2's project."""
-    from pipeline.evaluation.detections import Detection, Rle
-    from pipeline.geometry.polygon import Box
     from pipeline.prediction.prediction import regions
 
     declared = Declarations(class_names[1:])
@@ -144,11 +152,8 @@ def _via(out: Path, class_names: Sequence[str], pictures: str) -> Iterator[Appen
 
         def append(table: pa.Table) -> None:
             for row in usable_and_not(table)[0].to_pylist():
-                found = [
-                    Detection(each["category"], each["score"], Rle.from_coco(each["rle"]), Box(**each["box"]))
-                    for each in row["detections"]
-                ]
-                entry = Entry(row["image"], row["size"], row["width"], row["height"], {}, regions(found))
+                found = regions(detections_of(row))
+                entry = Entry(row["image"], row["size"], row["width"], row["height"], {}, found)
                 append_for_via1(writing.closed(entry))
                 append_for_via2(writing.unclosed(entry))
 

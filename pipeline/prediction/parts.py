@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipeline.errors import ArtifactError
@@ -51,13 +52,14 @@ SCHEMA = pa.schema(
     ]
 )
 """A row a picture: where it lies, its size in pixels and bytes; of a frame its video, number and time in seconds; the
-reason where it can't be used; what is found in it."""
+reason where it can't be used; what is found in it. A video without a frame: that all of its frames are finished."""
 
 DETECTIONS_FILE, IMAGES_FILE = "detections.parquet", "images.parquet"
 OF_IMAGE = ("image", "source", "stamp", "width", "height", "size", "video", "frame", "time")
-DETECTIONS = pa.schema([("image", pa.string()), *DETECTION])
+OF_DETECTION = ("image", "video", "frame", "time")
+DETECTIONS = pa.schema([*(SCHEMA.field(name) for name in OF_DETECTION), *DETECTION])
 """detections.parquet: a row a detection, by picture, then by falling score: its box in pixels, its mask in COCO's
-compressed run lengths, the mask's pixels; in a video the number of its track."""
+compressed run lengths, the mask's pixels; in a video the frame, its time in seconds, and the number of the track."""
 IMAGES = pa.schema([*(SCHEMA.field(name) for name in OF_IMAGE), ("detections", pa.int64())])
 """images.parquet: a row a picture; of a frame also its video, its number in it and its time in seconds."""
 
@@ -92,9 +94,22 @@ class Parts:
     def has(self, picture: "Picture") -> bool:
         """Return whether a picture is finished; raises ArtifactError where it has changed since."""
         stamp = self._known.get((picture.name, picture.where))
-        if stamp not in (None, picture.stamp):
-            raise ArtifactError(f"{picture.where}: has changed since it was predicted; add --force to begin anew")
+        if stamp is not None:
+            self._check(picture, stamp)
         return stamp is not None
+
+    @staticmethod
+    def _check(picture: "Picture", stamp: str) -> None:
+        if stamp != picture.stamp:
+            raise ArtifactError(f"{picture.where}: has changed since it was predicted; add --force to begin anew")
+
+    def frames_of(self, video: "Picture") -> Iterator[dict[str, Any]]:
+        """Yield the rows of the finished frames of a video, in order; raises ArtifactError where it has changed."""
+        for table in self.tables():
+            of_video = pc.and_(pc.equal(table["source"], video.where), pc.is_valid(table["frame"]))
+            for row in table.filter(of_video).to_pylist():
+                self._check(video, row["stamp"])
+                yield row
 
     def add(self, row: dict[str, Any]) -> None:
         """Add a picture, a row of `SCHEMA`."""
@@ -169,18 +184,30 @@ class Earlier:
         group = bisect_right(self._starts, first) - 1
         if self._starts[group] != self._group_start or not len(self._group):
             self._group, self._group_start = self._file.read_row_group(group), self._starts[group]
-        return self._group.slice(first - self._group_start, count).drop_columns("image").to_pylist()
+        return self._group.slice(first - self._group_start, count).drop_columns(OF_DETECTION).to_pylist()
 
 
 def row(picture: "Picture", **columns: Any) -> dict[str, Any]:
     """Return the row of a picture."""
-    return {"image": picture.name, "source": picture.where, "stamp": picture.stamp, "size": picture.size} | columns
+    row = {"image": picture.name, "source": picture.where, "stamp": picture.stamp, "size": picture.size}
+    return row | (vars(picture.moment) if picture.moment else {}) | columns
 
 
-def detection_row(detection: "Detection", track: int | None = None) -> dict[str, Any]:
+def detection_row(detection: "Detection") -> dict[str, Any]:
     """Return a detection as it stands in a row."""
     found = {"category": detection.category, "score": detection.score, "box": vars(detection.box)}
-    return found | {"rle": detection.rle.coco, "area": detection.rle.area, "track": track}
+    return found | {"rle": detection.rle.coco, "area": detection.rle.area, "track": detection.track}
+
+
+def detections_of(row: dict[str, Any]) -> tuple["Detection", ...]:
+    """Return the detections of a row."""
+    from pipeline.evaluation.detections import Detection, Rle
+    from pipeline.geometry.polygon import Box
+
+    return tuple(
+        Detection(each["category"], each["score"], Rle.from_coco(each["rle"]), Box(**each["box"]), each["track"])
+        for each in row["detections"]
+    )
 
 
 def _keys(table: pa.Table) -> Iterator[tuple[str, str, str]]:

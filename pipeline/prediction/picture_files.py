@@ -27,7 +27,7 @@ def write(prediction: Prediction, out: Path, folders: Sequence[str]) -> None:
     for folder in folders:
         match folder:
             case "pictures":
-                _put(prediction.picture, out / PICTURES / prediction.picture.name)
+                _put_picture(prediction.picture, out / PICTURES / prediction.picture.name)
             case "overlays":
                 _write(out / OVERLAYS / f"{stem}.jpg", _jpeg(np.asarray(_smaller(prediction).plot())))
             case "bitmasks":
@@ -67,6 +67,13 @@ def bitmask(prediction: Prediction) -> Pixels:
             window = pixels[top : top + inside.shape[0], left : left + inside.shape[1]]
             window[inside] = bitmasks.rgba(DETECTION.index(word) + 1, 0, number)
     return pixels
+
+
+def _put_picture(picture: Picture, path: Path) -> None:
+    if picture.moment:  # a frame has no file of its own
+        _write(path, picture.read())
+    else:
+        _put(picture, path)
 
 
 def _put(source: Path | Picture, path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import glob
 import os
+import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -20,6 +22,7 @@ from pipeline.files.digests import digest
 from pipeline.files.image_header import BadImageError, read_header
 from pipeline.files.image_pixels import check_pixels, quiet_decoders
 from pipeline.instances.image_paths import split_of
+from pipeline.prediction.video import SUFFIXES, BadVideoError, Reader, is_stream, is_video
 from pipeline.recipe import Recipe
 from pipeline.recipe.source_entry import Source, parse
 from pipeline.running.threads import ordered_map
@@ -30,6 +33,8 @@ from pipeline.sources.resolve import Container
 
 Pixels = NDArray[np.uint8]
 IMAGES = walking.SUFFIXES["images"]
+FRAME_QUALITY = 95
+"""Of the JPEGs of frames, which are labels' pictures later."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,8 @@ class Picture:
     read: Callable[[], bytes] = field(repr=False, compare=False)
     is_one_of_its_stem: bool = True
     """Whether no other picture of the run differs in its suffix alone."""
+    moment: "Moment | None" = None
+    """Where it stands in a video, if it is a frame of one."""
 
     @property
     def bare_stem(self) -> str:
@@ -57,6 +64,18 @@ class Picture:
     def stem(self) -> str:
         """Name of the files that are made for it, without their suffix."""
         return self.bare_stem if self.is_one_of_its_stem else self.name
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A place in a video."""
+
+    video: str
+    """The video's flat name."""
+    frame: int
+    """From 0 on, counting every frame of the video."""
+    time: float
+    """Seconds since the first frame."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +107,23 @@ Identified = tuple[Source, Any]
 
 
 class Pictures(AbstractContextManager["Pictures"]):
-    """All pictures of some sources, in the order of the sources, then of their paths."""
+    """All pictures and videos of some sources, in the order of the sources, then of their paths."""
 
     def __init__(
-        self, sources: Sequence[Identified], recipe: Recipe, out: Path, split: str | None = None, hashed: bool = False
+        self,
+        sources: Sequence[Identified],
+        recipe: Recipe,
+        out: Path,
+        split: str | None = None,
+        hashed: bool = False,
+        videos: bool = True,
     ) -> None:
         """List the pictures; what is downloaded or drawn lies under `out`/files, too.
 
         `recipe` says how many scenes the source `sample` has; with `split`, only pictures whose folders name it count.
-        With `hashed`, the stamp of a file is its SHA-256, so that a copy is the same picture. A damaged or hostile
-        archive is unusable as a whole. Raises SourceError for a source that is absent, ArchiveError where such an
-        archive is all that there is.
+        With `hashed`, the stamp of a file is its SHA-256, so that a copy is the same picture; without `videos`, those
+        are no sources. A damaged or hostile archive is unusable as a whole. Raises SourceError for a source that is
+        absent, ArchiveError where such an archive is all that there is.
         """
         self._hashed = hashed
         self._open = ExitStack()
@@ -106,6 +131,9 @@ class Pictures(AbstractContextManager["Pictures"]):
         self.pictures: list[Picture] = []
         self.unusable: list[Unusable] = []
         """Files that are not even read: of a type that isn't, of a name that can't be used, or damaged archives."""
+        self.videos = _videos([each for each, _ in sources], split) if videos else []
+        """Videos, streams and cameras; their pictures are their frames."""
+        sources = [each for each in sources if not (videos and _is_video(each[0]))]
         indexed = [each for each, _ in sources if each.kind == "path" and (each.path / INDEX).is_file()]
         wanted = [(_archive_of(each), identity) for each, identity in sources if each not in indexed]
         files: list[ImageFile] = []
@@ -125,7 +153,7 @@ class Pictures(AbstractContextManager["Pictures"]):
             self._add_indexed(source.path, split)
         stems = Counter(each.stem.casefold() for each in self.pictures)
         self.pictures = [replace(each, is_one_of_its_stem=stems[each.stem.casefold()] == 1) for each in self.pictures]
-        if faults and not self.pictures:
+        if faults and not (self.pictures or self.videos):
             raise faults[0]
 
     def loaded(self, wanted: Iterable[Picture | Known]) -> Iterator[Loaded | Unusable | Known]:
@@ -170,7 +198,8 @@ def sources_of(entries: Sequence[str | Path], key: str = "SOURCE") -> list[Sourc
     """
     texts = [str(entry) for entry in entries]
     spelled = [sorted(glob.glob(text, recursive=True)) or [text] if glob.has_magic(text) else [text] for text in texts]
-    return [parse(text, key) for group in spelled for text in group]
+    texts = [text for group in spelled for text in group]
+    return [Source(text, key, "path", text) if _is_stream(text) else parse(text, key) for text in texts]
 
 
 def identified(sources: Sequence[Source], recipe: Recipe) -> list[Identified]:
@@ -195,10 +224,80 @@ def load(picture: Picture | Known) -> Loaded | Unusable | Known:
         return Unusable(picture, error.strerror or str(error))
 
 
+def frames_of(video: Picture, reader: Reader) -> Iterator[Loaded | Unusable]:
+    """Yield the frames of a video as pictures; where it breaks off, the video itself comes last, with the reason."""
+    try:
+        for frame in reader:
+            name = f"{video.name}_{frame.number:06d}.jpg"
+            moment = Moment(video.name, frame.number, frame.time)
+            read = partial(_jpeg, frame.pixels)
+            yield Loaded(Picture(name, video.where, 0, video.stamp, read, moment), frame.pixels)
+    except BadVideoError as error:
+        yield Unusable(video, str(error))
+
+
+def encoded(frame: Picture) -> Picture:
+    """Return a frame as the JPEG that it is for VIA."""
+    data = frame.read()
+    return replace(frame, size=len(data), read=lambda: data)
+
+
+def frames(video: Picture, every: int = 1, fps: float | None = None) -> Iterator[Loaded | Unusable]:
+    """Yield the frames of a video that are wanted, as `Reader` has it, and the video itself where it can't be read."""
+    try:
+        with Reader(video.where, every, fps) as reader:
+            yield from frames_of(video, reader)
+    except BadVideoError as error:
+        yield Unusable(video, str(error))
+
+
 def of_array(pixels: Any, number: int) -> Loaded:
     """Return an array, [height, width, 3] uint8 RGB, as a picture that is called by its number."""
     array = np.asarray(pixels, np.uint8)
     return Loaded(Picture(f"image_{number}", "", 0, "", bytes), array)
+
+
+def _jpeg(pixels: Pixels) -> bytes:
+    from simplejpeg import encode_jpeg
+
+    return bytes(encode_jpeg(pixels, FRAME_QUALITY, "RGB", "420"))
+
+
+def _is_stream(text: str) -> bool:
+    return is_stream(text) and not Path(text).exists()
+
+
+def _is_video(source: Source) -> bool:
+    """Return whether a source is a stream, a camera or a video file; `sources_of` makes paths of the former."""
+    is_file = source.kind == "path" and is_video(source.path) and source.path.is_file()
+    return is_file or (source.kind == "path" and _is_stream(source.place))
+
+
+def _videos(sources: Sequence[Source], split: str | None) -> list[Picture]:
+    """Return the videos among the sources and in their folders; with `split`, only those in folders that name it."""
+    found = [each for source in sources for each in _videos_of(source)]
+    wanted = [(parts, video) for parts, video in found if split is None or split_of(parts[:-1]) == split]
+    names = flat_names([parts for parts, _ in wanted])
+    return [replace(video, name=name) for name, (_, video) in zip(names, wanted, strict=True)]
+
+
+def _videos_of(source: Source) -> Iterator[tuple[Sequence[str], Picture]]:
+    """Yield the videos of a source, each with its folders and name."""
+    if not _is_video(source):
+        is_folder = source.kind == "path" and source.path.is_dir()
+        with walking.readable(source):
+            for path in walking.walk(source.path, SUFFIXES) if is_folder else ():
+                yield (source.path.name, *path.relative_to(source.path).parts), _video(path)
+    elif source.path.is_file():
+        yield source.path.parts[-2:], _video(source.path)
+    else:
+        name = re.sub(r"\W+", "_", source.place)
+        yield (name,), Picture(name, source.place, 0, str(time.time_ns()), bytes)
+
+
+def _video(path: Path) -> Picture:
+    status = path.stat()
+    return Picture(path.name, str(path), status.st_size, str(status.st_mtime_ns), bytes)
 
 
 def _candidates(container: Container) -> tuple[list[ImageFile], list[Unusable]]:

@@ -59,9 +59,7 @@ class Prediction:
 
     def plot(self) -> Image.Image:
         """Return the picture with its instances drawn over it, each in the colour of its class."""
-        instances = [
-            DrawnInstance(self._colour(each), f"{each.category} {each.score:.2f}", each.rle) for each in self.detections
-        ]
+        instances = [DrawnInstance(self._colour(each), _caption(each), each.rle) for each in self.detections]
         return drawn(self.pixels, instances)
 
     def save(self, path: str | Path) -> Path:
@@ -84,17 +82,23 @@ class Prediction:
         return Entry(self.picture.name, self.picture.size, width, height, {}, regions(self.detections))
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return a row an instance: image, category, score, x1, y1, x2, y2, area (pixels of the mask)."""
+        """Return a row an instance: image, category, score, x1, y1, x2, y2, area (pixels of the mask), track."""
         import pandas as pd
 
         table = pd.DataFrame(self.boxes, columns=["x1", "y1", "x2", "y2"])
         table.insert(0, "image", self.picture.name)
         table.insert(1, "category", self.classes)
         table.insert(2, "score", self.scores)
-        return table.assign(area=[each.rle.area for each in self.detections])
+        tracks = [each.track for each in self.detections]
+        return table.assign(area=[each.rle.area for each in self.detections], track=pd.array(tracks, "Int64"))
 
     def _colour(self, detection: Detection) -> str:
         return pictures.colour(self.class_names.index(detection.category) - 1)
+
+
+def _caption(detection: Detection) -> str:
+    number = "" if detection.track is None else f" {detection.track}"
+    return f"{detection.category}{number} {detection.score:.2f}"
 
 
 def regions(detections: Sequence[Detection]) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ Pixels = NDArray[np.uint8]
 Detect = Callable[[Sequence[Pixels]], Sequence[tuple[Detection, ...]]]
 """From pictures, [height, width, 3] uint8 RGB each, to what is found in each."""
 
+OVERLAP = 0.2
+"""Share of a tile's side that its neighbour has, too (sahi's default)."""
 BORDER = 1.0
 """Pixels from a tile's border within which a detection may be cut by it."""
 
@@ -51,7 +53,7 @@ def _starts(side: int, size: int, overlap: float) -> list[int]:
 
 
 def detect(
-    detect: Detect, pixels: Pixels, size: int, overlap: float = 0.2, whole: bool = True, agnostic: bool = False
+    detect: Detect, pixels: Pixels, size: int, overlap: float = OVERLAP, whole: bool = True, agnostic: bool = False
 ) -> tuple[Detection, ...]:
     """Return what is found in a picture, [height, width, 3] uint8 RGB, and in its tiles, highest score first.
 

@@ -4,6 +4,7 @@ SORT (Bewley et al. 2016, https://arxiv.org/abs/1602.00763) on OpenCV's filter, 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2  # noqa: TID253 - nothing imports this module before a video is tracked
 import numpy as np
@@ -31,8 +32,8 @@ class Tracker:
         self._tracks: list[_Track] = []
         self._last = 0
 
-    def follow(self, detections: Sequence[Detection]) -> list[int]:
-        """Return the number of each detection's track, from 1 on in the order of appearance; never used again."""
+    def follow(self, detections: Sequence[Detection]) -> tuple[Detection, ...]:
+        """Return the detections with the numbers of their tracks: from 1 on in the order of appearance, none reused."""
         boxes = _centred([each.box for each in detections])
         predicted = np.array([track.predict() for track in self._tracks]).reshape(-1, 4)
         overlaps = _overlaps(predicted, boxes)
@@ -49,7 +50,7 @@ class Tracker:
                 self._last += 1
                 self._tracks.append(_Track(self._last, detection.category, boxes[column]))
                 numbers[column] = self._last
-        return numbers
+        return tuple(replace(each, track=number) for each, number in zip(detections, numbers, strict=True))
 
 
 class _Track:

@@ -258,6 +258,7 @@ class Writer(AbstractContextManager["Writer"]):
     def _open(self, height: int, width: int) -> None:
         import av
 
+        self._path.parent.mkdir(parents=True, exist_ok=True)
         self._container = av.open(os.path.abspath(self._partial), "w", format="mp4")
         self._stream = self._container.add_stream("h264", rate=self._rate, options=QUALITY)
         self._stream.height, self._stream.width, self._stream.pix_fmt = (

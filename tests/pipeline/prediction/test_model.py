@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,15 @@ from PIL import Image
 
 from pipeline import load_model
 from pipeline.errors import ArtifactError
+from pipeline.evaluation.detections import Rle
+from pipeline.geometry.polygon import Box
+from pipeline.prediction.model import Model
+from pipeline.prediction.pictures import of_array
+from pipeline.prediction.prediction import Prediction
 from pipeline.recipe import parse
 from pipeline.training.model_file import load_for_detection
+from tests.pipeline import judged_images
+from tests.pipeline.judged_images import found
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +55,7 @@ def test_arrays_are_pictures_too(model, drive):
 def test_the_forms_of_a_prediction_agree(model, drive, tmp_path):
     (found,) = model.predict(drive / "0.jpg")
     table = found.to_pandas()
-    assert table.columns.tolist() == ["image", "category", "score", "x1", "y1", "x2", "y2", "area"]
+    assert table.columns.tolist() == ["image", "category", "score", "x1", "y1", "x2", "y2", "area", "track"]
     np.testing.assert_array_equal(table[["x1", "y1", "x2", "y2"]], found.boxes)
     assert [each["score"] for each in found.to_coco()] == found.scores.tolist()
     assert found.to_via().region_data()["filename"] == "0.jpg"
@@ -104,3 +112,42 @@ def test_weights_of_another_network_are_refused(model_folder, tmp_path):
     weights.write_bytes((model_folder / "mask_rcnn_tiny.h5").read_bytes())
     with pytest.raises(ArtifactError, match=r"mine\.h5: can't be loaded"):
         load_model(weights, network=parse({"training": {"backbone": "narrow", "weights": "none"}}))
+
+
+class Squares:
+    """A detector that finds each bright square twice: as a car and, less surely, as a sign."""
+
+    def detect(self, images, verbose=0, masks="rle"):
+        return [self._found(np.asarray(image)[..., 0] > 0) for image in images]
+
+    def _found(self, bright):
+        rows, columns = (np.flatnonzero(bright.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            return {"rois": [], "class_ids": [], "scores": [], "rles": []}
+        roi = (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
+        return {"rois": [roi] * 2, "class_ids": [1, 2], "scores": [0.9, 0.8], "rles": [Rle.of(bright).coco] * 2}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [("car", Box(10, 10, 60, 60)), ("sign", Box(10, 10, 60, 60))]),
+        ({"agnostic_nms": True}, [("car", Box(10, 10, 60, 60))]),
+        ({"tile": 40}, [("car", Box(10, 10, 60, 60)), ("sign", Box(10, 10, 60, 60))]),
+        ({"tile": 40, "agnostic_nms": True}, [("car", Box(10, 10, 60, 60))]),
+    ],
+)
+def test_tiles_and_suppression_between_classes(options, expected):
+    pixels = np.zeros((100, 120, 3), np.uint8)
+    pixels[10:70, 10:70] = 255
+    model = Model(Squares(), ("BG", "car", "sign"), {"car": 0.0, "sign": 0.0}, 100, 1, "", **options)
+    (detections,) = model.detect([pixels])
+    assert [(each.category, each.box) for each in detections] == expected
+
+
+def test_the_number_of_a_track_is_written_on_it():
+    pixels = np.zeros((judged_images.SIDE, judged_images.SIDE, 3), np.uint8)
+    plain = Prediction(of_array(pixels, 1).picture, pixels, (found("car", 0.9, 50, 50, 100),), ("BG", "car"))
+    numbered = replace(plain, detections=(replace(plain.detections[0], track=1234),))
+    assert (np.asarray(numbered.plot()) != np.asarray(plain.plot())).any()
+    assert numbered.to_pandas()["track"].tolist() == [1234]

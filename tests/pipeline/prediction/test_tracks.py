@@ -9,7 +9,8 @@ from tests.pipeline.judged_images import found
 def follow(frames):
     """Return the number of each (category, x, y, side) in each frame."""
     tracker = Tracker()
-    return [tracker.follow([found(category, 0.9, *place) for category, *place in frame]) for frame in frames]
+    detections = [[found(category, 0.9, *place) for category, *place in frame] for frame in frames]
+    return [[each.track for each in tracker.follow(of_frame)] for of_frame in detections]
 
 
 def test_a_moving_square_keeps_its_number():
