@@ -201,7 +201,7 @@ STAGES = {
         ),
         Stage(
             "predictions",
-            1,
+            2,
             "pipeline.prediction",
             group="use",
             kinds=frozenset({"tensorflow", "parquet"}),
