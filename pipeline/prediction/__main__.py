@@ -55,14 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> Outcome:
     from pipeline.prediction.model import find_model, load_model
     from pipeline.prediction.pictures import IMAGES, Pictures, identified, sources_of
+    from pipeline.prediction.video import SUFFIXES
 
     chosen = recipes.load(arguments.recipe, dict(map(key_and_value, arguments.set)))
     where = find_model(arguments.model, chosen if arguments.recipe else None)
     arguments.out.mkdir(parents=True, exist_ok=True)
     sources = identified(sources_of(arguments.sources), chosen)
     with Pictures(sources, chosen, arguments.out, arguments.split) as pictures:
-        if not (pictures.pictures or pictures.unusable):
-            raise SourceError(f"{', '.join(arguments.sources)}: no picture ({', '.join(IMAGES)}) is there")
+        if not (pictures.pictures or pictures.unusable or pictures.videos):
+            suffixes = ", ".join(IMAGES + SUFFIXES)
+            raise SourceError(f"{', '.join(arguments.sources)}: no picture or video ({suffixes}) is there")
         model = load_model(
             where,
             min_score=arguments.min_score,

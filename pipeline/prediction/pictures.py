@@ -231,7 +231,7 @@ def frames_of(video: Picture, reader: Reader) -> Iterator[Loaded | Unusable]:
             name = f"{video.name}_{frame.number:06d}.jpg"
             moment = Moment(video.name, frame.number, frame.time)
             read = partial(_jpeg, frame.pixels)
-            yield Loaded(Picture(name, video.where, 0, video.stamp, read, moment), frame.pixels)
+            yield Loaded(Picture(name, video.where, 0, video.stamp, read, moment=moment), frame.pixels)
     except BadVideoError as error:
         yield Unusable(video, str(error))
 
@@ -306,7 +306,7 @@ def _candidates(container: Container) -> tuple[list[ImageFile], list[Unusable]]:
         found, rejected = raw_images.candidates(container, goes_on=True)
     unusable = [Unusable(_unread(each.image, each.source), each.reason) for each in rejected]
     if container.kind == "file" and not (found or unusable):
-        reason = f"not named like a picture that is read ({', '.join(IMAGES)})"
+        reason = f"not named like a picture or video that is read ({', '.join(IMAGES + SUFFIXES)})"
         unusable.append(Unusable(_unread(container.path.name, container.recorded), reason))
     return found, unusable
 

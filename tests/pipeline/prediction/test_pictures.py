@@ -59,7 +59,7 @@ def test_none_of_a_corpus_of_broken_pictures_ends_the_run(tmp_path: Path, model_
     others = {
         "gone.jpg": "where there is nothing",
         "elsewhere.jpg": "a link that leads out of",
-        "notes.txt": "not named like a picture that is read",
+        "notes.txt": "not named like a picture or video that is read",
         **{archive.name: reason for reason, archive in archives.items() if reason != "holds no image"},
     }
     assert reasons.keys() == {*expected, *others}
@@ -86,7 +86,7 @@ def test_sources_without_any_picture_end_with_a_sentence(
     tmp_path: Path, model_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     empty = folder_of(tmp_path / "empty", {"notes.txt": b""})
-    for reason, source in {"empty: no picture (.jpg": empty, **hostile_zips(tmp_path / "zips")}.items():
+    for reason, source in {"empty: no picture or video (.jpg": empty, **hostile_zips(tmp_path / "zips")}.items():
         assert main([str(source), "--model", str(model_folder), "--out", str(tmp_path / "found")]) == 2
         assert reason.replace("holds no image", "no picture") in capsys.readouterr().err
 
