@@ -9,8 +9,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pipeline.artifacts import LATEST, summary
 from pipeline.recipe import Recipe
 from pipeline.running.progress import Progress
@@ -266,6 +264,8 @@ class _Run:
 
     def _write_frame(self, prediction: "Prediction") -> _Written:
         """Write the files of a frame, which is drawn for the video or by itself."""
+        import numpy as np
+
         from pipeline.prediction import picture_files
         from pipeline.prediction.pictures import encoded
 
