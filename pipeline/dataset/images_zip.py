@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 from unicodedata import normalize
 
 import numpy as np
@@ -48,7 +49,14 @@ class ImageRecord:
     """CRC-32 of the image file; with `size` it tells whether two images are the same file."""
 
 
-def members_of(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+class Listed(Protocol):
+    """What lists its files as an archive does."""
+
+    def infolist(self) -> list[zipfile.ZipInfo]:
+        """Return the files."""
+
+
+def members_of(archive: Listed) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an archive by path, which some tools write with backslashes."""
     members = {member.filename.replace("\\", "/"): member for member in archive.infolist()}
     return {path: member for path, member in members.items() if path and not path.endswith("/")}

@@ -43,7 +43,13 @@ def read(content: bytes, name: str, class_attribute: str | None = None) -> Itera
 
     Raises LabelFileError, which calls the file `name`, if it is damaged, or not of VIA 1 or 2.
     """
-    entries, declared = open_entries(Content(name, content))
+    yield from labelled_in(*open_entries(Content(name, content)), class_attribute)
+
+
+def labelled_in(
+    entries: Mapping[str, msgspec.Raw], declared: Options, class_attribute: str | None = None
+) -> Iterator[Labelled]:
+    """Yield the images of entries and declared options as `open_entries` returns them."""
     regions = (region for text in entries.values() for region in (regions_of(decode(text)) or {}).values())
     attributes = (with_option_texts(shape_and_attributes(region)[1], declared) for region in regions)
     rule = find_rule(attributes, AnyWord(), word_options(declared), None, class_attribute)

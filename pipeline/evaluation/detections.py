@@ -89,6 +89,8 @@ class Truth:
     rle: Rle
     ignored: bool
     """Crowd or ignored: neither found nor missed, and what is detected inside it is not counted (as BDD100K does)."""
+    instance: str = ""
+    """Id of the label."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,7 @@ def find(
             seconds.append((time.perf_counter() - start) / len(batch))
             for record, result in zip(batch, results, strict=False):
                 found = of_result(result, class_names, settings.min_confidence, settings.max_detections)
-                judged.append(JudgedImage(record, _truth(record), found))
+                judged.append(JudgedImage(record, truth_in(record), found))
             bar.advance(len(batch))
     if outside := sum(len(image.record.instances) - len(image.truth) for image in judged):
         log.warning("%s: %d labels lie outside of their images and are left out", archive.path, outside)
@@ -184,11 +186,11 @@ def _batches(
         yield part, images + images[-1:] * (size - len(images))
 
 
-def _truth(record: ImageRecord) -> tuple[Truth, ...]:
+def truth_in(record: ImageRecord) -> tuple[Truth, ...]:
     """Return the instances that have at least one pixel inside the image."""
     masks = [Rle.of(polygons.mask(each.rings, record.height, record.width)) for each in record.instances]
     return tuple(
-        Truth(instance.category, rle, instance.crowd or instance.ignored)
+        Truth(instance.category, rle, instance.crowd or instance.ignored, instance.id)
         for instance, rle in zip(record.instances, masks, strict=True)
         if rle.area
     )

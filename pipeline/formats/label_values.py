@@ -13,6 +13,9 @@ from pipeline.instances.tables import json_text
 FLAGS = frozenset({"crowd", "ignored", "occluded", "truncated"})
 ANSWERS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
+SUSPECTS = "model_suspects"
+"""Attribute of an image that says, in a folder for VIA, what a model holds for wrong; it is no label."""
+
 
 class RunLengths(msgspec.Struct):
     """A COCO run-length mask; `size` is (height, width) in pixels."""
@@ -64,8 +67,9 @@ def id_text(value: Any) -> str:
 
 
 def image_attributes(attributes: Any) -> tuple[str | None, str]:
-    """Return the video of an image, if its attributes name one, and the other attributes as JSON."""
+    """Return the video of an image, if its attributes name one, and the others but `SUSPECTS` as JSON."""
     others = dict(attributes) if isinstance(attributes, dict) else {}
+    others.pop(SUSPECTS, None)
     video = others.pop("video", None)
     return video if isinstance(video, str) and video else None, json_text(unpacked(others))
 

@@ -10,20 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import msgspec
 
 from pipeline.artifacts import MANIFEST, Manifest, Store
 from pipeline.dataset.images_zip import ARCHIVE, LARGEST_LABELS, MemberNames, members_of, split_folders
-from pipeline.dataset.labels import open_entries
+from pipeline.dataset.labels import labelled_in, open_entries
 from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, PipelineError
 from pipeline.files.atomic import whole_file
 from pipeline.files.image_header import LARGEST_FILE
 from pipeline.files.zip_reading import is_zip
 from pipeline.formats.content import DAMAGED, opened
 from pipeline.formats.json_text import decode
+from pipeline.formats.label_values import SUSPECTS
 from pipeline.formats.via import reading, writing
 from pipeline.formats.via.regions import Options, shape_and_attributes, texts_to_choose, with_option_texts
 from pipeline.formats.via.writing import PROJECT, REGION_DATA, Declarations, Entry, as_address
@@ -32,10 +33,20 @@ from pipeline.instances.tables import SPLITS
 from pipeline.program import EXIT_FAULT
 from pipeline.recipe.categories import Wanted
 from pipeline.recipe.sections import as_text
+from pipeline.relabelling.picture_folder import PictureFolder
 from pipeline.stages import STAGES
 
+if TYPE_CHECKING:
+    from pipeline.relabelling.ordering import Ranking
+
 VIA3_PROJECT = "via3_project.json"
+SUSPECTS_FILE = "suspects.csv"
 FOLDER = "via_folder"
+BY_NAME, UNCERTAIN = "name", "uncertain"
+DETECTIONS = "detections.parquet"
+"""What a folder of detections holds, a report's or that of predictions."""
+
+Pictures = zipfile.ZipFile | PictureFolder
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +73,7 @@ class Labels:
         ]
         width, height = (side if isinstance(side := entry.get(key), int) else 0 for key in ("width", "height"))
         attributes = _editable(entry.get("file_attributes"))
+        attributes.pop(SUSPECTS, None)
         return Entry(reading.name_of(key, decoded), -1, width, height, attributes, regions)
 
     def entries(self, declared: Declarations) -> Iterator[tuple[str, Entry]]:
@@ -82,24 +94,34 @@ def _editable(attributes: Any) -> dict[str, Any]:
 
 
 def make_folder(
-    source: Path, out: Path, split: str | None = None, images: int | None = None, pictures: Path | None = None
+    source: Path,
+    out: Path,
+    split: str | None = None,
+    images: int | None = None,
+    pictures: Path | None = None,
+    order: str = BY_NAME,
+    detections: Path | None = None,
 ) -> int:
     """Fill the new folder `out` with images and a VIA file for each release of VIA; return how many images.
 
     The classes to choose from are the recipe's, where `source` lies in a store, and those in the labels and archive.
 
     `source` is an images.zip or a folder that holds one, or labels: a folder with a via_region_data.json, or a file
-    that VIA 1 or 2 has saved. The images of labels come from the images.zip `pictures`, of an artifact by default from
-    the one that it was made from. `split` defaults to val where there is one; `images` are picked evenly over all.
+    that VIA 1 or 2 has saved. The images of labels come from the images.zip `pictures`, by default from the folder
+    `pictures` beside them, or, of an artifact, from the one that it was made from. `split` defaults to val where there
+    is one; `images` are picked evenly over all, or with the order UNCERTAIN are the first: those that are likeliest
+    wrong by what a model has detected, `source` itself if that holds detections, or else the folder `detections`.
     Raises ArtifactError, ArchiveError, LabelFileError or EmptyDatasetError, naming what is missing or damaged.
     """
     labels, path = _located(source, pictures)
+    if detections is not None and (order != UNCERTAIN or (source / DETECTIONS).exists()):
+        raise ArtifactError("--detections: is for --order uncertain of labels; leave it out")
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out}: is a file; name a new folder with --out")
     if out.exists() and any(out.iterdir()):
         raise ArtifactError(f"{out}: isn't empty; name a new folder with --out")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with PictureFolder.opened(path) as archive:
             folders = split_folders(path, members_of(archive))
             split = split or next((each for each in ("val", "train") if each in folders), "val")
             if not labels and split not in folders:
@@ -109,24 +131,54 @@ def make_folder(
             # Labels from elsewhere may be of images of any split.
             of_images = [folders[each] for each in sorted(folders, key=lambda each: each != split)]
             with _opened(labels) if labels else _opened(path, archive, folders[split]) as shown:
-                places = _places(shown, archive, of_images, declared)
-                keys, chosen = list(places), min(images or len(places), len(places))
-                picked = [keys[number * len(keys) // chosen] for number in range(chosen)]
-                _fill(out, archive, shown, {key: places[key] for key in picked}, declared)
-            return chosen
+                places = _places(shown, archive, of_images or [PictureFolder.NAME], declared)
+                uncertain = order == UNCERTAIN
+                ranking = _ranking(source, shown, places, path.parent, detections) if uncertain else None
+                picked = _picked(places, ranking, images)
+                _fill(out, archive, shown, {key: places[key] for key in picked}, declared, ranking)
+            return len(picked)
     except DAMAGED as error:
         raise ArchiveError(f"{path}: can't be read as a zip archive: {error}") from None
 
 
+def _ranking(
+    source: Path, shown: Labels, places: Mapping[str, zipfile.ZipInfo], dataset: Path, detections: Path | None
+) -> "Ranking":
+    """Return how the images rank by the detections in `source`, or as labels by those of a model."""
+    from pipeline.relabelling import ordering
+
+    if (source / DETECTIONS).exists():
+        return ordering.of_detections(source)
+    found, where = ordering.found_for({_name(info) for info in places.values()}, dataset, detections)
+    log.info("labels are compared with the detections in %s", where)
+    each_labelled = zip(shown.texts, labelled_in(shown.texts, shown.options), strict=True)
+    labelled = {_name(places[key]): labels for key, labels in each_labelled if key in places}
+    return ordering.of_labels(labelled, found, where)
+
+
+def _picked(places: Mapping[str, zipfile.ZipInfo], ranking: "Ranking | None", images: int | None) -> list[str]:
+    """Return the keys of at most so many images: the first of a ranking, or evenly picked ones."""
+    keys, number = list(places), min(images or len(places), len(places))
+    if ranking is None:
+        return [keys[position * len(keys) // number] for position in range(number)]
+    return sorted(keys, key=lambda key: -ranking.scores.get(_name(places[key]), 0.0))[:number]
+
+
+def _name(info: zipfile.ZipInfo) -> str:
+    """Return the name of an image without its folder."""
+    return info.filename.replace("\\", "/").rpartition("/")[2]
+
+
 @contextmanager
-def _opened(path: Path, archive: zipfile.ZipFile | None = None, folder: str = "") -> Iterator[Labels]:
+def _opened(path: Path, archive: Pictures | None = None, folder: str = "") -> Iterator[Labels]:
     """Open a file of labels, or that of a folder in an archive."""
+    packed = archive if isinstance(archive, zipfile.ZipFile) else None
     member = None
-    if archive:
-        info = members_of(archive)[f"{folder}/{REGION_DATA}"]
+    if packed:
+        info = members_of(packed)[f"{folder}/{REGION_DATA}"]
         _refuse_larger(info, LARGEST_LABELS, path)
         member = info.filename
-    with opened(path, member, archive) as content:
+    with opened(path, member, packed) as content:
         yield Labels(content.name, *open_entries(content))
 
 
@@ -135,7 +187,7 @@ def _refuse_larger(info: zipfile.ZipInfo, largest: int, archive: Path) -> None:
         raise ArchiveError(f"{archive}/{info.filename}: unpacks to {info.file_size:,} bytes, which is not believable")
 
 
-def _declared(labels: Path | None, archive: zipfile.ZipFile, folders: Mapping[str, str]) -> Declarations:
+def _declared(labels: Path | None, archive: Pictures, folders: Mapping[str, str]) -> Declarations:
     """Return what there is to choose from, beside what the labels that are shown use."""
     path = Path(str(archive.filename))
     of_archive = categories_of(path.parent)
@@ -149,7 +201,7 @@ def _declared(labels: Path | None, archive: zipfile.ZipFile, folders: Mapping[st
 
 
 def _places(
-    shown: Labels, archive: zipfile.ZipFile, folders: Sequence[str], declared: Declarations
+    shown: Labels, archive: Pictures, folders: Sequence[str], declared: Declarations
 ) -> dict[str, zipfile.ZipInfo]:
     """Return the labelled images that are in the archive, each once, by their keys; add what they use to `declared`."""
     members = members_of(archive)
@@ -182,8 +234,14 @@ def _member(members: MemberNames, image: str, folders: Sequence[str]) -> str | N
 
 
 def _fill(
-    out: Path, archive: zipfile.ZipFile, shown: Labels, places: Mapping[str, zipfile.ZipInfo], declared: Declarations
+    out: Path,
+    archive: Pictures,
+    shown: Labels,
+    places: Mapping[str, zipfile.ZipInfo],
+    declared: Declarations,
+    ranking: "Ranking | None",
 ) -> None:
+    reasons = ranking.reasons() if ranking else {}
     out.mkdir(parents=True, exist_ok=True)
     # The absolute folder makes VIA find the images wherever via.html lies.
     folder = f"{out.resolve()}/"
@@ -194,14 +252,18 @@ def _fill(
     ):
         for key, info in places.items():
             _refuse_larger(info, LARGEST_FILE, Path(str(archive.filename)))
-            name = info.filename.replace("\\", "/").rpartition("/")[2]
+            name = _name(info)
             with whole_file(out / name) as file:
                 file.write(archive.read(info))
             entry = replace(shown.entry(key), filename=name, size=info.file_size)
+            if name in reasons:
+                entry.file_attributes[SUSPECTS] = reasons[name]
             append_for_via1(writing.closed(entry))
             # VIA 2 takes the name for an address; VIA 1 compares it with that of a chosen file.
             append_for_via2(replace(writing.unclosed(entry), filename=as_address(name)))
             append_for_via3(writing.unclosed(entry))
+    if ranking:
+        ranking.write(out / SUSPECTS_FILE, {_name(info) for info in places.values()})
 
 
 def _located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
@@ -218,6 +280,9 @@ def _located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
         raise ArtifactError(f"{source}: is neither an images.zip nor a folder with one or with a {REGION_DATA}")
     if pictures is not None and not pictures.exists():
         raise ArtifactError(f"--pictures: {pictures} does not exist")
+    beside = source / PictureFolder.NAME
+    if pictures is None and source.is_dir() and beside.is_dir():
+        return labels, beside
     archive = pictures or _images_of(source.resolve())
     if archive is None:
         raise ArtifactError(f"{source}: has no images beside its labels; name their images.zip with --pictures")
@@ -259,16 +324,34 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.via open", description=__doc__)
     parser.add_argument("source", type=Path, help="images.zip, the folder of an artifact, or a VIA file")
     parser.add_argument("--split", choices=SPLITS, help="default: val")
-    parser.add_argument("--images", type=int, metavar="N", help="at most so many, picked evenly (default: all)")
+    parser.add_argument(
+        "--images", type=int, metavar="N", help="at most so many, picked evenly, or the first (default: all)"
+    )
     parser.add_argument("--pictures", type=Path, metavar="ZIP", help="images.zip with the images that SOURCE labels")
     parser.add_argument("--out", type=Path, help="new folder (default: via_folder, or the next one that is free)")
+    orders = f"{UNCERTAIN}: likeliest errors first, named in {SUSPECTS_FILE} (default: {BY_NAME})"
+    parser.add_argument("--order", choices=(BY_NAME, UNCERTAIN), default=BY_NAME, help=orders)
+    parser.add_argument(
+        "--detections",
+        type=Path,
+        metavar="FOLDER",
+        help="report or predictions that labels are compared with (default: the newest report about them)",
+    )
     arguments = parser.parse_args(argv)
     out = arguments.out or next(path for path in _folders() if not path.exists())
     if arguments.images is not None and arguments.images < 1:
         parser.error("--images must be at least 1")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        images = make_folder(arguments.source, out, arguments.split, arguments.images, arguments.pictures)
+        images = make_folder(
+            arguments.source,
+            out,
+            arguments.split,
+            arguments.images,
+            arguments.pictures,
+            arguments.order,
+            arguments.detections,
+        )
     except PipelineError as fault:
         print(fault, file=sys.stderr)
         return EXIT_FAULT
