@@ -26,7 +26,7 @@ from pipeline.stages import STAGES
 
 DETECTIONS, JUDGED, PREDICTED = "detections.parquet", "coco_ground_truth.json", "images.parquet"
 THRESHOLDS = "thresholds.json"
-REASONS, LEAST = 3, 0.5
+REASONS, LEAST = 3, 0.55
 """At most so many reasons are given for a picture, of suspects with at least this score."""
 
 Size = tuple[int, int]
@@ -140,8 +140,8 @@ def read(folder: Path) -> Found:
         detections: defaultdict[str, list[Detection]] = defaultdict(list)
         for row in rows:
             rle = Rle.from_coco(row["rle"])
-            if (rle.width, rle.height) != sizes[row["image"]]:
-                raise ValueError(f"a mask of {row['image']} has another size than the picture")
+            if (rle.width, rle.height) != sizes[row["image"]] or rle.area != row["area"]:
+                raise ValueError(f"a mask of {row['image']} has another size than the picture, or than is stated")
             detections[row["image"]].append(Detection(row["category"], row["score"], rle, Box(**row["box"])))
         by_score = {name: tuple(sorted(each, key=lambda one: -one.score)) for name, each in detections.items()}
         return Found(sizes, by_score, _thresholds(folder, by_score))

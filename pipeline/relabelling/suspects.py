@@ -182,7 +182,9 @@ def _precision(images: Sequence[JudgedImage], pairs: Sequence[_Pair]) -> dict[tu
     for keys in _by_class({key: images[key[0]].detections[key[1]].category for key in agree}):
         scores = np.array([images[image].detections[place].score for image, place in keys])
         values = np.array([agree[key] for key in keys], np.float64)
-        shares |= dict(zip(keys, _share_above(scores, values, np.full(len(keys), 0.5), usual), strict=True))
+        shares |= dict(
+            zip(keys, _share_above(scores, values, np.full(len(keys), 0.5), np.full(len(keys), usual)), strict=True)
+        )
     return shares
 
 
@@ -199,7 +201,8 @@ def _rarity(images: Sequence[JudgedImage], pairs: Sequence[_Pair]) -> dict[tuple
         areas = np.array([images[image].truth[place].rle.area for image, place in keys], np.float64)
         overlaps = np.array([met[key] for key in keys])
         least = np.where(overlaps > 0, overlaps, np.nextafter(IOU, 0))
-        shares |= dict(zip(keys, _share_above(areas, overlaps, least, usual), strict=True))
+        expected = np.where(overlaps < IOU, usual, 0.5)  # half of those that are met are met better
+        shares |= dict(zip(keys, _share_above(areas, overlaps, least, expected), strict=True))
     return shares
 
 
@@ -210,7 +213,7 @@ def _by_class(categories: Mapping[tuple[int, int], str]) -> list[list[tuple[int,
     return list(groups.values())
 
 
-def _share_above(places: Floats, values: Floats, limits: Floats, usual: float) -> Floats:
+def _share_above(places: Floats, values: Floats, limits: Floats, usual: Floats) -> Floats:
     """Return for each of N things the share of its neighbours by `places` whose value is above its limit, [N].
 
     The thing itself is left out; `PRIOR` neighbours are as `usual`.
