@@ -157,7 +157,7 @@ STAGES = {
         ),
         Stage(
             "trained_model",
-            4,
+            5,
             "pipeline.training",
             group="model",
             kinds=frozenset({"tensorflow", "keras"}),
@@ -174,7 +174,7 @@ STAGES = {
         ),
         Stage(
             "evaluation_report",
-            5,
+            6,
             "pipeline.evaluation",
             group="report",
             kinds=frozenset({"tensorflow", "html"}),

@@ -12,6 +12,8 @@ from mrcnn.ops.gradients import is_deterministic
 
 FINEST, COARSEST = 2, 5
 SAMPLES_A_CELL = 2
+INSIDE = 1 - 1e-6
+"""The last fraction that `crop_and_resize` samples: at 1 rounding decides whether it counts as inside the image."""
 
 Sample = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int], tf.Tensor]
 """Features [B, H, W, C], regions [R, 4] in fractions, their images [R] and a size to crops [R, size, size, C]."""
@@ -47,7 +49,7 @@ class PyramidPooling(keras.layers.Layer):
     def _crops(self, features: tf.Tensor, regions: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
         if self._aligned:
             return roi_align(features, regions, images, self._size, self.sample)
-        return self.sample(features, regions, images, self._size)
+        return self.sample(features, tf.minimum(regions, INSIDE), images, self._size)
 
 
 def pyramid_levels(regions: tf.Tensor, image_shape: tf.Tensor, canonical: float = 224.0) -> tf.Tensor:

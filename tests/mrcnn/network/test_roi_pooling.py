@@ -59,6 +59,15 @@ def pyramid() -> list[np.ndarray]:
     return levels
 
 
+def test_the_last_samples_of_a_region_that_ends_at_the_border_count_whatever_rounding_makes_of_them():
+    low = np.random.default_rng(0).uniform(0.1, 0.9, (300, 2)).astype(np.float32)
+    regions = tf.constant(np.concatenate([low, np.ones_like(low)], axis=1))
+    images = tf.zeros(300, tf.int32)
+    pooled = roi_pooling.PyramidPooling(7, Config())([regions, images, tf.constant([1024, 1024]), *pyramid()])
+    assert pooled.numpy().min() > 1.99
+    assert roi_pooling.crop_and_resize(pyramid()[0], regions, images, 7).numpy().min() == 0.0
+
+
 @pytest.mark.parametrize("pooling", ["crop_and_resize", "roi_align"])
 def test_each_region_is_pooled_from_its_level_and_image_in_the_order_given(pooling):
     class Chosen(Config):
