@@ -1,10 +1,11 @@
 """Export of networks for detection as TensorFlow SavedModel and as ONNX.
 
 Exported networks take batches of uint8 images already resized and padded by `resizing.resize_for`, and return
-detections and masks; `detections.unmold` and `masks.unmold_masks` convert these to pixels of the image.
+detections and masks; `detections.unmold` and `masks.unmold_masks` convert these to pixels of the image. Those of
+`export_picture_…` take a picture of any size instead, and return boxes and masks in its pixels.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
@@ -19,6 +20,7 @@ from mrcnn.model import MaskRCNN
 from mrcnn.network.anchors import Anchors
 from mrcnn.network.roi_pooling import PyramidPooling
 from mrcnn.ops.convolution import portable_operations
+from mrcnn.picture_graph import picture_function
 
 OPSET = 17
 """The lowest ONNX opset with all operations of the network."""
@@ -44,7 +46,18 @@ def export_saved_model(mask_rcnn: MaskRCNN, folder: str | Path, image_shape: Seq
     Raises:
         ValueError: the model's mode is wrong, or the backbone is a callable and the size of images is not fixed.
     """
-    detect = _detection_function(mask_rcnn, image_shape)
+    return _saved_model(mask_rcnn, _detection_function(mask_rcnn, image_shape), folder)
+
+
+def export_picture_saved_model(mask_rcnn: MaskRCNN, folder: str | Path, min_scores: Sequence[float]) -> Path:
+    """Write a whole detector as a SavedModel to `folder`, and return the folder.
+
+    Its signature `serving_default` is `picture_graph.picture_function`, which also says what it raises.
+    """
+    return _saved_model(mask_rcnn, picture_function(mask_rcnn, min_scores), folder)
+
+
+def _saved_model(mask_rcnn: MaskRCNN, detect: Any, folder: str | Path) -> Path:
     module = tf.Module()
     module.network, module.detect = mask_rcnn.keras_model, detect
     options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
@@ -62,22 +75,46 @@ def export_onnx(mask_rcnn: MaskRCNN, path: str | Path, image_shape: Sequence[int
         MissingPackageError: tf2onnx and onnx aren't installed.
         ValueError: the model's mode is wrong, or the backbone is a callable and the size of images is not fixed.
     """
+    return _onnx_file(mask_rcnn, path, lambda model: _detection_function(model, image_shape), {})
+
+
+def export_picture_onnx(
+    mask_rcnn: MaskRCNN, path: str | Path, min_scores: Sequence[float], metadata: Mapping[str, str]
+) -> Path:
+    """Write a whole detector as an ONNX file to `path`, with `metadata` as its metadata_props, and return the path.
+
+    Input and outputs are those of `picture_graph.picture_function`, computed in float32.
+
+    Raises:
+        MissingPackageError: tf2onnx and onnx aren't installed.
+        ValueError: the model's mode is wrong, or the backbone is a callable.
+    """
+    return _onnx_file(mask_rcnn, path, lambda model: picture_function(model, min_scores), metadata)
+
+
+def _onnx_file(
+    mask_rcnn: MaskRCNN, path: str | Path, function_of: Callable[[MaskRCNN], Any], metadata: Mapping[str, str]
+) -> Path:
+    """Write the function of a model that computes in float32; `function_of` makes it, not yet traced."""
     try:
+        import onnx
         import tf2onnx
     except ImportError:
         raise MissingPackageError(
             "exporting to ONNX needs the packages tf2onnx and onnx: pip install tf2onnx onnx"
         ) from None
 
-    mask_rcnn = _in_float32(mask_rcnn)
-    detect = _detection_function(mask_rcnn, image_shape)
+    mask_rcnn = in_float32(mask_rcnn)
+    detect = function_of(mask_rcnn)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with _portable_pooling(mask_rcnn.keras_model):
-        tf2onnx.convert.from_function(detect, detect.input_signature, opset=OPSET, output_path=str(path))
+        model, _ = tf2onnx.convert.from_function(detect, detect.input_signature, opset=OPSET)
+    onnx.helper.set_model_props(model, dict(metadata))
+    onnx.save(model, str(path))
     return Path(path)
 
 
-def _in_float32(mask_rcnn: MaskRCNN) -> MaskRCNN:
+def in_float32(mask_rcnn: MaskRCNN) -> MaskRCNN:
     """Return the model itself, or a copy that computes in float32."""
     if mask_rcnn.config.PRECISION == "float32" or mask_rcnn.mode != "inference":
         return mask_rcnn

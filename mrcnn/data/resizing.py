@@ -14,7 +14,7 @@ Padding = list[tuple[int, int]]
 PAD_MULTIPLE = {"pad64": 64, "pad32": 32}
 """Resize modes that pad each side to a multiple of pixels."""
 
-_UNTRUNCATED = 1e-3
+UNTRUNCATED = 1e-3
 """Tolerance for rounding errors of float32 interpolation below whole numbers."""
 
 
@@ -201,7 +201,7 @@ def resize(image: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
 
     scaled = cv2.resize(image.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
     scaled = scaled.reshape(*size, -1)
-    return scaled.astype(image.dtype) if image.dtype.kind == "f" else (scaled + _UNTRUNCATED).astype(image.dtype)
+    return scaled.astype(image.dtype) if image.dtype.kind == "f" else (scaled + UNTRUNCATED).astype(image.dtype)
 
 
 def shrink(pixels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

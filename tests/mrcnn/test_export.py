@@ -247,17 +247,17 @@ def test_exporting_a_callable_backbone_needs_a_size():
 
 
 @pytest.mark.usefixtures("sixteen_bits")
-def test_onnx_files_compute_in_float32(network, tmp_path):
+def test_exported_files_compute_in_float32(network, tmp_path):
     class Bfloat16(TinyConfig):
         PRECISION = "bfloat16"
 
     model = MaskRCNN("inference", Bfloat16(), tmp_path)
-    twin = export._in_float32(model)
+    twin = export.in_float32(model)
     assert model.keras_model.get_layer("conv1").compute_dtype == "bfloat16"
     assert twin.keras_model.get_layer("conv1").compute_dtype == "float32"
     pairs = zip(twin.keras_model.get_weights(), model.keras_model.get_weights(), strict=True)
     assert all((ours == theirs).all() for ours, theirs in pairs)
-    assert export._in_float32(network) is network
+    assert export.in_float32(network) is network
 
 
 def test_exported_networks_have_plain_convolutions(network, monkeypatch):
