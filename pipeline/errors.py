@@ -43,3 +43,7 @@ class ArtifactError(PipelineError):
 
 class TrainingError(PipelineError):
     """Training can't start or continue: weights that don't fit, a loss that is not a number."""
+
+
+class ExportError(PipelineError):
+    """A model can't be exported, or the exported file finds something else than the model."""

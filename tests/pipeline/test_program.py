@@ -24,7 +24,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "module", ["labels", "dataset", "training", "evaluation", "sources.raw_images", "sources.raw_labels"]
+    "module", ["labels", "dataset", "training", "evaluation", "sources.raw_images", "sources.raw_labels", "export"]
 )
 def test_help_names_the_options_without_importing_anything_heavy(module):
     script = (
