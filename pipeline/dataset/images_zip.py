@@ -5,9 +5,9 @@ import struct
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 from unicodedata import normalize
@@ -47,6 +47,8 @@ class ImageRecord:
     """Bytes of the image file."""
     crc: int
     """CRC-32 of the image file; with `size` it tells whether two images are the same file."""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """What its label file says of the whole image, as BDD's `weather`; texts only."""
 
 
 class Listed(Protocol):
@@ -175,16 +177,16 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
         content = self._read(f"{folder}/{REGION_DATA}", LARGEST_LABELS)
         left_out: list[tuple[str, str, str]] = []
         records: dict[str, ImageRecord] = {}
-        for name, size, instances, unusable in labels.read(content, where, self._class_attribute):
-            image = PurePosixPath(name.replace("\\", "/")).name
+        for labelled in labels.read(content, where, self._class_attribute):
+            image = PurePosixPath(labelled.name.replace("\\", "/")).name
             member = self._names.find(f"{folder}/{image}")
             if image in records:
                 left_out.append((image, "", "labelled twice: the first labels count"))
             elif member is None:
                 left_out.append((image, "", "the image is not in the archive"))
             else:
-                left_out += [(image, region, reason) for region, reason in unusable]
-                records[image] = self._record(split, image, member, size, instances)
+                left_out += [(image, region, reason) for region, reason in labelled.unusable]
+                records[image] = self._record(split, image, member, labelled)
         if not records:
             raise EmptyDatasetError(f"{where}: labels no image that is in the archive")
         for reason, count in sorted(Counter(reason for *_, reason in left_out).items()):
@@ -192,13 +194,14 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
         self.left_out += left_out
         return tuple(records[image] for image in sorted(records))
 
-    def _record(
-        self, split: str, image: str, member: str, size: tuple[int, int], instances: list[Instance[Ring]]
-    ) -> ImageRecord:
-        width, height = size
+    def _record(self, split: str, image: str, member: str, labelled: labels.LabelledEntry) -> ImageRecord:
+        width, height = labelled.size
         if not (width and height):
             width, height = self._size(member, self._read(member, LARGEST_FILE))
         if width * height > MOST_PIXELS:
             raise ArchiveError(f"{self._where(member)}: {width}x{height} pixels are too many")
         info = self._members[member]
-        return ImageRecord(image, split, width, height, tuple(instances), member, info.file_size, info.CRC)
+        instances = tuple(labelled.instances)
+        return ImageRecord(
+            image, split, width, height, instances, member, info.file_size, info.CRC, labelled.attributes
+        )

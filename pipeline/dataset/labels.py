@@ -4,6 +4,7 @@ Classes keep their names: those of an archive are the classes of the model that 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -33,12 +34,21 @@ CURVE_TOLERANCE = 0.5
 """Pixels by which the polygon of a circle or ellipse may be off."""
 
 
-Labelled = tuple[str, tuple[int, int], list[Instance[Ring]], list[tuple[str, str]]]
-"""Name of an image; width and height, 0 where the file doesn't give them; its instances; id and reason of each region
-that can't be used."""
+@dataclass(frozen=True)
+class LabelledEntry:
+    """An image as a label file has it."""
+
+    name: str
+    size: tuple[int, int]
+    """Width and height, 0 where the file doesn't give them."""
+    instances: list[Instance[Ring]]
+    unusable: list[tuple[str, str]]
+    """Id and reason of each region that can't be used."""
+    attributes: dict[str, str]
+    """Those of the image that are texts."""
 
 
-def read(content: bytes, name: str, class_attribute: str | None = None) -> Iterator[Labelled]:
+def read(content: bytes, name: str, class_attribute: str | None = None) -> Iterator[LabelledEntry]:
     """Yield the images of VIA annotations or a VIA project; regions of a class that share `instance` are joined.
 
     Raises LabelFileError, which calls the file `name`, if it is damaged, or not of VIA 1 or 2.
@@ -55,11 +65,9 @@ def labelled_in(
     rule = find_rule(attributes, AnyWord(), word_options(declared), None, class_attribute)
     for key, text in entries.items():
         entry = decode(text)
-        yield (
-            reading.name_of(key, entry),
-            (_side(entry, "width"), _side(entry, "height")),
-            *_read(entry, rule, declared),
-        )
+        instances, unusable = _read(entry, rule, declared)
+        size = (_side(entry, "width"), _side(entry, "height"))
+        yield LabelledEntry(reading.name_of(key, entry), size, instances, unusable, _attributes(entry))
 
 
 def open_entries(content: Content) -> tuple[Mapping[str, msgspec.Raw], Options]:
@@ -94,6 +102,11 @@ def _read(entry: Any, rule: ClassRule, declared: Options) -> tuple[list[Instance
         part_of, geometry = text_of(attributes.get("instance")), geometry_of(attributes, kind, ring)
         found.append(Instance(label_id, part_of, category, geometry, flags, {}, [ring]))
     return join_parts(found), left_out
+
+
+def _attributes(entry: Any) -> dict[str, str]:
+    given = entry.get("file_attributes") if isinstance(entry, dict) else None
+    return {key: value for key, value in given.items() if isinstance(value, str)} if isinstance(given, dict) else {}
 
 
 def _side(entry: Any, key: str) -> int:

@@ -313,3 +313,11 @@ def test_flags_are_those_that_labels_of_other_hands_have(tmp_path: Path) -> None
     path = one_image(tmp_path, [{**square(0, 0, 9, ""), "region_attributes": attributes}])
     (instance,) = ImagesZip(path).records("val")[0].instances
     assert (instance.category, instance.flags) == ("bike", {"crowd": True, "occluded": False})
+
+
+def test_images_keep_what_their_label_file_says_of_them_in_texts(tmp_path: Path) -> None:
+    given = {"weather": "clear", "checked": {"yes": True}, "speed": 12}
+    texts = {"a.jpg": given, "b.jpg": 3}
+    labels = {name: entry(name, {}, width=8, height=8, file_attributes=of) for name, of in texts.items()}
+    archive = write(tmp_path / "images.zip", {"val": labels}, {f"val/{name}": jpeg(8, 8) for name in labels})
+    assert [record.attributes for record in ImagesZip(archive).records("val")] == [{"weather": "clear"}, {}]
