@@ -69,8 +69,8 @@ def ground_truth(images: Sequence[JudgedImage], categories: Sequence[str]) -> di
                 "segmentation": truth.rle.coco,
                 "bbox": _sides(truth.rle.box),
                 "area": truth.rle.area,
-                "iscrowd": int(truth.ignored),
-                "ignore": int(truth.ignored),
+                "iscrowd": int(truth.neutral),
+                "ignore": int(truth.neutral),
             }
             for number, (image_id, truth) in enumerate(labelled, 1)
         ],
@@ -109,7 +109,7 @@ def average_precision(
     evaluation.evaluate()
     evaluation.accumulate()
     precision, recall = np.asarray(evaluation.eval["precision"]), np.asarray(evaluation.eval["recall"])
-    instances = Counter(truth.category for image in images for truth in image.truth if not truth.ignored)
+    instances = Counter(truth.category for image in images for truth in image.truth if not truth.neutral)
     return _figures(precision[..., -1], recall[..., -1], {name: instances[name] for name in categories})
 
 

@@ -88,9 +88,14 @@ class Truth:
     category: str
     rle: Rle
     ignored: bool
-    """Crowd or ignored: neither found nor missed, and what is detected inside it is not counted (as BDD100K does)."""
+    crowd: bool = False
     instance: str = ""
     """Id of the label."""
+
+    @property
+    def neutral(self) -> bool:
+        """Crowd or ignored: neither found nor missed, and what is detected inside it is not counted."""
+        return self.ignored or self.crowd
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ class JudgedImage:
         if not self.detections or not self.truth:
             return np.zeros((len(self.detections), len(self.truth)))
         found, labelled = ([each.rle.coco for each in part] for part in (self.detections, self.truth))
-        return np.asarray(coco_mask.iou(found, labelled, [int(each.ignored) for each in self.truth]), np.float64)
+        return np.asarray(coco_mask.iou(found, labelled, [int(each.neutral) for each in self.truth]), np.float64)
 
     @cached_property
     def truth_of(self) -> list[int]:
@@ -131,7 +136,7 @@ class JudgedImage:
 
         COCO's greedy match: by falling score, each detection takes the best instance of its class that is still free.
         """
-        ignored = np.array([truth.ignored for truth in self.truth], bool)
+        ignored = np.array([truth.neutral for truth in self.truth], bool)
         free = ~ignored
         found = []
         for detection, overlaps in zip(self.detections, self.overlaps, strict=True):
@@ -190,7 +195,7 @@ def truth_in(record: ImageRecord) -> tuple[Truth, ...]:
     """Return the instances that have at least one pixel inside the image."""
     masks = [Rle.of(polygons.mask(each.rings, record.height, record.width)) for each in record.instances]
     return tuple(
-        Truth(instance.category, rle, instance.crowd or instance.ignored, instance.id)
+        Truth(instance.category, rle, instance.ignored, instance.crowd, instance.id)
         for instance, rle in zip(record.instances, masks, strict=True)
         if rle.area
     )

@@ -63,7 +63,7 @@ def quality(judgement: Judgement, image: JudgedImage) -> Quality:
     truth_of = {k: image.truth_of[k] for k in scores.shown(image, judgement.thresholds)}
     hits = [(k, truth) for k, truth in truth_of.items() if truth >= 0]
     false = sum(truth == FALSE for truth in truth_of.values())
-    missed = sum(not truth.ignored for truth in image.truth) - len(hits)
+    missed = sum(not truth.neutral for truth in image.truth) - len(hits)
     errors = len(hits) + 0.5 * (missed + false)
     score = sum(float(image.overlaps[pair]) for pair in hits) / errors if errors else 1.0
     return Quality(len(hits), missed, false, score)

@@ -30,7 +30,7 @@ class Threshold:
 
 def best_thresholds(images: Sequence[JudgedImage], categories: Sequence[str]) -> dict[str, Threshold]:
     """Return for each class the threshold with the highest F1; of equals, the highest one."""
-    labelled = Counter(truth.category for image in images for truth in image.truth if not truth.ignored)
+    labelled = Counter(truth.category for image in images for truth in image.truth if not truth.neutral)
     found: dict[str, list[tuple[float, bool]]] = {name: [] for name in categories}
     for image in images:
         for detection, truth in zip(image.detections, image.truth_of, strict=True):
@@ -76,7 +76,7 @@ def confusion_matrix(
         kept = shown(image, thresholds)
         labelled = np.array([ids[truth.category] for truth in image.truth], np.int64)
         detected = np.array([ids[image.detections[k].category] for k in kept], np.int64)
-        ignored = np.array([truth.ignored for truth in image.truth], bool)
+        ignored = np.array([truth.neutral for truth in image.truth], bool)
         _count(counts, image.overlaps[kept], labelled, detected, ignored)
     return counts
 

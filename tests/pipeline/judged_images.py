@@ -27,7 +27,7 @@ def found(category: str, score: float, x: int, y: int, side: int) -> Detection:
     return Detection(category, score, rle(x, y, side), Box(x, y, side, side))
 
 
-def judged(truths: list[Truth], detections: list[Detection], name: str = "a.jpg") -> JudgedImage:
+def judged(truths: list[Truth], detections: list[Detection], name: str = "a.jpg", **attributes: str) -> JudgedImage:
     """Return an image with these, the detections by falling score."""
-    record = ImageRecord(name, "val", SIDE, SIDE, (), f"images/val/{name}", 1000, 0)
+    record = ImageRecord(name, "val", SIDE, SIDE, (), f"images/val/{name}", 1000, 0, attributes)
     return JudgedImage(record, tuple(truths), tuple(sorted(detections, key=lambda each: -each.score)))

@@ -91,10 +91,10 @@ def _instances(judgement: Judgement, image: JudgedImage) -> tuple[list[DrawnInst
     labelled = [
         DrawnInstance(
             colours[truth.category],
-            truth.category + (" (ignored)" if truth.ignored else ""),
+            truth.category + (" (ignored)" if truth.neutral else ""),
             truth.rle,
-            "" if truth.ignored or number in truth_of.values() else MISSED,
-            truth.ignored,
+            "" if truth.neutral or number in truth_of.values() else MISSED,
+            truth.neutral,
         )
         for number, truth in enumerate(image.truth)
     ]
