@@ -178,8 +178,9 @@ STAGES = {
             "pipeline.evaluation",
             group="report",
             kinds=frozenset({"tensorflow", "html"}),
-            description="How good the model is: COCO mask and box AP, curves, confusion, pictures of ground truth "
-            "beside detections, and the detections ready to be corrected in VIA.",
+            description="How good the model is: COCO mask and box AP with intervals, by class, size and kind of image, "
+            "errors by kind, reliability of scores, pictures of ground truth beside detections, detections ready "
+            "to be corrected in VIA.",
             files=(
                 "index.html",
                 "metrics.json",

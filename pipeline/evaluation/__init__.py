@@ -110,6 +110,15 @@ def metrics(report: "Report") -> dict[str, Any]:
         "images": len(judged.images),
         "instances": judged.instances,
         "split": report.facts.judged.split,
+        "slices": [asdict(each) for each in judged.slices],
+        "errors": [asdict(each) for each in judged.errors],
+        "calibration": {
+            "all": asdict(judged.calibration),
+            "classes": {name: asdict(each) for name, each in judged.class_calibration.items()},
+        },
+        "at_thresholds": {name: asdict(each) for name, each in judged.reached.items()},
+        "thresholds_apart": judged.thresholds_apart,
+        "bdd": judged.bdd and asdict(judged.bdd),
         "seconds_per_image": round(judged.seconds_per_image, 4),
         "seen_in_training": report.facts.seen_in_training,
         "box_share": round(report.facts.judged.box_share, 6),
@@ -143,6 +152,9 @@ def _summary(report: "Report", archive: ImagesZip, out: Path) -> summary.Summary
         }
         for name, of_class in judged.segm.per_class.items()
     ]
+    whole = judged.slices[0].interval
+    more = {"segm_AP_low": whole and whole.low, "segm_AP_high": whole and whole.high, "ECE": judged.calibration.ECE}
+    figures |= more | {"bdd_AP": judged.bdd and judged.bdd.AP}
     made_from = {f"{name} fingerprint": text for name, text in report.fingerprints.items()}
     return summary.Summary(
         numbers={
@@ -152,7 +164,7 @@ def _summary(report: "Report", archive: ImagesZip, out: Path) -> summary.Summary
             "seconds_per_image": round(judged.seconds_per_image, 4),
         },
         texts={"split": report.facts.judged.split, **made_from},
-        tables={"classes": table},
+        tables={"classes": table, "errors": [asdict(each) for each in judged.errors]},
         pictures=_pictures(report, archive, out),
         checks=_checks(report),
     )

@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 from pipeline.evaluation import coco, scores
 from pipeline.evaluation.coco import Figures
 from pipeline.evaluation.detections import FALSE, JudgedImage
-from pipeline.evaluation.scores import Threshold
+from pipeline.evaluation.measures import bdd_score, calibration, slices, tide
+from pipeline.evaluation.measures.bdd_score import BddScore
+from pipeline.evaluation.measures.calibration import Calibration
+from pipeline.evaluation.measures.matches import MatchTable
+from pipeline.evaluation.measures.slices import Slice
+from pipeline.evaluation.measures.tide import ErrorKind
+from pipeline.evaluation.scores import Reached, Threshold
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,20 @@ class Judgement:
     segm: Figures
     bbox: Figures
     thresholds: dict[str, Threshold]
+    """The best ones on all images."""
+    thresholds_apart: bool
+    """Whether `reached` and `confusion` are at thresholds that were chosen on other images."""
+    reached: dict[str, Reached]
     confusion: NDArray[np.int64]
     """[C + 1, C + 1] int64: rows labelled, columns detected, background last."""
+    slices: list[Slice]
+    """The whole first."""
+    errors: list[ErrorKind]
+    calibration: Calibration
+    """Of all detections."""
+    class_calibration: dict[str, Calibration]
+    bdd: BddScore | None
+    """None where the images aren't BDD100K's."""
     seconds_per_image: float
 
     @property
@@ -46,14 +64,21 @@ def judge(
     images: tuple[JudgedImage, ...], seconds_per_image: float, categories: tuple[str, ...], max_detections: int
 ) -> Judgement:
     """Measure everything; `categories` are those of the model, then any other that is labelled."""
-    thresholds = scores.best_thresholds(images, categories)
+    fits = scores.cross_fitted(images, categories)
     return Judgement(
         images,
         categories,
         segm=coco.average_precision(images, categories, "segm", max_detections),
         bbox=coco.average_precision(images, categories, "bbox", max_detections),
-        thresholds=thresholds,
-        confusion=scores.confusion_matrix(images, categories, thresholds),
+        thresholds=scores.best_thresholds(images, categories),
+        thresholds_apart=fits[0].apart,
+        reached=scores.reached(fits, categories),
+        confusion=np.sum([scores.confusion_matrix(fit.images, categories, fit.thresholds) for fit in fits], axis=0),
+        slices=slices.measure(images, MatchTable.of(images, categories)),
+        errors=tide.measure(images, categories),
+        calibration=calibration.measure(images),
+        class_calibration={name: calibration.measure(images, name) for name in categories},
+        bdd=bdd_score.measure(images, categories),
         seconds_per_image=seconds_per_image,
     )
 

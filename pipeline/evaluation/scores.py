@@ -1,5 +1,6 @@
-"""What is measured at mask IoU 0.5: thresholds of scores, confusion of classes."""
+"""What is measured at mask IoU 0.5: thresholds of scores, what they reach, confusion of classes."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.evaluation.detections import IGNORED, IOU, JudgedImage
+from pipeline.instances.image_paths import video_in_name
 
 FALLBACK = 0.5
 """Score for a class of which nothing could be measured."""
+FEWEST = 10
+"""Images of which a half must consist; a threshold that fewer decide jumps with each of them."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,67 @@ class Threshold:
     def least(self) -> float:
         """The least score of a detection that is shown."""
         return FALLBACK if self.score is None else self.score
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a class reaches from its threshold on; None where nothing was detected, or nothing is labelled."""
+
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Images, and the thresholds that they are judged at; those were chosen on other images where `apart`."""
+
+    images: Sequence[JudgedImage]
+    thresholds: Mapping[str, "Threshold"]
+    apart: bool
+
+
+def cross_fitted(images: Sequence[JudgedImage], categories: Sequence[str]) -> list[Fit]:
+    """Return the two halves of the images, each with the thresholds that are the best on the other half.
+
+    A digest of its name, or of its video's, decides an image's half. Where a half would be smaller than `FEWEST`, all
+    images are judged at the thresholds that are the best on themselves.
+    """
+    halves: tuple[list[JudgedImage], list[JudgedImage]] = ([], [])
+    for image in images:
+        name = image.record.image
+        digest = hashlib.sha256((video_in_name(name) or name).encode("utf-8", "surrogatepass")).digest()
+        halves[digest[0] % 2].append(image)
+    if min(map(len, halves)) < FEWEST:
+        return [Fit(images, best_thresholds(images, categories), apart=False)]
+    one, other = halves
+    return [Fit(a, best_thresholds(b, categories), apart=True) for a, b in ((one, other), (other, one))]
+
+
+def reached(fits: Sequence[Fit], categories: Sequence[str]) -> dict[str, Reached]:
+    """Return what each class reaches over all images."""
+    labelled = Counter(
+        each.category for fit in fits for image in fit.images for each in image.truth if not each.neutral
+    )
+    right: Counter[str] = Counter()
+    accepted: Counter[str] = Counter()
+    for fit in fits:
+        for image in fit.images:
+            kept = [k for k in shown(image, fit.thresholds) if image.truth_of[k] != IGNORED]
+            accepted.update(image.detections[k].category for k in kept)
+            right.update(image.detections[k].category for k in kept if image.truth_of[k] >= 0)
+    return {
+        name: Reached(
+            _share(right[name], accepted[name]),
+            _share(right[name], labelled[name]),
+            _share(2 * right[name], accepted[name] + labelled[name]) if labelled[name] else None,
+        )
+        for name in categories
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 6) if whole else None
 
 
 def best_thresholds(images: Sequence[JudgedImage], categories: Sequence[str]) -> dict[str, Threshold]:

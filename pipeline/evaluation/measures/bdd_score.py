@@ -58,18 +58,6 @@ class BddScore:
     """AP of each of the judged classes that BDD100K judges."""
 
 
-@dataclass(frozen=True)
-class _Painted:
-    """Masks of an image without overlaps; those of which no pixel is left are not among them."""
-
-    kept: Ints
-    """[N] int64, their positions among all masks."""
-    areas: Ints
-    """[N] int64, pixels."""
-    pixels: NDArray[np.int32]
-    """[height, width] int32: 0, or 1 + the position among the kept."""
-
-
 def measure(images: Sequence[JudgedImage], categories: Sequence[str]) -> BddScore | None:
     """Return the score of those classes that BDD100K judges, None where there are none or no image is BDD100K's."""
     judged = [name for name in categories if name in CATEGORIES]
@@ -102,44 +90,41 @@ def _in_image(image: JudgedImage, categories: Sequence[str]) -> dict[str, ImageM
     truth = [each for each in image.truth if each.category in categories]
     found = sorted((each for each in image.detections if each.category in categories), key=lambda each: each.score)
     size = (image.record.height, image.record.width)
-    labelled, detected = _painted(size, [each.rle for each in truth]), _painted(size, [each.rle for each in found])
-    truth, found = [truth[k] for k in labelled.kept], [found[k] for k in detected.kept]
-    falling = np.argsort([-each.score for each in found], kind="stable")
-    overlaps = _overlaps(detected, labelled)
+    shared = _shared(size, [each.rle for each in found], [each.rle for each in truth])
+    areas, truth_areas = shared[1:].sum(axis=1), shared[:, 1:].sum(axis=0)
+    overlaps = shared[1:, 1:] / np.maximum(areas[:, None] + truth_areas - shared[1:, 1:], 1)
+    falling = [int(k) for k in np.argsort([-each.score for each in found], kind="stable") if areas[k]]
     matches = {}
     for name in categories:
         rows = np.array([k for k in falling if found[k].category == name], np.int64)
-        columns = np.array([k for k, each in enumerate(truth) if each.category == name], np.int64)
-        ignored = np.array([truth[k].ignored for k in columns], bool) | outside(labelled.areas[columns])
+        columns = np.array([k for k, each in enumerate(truth) if each.category == name and truth_areas[k]], np.int64)
+        ignored = np.array([truth[k].ignored for k in columns], bool) | outside(truth_areas[columns])
         matched = _match(overlaps[np.ix_(rows, columns)], np.array([truth[k].crowd for k in columns], bool))
         in_ignored = np.stack([np.append(each, False)[matched] for each in ignored], axis=1)
         hit = (matched >= 0)[:, None].repeat(len(AREAS), axis=1)
-        counted = ~(in_ignored | (~hit & outside(detected.areas[rows])))
+        counted = ~(in_ignored | (~hit & outside(areas[rows])))
         scores = np.array([found[k].score for k in rows])
         matches[name] = ImageMatches(scores, hit & counted, counted, (~ignored).sum(axis=1))
     return matches
 
 
-def _painted(size: tuple[int, int], masks: Sequence[Rle]) -> _Painted:
-    """Return masks painted one over the other; `size` is (height, width)."""
+def _shared(size: tuple[int, int], found: Sequence[Rle], truth: Sequence[Rle]) -> Ints:
+    """Return the pixels that D detections and T labels share, [D + 1, T + 1] int64; row and column 0 are no mask.
+
+    The masks of each are painted one over the other; `size` is (height, width).
+    """
+    pairs = _painted(size, found) * (len(truth) + 1) + _painted(size, truth)
+    shape = (len(found) + 1, len(truth) + 1)
+    return np.bincount(pairs.ravel(), minlength=shape[0] * shape[1]).reshape(shape)
+
+
+def _painted(size: tuple[int, int], masks: Sequence[Rle]) -> NDArray[np.int32]:
+    """Return the number of the mask that is uppermost in each pixel, from 1, else 0, [height, width] int32."""
     canvas = np.zeros(size, np.int32)
     for number_of_mask, mask in enumerate(masks, 1):
         inside, (left, top) = mask.crop()
         canvas[top : top + inside.shape[0], left : left + inside.shape[1]][inside] = number_of_mask
-    areas = np.bincount(canvas.ravel(), minlength=len(masks) + 1)[1:]
-    kept = np.flatnonzero(areas)
-    places = np.zeros(len(masks) + 1, np.int32)
-    places[1 + kept] = np.arange(1, len(kept) + 1)
-    return _Painted(kept, areas[kept], places[canvas])
-
-
-def _overlaps(detected: _Painted, labelled: _Painted) -> Floats:
-    """Return the IoU of D painted detections and T painted labels, [D, T] float64."""
-    both = (detected.pixels > 0) & (labelled.pixels > 0)
-    pairs = (detected.pixels[both] - 1) * len(labelled.areas) + labelled.pixels[both] - 1
-    shape = (len(detected.areas), len(labelled.areas))
-    shared = np.bincount(pairs, minlength=shape[0] * shape[1]).reshape(shape)
-    return shared / (detected.areas[:, None] + labelled.areas[None] - shared)
+    return canvas
 
 
 def _match(overlaps: Floats, crowd: Bools) -> Ints:

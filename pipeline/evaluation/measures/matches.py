@@ -17,8 +17,8 @@ IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
 AREAS = np.array([(0, 1e10), (0, 32**2), (32**2, 96**2), (96**2, 1e10)])
 """COCO's areas in square pixels, both ends included: all, small, medium, large."""
-AT_ONCE = 1 << 21
-"""Detections times weights that are worked on at a time, 16 MB an array."""
+AT_ONCE = 1 << 16
+"""Detections times weights that are worked on at a time: half a megabyte an array, which stays in the cache."""
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]

@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline import pictures
 from pipeline.evaluation.coco import Figures
+from pipeline.evaluation.measures.calibration import Calibration
 
 INK = "#010203"
 """Stands for the page's text colour until the SVG is written."""
@@ -61,6 +62,24 @@ def precision_recall(figures: Figures, categories: Sequence[str]) -> Markup:
             axes.plot(RECALL, mean, color=INK, linewidth=3, label=f"mean  {_two(figures.AP50)}")
         if figures.curves:
             figure.legend(loc="outside lower center", ncols=3, fontsize=9)
+        return _svg(figure)
+
+
+def reliability(calibration: Calibration) -> Markup:
+    """Return the share of right detections over their score, a bar a tenth, as wide as many detections lie in it."""
+    bins = [each for each in calibration.bins if each.detections]
+    most = max((each.detections for each in bins), default=1)
+    with _style("reliability"):
+        figure = Figure(SIZE, layout="constrained")
+        axes = figure.add_subplot(xlabel="score", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1.03))
+        middles = [(each.low + each.high) / 2 for each in bins]
+        widths = [0.09 * max(0.15, (each.detections / most) ** 0.5) for each in bins]
+        axes.bar(middles, [each.right or 0.0 for each in bins], widths, color=pictures.colour(0), alpha=0.8)
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=DASHES[1], label="scores that say what they mean")
+        axes.plot(
+            [each.score or 0.0 for each in bins], [each.right or 0.0 for each in bins], "o", color=INK, markersize=4
+        )
+        axes.legend(loc="upper left", fontsize=9)
         return _svg(figure)
 
 

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from pipeline import pictures
 from pipeline.dataset.facts import DatasetFacts
 from pipeline.dataset.images_zip import ImagesZip
 from pipeline.evaluation.judgement import Judgement
+from pipeline.evaluation.measures import tide
+from pipeline.evaluation.measures.resampling import LEAST_IMAGES
 from pipeline.evaluation.report import figures, overlays
 from pipeline.files.atomic import whole_file
 from pipeline.recipe import Recipe
@@ -85,6 +88,12 @@ def banners(report: Report) -> list[tuple[str, str]]:
             f"The model doesn't know {', '.join(strange)}; all instances of these count as missed.",
         ),
         (
+            not report.judgement.thresholds_apart,
+            "Thresholds chosen on the same images",
+            "The images are too few, or all of one video, to choose score thresholds on one half and to judge on the "
+            "other: precision, recall and confusion at the thresholds are better than they will be on new images.",
+        ),
+        (
             judged.images < FEW_IMAGES,
             "Few images",
             f"On {judged.images} images the figures jump with each of them.",
@@ -107,6 +116,12 @@ def _content(report: Report, archive: ImagesZip) -> dict[str, Any]:
         "curves": figures.precision_recall(judgement.segm, judgement.categories),
         "training": charts,
         "confusion": _confusion(judgement),
+        "slices": [list(each) for _, each in groupby(judgement.slices, key=lambda each: each.kind)],
+        "errors": judgement.errors,
+        "meanings": tide.MEANINGS,
+        "most_gained": max((each.AP50_gain or 0.0 for each in judgement.errors), default=0.0) or 1.0,
+        "reliability": figures.reliability(judgement.calibration),
+        "least_images": LEAST_IMAGES,
         "config": dict(sorted(report.model.config.items())),
         "recipe": yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True),
     }

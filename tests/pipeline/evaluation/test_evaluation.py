@@ -107,6 +107,16 @@ def test_a_perfect_detector_has_ap_1_in_every_file(perfect: Path) -> None:
     assert (metrics["images"], metrics["instances"], metrics["split"]) == (3, 6, "val")
     assert (metrics["model"], metrics["dataset"]) == ("0123456789abcdef", "fedcba9876543210")
     assert metrics["seconds_per_image"] >= 0
+    whole, *slices = metrics["slices"]
+    assert (whole["AP"], whole["images"], whole["instances"], whole["interval"]) == (1, 3, 6, None)
+    assert sum(each["instances"] for each in slices if each["kind"] == "size") == 6
+    assert {each["kind"]: each["count"] for each in metrics["errors"]} == {
+        **dict.fromkeys(("class", "localisation", "both", "duplicate", "missed"), 0),
+        "background": 3,
+    }
+    assert metrics["calibration"]["classes"]["traffic sign"]["ECE"] == pytest.approx(0.2, abs=1e-6)
+    assert metrics["at_thresholds"]["car"] == {"precision": 1, "recall": 1, "f1": 1}
+    assert (metrics["thresholds_apart"], metrics["bdd"]) == (False, None)
     thresholds = read(perfect / "thresholds.json")["classes"]
     assert thresholds["car"]["score"] == pytest.approx(0.9)
     assert thresholds["traffic sign"]["f1"] == 1
@@ -164,6 +174,7 @@ def test_the_summary_says_the_figures_and_has_small_pictures(perfect: Path) -> N
 def test_the_page_says_everything_and_asks_nothing_of_the_network(perfect: Path) -> None:
     page = (perfect / "index.html").read_text("utf-8")
     texts = (*FINGERPRINTS.values(), "traffic sign", "val_2.jpg", "Judged on what it was trained on")
+    texts += ("Thresholds chosen on the same images", "lies on nothing that is labelled", "expected calibration error")
     assert all(text in page for text in texts)
     assert page.count("data:image/jpeg;base64,") == 6
     assert not re.search(r"""(src|href|srcset|action|data)\s*=\s*["']?\s*(https?:)?//""", page)
@@ -302,3 +313,15 @@ def test_a_browser_shows_the_page_without_a_complaint_and_without_scrolling_side
     assert [url for url in requests if not url.startswith(("file:", "data:"))] == []
     assert sides[0] <= sides[1]
     assert broken == 0
+
+
+def test_images_of_bdd100k_have_its_score_and_slices_by_what_it_says_of_them(tmp_path: Path) -> None:
+    described = {"weather": "rainy", "scene": "highway", "timeofday": "night"}
+    labels = {"a.jpg": entry("a.jpg", numbered([square(10, 10, 20, "car")]), file_attributes=described)}
+    archive = write(tmp_path / "images.zip", {"val": labels}, {"val/a.jpg": jpeg(64, 48)})
+    out, _ = evaluate(tmp_path, archive, lambda _: [(1, 0.9, 10, 10, 20)])
+    metrics, page = read(out / "metrics.json"), (out / "index.html").read_text("utf-8")
+    assert metrics["bdd"]["per_class"] == {"car": pytest.approx(metrics["segm"]["AP"])}
+    found = {(each["kind"], each["name"]) for each in metrics["slices"]}
+    assert {("time of day", "night"), ("weather", "rainy"), ("scene", "highway")} <= found
+    assert all(text in page for text in ("time of day", "rainy", "BDD100K's score"))

@@ -1,7 +1,18 @@
 """What is measured at mask IoU 0.5: matches, the score threshold with the best F1, the confusion matrix."""
 
+import pytest
+
 from pipeline.evaluation.detections import JudgedImage
-from pipeline.evaluation.scores import FALLBACK, Threshold, best_thresholds, confusion_matrix
+from pipeline.evaluation.scores import (
+    FALLBACK,
+    Fit,
+    Reached,
+    Threshold,
+    best_thresholds,
+    confusion_matrix,
+    cross_fitted,
+    reached,
+)
 from tests.pipeline.judged_images import found, judged, truth
 
 CLASSES = ["car", "bike"]
@@ -87,3 +98,43 @@ def test_what_lies_in_an_ignored_region_is_not_counted() -> None:
 def test_images_add_up_and_empty_ones_add_nothing() -> None:
     image = judged([truth("car", 10, 10, 30)], [found("car", 0.9, 10, 10, 30)])
     assert counts(image, judged([], []), image) == [[2, 0, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def fits_of(count: int, name: str = "{}.jpg") -> list[Fit]:
+    """Return the fits of images with one car that is found, and one detection that is false."""
+    car, wrong = truth("car", 10, 10, 30), (150, 150, 30)
+    detections = [found("car", 0.9, 10, 10, 30), found("car", 0.5, *wrong)]
+    return cross_fitted([judged([car], detections, name.format(k)) for k in range(count)], CLASSES)
+
+
+def test_each_half_is_judged_at_thresholds_of_the_other() -> None:
+    fits = fits_of(60)
+    assert [fit.apart for fit in fits] == [True, True]
+    names = [{image.record.image for image in fit.images} for fit in fits]
+    assert len(names[0] | names[1]) == sum(map(len, names)) == 60
+    for fit, other in (fits, fits[::-1]):
+        assert fit.thresholds == best_thresholds(other.images, CLASSES)
+    assert reached(fits, CLASSES)["car"] == Reached(1, 1, 1)
+
+
+def test_an_images_half_depends_on_its_name_alone() -> None:
+    few, many = fits_of(60), fits_of(80)
+    halves = [{image.record.image for image in fit.images} for fit in few]
+    assert all(half <= {image.record.image for image in fit.images} for half, fit in zip(halves, many, strict=True))
+
+
+@pytest.mark.parametrize(("count", "name"), [(15, "{}.jpg"), (60, "00091078-875c1f73-{:07d}.jpg")])
+def test_few_images_and_those_of_one_video_are_judged_at_their_own_thresholds(count: int, name: str) -> None:
+    (fit,) = fits_of(count, name)
+    assert not fit.apart
+    assert len(fit.images) == count
+
+
+def test_what_is_reached_is_counted_over_all_images() -> None:
+    # car: 0.9 right, 0.6 false, both accepted: precision 1/2, recall 1/2
+    image = judged(
+        [truth("car", 10, 10, 30), truth("car", 60, 10, 30), truth("bike", 100, 100, 30)],
+        [found("car", 0.9, 10, 10, 30), found("car", 0.6, 150, 150, 30), found("car", 0.4, 60, 10, 30)],
+    )
+    found_ = reached([Fit([image], THRESHOLDS, apart=False)], CLASSES)
+    assert found_ == {"car": Reached(0.5, 0.5, 0.5), "bike": Reached(None, 0, 0)}
