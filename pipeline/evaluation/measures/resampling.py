@@ -40,6 +40,14 @@ class Difference:
         """After minus before."""
         return None if self.before is None or self.after is None else round(self.after - self.before, 6)
 
+    def text(self, figure: str) -> str:
+        """Return `+0.012 AP, interval +0.004 to +0.020` for the name of a figure."""
+        if self.difference is None:
+            return f"no {figure}: nothing that counts is labelled"
+        sure = self.interval
+        interval_text = f"interval {sure.low:+.3f} to {sure.high:+.3f}" if sure else "too few images for an interval"
+        return f"{self.difference:+.3f} {figure}, {interval_text}"
+
 
 def resamples(images: int, count: int = RESAMPLES, seed: int = SEED) -> Ints:
     """Return how often each image is drawn in each of `count` resamples, [count, images] int64."""
