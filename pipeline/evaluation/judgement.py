@@ -77,7 +77,7 @@ def judge(
         slices=slices.measure(images, MatchTable.of(images, categories)),
         errors=tide.measure(images, categories),
         calibration=calibration.measure(images),
-        class_calibration={name: calibration.measure(images, name) for name in categories},
+        class_calibration=calibration.by_class(images, categories),
         bdd=bdd_score.measure(images, categories),
         seconds_per_image=seconds_per_image,
     )

@@ -4,6 +4,7 @@ The expected calibration error is that of Guo et al. (2017, "On Calibration of M
 detection is right where it finds an instance of its class at mask IoU 0.5, as in Küppers et al. (2020).
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,14 +39,28 @@ class Calibration:
     bins: list[Bin]
 
 
-def measure(images: Sequence[JudgedImage], category: str | None = None) -> Calibration:
-    """Return the calibration of a class, by default that of all detections together."""
-    counted = [
-        (detection.score, truth >= 0)
-        for image in images
-        for detection, truth in zip(image.detections, image.truth_of, strict=True)
-        if truth != IGNORED and category in (None, detection.category)
-    ]
+def measure(images: Sequence[JudgedImage]) -> Calibration:
+    """Return the calibration of all detections together."""
+    return _of_pairs([pair for pairs in _pairs(images).values() for pair in pairs])
+
+
+def by_class(images: Sequence[JudgedImage], categories: Sequence[str]) -> dict[str, Calibration]:
+    """Return the calibration of each class."""
+    pairs = _pairs(images)
+    return {name: _of_pairs(pairs[name]) for name in categories}
+
+
+def _pairs(images: Sequence[JudgedImage]) -> dict[str, list[tuple[float, bool]]]:
+    """Return score and whether it is right of each detection that counts, by class."""
+    pairs = defaultdict(list)
+    for image in images:
+        for detection, truth in zip(image.detections, image.truth_of, strict=True):
+            if truth != IGNORED:
+                pairs[detection.category].append((detection.score, truth >= 0))
+    return pairs
+
+
+def _of_pairs(counted: Sequence[tuple[float, bool]]) -> Calibration:
     pairs = np.array(counted, np.float64).reshape(-1, 2)
     place = np.minimum((pairs[:, 0] * BINS).astype(np.int64), BINS - 1)
     bins = [_bin(k, pairs[place == k]) for k in range(BINS)]

@@ -4,6 +4,7 @@ COCO's evaluation gives one figure for one set of images. Here the images are ma
 taken of any weights of them: of a part (weights 0 and 1), or of resamples (how often each image was drawn).
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -11,7 +12,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation.detections import JudgedImage
+from pipeline.evaluation.detections import Detection, JudgedImage, Truth
 
 IOUS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0, 1, 101)
@@ -65,7 +66,8 @@ class MatchTable:
     @classmethod
     def of(cls, images: Sequence[JudgedImage], categories: Sequence[str]) -> Self:
         """Match the detections of all images."""
-        return cls(len(images), {name: joined(_in_image(image, name) for image in images) for name in categories})
+        parts = [_in_image(image) for image in images]
+        return cls(len(images), {name: joined(part.get(name, NOTHING) for part in parts) for name in categories})
 
     def of_images(self, positions: Ints) -> Self:
         """Return the table of the images at `positions`."""
@@ -139,12 +141,37 @@ def outside(areas: Sequence[int] | Ints) -> Bools:
     return (pixels < AREAS[:, :1]) | (pixels > AREAS[:, 1:])
 
 
-def _in_image(image: JudgedImage, category: str) -> ImageMatches:
-    found = [k for k, each in enumerate(image.detections) if each.category == category]
-    labelled = [k for k, each in enumerate(image.truth) if each.category == category]
+NOTHING = ImageMatches(
+    np.zeros(0),
+    np.zeros((len(IOUS), len(AREAS), 0), bool),
+    np.zeros((len(IOUS), len(AREAS), 0), bool),
+    np.zeros(4, np.int64),
+)
+"""Those of a class that is neither labelled nor detected in an image."""
+
+
+def _in_image(image: JudgedImage) -> dict[str, ImageMatches]:
+    """Return the matches of each class that is labelled or detected in an image."""
+    found, labelled = _by_class(image.detections), _by_class(image.truth)
+    return {
+        name: _of_class(image, found.get(name, []), labelled.get(name, [])) for name in found.keys() | labelled.keys()
+    }
+
+
+def _by_class(instances: Sequence[Detection | Truth]) -> dict[str, list[int]]:
+    """Return the positions of the instances of each class."""
+    positions = defaultdict(list)
+    for k, each in enumerate(instances):
+        positions[each.category].append(k)
+    return positions
+
+
+def _of_class(image: JudgedImage, found: Sequence[int], labelled: Sequence[int]) -> ImageMatches:
+    """Return the matches of the detections and the labelled instances at these positions."""
     neutral = np.array([image.truth[k].neutral for k in labelled], bool)
     ignored = neutral | outside([image.truth[k].rle.area for k in labelled])
-    matched, in_ignored = _match(image.overlaps[np.ix_(found, labelled)], neutral, ignored)
+    overlaps = image.overlaps[np.ix_(np.array(found, np.int64), np.array(labelled, np.int64))]
+    matched, in_ignored = _match(overlaps, neutral, ignored)
     counted = ~(in_ignored | (~matched & outside([image.detections[k].rle.area for k in found])))
     scores = np.array([image.detections[k].score for k in found])
     return ImageMatches(scores, matched & counted, counted, (~ignored).sum(axis=1))

@@ -4,7 +4,7 @@ Bolya et al., 2020, "TIDE: A General Toolbox for Identifying Object Detection Er
 gains are those of tidecv 1.0.1 on the same files.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -130,7 +130,10 @@ def _corrected(found: Sequence[_Found], kind: str) -> list[_Found]:
 
 def _ap50(found: Sequence[_Found], instances: Mapping[str, int], names: Sequence[str]) -> float:
     """Return the mean AP50 of the classes `names`; one without instances and detections has none."""
-    parts = [_class_ap50([each for each in found if each.category == name], instances[name]) for name in names]
+    by_class: dict[str, list[_Found]] = defaultdict(list)
+    for each in found:
+        by_class[each.category].append(each)
+    parts = [_class_ap50(by_class[name], instances[name]) for name in names]
     measured = [part for part in parts if part is not None]
     return sum(measured) / len(measured) if measured else 0.0
 

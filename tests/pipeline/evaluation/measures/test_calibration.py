@@ -1,17 +1,20 @@
 """How far scores are from the share of detections that are right, by hand."""
 
+from pipeline.evaluation.detections import JudgedImage
 from pipeline.evaluation.measures import calibration
 from tests.pipeline.judged_images import found, judged, truth
 
 RIGHT, FALSE = (10, 10, 40), (120, 120, 40)
 
 
-def measure(
-    *detections: tuple[str, float, tuple[int, int, int]], category: str | None = None
-) -> calibration.Calibration:
-    """Return the calibration over images of one car with one detection each."""
-    images = [judged([truth("car", *RIGHT)], [found(name, score, *at)]) for name, score, at in detections]
-    return calibration.measure(images, category)
+def images(*detections: tuple[str, float, tuple[int, int, int]]) -> list[JudgedImage]:
+    """Return images of one car with one detection each."""
+    return [judged([truth("car", *RIGHT)], [found(name, score, *at)]) for name, score, at in detections]
+
+
+def measure(*detections: tuple[str, float, tuple[int, int, int]]) -> calibration.Calibration:
+    """Return the calibration over such images."""
+    return calibration.measure(images(*detections))
 
 
 def test_scores_that_say_how_many_are_right_have_no_error() -> None:
@@ -34,9 +37,8 @@ def test_a_score_of_1_is_in_the_last_tenth_and_an_empty_tenth_has_no_figures() -
 
 
 def test_a_class_has_a_calibration_of_its_own() -> None:
-    both = [("car", 0.9, RIGHT), ("bike", 0.6, FALSE)]
-    assert measure(*both, category="bike").ECE == 0.6
-    assert measure(*both, category="car").ECE == 0.1
+    of_class = calibration.by_class(images(("car", 0.9, RIGHT), ("bike", 0.6, FALSE)), ("car", "bike", "bus"))
+    assert [of_class[name].ECE for name in ("car", "bike", "bus")] == [0.1, 0.6, None]
 
 
 def test_what_lies_in_an_ignored_region_is_not_counted() -> None:
