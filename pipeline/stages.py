@@ -174,7 +174,7 @@ STAGES = {
         ),
         Stage(
             "evaluation_report",
-            6,
+            7,
             "pipeline.evaluation",
             group="report",
             kinds=frozenset({"tensorflow", "html"}),

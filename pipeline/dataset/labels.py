@@ -58,7 +58,7 @@ def read(content: bytes, name: str, class_attribute: str | None = None) -> Itera
 
 def labelled_in(
     entries: Mapping[str, msgspec.Raw], declared: Options, class_attribute: str | None = None
-) -> Iterator[Labelled]:
+) -> Iterator[LabelledEntry]:
     """Yield the images of entries and declared options as `open_entries` returns them."""
     regions = (region for text in entries.values() for region in (regions_of(decode(text)) or {}).values())
     attributes = (with_option_texts(shape_and_attributes(region)[1], declared) for region in regions)

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from pipeline.artifacts import MANIFEST, Manifest, Store
 from pipeline.dataset.images_zip import ImageRecord
-from pipeline.dataset.labels import Labelled
+from pipeline.dataset.labels import LabelledEntry
 from pipeline.errors import ArtifactError
 from pipeline.evaluation.detections import Detection, JudgedImage, Rle, truth_in
 from pipeline.evaluation.exports import SCHEMA
@@ -82,7 +82,7 @@ def of_detections(folder: Path) -> Ranking:
     return Ranking.of(suspects.of_detections(found.detections, found.thresholds))
 
 
-def of_labels(labelled: Mapping[str, Labelled], found: Found, where: Path) -> Ranking:
+def of_labels(labelled: Mapping[str, LabelledEntry], found: Found, where: Path) -> Ranking:
     """Return how labelled pictures, by name, rank by the disagreement of labels and detections.
 
     Pictures that the model has not seen come last. Raises ArtifactError if it saw none, or one of another size.
@@ -95,12 +95,12 @@ def of_labels(labelled: Mapping[str, Labelled], found: Found, where: Path) -> Ra
     return Ranking.of(suspects.of_labels([_judged(name, labelled[name], found, where) for name in seen]))
 
 
-def _judged(name: str, labelled: Labelled, found: Found, where: Path) -> JudgedImage:
-    _, stated, instances, _ = labelled
+def _judged(name: str, labelled: LabelledEntry, found: Found, where: Path) -> JudgedImage:
+    stated = labelled.size
     width, height = found.sizes[name]
     if all(stated) and stated != (width, height):
         raise ArtifactError(f"{where}: {name} is {width}x{height} there, but {stated[0]}x{stated[1]} in its labels")
-    record = ImageRecord(name, "", width, height, tuple(instances), name, 0, 0)
+    record = ImageRecord(name, "", width, height, tuple(labelled.instances), name, 0, 0)
     return JudgedImage(record, truth_in(record), found.detections.get(name, ()))
 
 

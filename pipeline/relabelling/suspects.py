@@ -119,7 +119,7 @@ def _sorted(suspects: list[Suspect]) -> list[Suspect]:
 def _pairs(number: int, image: JudgedImage) -> list[_Pair]:
     """Pair the labels and detections of an image: of one class, then of two at one place, then of one, moved."""
     overlaps = image.overlaps
-    counted = np.array([not truth.ignored for truth in image.truth], bool)
+    counted = np.array([not truth.neutral for truth in image.truth], bool)
     same = _same_class(image)
     at_one_place = (overlaps >= IOU) & counted
     nearness = np.where(same & counted, _nearness(image), 0.0)
