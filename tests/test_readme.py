@@ -23,7 +23,6 @@ from tests.assets import tiny
 
 ROOT = Path(__file__).resolve().parents[1]
 PORTAL = {"raw_images": "bdd100k_images_10k.zip", "raw_labels": "bdd100k_ins_seg_labels_trainval.zip"}
-FOUND = {"rois", "class_ids", "scores", "masks"}
 MINUTES_FOR_A_COMMAND = 25
 NO_GPU = {"make gpu": "make -n gpu"}
 """What is run in the place of a command on a machine without a GPU."""
@@ -118,5 +117,5 @@ def test_every_command_of_the_readme_works_in_a_fresh_clone(tmp_path: Path) -> N
                 clone.make_small(recipe)
     assert (clone.folder / "report/index.html").stat().st_size > 10_000
     (example,) = blocks("python")
-    clone.run(f".venv/bin/python - <<'END'\n{example}\nassert set(found) == {FOUND}\nEND")
-    assert (clone.folder / "street.onnx").stat().st_size > 1_000_000
+    clone.run(f".venv/bin/python - <<'END'\n{example}\nEND")
+    assert (clone.folder / "drawn.jpg").stat().st_size > 10_000
