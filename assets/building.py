@@ -97,14 +97,18 @@ def _run_program(
 def _live(context: dg.AssetExecutionContext, figures: Path) -> Iterator[None]:
     """Report what the program leaves in `figures` while it runs, as observations, so that the asset's plots move."""
     ended = threading.Event()
+    seen = ""
+
+    def look() -> None:
+        nonlocal seen
+        if figures.exists() and (text := figures.read_text("utf-8")) != seen:
+            seen = text
+            observed = dg.AssetObservation(context.asset_key, metadata=json.loads(text))
+            context.instance.report_runless_asset_event(observed)
 
     def watch() -> None:
-        seen = ""
         while not ended.wait(SECONDS_BETWEEN_LOOKS):
-            if figures.exists() and (text := figures.read_text("utf-8")) != seen:
-                seen = text
-                observed = dg.AssetObservation(context.asset_key, metadata=json.loads(text))
-                context.instance.report_runless_asset_event(observed)
+            look()
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
@@ -113,6 +117,8 @@ def _live(context: dg.AssetExecutionContext, figures: Path) -> Iterator[None]:
     finally:
         ended.set()
         watcher.join()
+        look()
+        figures.unlink(missing_ok=True)
 
 
 def _sentence(partial: Path, stage: Stage, error: str) -> str:

@@ -1,6 +1,7 @@
 """The stage `trained_model`: trains the recipe's network on an `images.zip`, and resumes where it was stopped."""
 
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from pipeline.artifacts import summary
 from pipeline.dataset.images_zip import ImagesZip
 from pipeline.errors import ArchiveError, EmptyDatasetError, RecipeError, TrainingError
 from pipeline.files.atomic import whole_file, write_json
-from pipeline.program import LIVE
+from pipeline.program import LIVE, PIPES_VARIABLE
 from pipeline.recipe import Recipe
 from pipeline.recipe.categories import canonical
 from pipeline.recipe.sections import Augmentation, Training
@@ -70,7 +71,8 @@ def build(recipe: Recipe, dataset_zip: Path, out: Path, identities: dict[str, An
             model.log_dir = str(run)
             result = _train(model, recipe.training, train, val)
     _keep(recipe, model, result, names, out)
-    (out / LIVE).unlink(missing_ok=True)
+    if PIPES_VARIABLE not in os.environ:  # else whoever started the program takes a last look
+        (out / LIVE).unlink(missing_ok=True)
     training_run.remove(run)
 
 
