@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.prediction.pictures import Picture
 
 FOLDER, SETTINGS = ".parts", "settings.json"
-PICTURES_A_PART, SECONDS_A_PART = 1000, 30.0
+PICTURES_A_PART, SECONDS_A_PART = 200, 30.0
 """What an interruption that can't be seen coming costs at most."""
 
 RLE = pa.struct([("size", pa.list_(pa.int32(), 2)), ("counts", pa.string())])

@@ -64,7 +64,8 @@ class Progress:
         return (time.monotonic() - since) / (self.done - done) * (self.total - self.done)
 
     def _left(self) -> str:
-        return "" if self.seconds_left is None else f"{duration(self.seconds_left)} left"
+        seconds = self.seconds_left
+        return "" if seconds is None else f"{duration(seconds)} left"
 
     def __enter__(self) -> Self:
         return self
