@@ -8,11 +8,13 @@ from pipeline.running import progress
 
 
 def test_a_line_says_how_much_is_done_and_how_long_the_rest_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = iter([0.0, 100.0, 100.0, 130.0, 130.0])  # what is done once took 100 s
-    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(now)))  # other threads ask, too
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr(progress, "time", clock)
     with progress.Progress("training", 1000, "step") as bar:
+        clock.now = 100.0  # what is done once took 100 s
         bar.advance(10)
         assert str(bar) == "training: 10 of 1,000 (1 %) step"
+        clock.now = 130.0
         bar.advance(10, "loss 2.5")
         assert str(bar) == "training: 20 of 1,000 (2 %) step · 49 min left · loss 2.5"
 
