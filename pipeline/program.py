@@ -8,8 +8,9 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,20 @@ EXIT_FAULT = 2
 EXIT_NO_SPACE = 28
 EXIT_INTERRUPTED = 130
 
+REFUSALS = {
+    *(
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EEXIST,
+        errno.ENAMETOOLONG,
+        errno.ELOOP,
+    )
+}
+"""Errors of the system for a path that can't be what a person asked for."""
+
 OWN_LOGGERS = ("pipeline", "mrcnn")
 
 log = logging.getLogger("pipeline")
@@ -50,19 +65,40 @@ def main(stage: str, argv: Sequence[str] | None = None) -> int:
     arguments = _parser(stage).parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ messages are for its developers
     with _messages():
-        try:
-            _run(STAGES[stage], arguments)
-            return 0
-        except PipelineError as fault:
-            code, sentence = EXIT_FAULT, str(fault)
-        except OSError as error:
-            if not is_full(error):
-                raise
-            code, sentence = EXIT_NO_SPACE, no_space(error.filename or arguments.out)
-        except KeyboardInterrupt as stop:
-            code, sentence = EXIT_INTERRUPTED, f"{stage} was interrupted" + (f": {stop}" if str(stop) else "")
-        _report(arguments.out, sentence)
+        code, sentence = ended(partial(_run, STAGES[stage], arguments), arguments.out)
+        if code:
+            _report(arguments.out, sentence)
         return code
+
+
+def ended(work: Callable[[], object], where: Path | str) -> tuple[int, str]:
+    """Run `work`, which writes to `where`; return the exit code, and the sentence that a fault or a person ended it by.
+
+    Errors that no person can mend are raised.
+    """
+    try:
+        work()
+        return 0, ""
+    except PipelineError as fault:
+        return EXIT_FAULT, str(fault)
+    except OSError as error:
+        if is_full(error):
+            return EXIT_NO_SPACE, no_space(error.filename or where)
+        if error.errno not in REFUSALS:
+            raise
+        return EXIT_FAULT, f"{error.filename or where}: {error.strerror}"
+    except KeyboardInterrupt as stop:
+        return EXIT_INTERRUPTED, f"interrupted: {stop}" if str(stop) else "interrupted"
+
+
+def run_command(work: Callable[[], str], where: Path | str) -> int:
+    """Run a command of a person: print what `work` returns, or the sentence of its end; return the exit code."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _messages():
+        code, sentence = ended(lambda: print(work()), where)
+    if code:
+        print(sentence, file=sys.stderr)
+    return code
 
 
 def _run(stage: Stage, arguments: argparse.Namespace) -> None:

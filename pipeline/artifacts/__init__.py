@@ -21,6 +21,7 @@ from pipeline.files import data_folder
 from pipeline.files.atomic import sync, write_json
 from pipeline.files.digests import sha256_of
 from pipeline.recipe import Recipe
+from pipeline.recipe.categories import Wanted
 from pipeline.running import locks
 from pipeline.stages import Stage, expected_fingerprint, fingerprint
 
@@ -249,3 +250,20 @@ def fingerprint_of(path: Path) -> str:
         return Manifest.read(folder).fingerprint
     files = [path] if path.is_file() else sorted(path.glob("*.h5"))
     return sha256_of(files[0])[:16] if files else "unknown"
+
+
+def ancestor(artifact: Path, stage: str) -> Path | None:
+    """Return the folder of the artifact of `stage` that an artifact in its store is, or was made from."""
+    if not (artifact / MANIFEST).is_file():
+        return None
+    manifest = Manifest.read(artifact)
+    if manifest.name == stage:
+        return artifact
+    inputs = (artifact.parent.parent / name / fingerprint for name, fingerprint in manifest.inputs.items())
+    return next((found for each in inputs if (found := ancestor(each, stage))), None)
+
+
+def categories_of(artifact: Path) -> tuple[str, ...]:
+    """Return the categories of the recipe that an artifact in its store was made with; none if that isn't known."""
+    labels = ancestor(artifact.resolve(), "filtered_labels")
+    return Wanted(Manifest.read(labels).recipe["labels.categories"]).categories if labels else ()

@@ -97,9 +97,10 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
     and the member.
     """
 
-    def __init__(self, path: Path | str, class_attribute: str | None = None) -> None:
+    def __init__(self, path: Path | str, class_attribute: str | None = None, with_attributes: bool = False) -> None:
+        """Open an archive; attributes of instances besides class and flags are read only `with_attributes`."""
         self.path = Path(path)
-        self._class_attribute = class_attribute
+        self._class_attribute, self._with_attributes = class_attribute, with_attributes
         try:
             self._archive = zipfile.ZipFile(self.path)
         except (OSError, EOFError, struct.error, ValueError, zipfile.BadZipFile, NotImplementedError) as error:
@@ -177,7 +178,7 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
         content = self._read(f"{folder}/{REGION_DATA}", LARGEST_LABELS)
         left_out: list[tuple[str, str, str]] = []
         records: dict[str, ImageRecord] = {}
-        for labelled in labels.read(content, where, self._class_attribute):
+        for labelled in labels.read(content, where, self._class_attribute, self._with_attributes):
             image = PurePosixPath(labelled.name.replace("\\", "/")).name
             member = self._names.find(f"{folder}/{image}")
             if image in records:

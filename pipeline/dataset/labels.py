@@ -48,16 +48,22 @@ class LabelledEntry:
     """Those of the image that are texts."""
 
 
-def read(content: bytes, name: str, class_attribute: str | None = None) -> Iterator[LabelledEntry]:
+def read(
+    content: bytes, name: str, class_attribute: str | None = None, with_attributes: bool = False
+) -> Iterator[LabelledEntry]:
     """Yield the images of VIA annotations or a VIA project; regions of a class that share `instance` are joined.
 
-    Raises LabelFileError, which calls the file `name`, if it is damaged, or not of VIA 1 or 2.
+    Attributes of instances are left out unless `with_attributes`: training needs none of them. Raises
+    LabelFileError, which calls the file `name`, if it is damaged, or not of VIA 1 or 2.
     """
-    yield from labelled_in(*open_entries(Content(name, content)), class_attribute)
+    yield from labelled_in(*open_entries(Content(name, content)), class_attribute, with_attributes)
 
 
 def labelled_in(
-    entries: Mapping[str, msgspec.Raw], declared: Options, class_attribute: str | None = None
+    entries: Mapping[str, msgspec.Raw],
+    declared: Options,
+    class_attribute: str | None = None,
+    with_attributes: bool = False,
 ) -> Iterator[LabelledEntry]:
     """Yield the images of entries and declared options as `open_entries` returns them."""
     regions = (region for text in entries.values() for region in (regions_of(decode(text)) or {}).values())
@@ -65,7 +71,7 @@ def labelled_in(
     rule = find_rule(attributes, AnyWord(), word_options(declared), None, class_attribute)
     for key, text in entries.items():
         entry = decode(text)
-        instances, unusable = _read(entry, rule, declared)
+        instances, unusable = _read(entry, rule, declared, with_attributes)
         size = (_side(entry, "width"), _side(entry, "height"))
         yield LabelledEntry(reading.name_of(key, entry), size, instances, unusable, _attributes(entry))
 
@@ -82,7 +88,9 @@ def open_entries(content: Content) -> tuple[Mapping[str, msgspec.Raw], Options]:
     return reading.entries_of(whole)
 
 
-def _read(entry: Any, rule: ClassRule, declared: Options) -> tuple[list[Instance[Ring]], list[tuple[str, str]]]:
+def _read(
+    entry: Any, rule: ClassRule, declared: Options, with_attributes: bool
+) -> tuple[list[Instance[Ring]], list[tuple[str, str]]]:
     """Return the instances of an entry, and the id and reason of each region that can't be used."""
     regions = regions_of(entry)
     left_out = [("", reasons.LABELS_NOT_LIST)] if regions is None else []
@@ -98,9 +106,9 @@ def _read(entry: Any, rule: ClassRule, declared: Options) -> tuple[list[Instance
         except LabelError as error:
             left_out.append((label_id, error.reason))
             continue
-        flags, _ = flags_and_attributes(attributes, rule.attribute_of(attributes))
+        flags, others = flags_and_attributes(attributes, rule.attribute_of(attributes))
         part_of, geometry = text_of(attributes.get("instance")), geometry_of(attributes, kind, ring)
-        found.append(Instance(label_id, part_of, category, geometry, flags, {}, [ring]))
+        found.append(Instance(label_id, part_of, category, geometry, flags, others if with_attributes else {}, [ring]))
     return join_parts(found), left_out
 
 

@@ -2,15 +2,14 @@
 
 import argparse
 import logging
-import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.errors import ExportError, PipelineError
+from pipeline.errors import ExportError
 from pipeline.export import FORMATS, NOT_TFLITE, checking, writing
-from pipeline.program import EXIT_FAULT, EXIT_INTERRUPTED, EXIT_NO_SPACE, is_full, no_space
+from pipeline.program import run_command
 
 PICTURES = 20
 EXAMPLES = """examples:
@@ -24,30 +23,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     if arguments.max_detections < 1 or not 0 <= (arguments.min_score or 0) <= 1:
         parser.error("--max-detections is at least 1, and --min-score between 0 and 1")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ messages are for its developers
-    logging.basicConfig(level=logging.ERROR, format="%(message)s", stream=sys.stderr)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)  # a SavedModel is opened without its gradients on purpose
-    for name in ("pipeline", "mrcnn"):
-        logging.getLogger(name).setLevel(logging.INFO)
-    try:
-        _run(arguments)
-        return 0
-    except PipelineError as fault:
-        code, sentence = EXIT_FAULT, str(fault)
-    except OSError as error:
-        if not is_full(error):
-            raise
-        code, sentence = EXIT_NO_SPACE, no_space(error.filename or arguments.out)
-    except KeyboardInterrupt:
-        code, sentence = EXIT_INTERRUPTED, "interrupted"
-    print(sentence, file=sys.stderr)
-    return code
+    return run_command(lambda: _run(arguments), _out(arguments))
 
 
-def _run(arguments: argparse.Namespace) -> None:
+def _out(arguments: argparse.Namespace) -> Path:
+    return arguments.out or Path("model.onnx" if arguments.to == "onnx" else "saved_model")
+
+
+def _run(arguments: argparse.Namespace) -> str:
+    """Export and compare; return the last lines."""
     if arguments.to == "tflite":
         raise ExportError(NOT_TFLITE)
-    out = arguments.out or Path("model.onnx" if arguments.to == "onnx" else "saved_model")
+    out = _out(arguments)
     writing.check(arguments.to, out)
     from pipeline.prediction.model import find_model, load_model
 
@@ -63,19 +51,17 @@ def _run(arguments: argparse.Namespace) -> None:
     size = sum(file.stat().st_size for file in ([out] if out.is_file() else out.rglob("*")) if file.is_file())
     print(f"{out}: {size / 1e6:.1f} MB, written in {time.monotonic() - started:.0f} s")
     if not pictures:
-        print(f"{out}: not checked, since the dataset of {where} is not there: name pictures with --check")
-        return
+        return f"{out}: not checked, since the dataset of {where} is not there: name pictures with --check"
     found = checking.compared(model, checking.opened(out, arguments.to), pictures)
-    print(found.table())
-    _judge(found, out)
+    return f"{found.table()}{_judged(found, out)}"
 
 
-def _judge(found: checking.Difference, out: Path) -> None:
+def _judged(found: checking.Difference, out: Path) -> str:
+    """Return what is to be said of a difference; raises ExportError, with the table, for one that is too large."""
     said = f"{out}: {found.beyond} of {found.detections} detections differ from the model's by more than the bounds"
     if not found.is_acceptable:
-        raise ExportError(f"{said}: don't use it")
-    if found.beyond:
-        print(f"{said}, as rounding decides between two pixels or two equally good proposals")
+        raise ExportError(f"{found.table()}\n{said}: don't use it")
+    return f"\n{said}, as rounding decides between two pixels or two equally good proposals" if found.beyond else ""
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,27 +1,17 @@
 """`python -m pipeline.prediction`: masks for pictures that nobody has labelled."""
 
 import argparse
-import logging
 import math
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import prediction
 from pipeline import recipe as recipes
-from pipeline.errors import PipelineError, SourceError
+from pipeline.errors import SourceError
 from pipeline.instances.tables import SPLITS
 from pipeline.prediction import BY_DEFAULT, FORMS, OfVideos, Outcome
-from pipeline.program import (
-    EXIT_FAULT,
-    EXIT_INTERRUPTED,
-    EXIT_NO_SPACE,
-    add_recipe_options,
-    is_full,
-    key_and_value,
-    no_space,
-)
+from pipeline.program import add_recipe_options, key_and_value, run_command
 
 EXAMPLES = """examples:
   python -m pipeline.prediction drive/                     the newest model of data/, to the folder predictions
@@ -33,23 +23,7 @@ EXAMPLES = """examples:
 def main(argv: Sequence[str] | None = None) -> int:
     """Predict what the arguments name; return 0, 2 for a fault, 28 for a full disk, or 130 when interrupted."""
     arguments = _parser().parse_args(argv)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ messages are for its developers
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    for name in ("pipeline", "mrcnn"):
-        logging.getLogger(name).setLevel(logging.INFO)
-    try:
-        print(_said(_run(arguments), arguments.out))
-        return 0
-    except PipelineError as fault:
-        code, sentence = EXIT_FAULT, str(fault)
-    except OSError as error:
-        if not is_full(error):
-            raise
-        code, sentence = EXIT_NO_SPACE, no_space(error.filename or arguments.out)
-    except KeyboardInterrupt as stop:
-        code, sentence = EXIT_INTERRUPTED, f"interrupted: {stop}" if str(stop) else "interrupted"
-    print(sentence, file=sys.stderr)
-    return code
+    return run_command(lambda: _said(_run(arguments), arguments.out), arguments.out)
 
 
 def _run(arguments: argparse.Namespace) -> Outcome:

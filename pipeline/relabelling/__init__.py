@@ -1,24 +1,21 @@
 """Makes a folder that VIA opens: images of a finished data set beside VIA projects with their labels."""
 
-import argparse
 import logging
-import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import msgspec
 
-from pipeline.artifacts import MANIFEST, Manifest, Store
+from pipeline.artifacts import Store, ancestor, categories_of
 from pipeline.dataset.images_zip import ARCHIVE, LARGEST_LABELS, MemberNames, members_of, split_folders
 from pipeline.dataset.labels import labelled_in, open_entries
-from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError, PipelineError
+from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError
 from pipeline.files.atomic import whole_file
 from pipeline.files.image_header import LARGEST_FILE
 from pipeline.files.zip_reading import is_zip
@@ -29,9 +26,6 @@ from pipeline.formats.via import reading, writing
 from pipeline.formats.via.regions import Options, shape_and_attributes, texts_to_choose, with_option_texts
 from pipeline.formats.via.writing import PROJECT, REGION_DATA, Declarations, Entry, as_address
 from pipeline.formats.via.writing_via3 import via3_project_file
-from pipeline.instances.tables import SPLITS
-from pipeline.program import EXIT_FAULT
-from pipeline.recipe.categories import Wanted
 from pipeline.recipe.sections import as_text
 from pipeline.relabelling.picture_folder import PictureFolder
 from pipeline.stages import STAGES
@@ -41,7 +35,6 @@ if TYPE_CHECKING:
 
 VIA3_PROJECT = "via3_project.json"
 SUSPECTS_FILE = "suspects.csv"
-FOLDER = "via_folder"
 BY_NAME, UNCERTAIN = "name", "uncertain"
 DETECTIONS = "detections.parquet"
 """What a folder of detections holds, a report's or that of predictions."""
@@ -291,75 +284,7 @@ def _located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
 
 def _images_of(artifact: Path) -> Path | None:
     """Return the folder of the images.zip in its store that an artifact was made from, or that was made from it."""
-    if found := _ancestor(artifact, "dataset_zip"):
+    if found := ancestor(artifact, "dataset_zip"):
         return found
     made = (each.folder for each in Store(artifact.parent.parent).complete(STAGES["dataset_zip"]))
-    return next((each for each in made if _ancestor(each, artifact.parent.name) == artifact), None)
-
-
-def categories_of(artifact: Path) -> tuple[str, ...]:
-    """Return the categories of the recipe that an artifact in its store was made with; none if that isn't known."""
-    labels = _ancestor(artifact.resolve(), "filtered_labels")
-    return Wanted(Manifest.read(labels).recipe["labels.categories"]).categories if labels else ()
-
-
-def _ancestor(artifact: Path, stage: str) -> Path | None:
-    """Return the folder of the artifact of `stage` that an artifact in its store is, or was made from."""
-    if not (artifact / MANIFEST).is_file():
-        return None
-    manifest = Manifest.read(artifact)
-    if manifest.name == stage:
-        return artifact
-    inputs = (artifact.parent.parent / name / fingerprint for name, fingerprint in manifest.inputs.items())
-    return next((found for each in inputs if (found := _ancestor(each, stage))), None)
-
-
-def _folders() -> Iterator[Path]:
-    yield Path(FOLDER)
-    yield from (Path(f"{FOLDER}_{number}") for number in count(2))
-
-
-def main(argv: Sequence[str]) -> int:
-    """Run `python -m pipeline.via open …`; return 0, or 2 after printing the sentence of a fault."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.via open", description=__doc__)
-    parser.add_argument("source", type=Path, help="images.zip, the folder of an artifact, or a VIA file")
-    parser.add_argument("--split", choices=SPLITS, help="default: val")
-    parser.add_argument(
-        "--images", type=int, metavar="N", help="at most so many, picked evenly, or the first (default: all)"
-    )
-    parser.add_argument("--pictures", type=Path, metavar="ZIP", help="images.zip with the images that SOURCE labels")
-    parser.add_argument("--out", type=Path, help="new folder (default: via_folder, or the next one that is free)")
-    orders = f"{UNCERTAIN}: likeliest errors first, named in {SUSPECTS_FILE} (default: {BY_NAME})"
-    parser.add_argument("--order", choices=(BY_NAME, UNCERTAIN), default=BY_NAME, help=orders)
-    parser.add_argument(
-        "--detections",
-        type=Path,
-        metavar="FOLDER",
-        help="report or predictions that labels are compared with (default: the newest report about them)",
-    )
-    arguments = parser.parse_args(argv)
-    out = arguments.out or next(path for path in _folders() if not path.exists())
-    if arguments.images is not None and arguments.images < 1:
-        parser.error("--images must be at least 1")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
-        images = make_folder(
-            arguments.source,
-            out,
-            arguments.split,
-            arguments.images,
-            arguments.pictures,
-            arguments.order,
-            arguments.detections,
-        )
-    except PipelineError as fault:
-        print(fault, file=sys.stderr)
-        return EXIT_FAULT
-    except OSError as error:
-        print(f"{error.filename or out}: {error.strerror or error}", file=sys.stderr)
-        return EXIT_FAULT
-    print(
-        f"{images} images: load {out.resolve() / PROJECT} in VIA 2 (Project > Load), or {VIA3_PROJECT} in "
-        "VIA 3; the next steps are in docs/relabelling.md"
-    )
-    return 0
+    return next((each for each in made if ancestor(each, artifact.parent.name) == artifact), None)

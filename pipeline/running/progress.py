@@ -50,6 +50,12 @@ class Progress:
             self._next_line = now + min(max(LEAST_SECONDS, (now - self._start) / 10), MOST_SECONDS)
             log.info("%s", self)
 
+    def over(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield items, each counted as done when the next is asked for."""
+        for item in items:
+            yield item
+            self.advance()
+
     def __str__(self) -> str:
         """Return the line that a log shows: what, how many of how many, how long it takes yet, and the note."""
         of = f" of {self.total:,} ({100 * self.done / self.total:.0f} %)" if self.total else ""
@@ -85,6 +91,4 @@ def duration(seconds: float) -> str:
 def track(items: Iterable[Item], what: str, total: int, unit: str) -> Iterator[Item]:
     """Yield `items` with a progress bar."""
     with Progress(what, total, unit) as bar:
-        for item in items:
-            yield item
-            bar.advance()
+        yield from bar.over(items)

@@ -15,9 +15,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(USAGE)
         return 0 if arguments else EXIT_USAGE
     if arguments[:1] == ["open"]:
-        from pipeline import relabelling
+        from pipeline.relabelling import command
 
-        return relabelling.main(arguments[1:])
+        return command.main(arguments[1:])
     from pipeline import program
 
     split = arguments.pop(0) if arguments[:1] in (["train"], ["val"]) else "train"

@@ -32,6 +32,7 @@ def write(path: Path, times: list[float] | None = None, rate: int = RATE, degree
         stream.width, stream.height = WIDTH, HEIGHT
         stream.pix_fmt = "yuvj420p" if path.suffix == ".avi" else "yuv420p"
         stream.gop_size = 5
+        stream.codec_context.thread_count, stream.codec_context.max_b_frames = 1, 0  # the same bytes in every run
         stream.codec_context.time_base = Fraction(1, rate if path.suffix in (".avi", ".mov") else 1000)
         if degrees:
             stream.set_display_rotation(degrees)
