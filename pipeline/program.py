@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -109,7 +109,7 @@ def _run(stage: Stage, arguments: argparse.Namespace) -> None:
         )
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / FAILURE).unlink(missing_ok=True)
-    given: dict[str, Any] = {name: _input(name, getattr(arguments, name)) for name in stage.inputs}
+    given: dict[str, Any] = given_to(stage, {name: getattr(arguments, name) for name in stage.inputs})
     if stage.outside and arguments.identities:
         given["identities"] = json.loads(arguments.identities.read_text("utf-8"))
     stage.build(chosen, **given, out=arguments.out)
@@ -123,6 +123,11 @@ def _written(stage: Stage, out: Path) -> str:
     files = ", ".join(sorted(path.name for path in out.iterdir() if not path.name.startswith(".")))
     failed = [f"check {check.name} did not pass: {check.description}" for check in found.failed]
     return "\n".join([*found.lines, *failed, f"{stage.name}: {out}: {files}"])
+
+
+def given_to(stage: Stage, folders: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the inputs of a stage's build, of the folders of its artifacts; raises PipelineError for an absent one."""
+    return {name: _input(name, folders[name]) for name in stage.inputs}
 
 
 def _input(name: str, path: Path) -> Path:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 def display_table(table: Sequence[Sequence[Any]]) -> None:
     """Show rows of cells: as HTML in a notebook, else as text."""
     try:
-        from IPython import display, get_ipython  # type: ignore[import-not-found]
+        from IPython import display, get_ipython
     except ImportError:
         print("\n".join("\t".join(str(cell) for cell in row) for row in table))
         return

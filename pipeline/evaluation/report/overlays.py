@@ -4,6 +4,8 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -124,26 +126,36 @@ def drawn(pixels: Pixels, instances: Sequence[DrawnInstance]) -> Image.Image:
 
 def _tint(canvas: Pixels, instance: DrawnInstance) -> tuple[int, int, int, int]:
     """Tint and outline a mask; return its box (left, top, width, height) in the picture."""
-    cover, (left, top) = _cover(instance.mask, canvas.shape[1], canvas.shape[0])
-    down, across = cover.shape
+    inside, (left, top) = _covered(instance.mask, canvas.shape[1], canvas.shape[0])
+    down, across = inside.shape
+    if not inside.size:
+        return left, top, across, down
     window = canvas[top : top + down, left : left + across]
-    share = np.float32((FAINT if instance.faint else TINT) / 255) * cover[..., None]
-    colour = np.array(ImageColor.getrgb(instance.colour), np.float32)
-    window[:] = (window + share * (colour - window)).astype(np.uint8)
-    inside = (cover >= min(128, int(cover.max(initial=1)))).astype(np.uint8)
+    share = FAINT if instance.faint else TINT
+    colour = [share * value for value in ImageColor.getrgb(instance.colour)]
+    cv2.copyTo(cv2.add(cv2.convertScaleAbs(window, alpha=1 - share), (*colour, 0)), inside, window)
     contours, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE, offset=(left, top))
     cv2.drawContours(canvas, contours, -1, ImageColor.getrgb(instance.edge), 1 if instance.faint else 2, cv2.LINE_AA)
     return left, top, across, down
 
 
-def _cover(mask: Rle, width: int, height: int) -> tuple[Pixels, tuple[int, int]]:
-    """Return how much of each pixel of a picture a mask covers, of 255, [h, w] in its box, and the box's corner."""
+def _covered(mask: Rle, width: int, height: int) -> tuple[Pixels, tuple[int, int]]:
+    """Return the pixels of a picture that a mask covers, [h, w] of 0 and 1 in their box, and the box's corner (x, y).
+
+    Half of a pixel is enough; where no pixel is covered by half, it is those that are covered most.
+    """
     if (mask.width, mask.height) == (width, height):
         inside, corner = mask.crop()
-        return inside.astype(np.uint8) * 255, corner
+        return np.ascontiguousarray(inside, np.uint8), corner
     cover = cv2.resize(mask.pixels().astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA)
-    left, top, across, down = cv2.boundingRect(cover)
-    return np.asarray(cover, np.uint8)[top : top + down, left : left + across], (left, top)
+    covered = np.asarray(cover >= min(128, int(cover.max(initial=1))), np.uint8)
+    left, top, across, down = cv2.boundingRect(covered)
+    return covered[top : top + down, left : left + across], (left, top)
+
+
+@cache
+def _font(size: int) -> Any:
+    return ImageFont.load_default(size)
 
 
 def _name(picture: Image.Image, instance: DrawnInstance, box: tuple[int, int, int, int]) -> None:
@@ -153,7 +165,7 @@ def _name(picture: Image.Image, instance: DrawnInstance, box: tuple[int, int, in
     text = f"{instance.error} {instance.text}".strip() if named else instance.error
     if not text:
         return
-    font = ImageFont.load_default(FONT_SIZE if named else SIGN_SIZE)
+    font = _font(FONT_SIZE if named else SIGN_SIZE)
     draw = ImageDraw.Draw(picture)
     right, bottom = (int(side) for side in draw.textbbox((0, 0), text, font=font)[2:])
     x = max(0, min(left, picture.width - right - 6))

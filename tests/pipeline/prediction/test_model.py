@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline import load_model
 from pipeline.errors import ArtifactError
-from pipeline.evaluation.detections import Rle
+from pipeline.evaluation.detections import Detection, Rle
 from pipeline.geometry.polygon import Box
 from pipeline.prediction.model import Model
 from pipeline.prediction.pictures import of_array
@@ -151,3 +151,9 @@ def test_the_number_of_a_track_is_written_on_it():
     numbered = replace(plain, detections=(replace(plain.detections[0], track=1234),))
     assert (np.asarray(numbered.plot()) != np.asarray(plain.plot())).any()
     assert numbered.to_pandas()["track"].tolist() == [1234]
+
+
+def test_a_mask_without_pixels_is_drawn_as_nothing():
+    pixels, mask = np.full((20, 30, 3), 100, np.uint8), Rle.of(np.zeros((20, 30), bool))
+    found = Prediction(None, pixels, (Detection("car", 0.9, mask, Box(3, 4, 0, 0)),), ("BG", "car"))
+    assert (np.asarray(found.plot())[10:] == 100).all()
