@@ -3,6 +3,7 @@
 `python -m pipeline.artifacts list|verify` shows what is there, and hashes every file again.
 """
 
+import errno
 import json
 import logging
 import os
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 LATEST = "latest"
+NO_LINKS = {errno.ENOTSUP, errno.ENOSYS, errno.EPERM}
+"""Errors of file systems without symbolic links: Google Drive's in Colab, FAT."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,13 @@ def _use(folder: Path) -> None:
     os.utime(folder / MANIFEST)
     link = folder.parent / f".{LATEST}-{os.getpid()}"
     link.unlink(missing_ok=True)
-    link.symlink_to(folder.name)
+    try:
+        link.symlink_to(folder.name)
+    except OSError as error:
+        if error.errno not in NO_LINKS:
+            raise
+        log.info("%s can't be written (%s): the newest is %s", folder.parent / LATEST, error.strerror, folder)
+        return
     link.replace(folder.parent / LATEST)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.errors import PipelineError
+
 GPU_FILES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg")
 """What the drivers of NVIDIA make on Linux, and on Windows' Linux."""
 CHATTER = re.compile(
@@ -24,12 +26,17 @@ log = logging.getLogger(__name__)
 def start_tensorflow() -> None:
     """Import TensorFlow and list its GPUs; warn where the machine has one and TensorFlow uses none.
 
-    What it writes meanwhile is passed on, except for lines of its own log.
+    What it writes meanwhile is passed on, except for lines of its own log. Raises PipelineError where it is absent.
     """
-    if "tensorflow" in sys.modules:
+    if sys.modules.get("tensorflow"):
         return
     with _held_back() as lines:
-        tensorflow = importlib.import_module("tensorflow")
+        try:
+            tensorflow = importlib.import_module("tensorflow")
+        except ModuleNotFoundError as error:
+            if error.name != "tensorflow":
+                raise
+            raise PipelineError("TensorFlow is not installed: pip install 'tensorflow>=2.19,<2.22'") from None
         gpus = tensorflow.config.list_physical_devices("GPU")
     has_gpu = any(Path(file).exists() for file in GPU_FILES)
     if has_gpu and not gpus:

@@ -1,5 +1,6 @@
 """The artifact store: whole or not at all, reused when nothing changed, and always with the reason why it built."""
 
+import errno
 import multiprocessing
 import os
 import signal
@@ -254,3 +255,15 @@ def test_two_processes_build_an_artifact_once(tmp_path):
     command = [sys.executable, "-c", script, str(tmp_path)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert sorted(process.communicate()[0].strip() for process in both) == ["False", "True"]
+
+
+def test_a_file_system_without_links_has_no_latest(store, monkeypatch, caplog):
+    def refuse(path, target):
+        raise OSError(errno.ENOTSUP, "Operation not supported")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)  # Google Drive in Colab
+    caplog.set_level("INFO")
+    built = store.build(FIRST, BASE, {}, write("x"))
+    assert store.build(FIRST, BASE, {}, never).cached
+    assert not (store.root / "via_train" / "latest").exists()
+    assert f"the newest is {built.artifact.folder}" in caplog.text
