@@ -24,7 +24,7 @@ LOOP = """
 import sys, time
 from pathlib import Path
 from mrcnn.data.decoding import read_image
-from pipeline.prediction.model import load_model
+from pipeline.prediction.opening import load_model
 model = load_model(sys.argv[1])
 images = [read_image(path) for path in sorted(Path(sys.argv[2]).iterdir())]
 model.detector.detect(images[:1], masks="rle")
@@ -36,15 +36,15 @@ print("images/s", len(images) / (time.perf_counter() - started))
 COMMAND = """
 import sys, time
 from pathlib import Path
-from pipeline import prediction
-from pipeline.prediction.model import load_model
+from pipeline.prediction.run import run
+from pipeline.prediction.opening import load_model
 from pipeline.prediction.pictures import Pictures, identified, sources_of
 from pipeline.recipe import Recipe
 model = load_model(sys.argv[1])
 sources = identified(sources_of([sys.argv[2]]), Recipe())
 model.detect([next(iter(model.predict(sys.argv[2]))).pixels])
 with Pictures(sources, Recipe(), Path(sys.argv[3])) as pictures:
-    outcome = prediction.run(model, pictures, Path(sys.argv[3]))
+    outcome = run(model, pictures, Path(sys.argv[3]))
 print("images/s", outcome.new / outcome.seconds)
 """
 

@@ -9,14 +9,14 @@ raw images and labels, filtered labels, VIA, dataset, training, evaluation, pred
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.prediction.model import load_model
+    from pipeline.prediction.opening import load_model
 
 __all__ = ["load_model"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "load_model":  # not before it is asked for: it imports the network's libraries
-        from pipeline.prediction.model import load_model
+        from pipeline.prediction.opening import load_model
 
         return load_model
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

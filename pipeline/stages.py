@@ -202,7 +202,7 @@ STAGES = {
         ),
         Stage(
             "predictions",
-            2,
+            3,
             "pipeline.prediction",
             group="use",
             kinds=frozenset({"tensorflow", "parquet"}),

@@ -37,7 +37,7 @@ def _run(arguments: argparse.Namespace) -> str:
         raise ExportError(NOT_TFLITE)
     out = _out(arguments)
     writing.check(arguments.to, out)
-    from pipeline.prediction.model import find_model, load_model
+    from pipeline.prediction.opening import find_model, load_model
 
     where = find_model(arguments.model)
     source = arguments.check or checking.dataset_of(where)

@@ -92,7 +92,8 @@ def pictures_of(source: Path, count: int) -> list[Pixels]:
 
     Raises SourceError or ArchiveError where the source is absent or damaged, ExportError where it has no picture.
     """
-    from pipeline.prediction.pictures import Loaded, Pictures, identified, sources_of
+    from pipeline.prediction.picture import Loaded
+    from pipeline.prediction.pictures import Pictures, identified, sources_of
 
     defaults = recipe.Recipe()
     sources = identified(sources_of([source], "--check"), defaults)

@@ -5,13 +5,16 @@ import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline import prediction
 from pipeline import recipe as recipes
 from pipeline.errors import SourceError
 from pipeline.instances.tables import SPLITS
-from pipeline.prediction import BY_DEFAULT, FORMS, OfVideos, Outcome
+from pipeline.prediction import BY_DEFAULT, FORMS
 from pipeline.program import add_recipe_options, key_and_value, run_command
+
+if TYPE_CHECKING:
+    from pipeline.prediction.run import Outcome
 
 EXAMPLES = """examples:
   python -m pipeline.prediction drive/                     the newest model of data/, to the folder predictions
@@ -26,9 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: _said(_run(arguments), arguments.out), arguments.out)
 
 
-def _run(arguments: argparse.Namespace) -> Outcome:
-    from pipeline.prediction.model import find_model, load_model
+def _run(arguments: argparse.Namespace) -> "Outcome":
+    from pipeline.prediction.opening import find_model, load_model
     from pipeline.prediction.pictures import IMAGES, Pictures, identified, sources_of
+    from pipeline.prediction.run import OfVideos, run
     from pipeline.prediction.video import SUFFIXES
 
     chosen = recipes.load(arguments.recipe, dict(map(key_and_value, arguments.set)))
@@ -51,10 +55,10 @@ def _run(arguments: argparse.Namespace) -> Outcome:
             network=chosen if arguments.recipe else None,
         )
         of_videos = OfVideos(arguments.every, arguments.fps, arguments.tracks)
-        return prediction.run(model, pictures, arguments.out, arguments.save, of_videos, force=arguments.force)
+        return run(model, pictures, arguments.out, arguments.save, of_videos, force=arguments.force)
 
 
-def _said(outcome: Outcome, out: Path) -> str:
+def _said(outcome: "Outcome", out: Path) -> str:
     rate = f", {outcome.new / outcome.seconds:.1f} images/s" if outcome.new else ", all of them predicted before"
     lines = [f"{outcome.pictures} pictures, {outcome.classes.total()} detections{rate}"]
     if outcome.rejected:

@@ -15,7 +15,7 @@ from pipeline.evaluation.exports import via_regions
 from pipeline.evaluation.report.overlays import DrawnInstance, drawn
 from pipeline.files.atomic import whole_file
 from pipeline.formats.via.writing import Entry
-from pipeline.prediction.pictures import Picture, Pixels
+from pipeline.prediction.picture import Picture, Pixels
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,7 +17,7 @@ from PIL import Image
 from mrcnn.config import Config
 from pipeline.export import checking, writing
 from pipeline.export.__main__ import main
-from pipeline.prediction.model import load_model
+from pipeline.prediction.opening import load_model
 
 ROOT = Path(__file__).resolve().parents[3]
 SCORE = 0.2

@@ -7,7 +7,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.prediction import model
+from pipeline.prediction import opening
 from pipeline.prediction.__main__ import main
 from pipeline.prediction.model import Model
 from pipeline.prediction.video import Reader
@@ -18,7 +18,7 @@ from tests.pipeline.prediction.test_video import BROKEN, UNREADABLE
 @pytest.fixture(scope="module", autouse=True)
 def _models_are_opened_once():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "load_model", functools.cache(model.load_model))
+        patch.setattr(opening, "load_model", functools.cache(opening.load_model))
         yield
 
 
@@ -173,7 +173,7 @@ def test_tiles_and_suppression(predict, drive):
 
 def test_videos_from_python(model_folder, tmp_path):
     clip = videos.write(tmp_path / "clip.mp4")
-    found = list(model.load_model(model_folder, min_score=0).predict(clip, fps=5, tracks=True))
+    found = list(opening.load_model(model_folder, min_score=0).predict(clip, fps=5, tracks=True))
     assert [each.picture.moment.frame for each in found] == list(range(0, 20, 2))
     assert found[0].to_pandas()["track"].tolist() == [each.track for each in found[0].detections]
 

@@ -13,7 +13,7 @@ from pipeline.errors import ArtifactError
 from pipeline.evaluation.detections import Detection, Rle
 from pipeline.geometry.polygon import Box
 from pipeline.prediction.model import Model
-from pipeline.prediction.pictures import of_array
+from pipeline.prediction.picture import of_array
 from pipeline.prediction.prediction import Prediction
 from pipeline.recipe import parse
 from pipeline.training.model_file import load_for_detection

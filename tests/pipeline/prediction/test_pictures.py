@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from pipeline.prediction.__main__ import main
-from pipeline.prediction.picture_files import take_over
-from pipeline.prediction.pictures import Loaded, Pictures, Unusable, identified, sources_of
+from pipeline.prediction.picture import Loaded, Unusable
+from pipeline.prediction.pictures import Pictures, identified, sources_of
+from pipeline.prediction.writing.picture_files import take_over
 from pipeline.recipe import Recipe
 from pipeline.sources.image_index import flat_names
 from tests.pipeline.picture_corpus import CORPUS, JPEG, fill, hostile_zips

@@ -16,7 +16,7 @@ from pipeline.files.atomic import whole_file
 from pipeline.formats.via import writing
 from pipeline.formats.via.writing import Declarations, Entry, as_address
 from pipeline.instances.tables import REJECTED, REJECTED_FILE
-from pipeline.prediction.parts import (
+from pipeline.prediction.writing.parts import (
     DETECTIONS,
     DETECTIONS_FILE,
     IMAGES,

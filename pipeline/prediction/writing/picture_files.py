@@ -11,7 +11,7 @@ from simplejpeg import encode_jpeg
 
 from pipeline.evaluation.detections import Detection
 from pipeline.formats import bitmasks
-from pipeline.prediction.pictures import Picture, Pixels
+from pipeline.prediction.picture import Picture, Pixels
 from pipeline.prediction.prediction import Prediction
 from pipeline.recipe.categories import DETECTION, canonical
 

@@ -19,7 +19,7 @@ from pipeline.instances.tables import BOX
 
 if TYPE_CHECKING:
     from pipeline.evaluation.detections import Detection
-    from pipeline.prediction.pictures import Picture
+    from pipeline.prediction.picture import Picture
 
 FOLDER, SETTINGS = ".parts", "settings.json"
 PICTURES_A_PART, SECONDS_A_PART = 200, 30.0
