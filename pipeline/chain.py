@@ -1,6 +1,7 @@
 """`python -m pipeline.chain`: the chain without Dagster, as in a notebook; it uses and fills the same store."""
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from pipeline.recipe import Recipe
 from pipeline.stages import STAGES, Stage
 
 LAST = "evaluation_report"
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> str:
         chosen = recipes.load(arguments.recipe, dict(map(key_and_value, arguments.set)))
         made = run(chosen, STAGES[arguments.until])
-        return "\n".join([*_said(made), f"{made.name}: {made.folder}"])
+        return f"{made.name}: {made.folder}"
 
     return run_command(work, Store().root)
 
@@ -35,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(recipe: Recipe, last: Stage) -> Artifact:
     """Make `last`, from what the store has as far as that fits; return its artifact.
 
-    Each stage is built as under Dagster, with the same fingerprint. Raises PipelineError.
+    Each stage is built as under Dagster, with the same fingerprint; its summary is logged. Raises PipelineError.
     """
     store = Store()
     made: dict[str, Artifact] = {}
@@ -44,6 +47,7 @@ def run(recipe: Recipe, last: Stage) -> Artifact:
         given = given_to(stage, {name: made[name].folder for name in stage.inputs})
         make = _building(stage, recipe, given | ({"identities": identities} if stage.outside else {}))
         made[stage.name] = store.build(stage, recipe, made, make, identities).artifact
+        _log_summary(made[stage.name])
     return made[last.name]
 
 
@@ -59,10 +63,13 @@ def needed(last: Stage) -> Iterator[Stage]:
     yield from (stage for name, stage in STAGES.items() if name in names)
 
 
-def _said(made: Artifact) -> list[str]:
-    """Return what the summary of an artifact says to a person."""
+def _log_summary(made: Artifact) -> None:
+    """Log what the summary of an artifact says to a person, and the checks that did not pass."""
     found = summary.read(made.folder)
-    return [*found.lines, *(f"check {check.name} did not pass: {check.description}" for check in found.failed)]
+    for line in found.lines:
+        log.info("%s: %s", made.name, line)
+    for check in found.failed:
+        log.warning("%s: check %s did not pass: %s", made.name, check.name, check.description)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import yaml
 from assets.chain import ASSETS
 from assets.definitions import build_definitions
 from assets.recipe_resource import RecipeResource
+from pipeline import chain
 from pipeline.artifacts import LATEST, Manifest
 from pipeline.stages import STAGES
 from pipeline.training.weights import CLASS_LAYERS
@@ -66,6 +67,32 @@ def test_what_was_learnt_of_an_address_is_handed_to_the_program_that_fetches_it(
         materialise(tmp_path, {"source.images": f"[{address}/a.jpg]"}, "raw_images")
     assert len(server.requests) == 2  # one to ask, one to fetch
     assert not (tmp_path / "data/raw_images" / LATEST / ".identities.json").exists()
+
+
+def test_without_dagster_everything_that_it_made_is_reused(data, caplog, capsys):
+    before = {name: manifest(data, name).fingerprint for name in STAGES}
+    assert chain.main(["--recipe", str(data / "tiny.yaml"), "--until", "predictions"]) == 0
+    assert {name: manifest(data, name).fingerprint for name in STAGES} == before
+    assert caplog.text.count("cached: ") == len(STAGES)
+    made = data / "data/predictions" / before["predictions"]
+    assert capsys.readouterr().out.splitlines()[-1] == f"predictions: {made}"
+
+
+def test_what_was_made_without_dagster_is_reused_by_it(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
+    recipe = str(tiny.write(tmp_path))
+    assert chain.main(["--recipe", recipe, "--until", "dataset_zip", "--set", "seed=7"]) == 0
+    assert "filtered_labels: check labelled_pictures_kept did not pass" in caplog.text
+    assert set(cached(materialise(tmp_path, {"seed": "7"}, "*dataset_zip")).values()) == {True}
+
+
+def test_without_dagster_a_fault_is_said_in_the_last_line_and_leaves_no_artifact(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
+    tiny.write_bad_files(tmp_path)
+    change = f"source.images=[{tmp_path / 'cut.zip'}]"
+    assert chain.main(["--recipe", str(tiny.write(tmp_path)), "--set", change]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(str(tmp_path / "cut.zip"))
+    assert not list((tmp_path / "data/raw_images").glob("[0-9a-f]*"))
 
 
 def test_every_stage_leaves_its_files_and_its_manifest(data):
