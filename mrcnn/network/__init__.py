@@ -29,7 +29,9 @@ def training_network(config: Config) -> TrainingNetwork:
     [B, POST_NMS_ROIS_TRAINING, 4] in pixels.
     """
     inputs = _training_inputs(config)
-    image, _, rpn_match, _, gt_class_ids, gt_boxes, gt_masks, *input_rois = inputs
+    image, meta, rpn_match, rpn_bbox, gt_class_ids, gt_boxes, gt_masks, *input_rois = inputs
+    for unused in (meta, rpn_bbox):  # Keras 3.13 and older refuse an input that no layer takes
+        keras.layers.Identity(name=f"{unused.name}_unused")(unused)
     shape = ImageShape(name="image_shape")(image)
     pyramid, anchor_pyramid = _duplicated(feature_pyramid(backbone(image, config), config), "anchors")
     pyramid, mask_pyramid = _duplicated(pyramid, "masks")
