@@ -38,6 +38,10 @@ def test_the_network_learns_a_batch_and_the_loss_is_the_sum_of_its_parts(model):
         assert history["loss"] == pytest.approx(sum(history[name] for name in PARTS), rel=1e-5)
 
 
+def test_each_input_is_taken_by_a_layer_as_keras_before_3_14_demands(model):
+    assert all(each._keras_history.operation._outbound_nodes for each in model.inputs)
+
+
 def test_a_network_accepts_images_of_different_shapes(model):
     values = model.evaluate(dataset(make_batch(TinyConfig(), 96, 64)), steps=1, verbose=0, return_dict=True)
     assert np.isfinite(values["loss"])

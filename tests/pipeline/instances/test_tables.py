@@ -57,3 +57,10 @@ def test_ids_are_distinct_and_own_ones_stay(wishes: list[tuple[str, bool]]) -> N
     assert len(set(ids)) == len(wishes)
     firsts = {wish: place for place, (wish, is_own) in reversed(list(enumerate(wishes))) if is_own}
     assert all(ids[place] == wish for wish, place in firsts.items())
+
+
+def test_a_table_without_row_groups_is_not_asked_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert group_sizes(tmp_path / "a.parquet", []) == []
+    monkeypatch.setattr(pq.ParquetFile, "read", None)  # PyArrow 18's fails
+    assert tables.read_table(tmp_path / "a.parquet", "a stage") == SCHEMA.empty_table()
+    assert tables.read_table(tmp_path / "a.parquet", "a stage", ["text"]).num_rows == 0
