@@ -15,11 +15,14 @@ def display_table(table: Sequence[Sequence[Any]]) -> None:
     try:
         from IPython import display, get_ipython
     except ImportError:
+        in_notebook = False
+    else:
+        in_notebook = get_ipython() is not None
+    if not in_notebook:
         print("\n".join("\t".join(str(cell) for cell in row) for row in table))
         return
     rows = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in table)
-    if get_ipython() is not None:
-        display.display(display.HTML(f"<table>{rows}</table>"))
+    display.display(display.HTML(f"<table>{rows}</table>"))
 
 
 def class_name(class_names: Sequence[str], class_id: Any) -> str:
