@@ -51,7 +51,7 @@ def _add_image(builder: TableBuilder, file: int, key: str, entry: Any, options: 
     sources = list((regions or {}).values())
     builder.add_image(file, name_of(key, entry), lambda: sources, *image_attributes(attributes))
     size = entry.get("size") if isinstance(entry, dict) else None
-    if isinstance(size, int) and 0 < size <= LARGEST_FILE:
+    if type(size) is int and 0 < size <= LARGEST_FILE:  # neither true nor false
         builder.set_file_size(size)
     if not isinstance(entry, dict):
         builder.reject_image(reasons.FRAME_NOT_OBJECT, {key: entry})

@@ -215,6 +215,12 @@ def test_an_image_without_a_name_is_named_by_its_key(tmp_path: Path) -> None:
     assert image.name == "a.jpg"
 
 
+@pytest.mark.parametrize("size", [True, -1, 0, "99", 1e40])
+def test_a_size_that_is_none_is_not_known(tmp_path: Path, size: Any) -> None:
+    (image,) = read(tmp_path, {"a": {"filename": "a.jpg", "size": size, "regions": [via_region(name="car")]}})
+    assert (image.name, len(image.labels)) == ("a.jpg", 1)
+
+
 @pytest.mark.parametrize("as_list", [True, False])
 def test_a_rejected_region_is_kept_with_all_its_keys(tmp_path: Path, as_list: bool) -> None:
     odd = [via_region({"name": "point", "cx": 1, "cy": 2}, name="car") | {"drawn by": "me"}, {"score": 0.5}, 7]
