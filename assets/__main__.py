@@ -10,6 +10,9 @@ from pipeline import recipe
 from pipeline.errors import PipelineError
 from pipeline.program import add_recipe_options, key_and_value
 
+EVALUATION = "ASSET_CHECK_EVALUATION"
+"""Dagster's type of the event that says how a check came out."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Materialise the selected assets; return 0, or 2 after printing the failure's sentence last."""
@@ -17,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         changes = dict(map(key_and_value, arguments.set))
         recipe.load(arguments.recipe, changes)
-        made = _materialise(arguments.recipe, changes, arguments.select)
+        made, failed = _materialise(arguments.recipe, changes, arguments.select)
     except PipelineError as fault:
         failure = str(fault)
     except Exception as error:
@@ -29,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         from assets.console import last_lines
 
-        print("\n".join(last_lines(made)))
+        print("\n".join(last_lines(made, failed)))
         return 0
     print(failure, file=sys.stderr, flush=True)
     return 2
@@ -46,10 +49,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _materialise(file: Path | None, changes: dict[str, str], select: str) -> list[Path]:
+def _materialise(file: Path | None, changes: dict[str, str], select: str) -> tuple[list[Path], list[str]]:
     """Run the selection of the job `whole_chain` in this process; return the folders of what was made or reused.
 
-    Raises PipelineError with the sentence of the first failure, or with one for each source that is absent.
+    With them come the checks that did not pass, as `asset: check`. Raises PipelineError with the sentence of the first
+    failure, or with one for each source that is absent.
     """
     from assets import history
     from assets.definitions import defs
@@ -65,14 +69,20 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> lis
         raise PipelineError("\n".join(faults))
     config = resource.run_config() | {"loggers": {"console": {}}}
     events = history.execute(history.opened(), job, config, chosen)
+    checks = [event.asset_check_evaluation_data for event in events if event.event_type_value == EVALUATION]
+    checks = [check for check in checks if not check.passed]
     if not any(event.is_job_success for event in events):
-        failed = (_sentence(event) for event in events if event.is_step_failure)
-        raise PipelineError(next(failed, "") or "the run failed")
-    return [_folder(event) for event in events if event.is_step_materialization]
+        failures = (_sentence(event, checks) for event in events if event.is_step_failure)
+        raise PipelineError(next(failures, "") or "the run failed")
+    folders = [_folder(event) for event in events if event.is_step_materialization]
+    return folders, [f"{check.asset_key.to_user_string()}: {check.check_name}" for check in checks]
 
 
-def _sentence(failed: Any) -> str:
-    """Return what a step that failed says."""
+def _sentence(failed: Any, checks: Sequence[Any]) -> str:
+    """Return what a step that failed says, or the check that ended the chain."""
+    for check in checks:
+        if check.blocking and check.severity.value == "ERROR" and check.asset_key.to_user_string() == failed.step_key:
+            return f"{failed.step_key}: check {check.check_name} did not pass: {check.description}"
     data = failed.step_failure_data
     return (data.user_failure_data and data.user_failure_data.description) or (data.error and data.error.message) or ""
 

@@ -18,6 +18,7 @@ from pipeline.prediction import KEY
 from pipeline.recipe.source_entry import Source, parse
 from pipeline.recipe.spelling import did_you_mean
 from pipeline.sources import walking
+from pipeline.stages import RELEASED
 
 whole_chain = dg.define_asset_job(
     "whole_chain", selection=dg.AssetSelection.all(), description="Everything, from the raw archives to the report."
@@ -31,8 +32,8 @@ refresh_dataset = dg.define_asset_job(
 )
 retrain = dg.define_asset_job(
     "retrain",
-    selection=dg.AssetSelection.assets("trained_model", "evaluation_report"),
-    description="The model and its report, on the data set that the recipe made last.",
+    selection=dg.AssetSelection.assets("trained_model", "evaluation_report", RELEASED),
+    description="The model and its report, on the data set that the recipe made last; released if it is better.",
 )
 evaluate = dg.define_asset_job(
     "evaluate",
@@ -42,7 +43,7 @@ evaluate = dg.define_asset_job(
 predict = dg.define_asset_job(
     "predict",
     selection=dg.AssetSelection.assets("predictions"),
-    description="The pictures of prediction.images, by the model that the recipe's last training made.",
+    description="The pictures of prediction.images, by the released model.",
 )
 JOBS = [whole_chain, refresh_dataset, retrain, evaluate, predict]
 

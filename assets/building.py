@@ -16,11 +16,12 @@ from dagster._core.errors import DagsterPipesExecutionError
 
 from assets import history, metadata
 from assets.recipe_resource import RecipeResource
-from pipeline.artifacts import Artifact, Store, summary
+from pipeline.artifacts import Artifact, Store
 from pipeline.errors import PipelineError
 from pipeline.program import EXIT_NO_SPACE, FAILURE, LIVE, PARENT_VARIABLE, Forwarder, is_full, no_space
 from pipeline.recipe import Recipe
-from pipeline.stages import STAGES, Stage
+from pipeline.release import gate
+from pipeline.stages import RELEASED, STAGES, Stage
 
 SECONDS_BETWEEN_LOOKS = 2.0
 """At the figures of a program that runs."""
@@ -47,19 +48,22 @@ def materialise(
             def make(partial: Path) -> None:
                 _run_program(context, stage, recipe, inputs, identities, partial)
 
-            built = store.build(stage, recipe, inputs, make, identities)
+            if stage.name == RELEASED:
+                built = gate.build(store, recipe, inputs, make)
+            else:
+                built = store.build(stage, recipe, inputs, make, identities)
     except PipelineError as fault:
         raise dg.Failure(description=str(fault), allow_retries=False) from None
     except OSError as error:
         if not is_full(error):
             raise
         raise dg.Failure(description=no_space(error.filename or store.root), allow_retries=False) from None
-    found = summary.read(built.artifact.folder)
+    found = built.summary
     for line in found.lines:
         context.log.info(line)
     for check in found.failed:
         context.log.warning(f"check {check.name} did not pass: {check.description}")
-    return metadata.result(built, resource.label())
+    return metadata.result(built, recipe, resource.label())
 
 
 def _run_program(

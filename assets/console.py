@@ -9,8 +9,6 @@ from typing import Any
 
 import dagster as dg
 
-from pipeline.artifacts import summary
-
 MODEL, REPORT = "trained_model", "evaluation_report"
 OF_DAGSTER = ("[pipes] ", "Dependencies for step ")
 """How Dagster's own messages begin; how a program ended is said in its own sentence."""
@@ -32,7 +30,12 @@ def _is_shown(record: logging.LogRecord) -> bool:
     event = _metadata(record).get("dagster_event")
     if str(_metadata(record).get("orig_message")).startswith(OF_DAGSTER):
         return False
-    return not event or (event.is_step_failure and not event.step_failure_data.user_failure_data)
+    return not event or (event.is_step_failure and not _has_a_sentence(event.step_failure_data))
+
+
+def _has_a_sentence(failed: Any) -> bool:
+    """Return whether what a step failed by is said without its traceback: a fault, or a check that ends the chain."""
+    return bool(failed.user_failure_data) or (failed.error and failed.error.cls_name == "DagsterAssetCheckFailedError")
 
 
 class _Formatter(logging.Formatter):
@@ -52,9 +55,11 @@ def _metadata(record: logging.LogRecord) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def last_lines(made: Sequence[Path]) -> list[str]:
-    """Return the last lines of a run that made (or reused) these artifacts, given by their folders, in order."""
-    failed = [f"{folder.parent.name}: {check.name}" for folder in made for check in summary.read(folder).failed]
+def last_lines(made: Sequence[Path], failed: Sequence[str] = ()) -> list[str]:
+    """Return the last lines of a run that made (or reused) these artifacts, given by their folders, in order.
+
+    `failed` are the checks that did not pass, as `asset: check`.
+    """
     count = f"{len(failed)} check{'s' * (len(failed) > 1)} did not pass (see above): {', '.join(failed)}"
     lines = [count] if failed else []
     folders = {folder.parent.name: folder for folder in made}

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from pipeline.artifacts import Artifact, Built, summary
+from pipeline.recipe import Recipe
 from pipeline.stages import STAGES, Stage
 
 LARGEST_PICTURE = 50_000
@@ -15,27 +16,39 @@ LARGEST_PICTURE = 50_000
 
 def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
     """Return the specifications of an asset's checks."""
-    return [dg.AssetCheckSpec(name, asset=stage.name, description=text) for name, text in stage.checks.items()]
+    return [
+        dg.AssetCheckSpec(name, asset=stage.name, description=text, blocking=True)
+        for name, text in stage.checks.items()
+    ]
 
 
-def result(built: Built, recipe: str) -> dg.MaterializeResult[Artifact]:
-    """Return what the asset function hands to Dagster, the fingerprint as data version; `recipe` names the recipe."""
-    found = summary.read(built.artifact.folder)
+def result(built: Built, recipe: Recipe, label: str) -> dg.MaterializeResult[Artifact]:
+    """Return what the asset function hands to Dagster, the fingerprint as data version; `label` names the recipe."""
+    found, stage = built.summary, STAGES[built.artifact.name]
     return dg.MaterializeResult(
         value=built.artifact,
         data_version=dg.DataVersion(built.artifact.fingerprint),
-        metadata={"recipe": recipe, **_of_the_build(built), **_of_the_summary(found, built), **_of_the_table(built)},
+        metadata={"recipe": label, **_of_the_build(built), **_of_the_summary(found, built), **_of_the_table(built)},
         check_results=[
             dg.AssetCheckResult(
                 passed=check.passed,
                 check_name=check.name,
-                severity=dg.AssetCheckSeverity.WARN,
+                severity=_severity(summary.blocks(stage, check, recipe)),
                 description=check.description,
-                metadata={name: float(value) for name, value in check.numbers.items()},
+                metadata=_of_the_check(check),
             )
             for check in found.checks
         ],
     )
+
+
+def _severity(blocks: bool) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN
+
+
+def _of_the_check(check: summary.Check) -> dict[str, Any]:
+    numbers: dict[str, Any] = {name: float(value) for name, value in check.numbers.items()}
+    return numbers | ({"examples": _table(check.examples)} if check.examples else {})
 
 
 def _of_the_build(built: Built) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import recipe as recipes
-from pipeline.artifacts import Artifact, Store, summary
+from pipeline.artifacts import Artifact, Built, Store
+from pipeline.artifacts.summary import blocks
+from pipeline.errors import BlockedError
 from pipeline.program import add_recipe_options, given_to, key_and_value, run_command
 from pipeline.recipe import Recipe
-from pipeline.stages import STAGES, Stage
+from pipeline.release import gate
+from pipeline.stages import RELEASED, STAGES, Stage
 
 LAST = "evaluation_report"
 
@@ -46,8 +49,12 @@ def run(recipe: Recipe, last: Stage) -> Artifact:
         identities = stage.identities(recipe)
         given = given_to(stage, {name: made[name].folder for name in stage.inputs})
         make = _building(stage, recipe, given | ({"identities": identities} if stage.outside else {}))
-        made[stage.name] = store.build(stage, recipe, made, make, identities).artifact
-        _log_summary(made[stage.name])
+        if stage.name == RELEASED:
+            built = gate.build(store, recipe, made, make)
+        else:
+            built = store.build(stage, recipe, made, make, identities)
+        made[stage.name] = built.artifact
+        _log_summary(stage, recipe, built)
     return made[last.name]
 
 
@@ -63,13 +70,16 @@ def needed(last: Stage) -> Iterator[Stage]:
     yield from (stage for name, stage in STAGES.items() if name in names)
 
 
-def _log_summary(made: Artifact) -> None:
-    """Log what the summary of an artifact says to a person, and the checks that did not pass."""
-    found = summary.read(made.folder)
+def _log_summary(stage: Stage, recipe: Recipe, built: Built) -> None:
+    """Log what a summary says to a person, and the checks that did not pass; raises BlockedError where one blocks."""
+    found, name = built.summary, built.artifact.name
     for line in found.lines:
-        log.info("%s: %s", made.name, line)
+        log.info("%s: %s", name, line)
     for check in found.failed:
-        log.warning("%s: check %s did not pass: %s", made.name, check.name, check.description)
+        log.warning("%s: check %s did not pass: %s", name, check.name, check.description)
+    for check in found.failed:
+        if blocks(stage, check, recipe):
+            raise BlockedError(f"{name}: {check.name}: {check.description}")
 
 
 if __name__ == "__main__":

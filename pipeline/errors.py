@@ -41,6 +41,10 @@ class ArtifactError(PipelineError):
     """An upstream artifact is missing, damaged, or belongs to another recipe."""
 
 
+class BlockedError(PipelineError):
+    """A check that ends the chain did not pass."""
+
+
 class TrainingError(PipelineError):
     """Training can't start or continue: weights that don't fit, a loss that is not a number."""
 

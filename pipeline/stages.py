@@ -38,6 +38,8 @@ class Stage:
     """Stages whose artifacts it is made from."""
     checks: dict[str, str] = field(default_factory=dict)
     """Checks that its summary always holds, and what each looks at."""
+    blocking: frozenset[str] = frozenset()
+    """Those of its checks that end the chain, unless the recipe (`checks`) says that they warn."""
     table: str = ""
     """The Parquet file whose rows are what it makes."""
     function: str = "build"
@@ -75,6 +77,9 @@ class Stage:
         return f"--{self.option or self.name.replace('_', '-')}"
 
 
+RELEASED = "released_model"
+"""The stage that hands on the better of two models: the new one, or the one that was released before."""
+
 STAGES = {
     stage.name: stage
     for stage in (
@@ -107,7 +112,7 @@ STAGES = {
         ),
         Stage(
             "filtered_labels",
-            16,
+            17,
             "pipeline.labels",
             group="dataset",
             kinds=frozenset({"python", "parquet"}),
@@ -124,7 +129,10 @@ STAGES = {
                 "classes_recur": "Each class has more than a few instances; look-alike names are one class.",
                 "classes_in_every_split": "Each class has instances in train and in val.",
                 "splits_apart": "No image, and no video, is in two splits.",
+                "labelled_images_decode": "No labelled image is lost since its file is damaged.",
+                "polygons_inside": "No instance reaches out of its image.",
             },
+            blocking=frozenset({"splits_apart", "labelled_images_decode", "polygons_inside"}),
             table="labels.parquet",
         ),
         *(
@@ -144,7 +152,7 @@ STAGES = {
         ),
         Stage(
             "dataset_zip",
-            1,
+            2,
             "pipeline.dataset",
             group="dataset",
             kinds=frozenset({"python", "file"}),
@@ -152,12 +160,14 @@ STAGES = {
             "and VIA labels. JPEG bytes are copied, not compressed again.",
             files=("images.zip",),
             inputs=("filtered_labels", "via_train", "via_val", "raw_images"),
+            checks={"archive_whole": "images.zip, read back, holds every image and every label file."},
+            blocking=frozenset({"archive_whole"}),
             option="dataset",
             handed_on="images.zip",
         ),
         Stage(
             "trained_model",
-            5,
+            6,
             "pipeline.training",
             group="model",
             kinds=frozenset({"tensorflow", "keras"}),
@@ -167,6 +177,8 @@ STAGES = {
             reads=("name", "seed", "training"),
             ignores=("training.threads", "training.strategy"),
             inputs=("dataset_zip",),
+            checks={"weights_finite": "Every weight is a number."},
+            blocking=frozenset({"weights_finite"}),
             outside=True,
             resumes_from="**/training_state.h5",
             uses_gpu=True,
@@ -201,8 +213,22 @@ STAGES = {
             uses_gpu=True,
         ),
         Stage(
+            RELEASED,
+            1,
+            "pipeline.release",
+            group="release",
+            kinds=frozenset({"tensorflow", "file"}),
+            description="The best model so far, ready for use: weights, settings, thresholds, figures, a model card. "
+            "A new model replaces it only where it is better on the same images (`release` in the recipe); otherwise "
+            "the one released before stays, and the check says why.",
+            files=("model.json", "thresholds.json", "metrics.json", "model_card.md"),
+            reads=("name", "release.licence"),
+            inputs=("trained_model", "evaluation_report"),
+            checks={"better_than_released": "The new model is better than the one released before, and good enough."},
+        ),
+        Stage(
             "predictions",
-            3,
+            4,
             "pipeline.prediction",
             group="use",
             kinds=frozenset({"tensorflow", "parquet"}),
@@ -217,7 +243,7 @@ STAGES = {
                 "via_project.json",
             ),
             reads=("prediction",),
-            inputs=("trained_model", "evaluation_report"),
+            inputs=(RELEASED,),
             outside=True,
             checks={"every_picture_usable": "Every picture could be decoded."},
             table="detections.parquet",
@@ -240,14 +266,17 @@ def fingerprint(stage: Stage, recipe: Recipe, identities: dict[str, Any], inputs
     return hashlib.sha256(canonical_json(made_from).encode()).hexdigest()[:16]
 
 
-def expected_fingerprint(stage: Stage, recipe: Recipe) -> str:
+def expected_fingerprint(stage: Stage, recipe: Recipe, released: str = "") -> str:
     """Return the fingerprint of what the chain makes up to `stage` of this recipe and of what the sources are now.
 
-    Raises SourceError where a source is absent.
+    `released` is the fingerprint of the model that is released, where there is one. Raises SourceError where a source
+    is absent.
     """
 
     @cache
     def of(name: str) -> str:
+        if name == RELEASED and released:
+            return released
         made_by = STAGES[name]
         return fingerprint(made_by, recipe, made_by.identities(recipe), {each: of(each) for each in made_by.inputs})
 

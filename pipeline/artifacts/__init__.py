@@ -17,6 +17,8 @@ from typing import Any, TypedDict
 
 import msgspec
 
+from pipeline.artifacts import summary
+from pipeline.artifacts.summary import Summary
 from pipeline.errors import ArtifactError
 from pipeline.files import data_folder
 from pipeline.files.atomic import sync, write_json
@@ -87,6 +89,13 @@ class Built:
     artifact: Artifact
     cached: bool
     reasons: list[str]
+    decision: Summary = field(default_factory=Summary)
+    """What is known of this run alone: why it is this artifact and no other."""
+
+    @property
+    def summary(self) -> Summary:
+        """What the artifact's summary and the decision say."""
+        return summary.read(self.artifact.folder).plus(self.decision)
 
 
 class Store:
@@ -121,13 +130,17 @@ class Store:
             damages = damage(artifact.folder) if artifact.folder.exists() else []
             if artifact.folder.exists() and not damages:
                 changes = self._reasons(stage, planned)
-                _use(artifact.folder)
                 log.info("cached: %s, nothing that it is made from has changed", label)
-                return Built(artifact, True, changes)
+                return self.reused(artifact, changes)
             planned = replace(planned, reasons=damages or self._reasons(stage, planned))
             log.info("building %s: %s", label, "; ".join(planned.reasons))
             self._make(stage, planned, artifact.folder, make)
             return Built(artifact, False, planned.reasons)
+
+    def reused(self, artifact: Artifact, reasons: list[str]) -> Built:
+        """Return an artifact that is there as what a run uses, and note that it is the one used last."""
+        _use(artifact.folder)
+        return Built(artifact, True, reasons)
 
     def _make(self, stage: Stage, planned: Manifest, final: Path, make: Callable[[Path], None]) -> None:
         partial = final.parent / f".partial-{planned.fingerprint}"
@@ -155,7 +168,10 @@ class Store:
 
         Raises ArtifactError, saying what to materialise, where there is none; SourceError where a source is absent.
         """
-        folder = self.folder(stage, expected_fingerprint(stage, recipe))
+        from pipeline.artifacts import released
+
+        current = released.released(self, recipe.name)
+        folder = self.folder(stage, expected_fingerprint(stage, recipe, current.fingerprint if current else ""))
         if damage(folder):
             raise ArtifactError(
                 f"no {stage.name} of this recipe, made from its sources as they are now, is under {self.root}: "

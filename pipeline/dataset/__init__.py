@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,11 +14,11 @@ import msgspec
 from isal import isal_zlib
 
 from pipeline.artifacts import summary
-from pipeline.artifacts.summary import Summary
+from pipeline.artifacts.summary import Check, Summary
 from pipeline.dataset.images_zip import ARCHIVE
 from pipeline.errors import ArtifactError, EmptyDatasetError
 from pipeline.files.atomic import whole_file
-from pipeline.files.zip_writing import Slot, StoredZip
+from pipeline.files.zip_writing import CHUNK, Slot, StoredZip
 from pipeline.formats.via.writing import REGION_DATA
 from pipeline.instances.tables import Split, read_images
 from pipeline.recipe import Recipe
@@ -29,6 +30,8 @@ SYNCED_AT_ONCE = 256 << 20
 """Bytes after which the archive is brought to the disk, while more of it is written."""
 FAILED_BEFORE = "failed_checks_before"
 """Table of the summary: the checks of images and labels that did not pass."""
+NAMED = 8
+"""Members that a check lists at most."""
 IMAGES_AT_ONCE = 32
 """Images read and written by a thread at a time: about as many bytes (2 MB) as its cache holds; tried from 8 to 64."""
 
@@ -53,7 +56,8 @@ def build(recipe: Recipe, filtered_labels: Path, via_train: Path, via_val: Path,
             archive = StoredZip(file)
             _write_members(archive, file.fileno(), images, via_files, store)
             archive.close()
-        summary.write(out, _summary(images, archive.size, (raw_images, filtered_labels)))
+        whole = archive_whole(out / ARCHIVE, images)
+        summary.write(out, _summary(images, archive.size, (raw_images, filtered_labels), whole))
 
 
 @contextmanager
@@ -138,7 +142,35 @@ def _verified(store: ImageStore, image: IndexedImage) -> bytes:
     return data
 
 
-def _summary(images: dict[Split, list[IndexedImage]], archive_size: int, made_from: Sequence[Path]) -> Summary:
+def archive_whole(path: Path, images: dict[Split, list[IndexedImage]]) -> Check:
+    """Check that the archive, read back, holds every image in its size, and label files whose checksums fit."""
+    wanted = {f"images/{split}/{image.image}": image.size for split, chosen in images.items() for image in chosen}
+    labels = [f"images/{split}/{REGION_DATA}" for split in images]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = {info.filename: info.file_size for info in archive.infolist()}
+            damaged = [name for name, size in wanted.items() if found.get(name) != size]
+            for name in labels:
+                with archive.open(name) as member:
+                    while member.read(CHUNK):
+                        pass
+    except (zipfile.BadZipFile, KeyError, OSError) as error:
+        damaged = [str(error)]
+    text = f"{ARCHIVE} holds {len(wanted)} images and {len(labels)} label files"
+    if damaged:
+        text = f"{ARCHIVE}, read back, lacks {len(damaged)} members (the first is {damaged[0]}): is the disk sound?"
+    return Check(
+        "archive_whole",
+        passed=not damaged,
+        description=text,
+        numbers={"images": len(wanted), "damaged": len(damaged)},
+        examples=[{"member": name} for name in damaged[:NAMED]],
+    )
+
+
+def _summary(
+    images: dict[Split, list[IndexedImage]], archive_size: int, made_from: Sequence[Path], whole: Check
+) -> Summary:
     """Return the summary; it repeats the failed checks of what the dataset is made from, for the evaluation report."""
     failed = [check for folder in made_from for check in summary.read(folder).failed]
     counts = {split: len(chosen) for split, chosen in images.items()}
@@ -155,4 +187,5 @@ def _summary(images: dict[Split, list[IndexedImage]], archive_size: int, made_fr
             ],
             FAILED_BEFORE: [{"check": check.name, "description": check.description} for check in failed],
         },
+        checks=[whole],
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import recipe
-from pipeline.artifacts import MANIFEST, Manifest
+from pipeline.artifacts import ancestor
 from pipeline.dataset.images_zip import ARCHIVE
 from pipeline.errors import ExportError
 from pipeline.running.progress import Progress
@@ -79,12 +79,8 @@ class Difference:
 
 def dataset_of(model: Path) -> Path | None:
     """Return the images.zip that a model of the store was trained on, if it is there."""
-    folder = (model if model.is_dir() else model.parent).resolve()
-    if not (folder / MANIFEST).is_file():
-        return None
-    fingerprint = Manifest.read(folder).inputs.get("dataset_zip", "")
-    archive = folder.parent.parent / "dataset_zip" / fingerprint / ARCHIVE
-    return archive if archive.is_file() else None
+    dataset = ancestor((model if model.is_dir() else model.parent).resolve(), "dataset_zip")
+    return dataset / ARCHIVE if dataset and (dataset / ARCHIVE).is_file() else None
 
 
 def pictures_of(source: Path, count: int) -> list[Pixels]:

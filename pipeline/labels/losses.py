@@ -16,6 +16,7 @@ from pipeline.instances.reasons import (
     REPLACED,
     TWICE,
     TWICE_ALIKE,
+    UNREADABLE,
     WHERE,
 )
 from pipeline.labels.merging import MergedLabels
@@ -183,6 +184,24 @@ def labelled_pictures_kept(losses: Losses) -> Check:
         )
     passed = not losses.lost and not losses.changed
     return Check("labelled_pictures_kept", passed, "; ".join(parts), {key: float(n) for key, n in numbers.items()})
+
+
+def labelled_images_decode(losses: Losses) -> Check:
+    """Check that no labelled image is lost since its file is damaged."""
+    damaged = losses.lost.get(UNREADABLE, Kind())
+    text = f"{damaged.count} of {losses.labelled} labelled images can't be decoded"
+    if damaged.count:
+        text += (
+            f" (e.g. {damaged.example}; rejected.parquet of raw_images says why): mend or remove them, or set "
+            "checks: {labelled_images_decode: warn} in the recipe to go on without them"
+        )
+    return Check(
+        "labelled_images_decode",
+        passed=not damaged.count,
+        description=text,
+        numbers={"damaged": damaged.count, "labelled": losses.labelled},
+        examples=[{"image": damaged.example}] if damaged.count else [],
+    )
 
 
 def _listed(kinds: Mapping[str, Kind]) -> str:

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from pipeline import pictures as thumbnails
 from pipeline.artifacts.summary import Check, Summary
 from pipeline.instances.reasons import OUTSIDE, TWICE, WHERE
-from pipeline.instances.tables import LABELS_FILE, SPLITS, read_table, rings_in
-from pipeline.labels.losses import Losses, labelled_pictures_kept, shown
+from pipeline.instances.tables import IMAGES_FILE, LABELS_FILE, SPLITS, read_table, rings_in
+from pipeline.labels.losses import Losses, labelled_images_decode, labelled_pictures_kept, shown
 from pipeline.labels.merging import MergedLabels
 from pipeline.labels.rejections import Rejections
 from pipeline.labels.selection import Selection
@@ -43,6 +43,8 @@ WHICH_COUNTS = (
 
 MANY_CLASSES, FEW_EACH = 30, 5
 """More classes than the first, with fewer instances each than the second, are taken for free texts."""
+HAIR = 1e-3
+"""Pixels that rounding may put a border outside the image."""
 MUCH_OUTSIDE = 0.05
 """Share of the wanted labels outside their images from which these were likely resized."""
 RESIZED = (
@@ -117,6 +119,8 @@ def summarise(
             _classes_recur(recipe, classes, tally),
             _classes_in_splits(classes, tally),
             _splits_apart(division),
+            labelled_images_decode(losses),
+            polygons_inside(out),
         ],
         lines=[
             *_table_lines(classes, tally),
@@ -305,7 +309,33 @@ def _splits_apart(division: Division) -> Check:
         named = ", ".join(division.doubtful[:VIDEOS_NAMED])
         text = (
             f"{len(division.doubtful)} videos seem to have frames in several splits, by the names of their images "
-            f"({named}): dataset.split: hash keeps them together"
+            f"({named}): dataset.split: hash keeps them together; where they are no videos, "
+            "checks: {splits_apart: warn} goes on"
         )
-    passed = division.method != "all_in_both" and not division.doubtful
-    return Check("splits_apart", passed, text, {"set_aside": division.leaks, "doubtful": len(division.doubtful)})
+    return Check(
+        "splits_apart",
+        passed=division.method != "all_in_both" and not division.doubtful,
+        description=text,
+        numbers={"set_aside": division.leaks, "doubtful": len(division.doubtful)},
+        asked_for=division.method == "all_in_both",
+        examples=[{"video": shown(video)} for video in division.doubtful[:MOST_NAMED]],
+    )
+
+
+def polygons_inside(out: Path) -> Check:
+    """Check that no instance that was written reaches out of its image."""
+    images = read_table(out / IMAGES_FILE, "filtered_labels", ["image", "width", "height"])
+    labels = read_table(out / LABELS_FILE, "filtered_labels", ["image", "category", "box"])
+    rows = pc.index_in(labels["image"], value_set=images["image"])
+    is_outside = np.zeros(labels.num_rows, bool)
+    for start, side in (("x", "width"), ("y", "height")):
+        first, extent = (pc.struct_field(labels["box"], name).to_numpy() for name in (start, side))
+        is_outside |= (first < -HAIR) | (first + extent > images[side].take(rows).to_numpy() + HAIR)
+    outside = labels.filter(pa.array(is_outside))
+    return Check(
+        "polygons_inside",
+        passed=not outside.num_rows,
+        description=f"{outside.num_rows} of {labels.num_rows} instances reach out of their images",
+        numbers={"outside": outside.num_rows, "instances": labels.num_rows},
+        examples=outside.select(["image", "category"]).slice(0, MOST_NAMED).to_pylist(),
+    )

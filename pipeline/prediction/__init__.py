@@ -27,44 +27,37 @@ def identities(recipe: Recipe) -> dict[str, Any]:
 identities_of = identities
 
 
-def build(
-    recipe: Recipe, trained_model: Path, evaluation_report: Path, out: Path, identities: dict[str, Any] | None = None
-) -> None:
-    """Predict `prediction.images` with the model and the thresholds of its report; write the files of a run.
+def build(recipe: Recipe, released_model: Path, out: Path, identities: dict[str, Any] | None = None) -> None:
+    """Predict `prediction.images` with a model and the thresholds beside it; write the files of a run.
 
     Pictures that the artifact used last has from the same model are not predicted again. Raises SourceError (an absent
     source), ArchiveError (a damaged one) and ArtifactError (no usable model).
     """
-    from pipeline.prediction.opening import THRESHOLDS, load_model
+    from pipeline.prediction.opening import load_model
     from pipeline.prediction.pictures import Pictures, sources_of
     from pipeline.prediction.run import run, settings_of
     from pipeline.prediction.writing.parts import Earlier
 
     chosen = recipe.prediction
     if not chosen.images:
-        _write_none(trained_model, out)
+        _write_none(released_model, out)
         return
     known = identities or identities_of(recipe)
     sources = list(zip(sources_of(chosen.images, KEY), known.values(), strict=True))
     with Pictures(sources, recipe, out, hashed=True, videos=False) as pictures:
-        model = load_model(
-            trained_model,
-            min_score=chosen.min_score,
-            max_detections=chosen.max_detections,
-            thresholds=evaluation_report / THRESHOLDS,
-        )
+        model = load_model(released_model, min_score=chosen.min_score, max_detections=chosen.max_detections)
         earlier = Earlier(out.parent / LATEST, settings_of(model, BY_DEFAULT))
         outcome = run(model, pictures, out, earlier=earlier)
     summary.write(out, _summary(outcome, out))
 
 
-def _write_none(trained_model: Path, out: Path) -> None:
+def _write_none(released_model: Path, out: Path) -> None:
     """Write the files of a run without pictures."""
     from pipeline.prediction.writing import outputs, picture_files
     from pipeline.prediction.writing.parts import Parts
     from pipeline.training import model_file
 
-    names = model_file.read(trained_model).class_names
+    names = model_file.read(released_model).class_names
     predicted = Parts(out, {})
     picture_files.make_folders(out, BY_DEFAULT)
     outputs.write(predicted, out, names, BY_DEFAULT, f"{picture_files.PICTURES}/")

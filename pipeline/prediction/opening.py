@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from pipeline.artifacts import MANIFEST, Artifact, Manifest, Store, fingerprint_of
+from pipeline.artifacts import MANIFEST, Artifact, Manifest, Store, fingerprint_of, released
 from pipeline.errors import ArtifactError
 from pipeline.evaluation.scores import FALLBACK
 from pipeline.prediction import tiles
@@ -13,7 +13,7 @@ from pipeline.prediction.model import Model
 from pipeline.recipe import Recipe
 from pipeline.recipe.spelling import did_you_mean
 from pipeline.running.tensorflow_start import start_tensorflow
-from pipeline.stages import STAGES
+from pipeline.stages import RELEASED, STAGES
 from pipeline.training import model_file
 
 THRESHOLDS = "thresholds.json"
@@ -31,7 +31,6 @@ def load_model(
     tile: int | None = None,
     overlap: float = tiles.OVERLAP,
     agnostic_nms: bool = False,
-    thresholds: Path | None = None,
     network: Recipe | None = None,
 ) -> Model:
     """Open a trained model for prediction.
@@ -46,7 +45,6 @@ def load_model(
         tile: side of the tiles in pixels into which large pictures are cut, for objects that are small in them.
         overlap: share of a tile's side that neighbouring tiles have in common.
         agnostic_nms: of overlapping detections of different classes, keep the one of the highest score.
-        thresholds: the thresholds.json of a report, to be used in place of those that are found.
         network: for a weights file without model.json: the recipe of its network; its classes are all of the recipe's
             categories, in that order.
 
@@ -58,7 +56,7 @@ def load_model(
     described = (
         model_file.read(folder) if not network or (folder / model_file.FILE).exists() else model_file.of_recipe(network)
     )
-    least = _least_scores(folder, described.class_names[1:], classes, min_score, thresholds)
+    least = _least_scores(folder, described.class_names[1:], classes, min_score)
     start_tensorflow()
     detector = model_file.opened(
         described,
@@ -81,19 +79,19 @@ def load_model(
 
 
 def _least_scores(
-    folder: Path, known: Sequence[str], classes: Collection[str], min_score: float | None, thresholds: Path | None
+    folder: Path, known: Sequence[str], classes: Collection[str], min_score: float | None
 ) -> dict[str, float]:
     """Return the least score of each wanted class; raises ArtifactError for one that the model doesn't have."""
     for name in classes:
         if name not in known:
             raise ArtifactError(f"{folder}: the model has no class {name!r}{did_you_mean(name, known)}; it has {known}")
     wanted = [name for name in known if not classes or name in classes]
-    return _thresholds(folder, wanted, thresholds) if min_score is None else dict.fromkeys(wanted, min_score)
+    return _thresholds(folder, wanted) if min_score is None else dict.fromkeys(wanted, min_score)
 
 
-def _thresholds(folder: Path, classes: Sequence[str], file: Path | None) -> dict[str, float]:
+def _thresholds(folder: Path, classes: Sequence[str]) -> dict[str, float]:
     """Return the score from which each class is shown, as the model's report chose it; 0.5 without one."""
-    file = file or next((each for each in (folder / THRESHOLDS, *_reports(folder)) if each.is_file()), None)
+    file = next((each for each in (folder / THRESHOLDS, *_reports(folder)) if each.is_file()), None)
     if file is None:
         log.info("%s: no report of this model was found, so that detections count from a score of %s", folder, FALLBACK)
         return dict.fromkeys(classes, FALLBACK)
@@ -116,22 +114,25 @@ def _reports(folder: Path) -> Iterator[Path]:
 
 
 def find_model(named: str | None, chosen: Recipe | None = None) -> Path:
-    """Return the folder or weights file of a model: named by its path or fingerprint, else the newest of the store.
+    """Return the folder or weights file of a model: named by its path or fingerprint, else the one released last.
 
-    With `chosen`, the newest that was trained as this recipe says. Raises ArtifactError where there is none.
+    With `chosen`, the one released under this recipe's name. Where none is released, it is the newest that was trained
+    (as `chosen` says). Raises ArtifactError where there is none.
     """
     if named and Path(named).exists():
         return Path(named)
-    stage, store = STAGES["trained_model"], Store()
-    trained = store.complete(stage)
+    store = Store()
+    everything = [*store.complete(STAGES[RELEASED]), *store.complete(STAGES["trained_model"])]
     if named:
-        fitting = [each for each in trained if each.fingerprint.startswith(named)]
+        fitting = [each for each in everything if each.fingerprint.startswith(named)]
         advice = f"{named} is neither a folder, a weights file nor the fingerprint of a model in {store.root}"
     elif chosen:
-        fitting = [each for each in trained if _follows(each, chosen)]
+        of_the_name = released.released(store, chosen.name)
+        fitting = [of_the_name] if of_the_name else [each for each in everything if _follows(each, chosen)]
         advice = f"no model of this recipe is under {store.root}: train it (make run), or name another with --model"
     else:
-        fitting, advice = trained, f"no model is under {store.root}: train one (make demo), or name one with --model"
+        fitting = [*released.all_released(store).values(), *everything]
+        advice = f"no model is under {store.root}: train one (make demo), or name one with --model"
     if not fitting:
         raise ArtifactError(f"--model: {advice}")
     return fitting[0].folder
@@ -139,4 +140,5 @@ def find_model(named: str | None, chosen: Recipe | None = None) -> Path:
 
 def _follows(model: Artifact, chosen: Recipe) -> bool:
     """Return whether a model was trained as a recipe says."""
-    return Manifest.read(model.folder).recipe == STAGES["trained_model"].recipe_part(chosen)
+    made_by = STAGES["trained_model"]
+    return model.name == made_by.name and Manifest.read(model.folder).recipe == made_by.recipe_part(chosen)

@@ -12,7 +12,17 @@ from pydantic import Field, ValidationError, model_validator
 from pipeline.errors import RecipeError
 from pipeline.recipe.faults import sentences
 from pipeline.recipe.reading import read, read_file, with_absolute_paths
-from pipeline.recipe.sections import Dataset, Evaluation, Labels, Prediction, Section, Source, Training
+from pipeline.recipe.sections import (
+    Checks,
+    Dataset,
+    Evaluation,
+    Labels,
+    Prediction,
+    Release,
+    Section,
+    Source,
+    Training,
+)
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 
@@ -29,6 +39,10 @@ class Recipe(Section):
     dataset: Dataset = Dataset()
     training: Training = Training()
     evaluation: Evaluation = Evaluation()
+    checks: Checks = Field(default={})
+    """What becomes of the chain where a check does not pass: `{masks_not_boxes: block, splits_apart: warn}`. Those that
+    aren't named block or warn as the Dagster UI says of each."""
+    release: Release = Release()
     prediction: Prediction = Prediction()
 
     @model_validator(mode="after")

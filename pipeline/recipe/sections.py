@@ -23,6 +23,14 @@ LEAST_PIXELS = 32
 
 NAMED_WEIGHTS = ("none", "imagenet", "coco")
 
+CheckName = Literal[
+    "every_image_usable", "labelled_pictures_kept", "masks_not_boxes", "rejected_share", "classes_recur",
+    "classes_in_every_split", "splits_apart", "labelled_images_decode", "polygons_inside", "archive_whole",
+    "weights_finite", "judged_on_unseen_images", "judged_on_masks", "better_than_released", "every_picture_usable",
+]  # fmt: skip
+"""The checks of all stages."""
+Checks = dict[CheckName, Literal["block", "warn"]]
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -309,6 +317,20 @@ class Evaluation(Section):
     """Pictures of ground truth beside detections in the report."""
     batch_size: int = Field(default=1, ge=1, le=256)
     """Images a detection batch. Changes no result."""
+
+
+class Release(Section):
+    """When a new model replaces the released one: it has to be better on the images that both were judged on."""
+
+    margin: Fraction = 0.0
+    """How much mask AP the new model may lose: it is released where the 95 % interval of the difference lies above
+    -margin. With 0, only a model is released that is better beyond chance."""
+    least_ap: Fraction = 0.0
+    """The mask AP that a model must have to be released."""
+    least_class_ap: dict[Category, Fraction] = {}
+    """The mask AP that classes must have: `{car: 0.3}`."""
+    licence: str = ""
+    """What the model card says of the licence."""
 
 
 class Prediction(Section):

@@ -215,10 +215,13 @@ def _keep(recipe: Recipe, model: "MaskRCNN", result: "TrainingResult", names: tu
     (out / "tensorboard").mkdir(exist_ok=True)
     for events in sorted(run.glob("events.*")):
         shutil.copyfile(events, out / "tensorboard" / events.name)
-    summary.write(out, _summary(model, result.history, names))
+    finite = checks.weights_finite(out / model_file.weights_file(recipe.name))
+    summary.write(out, _summary(model, result.history, names, finite))
 
 
-def _summary(model: "MaskRCNN", history: Sequence[dict[str, float]], names: tuple[str, ...]) -> summary.Summary:
+def _summary(
+    model: "MaskRCNN", history: Sequence[dict[str, float]], names: tuple[str, ...], finite: summary.Check
+) -> summary.Summary:
     last = history[-1]
     return summary.Summary(
         numbers={
@@ -230,4 +233,5 @@ def _summary(model: "MaskRCNN", history: Sequence[dict[str, float]], names: tupl
         },
         texts={"classes": ", ".join(names), "backbone": str(model.config.BACKBONE)},
         tables={"losses": [{name: round(value, 5) for name, value in row.items()} for row in history[-20:]]},
+        checks=[finite],
     )

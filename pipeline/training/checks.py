@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mrcnn.data.resizing import frame_for
+from pipeline.artifacts.summary import Check
 from pipeline.dataset.images_zip import ImageRecord, ImagesZip
 from pipeline.errors import EmptyDatasetError, RecipeError
 from pipeline.recipe import Recipe
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 IMAGES_MEASURED = 2000
 """Images whose instances are compared with the anchors: every image, or so many evenly spaced ones."""
+
+NAMED = 8
+"""Weights that a check lists at most."""
 
 log = logging.getLogger(__name__)
 
@@ -72,3 +77,34 @@ def _smaller(scales: Sequence[float], side: float) -> list[float]:
     while min(scales) > max(side, 4):
         scales = [scale / 2 for scale in scales]
     return [int(scale) if scale == int(scale) else scale for scale in scales]
+
+
+def weights_finite(weights: Path) -> Check:
+    """Check that each weight of a file is a number."""
+    import h5py
+
+    damaged: list[str] = []
+    count = 0
+
+    def look(name: str, item: Any) -> None:
+        nonlocal count
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+            count += 1
+            if not np.isfinite(item[()]).all():
+                damaged.append(name)
+
+    with h5py.File(weights, "r") as file:
+        file.visititems(look)
+    text = f"all values of {count} weights are numbers"
+    if damaged:
+        text = (
+            f"{len(damaged)} of {count} weights hold values that are no numbers (the first is {damaged[0]}): lower "
+            "training.learning_rate, or raise training.warmup_steps"
+        )
+    return Check(
+        "weights_finite",
+        passed=not damaged,
+        description=text,
+        numbers={"damaged": len(damaged), "weights": count},
+        examples=[{"weight": name} for name in damaged[:NAMED]],
+    )

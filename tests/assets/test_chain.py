@@ -11,6 +11,7 @@ import dagster as dg
 import pytest
 import yaml
 
+from assets import __main__ as assets_program
 from assets.chain import ASSETS
 from assets.definitions import build_definitions
 from assets.recipe_resource import RecipeResource
@@ -23,6 +24,9 @@ from tests.assets.killed_runs import ROOT, SECONDS, Chain, has_a_state, has_begu
 from tests.pipeline.file_server import Behaviour, serving
 from tests.pipeline.small_sources import jpeg
 from tests.pipeline.weights_files import differing, with_81_classes
+
+KEPT = {"released_model", "predictions"}
+"""What stays as it was where a new model isn't better."""
 
 
 @pytest.fixture(scope="module")
@@ -122,11 +126,7 @@ def test_the_fingerprint_is_the_data_version(data):
 
 def test_another_learning_rate_rebuilds_only_the_model_and_the_report(data):
     built = cached(materialise(data, {"training.learning_rate": "0.0005"}))
-    assert {asset for asset, reused in built.items() if not reused} == {
-        "trained_model",
-        "evaluation_report",
-        "predictions",
-    }
+    assert {asset for asset, reused in built.items() if not reused} == {"trained_model", "evaluation_report"}
     assert manifest(data, "trained_model").reasons == ["recipe key training.learning_rate: 0.001 → 0.0005"]
     assert manifest(data, "evaluation_report").reasons[0].startswith("input trained_model:")
 
@@ -134,9 +134,9 @@ def test_another_learning_rate_rebuilds_only_the_model_and_the_report(data):
 def test_a_category_less_rebuilds_everything_from_the_filtered_labels_on(data):
     materialise(data)
     built = cached(materialise(data, {"labels.categories": "[drivable area, traffic sign, car]"}))
-    assert {asset for asset, reused in built.items() if reused} == {"raw_images", "raw_labels"}
+    assert {asset for asset, reused in built.items() if reused} == {"raw_images", "raw_labels", *KEPT}
     assert manifest(data, "filtered_labels").reasons[0].startswith("recipe key labels.categories:")
-    for asset in ("via_train", "via_val", "dataset_zip", "trained_model", "evaluation_report", "predictions"):
+    for asset in ("via_train", "via_val", "dataset_zip", "trained_model", "evaluation_report"):
         assert manifest(data, asset).reasons[0].startswith("input "), asset
     assert cached(materialise(data)) == dict.fromkeys(STAGES, True)
 
@@ -198,6 +198,18 @@ def test_a_fault_is_one_sentence_that_names_the_key_or_the_file(data, changes, w
     assert words in said[0]
     assert "\n" not in said[0]
     assert not list((data / "data").glob("*/.partial-*"))
+
+
+def test_a_check_that_the_recipe_lets_block_ends_the_chain_each_time(data, capsys, monkeypatch):
+    monkeypatch.setenv("DAGSTER_HOME", str(data))
+    changes = {"checks": {"labelled_pictures_kept": "block"}}
+    for _ in range(2):
+        result = materialise(data, changes, "*via_train", fail=True)
+        assert set(cached(result)) == {"raw_images", "raw_labels", "filtered_labels"}
+    command = ["--recipe", str(data / "tiny.yaml"), "--set", "checks={labelled_pictures_kept: block}"]
+    for program in (chain, assets_program):
+        assert program.main(command) == 2
+        assert "labelled_pictures_kept: 7 of 8" in capsys.readouterr().err.splitlines()[-1].replace(" did not pass", "")
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 from assets import defs
+from pipeline.recipe.sections import CheckName
 from pipeline.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,7 +24,7 @@ def test_the_assets_are_the_stages_of_the_chain():
 def test_every_asset_is_documented_grouped_and_of_a_kind(key):
     node = GRAPH.get(key)
     assert node.description
-    assert node.group_name in {"raw", "dataset", "model", "report", "use"}
+    assert node.group_name in {"raw", "dataset", "model", "report", "release", "use"}
     assert node.kinds
     assert {parent.path[-1] for parent in node.parent_keys} == set(STAGES[key.path[-1]].inputs)
 
@@ -38,7 +40,7 @@ def test_the_schedule_and_the_sensor_run_the_whole_chain():
     ("job", "assets"),
     [
         ("refresh_dataset", {"raw_images", "raw_labels", "filtered_labels", "via_train", "via_val", "dataset_zip"}),
-        ("retrain", {"trained_model", "evaluation_report"}),
+        ("retrain", {"trained_model", "evaluation_report", "released_model"}),
         ("evaluate", {"evaluation_report"}),
         ("predict", {"predictions"}),
     ],
@@ -46,6 +48,12 @@ def test_the_schedule_and_the_sensor_run_the_whole_chain():
 def test_a_job_runs_its_part_of_the_chain(job, assets):
     keys = defs.resolve_job_def(job).asset_layer.executable_asset_keys
     assert {key.path[-1] for key in keys} == assets
+
+
+def test_the_recipe_names_every_check_that_may_block_or_warn():
+    checks = [check for stage in STAGES.values() for check in stage.checks]
+    assert sorted(get_args(CheckName)) == sorted(checks)
+    assert all(stage.blocking <= stage.checks.keys() for stage in STAGES.values())
 
 
 def test_the_code_version_of_an_asset_is_that_of_its_stage():

@@ -9,6 +9,7 @@ import pytest
 
 from assets.metadata import check_specs, result
 from pipeline.artifacts import Artifact, Built, summary
+from pipeline.recipe import Recipe
 from pipeline.stages import STAGES
 from tests.pipeline.small_datasets import jpeg
 
@@ -38,6 +39,7 @@ def shown(tmp_path: Path) -> dg.MaterializeResult:
     artifact = Artifact("filtered_labels", "0123456789abcdef", tmp_path)
     return result(
         Built(artifact, False, ["recipe key seed: 1 → 2", "inputs changed"]),
+        Recipe(),
         "tiny 1a2b3c4d (tiny.yaml)",
     )
 
@@ -93,7 +95,7 @@ def test_rows_and_columns_of_the_table_are_shown(shown: dg.MaterializeResult) ->
 
 def test_the_pictures_of_a_reused_artifact_are_not_stored_again(shown: dg.MaterializeResult, tmp_path: Path) -> None:
     artifact = Artifact("filtered_labels", "0123456789abcdef", tmp_path)
-    again = dict(result(Built(artifact, True, []), "tiny").metadata or {})
+    again = dict(result(Built(artifact, True, []), Recipe(), "tiny").metadata or {})
     assert "overlay" not in again
     assert again["instances"].value == 12
 

@@ -15,7 +15,7 @@ GRAPH = defs.resolve_asset_graph()
         ("raw_images,raw_labels", {"raw_images", "raw_labels"}),
         ("raw_images, via_val", {"raw_images", "via_val"}),
         ("*filtered_labels", {"raw_images", "raw_labels", "filtered_labels"}),
-        ("trained_model+,raw_images", {"raw_images", "trained_model", "evaluation_report", "predictions"}),
+        ("trained_model+,raw_images", {"raw_images", "trained_model", "evaluation_report", "released_model"}),
         ("group:raw", {"raw_images", "raw_labels"}),
     ],
 )

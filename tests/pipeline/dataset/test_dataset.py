@@ -170,3 +170,17 @@ def test_a_full_disk_leaves_no_partial_archive(chain, monkeypatch):
     with pytest.raises(OSError, match="No space left"):
         chain.build()
     assert list((chain.folder / "out").iterdir()) == []
+
+
+def test_an_archive_that_the_disk_cut_fails_its_check(chain):
+    out = chain.build()
+    check = summary.read(out).checks[0]
+    assert (check.passed, check.numbers) == (True, {"images": 3, "damaged": 0})
+    content = (out / "images.zip").read_bytes()
+    (out / "images.zip").write_bytes(content[: len(content) // 2])
+    index = read_index(chain.raw_images)
+    damaged = dataset.archive_whole(out / "images.zip", {"train": [index["1.jpg"]]})
+    assert not damaged.passed
+    (out / "images.zip").write_bytes(content)
+    other = dataset.archive_whole(out / "images.zip", {"train": [index["1.jpg"], index["2.jpg"]]})
+    assert other.examples == [{"member": "images/train/2.jpg"}]

@@ -65,8 +65,10 @@ def test_the_dataset_of_a_model_of_the_store_is_found(tmp_path):
     for folder in (model, dataset):
         folder.mkdir(parents=True)
     assert checking.dataset_of(model) is None
-    facts = {"name": "trained_model", "fingerprint": "aa", "code_version": 1, "recipe": {}, "identities": {}}
-    (model / "manifest.json").write_text(json.dumps({**facts, "inputs": {"dataset_zip": "bb"}}))
+    facts = {"code_version": 1, "recipe": {}, "identities": {}}
+    for folder, inputs in ((model, {"dataset_zip": "bb"}), (dataset, {})):
+        named = {"name": folder.parent.name, "fingerprint": folder.name, "inputs": inputs}
+        (folder / "manifest.json").write_text(json.dumps({**facts, **named}))
     assert checking.dataset_of(model) is None
     (dataset / "images.zip").touch()
     (model.parent / "latest").symlink_to("aa")

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,16 +27,23 @@ from pipeline.instances.reasons import (
     SAME_BYTES,
     TWICE,
 )
+from pipeline.instances.tables import LABELS
+from pipeline.labels.summary import polygons_inside
 from pipeline.sources import raw_images, raw_labels
-from tests.pipeline.labelled_folders import CAR, area, folder_with, frame, recipe_of, stage, table
+from pipeline.stages import STAGES
+from tests.pipeline.labelled_folders import CAR, area, filtered, folder_with, frame, recipe_of, stage, table
 from tests.pipeline.small_datasets import entry, square
 
 TWO = ["train/a.jpg", "val/b.jpg"]
 CLASSES = {"categories": ["dent", "scratch"]}
 
 
+def check_of(out: Path, name: str) -> Check:
+    return next(check for check in summary.read(out).checks if check.name == name)
+
+
 def kept_check(out: Path) -> Check:
-    return next(check for check in summary.read(out).checks if check.name == "labelled_pictures_kept")
+    return check_of(out, "labelled_pictures_kept")
 
 
 def via_file(**classes: str | Sequence[str]) -> dict[str, Any]:
@@ -136,6 +145,28 @@ def test_images_that_lose_all_labels_are_counted_by_reason(tmp_path: Path) -> No
     counted = {NO_SUCH_IMAGE: 1, OUTSIDE: 1, NO_SPLIT: 1, SAME_BYTES.format(split="val"): 1}
     assert check.numbers == {"labelled": 6, "kept": 2, **counted}
     assert not check.passed
+
+
+def test_a_damaged_picture_with_labels_ends_the_chain(tmp_path: Path) -> None:
+    frames = [frame(name, CAR) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    folder = folder_with(tmp_path, [*TWO, "train/c.jpg"], {"l.json": frames})
+    (folder / "train/c.jpg").write_bytes((folder / "train/c.jpg").read_bytes()[:200])
+    made = recipe_of([folder], [folder])
+    check = check_of(filtered(made, tmp_path / "work"), "labelled_images_decode")
+    assert (check.passed, check.numbers) == (False, {"damaged": 1, "labelled": 3})
+    assert check.examples == [{"image": "c.jpg in l.json"}]
+    assert summary.blocks(STAGES["filtered_labels"], check, made)
+
+
+def test_an_instance_outside_its_picture_is_found(tmp_path: Path) -> None:
+    out = stage(tmp_path, TWO, {"l.json": [frame("a.jpg", CAR), frame("b.jpg", CAR)]})
+    assert check_of(out, "polygons_inside").passed
+    rows = pq.read_table(out / "labels.parquet").to_pylist()
+    rows[1]["box"]["x"] += 60
+    pq.write_table(pa.Table.from_pylist(rows, LABELS), out / "labels.parquet")
+    check = polygons_inside(out)
+    assert (check.passed, check.numbers) == (False, {"outside": 1, "instances": 2})
+    assert check.examples == [{"image": "b.jpg", "category": "car"}]
 
 
 def test_what_the_recipe_leaves_out_is_counted_and_no_fault(tmp_path: Path) -> None:

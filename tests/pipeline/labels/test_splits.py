@@ -13,7 +13,9 @@ from pipeline.artifacts import summary
 from pipeline.errors import EmptyDatasetError
 from pipeline.instances.reasons import NO_SPLIT, OVER_LIMIT
 from pipeline.labels.splits import LabelledImage, certain_video, divide, likely_videos, rank, repeat_factors
+from pipeline.recipe import Recipe, parse
 from pipeline.recipe.sections import Dataset
+from pipeline.stages import STAGES
 from tests.pipeline.labelled_folders import CAR, SQUARE, filtered, frame, recipe_of, stage, table
 from tests.pipeline.small_datasets import entry, square
 
@@ -367,9 +369,14 @@ def test_a_check_says_whether_splits_are_apart(tmp_path: Path) -> None:
     doubtful = check("doubtful", ["train/x_frame_1.jpg", "train/b.jpg", "val/x_frame_2.jpg"], split="path")
     assert (doubtful.passed, doubtful.numbers) == (False, {"set_aside": 0, "doubtful": 1})
     assert "(x)" in doubtful.description
+    assert doubtful.examples == [{"video": "x"}]
     both = check("both", ["a.jpg"], split="all_in_both")
     assert not both.passed
     assert "overfitting" in both.description
+    labels, free = STAGES["filtered_labels"], parse({"checks": {"splits_apart": "warn", "masks_not_boxes": "block"}})
+    assert [summary.blocks(labels, each, Recipe()) for each in (doubtful, both)] == [True, False]
+    assert not summary.blocks(labels, doubtful, free)
+    assert summary.blocks(labels, summary.Check("masks_not_boxes", False, ""), free)
 
 
 def test_an_image_counts_by_its_rarest_class() -> None:

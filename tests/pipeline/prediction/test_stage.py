@@ -1,6 +1,7 @@
 """The stage `predictions`: none by default, a picture once for each model, and what an interruption leaves."""
 
 import json
+import shutil
 
 import pyarrow.parquet as pq
 import pytest
@@ -15,17 +16,17 @@ from tests.pipeline.small_datasets import jpeg
 
 
 @pytest.fixture
-def report(tmp_path):
-    """Return the folder of a report that shows every detection."""
-    folder = tmp_path / "report"
-    folder.mkdir()
+def released(tmp_path, model_folder):
+    """Return the folder of a released model that shows every detection."""
+    folder = tmp_path / "released"
+    shutil.copytree(model_folder, folder)
     classes = {name: {"score": 0.0} for name in ("car", "traffic sign")}
     (folder / "thresholds.json").write_text(json.dumps({"iou": 0.5, "classes": classes}))
     return folder
 
 
 @pytest.fixture
-def stage(tmp_path, model_folder, report):
+def stage(tmp_path, released):
     """Return a function that builds the stage as the store does, with `latest` at the end; it returns the folder."""
     store = tmp_path / "predictions"
 
@@ -33,7 +34,7 @@ def stage(tmp_path, model_folder, report):
         out = store / name
         out.mkdir(parents=True, exist_ok=True)
         recipe = parse({"prediction": {"images": [str(each) for each in images], **keys}})
-        prediction.build(recipe, model_folder, report, out)
+        prediction.build(recipe, released, out)
         (store / LATEST).unlink(missing_ok=True)
         (store / LATEST).symlink_to(name)
         return out

@@ -2,6 +2,8 @@
 
 import logging
 
+import h5py
+import numpy as np
 import pytest
 
 from pipeline import training
@@ -77,3 +79,15 @@ def test_heads_on_a_random_backbone_are_warned_of(dataset, caplog):
     assert said.endswith("set training.stages to [{layers: all, epochs: 30}]")
     caplog.clear()
     assert warnings(parse({"training": WIDE}), dataset, caplog) == []
+
+
+def test_weights_that_are_no_numbers_fail_their_check(tmp_path):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["conv1/kernel"] = np.ones((2, 2), np.float32)
+        file["fc/bias"] = np.array([1, np.nan], np.float32)
+    check = checks.weights_finite(tmp_path / "w.h5")
+    assert (check.passed, check.numbers) == (False, {"damaged": 1, "weights": 2})
+    assert check.examples == [{"weight": "fc/bias"}]
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        file["fc/bias"][1] = 0
+    assert checks.weights_finite(tmp_path / "w.h5").passed
