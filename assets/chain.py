@@ -1,6 +1,8 @@
 """The assets, one for each stage of `pipeline.stages`."""
 
 import os
+import sys
+from datetime import timedelta
 
 import dagster as dg
 
@@ -13,6 +15,25 @@ from pipeline.stages import STAGES, Stage
 OWNERS = [owner.strip() for owner in os.environ.get("BDD_OWNERS", "").split(",") if owner.strip()]
 """Who is asked about the assets: mail addresses, and teams as `team:name`."""
 
+
+def freshness() -> dg.FreshnessPolicy | None:
+    """Return after how long an asset that no run has made or reused is overdue, of BDD_FRESH_HOURS; None without it.
+
+    Exits with one sentence where it is no number: it is asked while Dagster imports the assets.
+    """
+    hours = os.environ.get("BDD_FRESH_HOURS", "")
+    if not hours:
+        return None
+    try:
+        window = timedelta(hours=float(hours))
+    except (ValueError, OverflowError):
+        window = timedelta()
+    if window < timedelta(minutes=1):  # what Dagster takes
+        sys.exit(f"BDD_FRESH_HOURS={hours!r} is no number of hours such as 30")
+    return dg.FreshnessPolicy.time_window(fail_window=window)
+
+
+FRESHNESS = freshness()
 Result = dg.MaterializeResult
 ARTIFACT = dg.PythonObjectDagsterType(Artifact, "Artifact", description="A finished result of a stage, by reference.")
 
@@ -29,6 +50,7 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
         description=_description(stage),
         code_version=str(stage.code_version),
         owners=OWNERS,
+        freshness_policy=FRESHNESS,
         tags={"gpu": "optional"} if stage.uses_gpu else {},
         check_specs=check_specs(stage),
     )

@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -148,7 +149,7 @@ def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDat
     last = sum(stage.epochs for stage in training.stages) * model.config.STEPS_PER_EPOCH
     epochs = 0
     with Progress("training", last, "step") as bar:
-        live = _live_figures(Path(model.model_dir), bar)
+        live = _live_figures(Path(model.model_dir), bar, model.config.STEPS_PER_EPOCH * model.config.BATCH_SIZE)
         for stage in training.stages:
             epochs += stage.epochs
             peak = training.learning_rate * stage.learning_rate_factor
@@ -172,13 +173,21 @@ def _train(model: "MaskRCNN", training: Training, train: ZipDataset, val: ZipDat
     return result
 
 
-def _live_figures(out: Path, bar: Progress) -> Any:
-    """Return a callback of Keras that leaves the losses of an epoch, and the seconds left, in `LIVE`."""
+def _live_figures(out: Path, bar: Progress, images: int) -> Any:
+    """Return a callback of Keras that leaves figures of each epoch (of so many images), and the seconds left."""
     import keras
 
+    before = time.monotonic()
+
     def leave(epoch: int, logs: dict[str, Any]) -> None:
+        nonlocal before
         losses = {f"live_{name}": float(value) for name, value in logs.items() if name in ("loss", "val_loss")}
-        write_json(out / LIVE, {"live_epoch": epoch + 1, **losses, "live_seconds_left": round(bar.seconds_left or 0)})
+        before, seconds = time.monotonic(), time.monotonic() - before
+        speed = {
+            "live_images_per_second": round(images / seconds, 2),
+            "live_seconds_left": round(bar.seconds_left or 0),
+        }
+        write_json(out / LIVE, {"live_epoch": epoch + 1, **losses, **speed})
 
     return keras.callbacks.LambdaCallback(on_epoch_end=leave)
 

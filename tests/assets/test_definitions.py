@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import get_args
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from assets import defs
+from assets.chain import freshness
 from pipeline.recipe.sections import CheckName
 from pipeline.stages import STAGES
 
@@ -60,6 +62,16 @@ def test_the_code_version_of_an_asset_is_that_of_its_stage():
     assert {key.path[-1]: GRAPH.get(key).code_version for key in GRAPH.get_all_asset_keys()} == {
         stage.name: str(stage.code_version) for stage in STAGES.values()
     }
+
+
+def test_an_asset_is_overdue_after_the_hours_that_are_named(monkeypatch):
+    assert freshness() is None
+    monkeypatch.setenv("BDD_FRESH_HOURS", "30")
+    assert freshness().fail_window.to_timedelta() == timedelta(hours=30)
+    for wrong in ("soon", "0", "1e99", "nan"):
+        monkeypatch.setenv("BDD_FRESH_HOURS", wrong)
+        with pytest.raises(SystemExit, match=f"BDD_FRESH_HOURS='{wrong}' is no number of hours"):
+            freshness()
 
 
 def test_importing_the_assets_adds_little_to_importing_dagster():

@@ -65,6 +65,7 @@ def run(tmp_path_factory) -> Iterator[Run]:
 
 def test_the_losses_of_each_epoch_were_seen_while_it_trained(run):
     assert [seen["live_epoch"] for seen in run.live] == [1]
+    assert run.live[0]["live_images_per_second"] > 0
     assert run.live[0]["live_loss"] == pytest.approx(run.table("trained_model", "losses")[0]["loss"], abs=1e-4)
 
 
