@@ -10,9 +10,6 @@ from pipeline import recipe
 from pipeline.errors import PipelineError
 from pipeline.program import add_recipe_options, key_and_value
 
-EVALUATION = "ASSET_CHECK_EVALUATION"
-"""Dagster's type of the event that says how a check came out."""
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Materialise the selected assets; return 0, or 2 after printing the failure's sentence last."""
@@ -56,6 +53,7 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> tup
     failure, or with one for each source that is absent.
     """
     from assets import history
+    from assets.console import failed_checks, sentence
     from assets.definitions import defs
     from assets.recipe_resource import RecipeResource
     from assets.selection import selected
@@ -69,22 +67,12 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> tup
         raise PipelineError("\n".join(faults))
     config = resource.run_config() | {"loggers": {"console": {}}}
     events = history.execute(history.opened(), job, config, chosen)
-    checks = [event.asset_check_evaluation_data for event in events if event.event_type_value == EVALUATION]
-    checks = [check for check in checks if not check.passed]
+    checks = failed_checks(events)
     if not any(event.is_job_success for event in events):
-        failures = (_sentence(event, checks) for event in events if event.is_step_failure)
+        failures = (sentence(event, checks) for event in events if event.is_step_failure)
         raise PipelineError(next(failures, "") or "the run failed")
     folders = [_folder(event) for event in events if event.is_step_materialization]
     return folders, [f"{check.asset_key.to_user_string()}: {check.check_name}" for check in checks]
-
-
-def _sentence(failed: Any, checks: Sequence[Any]) -> str:
-    """Return what a step that failed says, or the check that ended the chain."""
-    for check in checks:
-        if check.blocking and check.severity.value == "ERROR" and check.asset_key.to_user_string() == failed.step_key:
-            return f"{failed.step_key}: check {check.check_name} did not pass: {check.description}"
-    data = failed.step_failure_data
-    return (data.user_failure_data and data.user_failure_data.description) or (data.error and data.error.message) or ""
 
 
 def _folder(made: Any) -> Path:

@@ -10,6 +10,8 @@ from typing import Any
 import dagster as dg
 
 MODEL, REPORT = "trained_model", "evaluation_report"
+EVALUATION = "ASSET_CHECK_EVALUATION"
+"""Dagster's type of the event that says how a check came out."""
 OF_DAGSTER = ("[pipes] ", "Dependencies for step ")
 """How Dagster's own messages begin; how a program ended is said in its own sentence."""
 
@@ -53,6 +55,21 @@ def _metadata(record: logging.LogRecord) -> dict[str, Any]:
     """Return what Dagster's log manager attached to the record."""
     metadata = getattr(record, "dagster_meta", None)
     return metadata if isinstance(metadata, dict) else {}
+
+
+def failed_checks(events: Sequence[Any]) -> list[Any]:
+    """Return what Dagster's events of a run say of the checks that did not pass."""
+    checks = [event.asset_check_evaluation_data for event in events if event.event_type_value == EVALUATION]
+    return [check for check in checks if not check.passed]
+
+
+def sentence(failed: Any, checks: Sequence[Any]) -> str:
+    """Return what a step that failed says, or which of the checks that did not pass ended the chain."""
+    for check in checks:
+        if check.severity == dg.AssetCheckSeverity.ERROR and check.asset_key.to_user_string() == failed.step_key:
+            return f"{failed.step_key}: check {check.check_name} did not pass: {check.description}"
+    data = failed.step_failure_data
+    return (data.user_failure_data and data.user_failure_data.description) or (data.error and data.error.message) or ""
 
 
 def last_lines(made: Sequence[Path], failed: Sequence[str] = ()) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets import automation, chain
+from assets import alerts, automation, chain
 from assets.artifact_io import artifact_io_manager
 from assets.console import console_logger
 from assets.recipe_resource import RecipeResource
@@ -16,7 +16,7 @@ def build_definitions(**resources: Any) -> dg.Definitions:
         assets=chain.ASSETS,
         jobs=automation.JOBS,
         schedules=[automation.nightly],
-        sensors=[automation.sources_changed, automation.pictures_arrived],
+        sensors=[automation.sources_changed, automation.pictures_arrived, *alerts.SENSORS],
         resources={"recipe": RecipeResource(), "io_manager": artifact_io_manager} | resources,
         loggers={"console": console_logger},
         executor=dg.in_process_executor,
