@@ -118,6 +118,7 @@ def _run_where_changed(
 def _stamps(entries: Sequence[str], role: walking.Role, key: str) -> dict[str, str | None]:
     """Return the stamp of every local source of a key; those of absent ones are None."""
     try:
-        return {f"{role}: {entry}": walking.stamp(parse(entry, key), role) for entry in entries}
+        sources = [parse(entry, key) for entry in entries]
+        return {f"{role}: {source.entry}": walking.stamp(source, role) for source in sources}
     except SourceError as fault:
         raise dg.Failure(description=str(fault), allow_retries=False) from None

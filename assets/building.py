@@ -76,7 +76,8 @@ def _run_program(
 ) -> None:
     """Run the stage's program on its inputs' folders; raises StageError with the program's own sentence."""
     recipe_file, identities_file = partial / ".recipe.json", partial / ".identities.json"
-    recipe_file.write_text(json.dumps(recipe.model_dump(mode="json")), "utf-8")
+    with os.fdopen(os.open(recipe_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(recipe.model_dump(), file)  # not as JSON for others: with the secrets of addresses
     identities_file.write_text(json.dumps(identities), "utf-8")
     command = [sys.executable, "-m", "pipeline.program", stage.name, "--recipe", str(recipe_file)]
     if stage.outside:

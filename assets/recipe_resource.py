@@ -1,22 +1,26 @@
 """The recipe as a Dagster resource: one file and a few changes serve every selection of assets."""
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field, PrivateAttr
+from pydantic import Field, PrivateAttr, field_validator
 
 from pipeline import recipe
 from pipeline.errors import RecipeError
 from pipeline.files.atomic import canonical_json
+from pipeline.recipe.sections import WHERE_SECRETS_STAND
+from pipeline.secrets import redacted
 
 
 class RecipeResource(dg.ConfigurableResource[recipe.Recipe]):
     """The recipe that the chain follows, read once in a run."""
 
-    file: str = Field(
+    # Not str, for which Dagster takes {"env": NAME}, too: a run from the UI must not read the environment.
+    file: Any = Field(
         default="", description="Recipe file; empty: the environment variable BDD_RECIPE, else recipes/sample.yaml."
     )
     content: dict[str, Any] = Field(
@@ -29,9 +33,17 @@ class RecipeResource(dg.ConfigurableResource[recipe.Recipe]):
     )
     _loaded: recipe.Recipe | None = PrivateAttr(default=None)
 
+    @field_validator("file")
+    @classmethod
+    def _is_text(cls, file: Any) -> str:
+        if not isinstance(file, str):
+            raise ValueError(f"a recipe file is given by its path, not as {file}")
+        return file
+
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
         """Refuse a recipe that has a fault before any step starts, with its sentence in the run's log."""
         try:
+            self._refuse_secrets()
             self.load()
         except dg.Failure as fault:
             if context.log:
@@ -47,6 +59,12 @@ class RecipeResource(dg.ConfigurableResource[recipe.Recipe]):
                 raise dg.Failure(description=str(error), allow_retries=False) from None
         return self._loaded
 
+    def _refuse_secrets(self) -> None:
+        given = json.dumps([self.set, self.content])
+        if redacted(given) != given:
+            kept = "the run's configuration, which Dagster has kept in its history, has an address with a secret"
+            raise dg.Failure(description=f"{kept}: {WHERE_SECRETS_STAND}; change the secret", allow_retries=False)
+
     def tags(self) -> dict[str, str]:
         """Return what a run is tagged with: the recipe's name, its file, and a digest of all its keys."""
         loaded = self.load()
@@ -56,7 +74,7 @@ class RecipeResource(dg.ConfigurableResource[recipe.Recipe]):
     def label(self) -> str:
         """Return one line that tells which recipe it is: name, fingerprint, file, changes."""
         tags = self.tags()
-        changes = "".join(f", {key}={value}" for key, value in self.set.items())
+        changes = redacted("".join(f", {key}={value}" for key, value in self.set.items()))
         return f"{tags['recipe']} {tags['recipe_fingerprint']} ({tags['recipe_file']}{changes})"
 
     def path(self) -> str:
@@ -72,7 +90,7 @@ class RecipeResource(dg.ConfigurableResource[recipe.Recipe]):
         try:
             config["content"] = self.load().model_dump(mode="json", exclude_unset=True)
         except dg.Failure:
-            config["set"] = dict(self.set)
+            config["set"] = json.loads(redacted(json.dumps(self.set)))
         return {"resources": {"recipe": {"config": config}}}
 
     def _file(self) -> Path:

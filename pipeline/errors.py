@@ -1,8 +1,13 @@
 """The kinds of fault that a person can mend; each message is one sentence that names the file, image, label or key."""
 
+from pipeline.secrets import redacted
+
 
 class PipelineError(Exception):
-    """A fault in the input of the chain; its message is all that a person needs to see."""
+    """A fault in the input of the chain; its message is all that a person needs to see, and shows no password."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redacted(message))
 
 
 class RecipeError(PipelineError):
@@ -10,7 +15,7 @@ class RecipeError(PipelineError):
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
-        self.faults = faults
+        self.faults = [redacted(fault) for fault in faults]
 
 
 class SourceError(PipelineError):

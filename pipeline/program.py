@@ -18,6 +18,7 @@ from pipeline import recipe
 from pipeline.artifacts import summary
 from pipeline.errors import PipelineError
 from pipeline.running import progress
+from pipeline.secrets import redacted
 from pipeline.stages import STAGES, Stage
 
 FAILURE = ".failure"
@@ -182,7 +183,9 @@ def key_and_value(change: str) -> tuple[str, str]:
 def _messages() -> Iterator[None]:
     """Send messages to Dagster when it started this program, else to stderr."""
     if PIPES_VARIABLE not in os.environ:
-        logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+        logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(_Message())
         for name in OWN_LOGGERS:
             logging.getLogger(name).setLevel(logging.INFO)
         yield
@@ -196,6 +199,12 @@ def _messages() -> Iterator[None]:
         yield
 
 
+class _Message(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message alone, without the passwords of addresses in it."""
+        return redacted(super().format(record))
+
+
 class Forwarder(logging.Handler):
     """Passes the messages of our loggers, and the warnings of others, on to a logger of Dagster's."""
 
@@ -206,7 +215,7 @@ class Forwarder(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Pass a message on."""
         if record.name.startswith(OWN_LOGGERS) or record.levelno >= logging.WARNING:
-            self.sink.log(record.levelno, record.getMessage())
+            self.sink.log(record.levelno, redacted(record.getMessage()))
 
 
 def die_with_parent() -> None:

@@ -20,8 +20,7 @@ def identities(recipe: Recipe) -> dict[str, Any]:
     """Return what the sources of pictures are now; raises SourceError where one is absent."""
     from pipeline.sources import resolve
 
-    entries = enumerate(recipe.prediction.images)
-    return {f"{at}: {entry}": resolve.identify(entry, recipe, "images", KEY) for at, entry in entries}
+    return resolve.identities_of(recipe.prediction.images, KEY, recipe, "images")
 
 
 identities_of = identities

@@ -22,6 +22,7 @@ from pipeline.prediction.video import SUFFIXES, is_stream, is_video
 from pipeline.recipe import Recipe
 from pipeline.recipe.source_entry import Source, parse
 from pipeline.running.threads import ordered_map
+from pipeline.secrets import redacted
 from pipeline.sources import raw_images, resolve, walking
 from pipeline.sources.image_index import INDEX, ImageStore, flat_names, read_index
 from pipeline.sources.raw_images import ImageFile
@@ -127,15 +128,17 @@ def sources_of(entries: Sequence[str | Path], key: str = "SOURCE") -> list[Sourc
     texts = [str(entry) for entry in entries]
     spelled = [sorted(glob.glob(text, recursive=True)) or [text] if glob.has_magic(text) else [text] for text in texts]
     texts = [text for group in spelled for text in group]
-    return [Source(text, key, "path", text) if _is_stream(text) else parse(text, key) for text in texts]
+    return [Source(redacted(text), key, "path", text) if _is_stream(text) else parse(text, key) for text in texts]
 
 
 def identified(sources: Sequence[Source], recipe: Recipe) -> list[Identified]:
     """Return each source with what it is now, which is asked of those that aren't local."""
-    return [
-        (each, None if each.kind == "path" else resolve.identify(each.entry, recipe, "images", each.key))
-        for each in sources
-    ]
+    return [(each, None if each.kind == "path" else _identify(each, recipe)) for each in sources]
+
+
+def _identify(source: Source, recipe: Recipe) -> Any:
+    whole = source.place if source.kind == "https" else source.entry
+    return resolve.identify(whole, recipe, "images", source.key)
 
 
 def _is_stream(text: str) -> bool:
@@ -166,7 +169,7 @@ def _videos_of(source: Source) -> Iterator[tuple[Sequence[str], Picture]]:
     elif source.path.is_file():
         yield source.path.parts[-2:], _video(source.path)
     else:
-        name = re.sub(r"\W+", "_", source.place)
+        name = re.sub(r"\W+", "_", source.entry)
         yield (name,), Picture(name, source.place, 0, str(time.time_ns()), bytes)
 
 

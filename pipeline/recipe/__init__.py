@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pipeline.errors import RecipeError
 from pipeline.recipe.faults import sentences
-from pipeline.recipe.reading import read, read_file, with_absolute_paths
+from pipeline.recipe.reading import read, read_file, with_absolute_paths, with_secrets
 from pipeline.recipe.sections import (
     Checks,
     Dataset,
@@ -63,10 +63,10 @@ def load(
 
     Relative paths count from the recipe's file, those in `changes` from the working directory. Without a file:
     `$BDD_RECIPE`, else the sample's recipe. `content` is a recipe as it was read earlier, and is taken in place of what
-    the file holds. Raises RecipeError with a sentence for every fault.
+    the file holds, with the secrets in the file's addresses. Raises RecipeError with a sentence for every fault.
     """
     path = Path(file or os.environ.get("BDD_RECIPE") or RECIPES / "sample.yaml").expanduser()
-    given = deepcopy(dict(content)) if content else read_file(path)
+    given = with_secrets(deepcopy(dict(content)), path) if content else read_file(path)
     for key, value in (changes or {}).items():
         _set(given, key, value)
     return parse(with_absolute_paths(given, Path()), str(path))

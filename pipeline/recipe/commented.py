@@ -9,6 +9,7 @@ import yaml
 from pipeline.recipe.faults import section_in
 from pipeline.recipe.reading import Dumper
 from pipeline.recipe.sections import Section
+from pipeline.secrets import redacted
 
 WIDTH = 120
 
@@ -39,7 +40,7 @@ def _value(value: Any) -> str:
     """Return a value as one line of YAML."""
     plain = [item.model_dump(mode="json") for item in value] if _holds_sections(value) else value
     text = yaml.dump(plain, Dumper=Dumper, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10**9)
-    return text.removesuffix("\n").removesuffix("\n...")
+    return redacted(text.removesuffix("\n").removesuffix("\n..."))
 
 
 def _holds_sections(value: Any) -> bool:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from pipeline.errors import RecipeError
 from pipeline.recipe.sections import NAMED_WEIGHTS
 from pipeline.recipe.source_entry import kind_and_place
+from pipeline.secrets import HIDDEN, redacted
 
 
 def read(text: str) -> Any:
@@ -66,16 +68,31 @@ def read_file(path: Path) -> dict[str, Any]:
 
 def with_absolute_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return a recipe's content in which relative paths, which count from `folder`, are absolute."""
-    content = dict(content)
-    source, training, prediction = (content.get(section) for section in ("source", "training", "prediction"))
-    if isinstance(source, dict):
-        lists = {role: source[role] for role in ("images", "labels") if isinstance(source.get(role), list)}
-        absolute = {role: [_absolute(entry, folder) for entry in entries] for role, entries in lists.items()}
-        content["source"] = source | absolute
-    if isinstance(prediction, dict) and isinstance(prediction.get("images"), list):
-        content["prediction"] = prediction | {"images": [_absolute(entry, folder) for entry in prediction["images"]]}
+    content = _with_entries(content, lambda entry: _absolute(entry, folder))
+    training = content.get("training")
     if isinstance(training, dict) and training.get("weights", "none") not in NAMED_WEIGHTS:
         content["training"] = training | {"weights": _absolute(training["weights"], folder)}
+    return content
+
+
+def with_secrets(content: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Return a recipe's content in which addresses without their secrets have those of the recipe's file now."""
+    hidden: set[str] = set()
+    _with_entries(content, lambda entry: hidden.add(entry) if HIDDEN in str(entry) else None)
+    if not hidden or not file.is_file():
+        return content
+    whole: dict[str, str] = {}
+    _with_entries(read_file(file), lambda entry: whole.setdefault(redacted(str(entry)), entry))
+    return _with_entries(content, lambda entry: whole.get(entry, entry) if isinstance(entry, str) else entry)
+
+
+def _with_entries(content: dict[str, Any], change: Callable[[Any], Any]) -> dict[str, Any]:
+    """Return a recipe's content with `change` applied to each entry that names a source."""
+    content = dict(content)
+    for section, roles in (("source", ("images", "labels")), ("prediction", ("images",))):
+        if isinstance(given := content.get(section), dict):
+            lists = {role: given[role] for role in roles if isinstance(given.get(role), list)}
+            content[section] = given | {role: [change(each) for each in entries] for role, entries in lists.items()}
     return content
 
 

@@ -10,6 +10,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -17,6 +18,7 @@ from pydantic import (
 
 from pipeline.recipe.categories import Wanted
 from pipeline.recipe.source_entry import SAMPLE, kind_and_place
+from pipeline.secrets import HIDDEN, redacted
 
 LEAST_PIXELS = 32
 """The network halves an image five times, so that each side is a multiple of this."""
@@ -56,12 +58,17 @@ Texts = Annotated[
 
 
 def _of_a_known_kind(entry: str) -> str:
-    kind_and_place(entry)
+    kind, _ = kind_and_place(entry)
+    if kind == "https" and HIDDEN in entry:
+        raise ValueError(f"the secret of {entry} is not stored: {WHERE_SECRETS_STAND}")
     return entry
 
 
-Entry = Annotated[str, AfterValidator(_of_a_known_kind)]
-"""A source; whether it exists is checked when it is read, since it may come until then."""
+WHERE_SECRETS_STAND = "it may stand in the recipe's file, better as ${BDD_NAME}, a variable of the environment"
+
+Entry = Annotated[str, AfterValidator(_of_a_known_kind), PlainSerializer(redacted, when_used="json")]
+"""A source; whether it exists is checked when it is read, since it may come until then. JSON, which is what is stored
+and shown, has no passwords and tokens."""
 
 
 def _not_blank(name: str) -> str:
@@ -107,7 +114,7 @@ class Source(Section):
 
     Each entry is `sample`, a file, a folder, a zip, a finished `images.zip` (images and labels), an `https://` address,
     `gdrive:<file id>` or a Drive share link. Relative paths count from the recipe's file. Later label sources win per
-    image.
+    image. In addresses, `${BDD_NAME}` stands for a variable of the environment: so are passwords and tokens given.
     """
 
     images: list[Entry] = Field(default=[SAMPLE], min_length=1)

@@ -8,6 +8,7 @@ from typing import Literal
 from urllib.parse import parse_qs, urlsplit
 
 from pipeline.errors import SourceError
+from pipeline.secrets import redacted
 
 Kind = Literal["sample", "path", "https", "gdrive"]
 
@@ -20,7 +21,10 @@ DRIVE_ID = re.compile(r"[\w-]{10,200}")
 
 @dataclass(frozen=True)
 class Source:
-    """An entry of the recipe: `place` is a path, an address or a Drive file id, `key` its key in the recipe."""
+    """An entry of the recipe: `place` is a path, an address or a Drive file id, `key` its key in the recipe.
+
+    Of an address, `entry` may be shown and stored, and `place` has its password or token.
+    """
 
     entry: str
     key: str
@@ -36,7 +40,7 @@ class Source:
 def parse(entry: str, key: str = "source") -> Source:
     """Return what an entry of the recipe is; raises SourceError for an address of a kind that isn't read."""
     try:
-        return Source(entry.strip(), key, *kind_and_place(entry))
+        return Source(redacted(entry.strip()), key, *kind_and_place(entry))
     except ValueError as error:
         raise SourceError(f"{key}: {error}") from None
 

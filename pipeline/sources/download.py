@@ -25,6 +25,7 @@ from pipeline.files.atomic import LONGEST_NAME, is_clean, sync, write_json
 from pipeline.files.zip_reading import is_zip, read_archive
 from pipeline.running import locks
 from pipeline.running.progress import Progress
+from pipeline.secrets import expanded, redacted
 
 TIMEOUT = (15.0, 60.0)
 """Seconds to connect, and between two pieces."""
@@ -45,7 +46,10 @@ log = logging.getLogger(__name__)
 
 
 class RemoteIdentity(msgspec.Struct, frozen=True):
-    """The version of the file at an address, by its server's headers; equal ones are one file. `size` is in bytes."""
+    """The version of the file at an address, by its server's headers; equal ones are one file. `size` is in bytes.
+
+    `address` has no password or token: a new one gives the same file.
+    """
 
     address: str
     etag: str | None = None
@@ -61,37 +65,49 @@ class Download(msgspec.Struct, frozen=True):
     identity: RemoteIdentity
 
 
+class _Wanted(msgspec.Struct, frozen=True):
+    """A file to fetch: its whole address, its version, and how messages about it begin."""
+
+    address: str
+    identity: RemoteIdentity
+    what: str
+
+
 def remote_identity(address: str, key: str) -> RemoteIdentity:
     """Return the version of the file at `address`; where its server can't be reached, that of the copy from before.
 
     Raises SourceError, naming the address and its recipe `key`, when it can't be reached and was never downloaded.
     """
-    what = f"{key}: {address}"
+    what = f"{key}: {redacted(address)}"
     try:
         # Not every server answers HEAD as it answers GET: the connection is closed after the headers.
         with _opened(address, what, {}, RETRY.new(total=TRIES_TO_IDENTIFY)) as response:
             return _identity(address, response)
     except SourceError as error:
-        kept = read_record(_folder(address, downloads_folder()))
+        kept = read_record(_folder(redacted(address), downloads_folder()))
         if kept is None:
             raise
         log.warning("%s; the copy downloaded before is used", error)
         return kept.identity
 
 
-def fetch(identity: RemoteIdentity, key: str, downloads: Path, stop: threading.Event | None = None) -> Path:
+def fetch(
+    identity: RemoteIdentity, key: str, downloads: Path, stop: threading.Event | None = None, address: str = ""
+) -> Path:
     """Return the file of that identity, downloaded at most once, into a folder of its own under `downloads`.
 
-    A copy that is here is used without asking the server. An interrupted download is resumed where the server can
-    (If-Range). Raises SourceError, naming the address and its recipe `key`, when the server has another file by now,
-    for a fault of the server or its file, and when `stop` is set. A full disk is an OSError.
+    `address` is the identity's with its password or token, if it has one. A copy that is here is used without asking
+    the server. An interrupted download is resumed where the server can (If-Range). Raises SourceError, naming the
+    address and its recipe `key`, when the server has another file by now, for a fault of the server or its file, and
+    when `stop` is set. A full disk is an OSError.
     """
     folder, what = _folder(identity.address, downloads), f"{key}: {identity.address}"
     with locks.held(folder / LOCK, f"the download of {identity.address}"):
         kept = read_record(folder)
         if kept and kept.identity == identity:
             return folder / kept.file
-        part = _received(identity, what, _place(folder, identity), stop or threading.Event())
+        wanted = _Wanted(address or identity.address, identity, what)
+        part = _received(wanted, _place(folder, identity), stop or threading.Event())
         return keep(folder, part, part.name.removesuffix(PART), identity, what)
 
 
@@ -133,25 +149,26 @@ def safe_name(name: str) -> str:
     return clean.strip(". ").encode()[-LONGEST_NAME:].decode(errors="ignore") or "download"
 
 
-def _received(identity: RemoteIdentity, what: str, place: Path, stop: threading.Event) -> Path:
+def _received(wanted: _Wanted, place: Path, stop: threading.Event) -> Path:
     """Return the whole content as a file in `place` that ends in `.part`; tries without new bytes are counted."""
     place.mkdir(exist_ok=True)
     most = failures = 0
     while True:
         try:
-            return _fetch_rest(identity, what, place, stop)
+            return _fetch_rest(wanted, place, stop)
         except requests.RequestException as error:
             length = sum(part.stat().st_size for part in place.glob(f"*{PART}"))
             most, failures = max(most, length), 1 if length > most else failures + 1
             if failures > int(RETRY.total or 0):
                 again = "run it again, and it goes on from there"
-                raise SourceError(f"{what} broke off time and again ({_cause(error)}); {again}") from error
-            log.info("%s broke off (%s): going on", identity.address, _cause(error))
+                raise SourceError(f"{wanted.what} broke off time and again ({_cause(error)}); {again}") from error
+            log.info("%s broke off (%s): going on", wanted.identity.address, _cause(error))
             stop.wait(RETRY.backoff_factor * 2**failures)
 
 
-def _fetch_rest(identity: RemoteIdentity, what: str, place: Path, stop: threading.Event) -> Path:
+def _fetch_rest(wanted: _Wanted, place: Path, stop: threading.Event) -> Path:
     """Fetch what is missing of the part in `place`; raises requests.RequestException for what may be tried again."""
+    identity, what = wanted.identity, wanted.what
     part = next(place.glob(f"*{PART}"), None)
     have = part.stat().st_size if part else 0
     if part and have == identity.size:
@@ -159,7 +176,7 @@ def _fetch_rest(identity: RemoteIdentity, what: str, place: Path, stop: threadin
     # If-Range takes a strong validator (RFC 9110, 13.1.5); without one the file is fetched from its start.
     validator = identity.last_modified if (identity.etag or "W/").startswith("W/") else identity.etag
     asked = {"Range": f"bytes={have}-", "If-Range": validator} if have and validator else {}
-    with _opened(identity.address, what, asked, RETRY) as response:
+    with _opened(wanted.address, what, asked, RETRY) as response:
         is_rest = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         answer = _identity(identity.address, response)
         if is_rest:  # its size is not the file's, and it need not say its date (RFC 9110, 15.3.7)
@@ -197,8 +214,12 @@ def _opened(address: str, what: str, headers: dict[str, str], retry: Retry) -> I
         for scheme in ("https://", "http://"):
             session.mount(scheme, HTTPAdapter(max_retries=retry))
         try:
+            whole = expanded(address)
+        except ValueError as error:
+            raise SourceError(f"{what}: {error}") from None
+        try:
             asked = {"Accept-Encoding": "identity", **headers}
-            response = session.get(address, headers=asked, stream=True, timeout=TIMEOUT)
+            response = session.get(whole, headers=asked, stream=True, timeout=TIMEOUT)
         except (requests.RequestException, ValueError) as error:  # ValueError: a host that is none
             advice = "check the address and the network"
             raise SourceError(f"{what} can't be fetched ({_cause(error)}); {advice}") from error
@@ -223,7 +244,9 @@ def _fault(address: str, response: requests.Response) -> str | None:
 
 def _identity(address: str, response: requests.Response) -> RemoteIdentity:
     headers = response.headers
-    return RemoteIdentity(address, headers.get("ETag"), headers.get("Last-Modified"), response.raw.length_remaining)
+    return RemoteIdentity(
+        redacted(address), headers.get("ETag"), headers.get("Last-Modified"), response.raw.length_remaining
+    )
 
 
 def _name(address: str, response: requests.Response) -> str:
@@ -258,7 +281,7 @@ def _cause(error: BaseException) -> str:
     inner = getattr(error, "reason", None) or (error.args[0] if error.args else None)
     if isinstance(inner, BaseException):
         return _cause(inner)
-    return " ".join((inner if isinstance(inner, str) else str(error)).split())
+    return redacted(" ".join((inner if isinstance(inner, str) else str(error)).split()))
 
 
 def _folder(address: str, downloads: Path) -> Path:

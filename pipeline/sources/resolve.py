@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,7 +52,16 @@ class Container:
 
 def identities(recipe: Recipe, role: Role) -> Identities:
     """Return what the sources of a role are now; raises SourceError as `identify` does."""
-    return {f"{at}: {entry}": identify(entry, recipe, role) for at, entry in enumerate(getattr(recipe.source, role))}
+    return identities_of(getattr(recipe.source, role), f"source.{role}", recipe, role)
+
+
+def identities_of(entries: Sequence[str], key: str, recipe: Recipe, role: Role) -> Identities:
+    """Return what the entries of a recipe's `key` are now; raises SourceError as `identify` does."""
+    return {_name(at, parse(entry, key)): identify(entry, recipe, role, key) for at, entry in enumerate(entries)}
+
+
+def _name(at: int, source: Source) -> str:
+    return f"{at}: {source.entry}"
 
 
 def identify(entry: str, recipe: Recipe, role: Role, key: str = "") -> dict[str, Any]:
@@ -83,8 +93,8 @@ def obtain(
 ) -> list[Container]:
     """Return where the files of each source of a role can be read, as `obtain_each` does."""
     known = known or identities(recipe, role)
-    entries = enumerate(getattr(recipe.source, role))
-    wanted = [(parse(entry, f"source.{role}"), known[f"{at}: {entry}"]) for at, entry in entries]
+    sources = [parse(entry, f"source.{role}") for entry in getattr(recipe.source, role)]
+    wanted = [(source, known[_name(at, source)]) for at, source in enumerate(sources)]
     return obtain_each(wanted, recipe, role, out, downloads)
 
 
@@ -177,7 +187,7 @@ def _fetched(wanted: list[tuple[Source, Any]], recipe: Recipe, role: Role, downl
         from pipeline.sources import download, drive
 
         if source.kind == "https":
-            file = download.fetch(convert(identity, download.RemoteIdentity), source.key, downloads, stop)
+            file = download.fetch(convert(identity, download.RemoteIdentity), source.key, downloads, stop, source.place)
         else:
             file = drive.fetch(source.place, source.key, downloads, stop)
         _warn_of_difference(file)  # mirrors come and go, and not all have what the portal has

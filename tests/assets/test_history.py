@@ -11,6 +11,7 @@ import yaml
 from assets import __main__, defs, history
 from pipeline.errors import PipelineError
 from tests.assets import tiny
+from tests.pipeline.file_server import Behaviour, serving
 
 
 @pytest.fixture
@@ -108,3 +109,26 @@ def test_a_home_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "none"))
     with pytest.raises(PipelineError, match=r"DAGSTER_HOME=.*/none: there is no such folder"):
         history.opened()
+
+
+def test_neither_the_history_nor_an_artifact_keeps_a_secret_and_a_run_executed_again_has_it(home, runs):
+    behaviour = Behaviour(content=b"[{")
+    with serving(behaviour) as server:
+        entry = f"{server.replace('://', '://me:hunter2@')}/a.json?token=tok3n"
+        content = tiny.TINY | {"source": {"labels": [entry], "sample": tiny.TINY["source"]["sample"]}}
+        (home / "tiny.yaml").write_text(yaml.safe_dump(content))
+        assert __main__.main(["--recipe", f"{home}/tiny.yaml", "--select", "raw_labels"]) == 2
+        run = runs.get_runs()[0]
+        behaviour.content = b'[{"name": "a.jpg", "labels": []}]'
+        assert (
+            defs.resolve_job_def("whole_chain")
+            .execute_in_process(run_config=run.run_config, instance=runs, asset_selection=[dg.AssetKey("raw_labels")])
+            .success
+        )
+    assert all("Authorization" in request for request in behaviour.requests)
+    files = [path for path in home.rglob("*") if path.is_file() and path.name != "tiny.yaml"]
+    assert not [path for path in files if path.name == ".recipe.json"]
+    content = b"".join(path.read_bytes() for path in files)
+    assert b"***@127.0.0.1" in content
+    assert b"hunter2" not in content
+    assert b"tok3n" not in content

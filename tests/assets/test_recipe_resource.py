@@ -1,10 +1,13 @@
 """The recipe as a run's configuration: the same recipe comes back, whatever became of the file."""
 
+import json
+import traceback
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from assets import defs
 from assets.recipe_resource import RecipeResource
 from pipeline import recipe
 
@@ -30,3 +33,20 @@ def test_a_recipe_with_a_fault_is_left_to_the_run(tmp_path: Path):
     assert config == {"file": f"{tmp_path}/bad.yaml", "set": {}}
     with pytest.raises(dg.Failure, match=r"bad\.yaml: sed: unknown key"):
         RecipeResource(**config).load()
+
+
+@pytest.mark.parametrize("given", [{"file": {"env": "BDD_HOSTILE"}}, {"set": {"name": {"env": "BDD_HOSTILE"}}}])
+def test_a_run_s_configuration_reads_no_variable_of_the_environment(given, monkeypatch):
+    monkeypatch.setenv("BDD_HOSTILE", "tok3n")
+    config = {"resources": {"recipe": {"config": given}}}
+    with pytest.raises((dg.DagsterError, dg.Failure)) as fault:
+        defs.resolve_job_def("whole_chain").execute_in_process(run_config=config)
+    assert "tok3n" not in "".join(traceback.format_exception(fault.value))
+
+
+def test_a_secret_in_a_run_s_configuration_is_refused_without_being_shown():
+    resource = RecipeResource(set={"source.images": "[https://me:tok3n@h/a.zip]"})
+    assert "tok3n" not in resource.label() + json.dumps(resource.run_config()) + str(resource.tags())
+    with pytest.raises(dg.Failure, match="the recipe's file") as fault:
+        resource.setup_for_execution(dg.build_init_resource_context())
+    assert "tok3n" not in str(fault.value.description)

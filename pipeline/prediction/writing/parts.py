@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import ArtifactError
 from pipeline.files.atomic import whole_file, write_json
 from pipeline.instances.tables import BOX
+from pipeline.secrets import redacted
 
 if TYPE_CHECKING:
     from pipeline.evaluation.detections import Detection
@@ -189,7 +190,7 @@ class Earlier:
 
 def row(picture: "Picture", **columns: Any) -> dict[str, Any]:
     """Return the row of a picture."""
-    row = {"image": picture.name, "source": picture.where, "stamp": picture.stamp, "size": picture.size}
+    row = {"image": picture.name, "source": redacted(picture.where), "stamp": picture.stamp, "size": picture.size}
     return row | (vars(picture.moment) if picture.moment else {}) | columns
 
 
