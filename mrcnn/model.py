@@ -1,6 +1,5 @@
 """The API of matterport's `mrcnn.model`: `MaskRCNN`, and the functions of that module, imported from elsewhere."""
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -175,16 +174,20 @@ class MaskRCNN(Inspection):
         """Make trainable the layers whose full names match, and only these; those of `rpn_model` by their own names.
 
         Args:
-            layer_regex: a regular expression over layer names.
+            layer_regex: a regular expression over layer names, of RE2: Python's may take years for some.
             keras_model: a model other than the whole network.
             indent: indentation of the printed names.
             verbose: above 0: print the names.
 
         Raises:
-            ValueError: no layer with weights matches.
+            ValueError: no layer with weights matches, or RE2 has no such expression.
         """
         layers = list(weights.named_layers(keras_model or self.keras_model))
-        matching = [layer for _, layer in layers if re.fullmatch(layer_regex, layer.name)]
+        try:
+            matches = tf.strings.regex_full_match([layer.name for _, layer in layers], layer_regex).numpy()
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(f"{layer_regex!r} is no regular expression of RE2: {error.message}") from None
+        matching = [layer for (_, layer), is_wanted in zip(layers, matches, strict=True) if is_wanted]
         if not matching:
             raise ValueError(f"no layer with weights has a name that matches {layer_regex!r}")
         for _, layer in layers:

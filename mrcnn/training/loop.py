@@ -372,7 +372,7 @@ def _validation_steps(loader: BatchLoader | None, config: Config, steps: int | N
     if loader is None:
         return 0
     batches_of_all_images = -(-len(loader.dataset.image_ids) // loader.batch_size)
-    return steps if steps is not None else min(config.VALIDATION_STEPS, batches_of_all_images)
+    return min(config.VALIDATION_STEPS if steps is None else steps, batches_of_all_images)
 
 
 def _summary(row: Logs) -> str:

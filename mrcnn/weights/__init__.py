@@ -137,7 +137,7 @@ def opened_file(path: str | os.PathLike[str]) -> Iterator[dict[Key, h5py.Dataset
         file = h5py.File(path, "r")
     with file:
         with _translated_errors(path):
-            root = file.get("model_weights", file)
+            root = file.get("model_weights", file) if _is_inside(file, "model_weights") else file
             stored = dict(_tensors(root)) if isinstance(root, h5py.Group) else {}
         if not stored:
             raise WeightsError(f"{path} holds no layer weights in the layout of Keras 2 h5 files")
@@ -151,6 +151,11 @@ def read(stored: Mapping[Key, h5py.Dataset]) -> dict[Key, NDArray[np.float32]]:
         WeightsError: they are damaged or not numeric.
     """
     return {key: _values(dataset) for key, dataset in stored.items()}
+
+
+def _is_inside(file: h5py.File, name: str) -> bool:
+    """Return whether a name is of the file itself: a link to another file would be opened, which may be a pipe."""
+    return isinstance(file.get(name, getlink=True), h5py.HardLink)
 
 
 @contextmanager

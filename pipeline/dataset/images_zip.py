@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from mrcnn.data import decoding
 from pipeline.dataset import labels
-from pipeline.errors import ArchiveError, EmptyDatasetError
+from pipeline.errors import ArchiveError, EmptyDatasetError, LabelFileError
 from pipeline.files.image_header import LARGEST_FILE, MOST_PIXELS
-from pipeline.files.zip_reading import is_bomb
+from pipeline.files.zip_reading import is_bomb, read_member
 from pipeline.formats.via.writing import REGION_DATA
 from pipeline.geometry.polygon import Ring
 from pipeline.instances.tables import SPLITS
@@ -28,6 +28,9 @@ from pipeline.labels.classes import Instance
 ARCHIVE = "images.zip"
 LARGEST_LABELS = 4 << 30
 """Bytes of the largest label file that is read (70,000 BDD frames take about 1.5 GB)."""
+
+MOST_CLASSES = 2000
+"""LVIS has 1,203; what is measured of pairs of classes takes 23 GB for 20,000."""
 
 log = logging.getLogger(__name__)
 
@@ -121,13 +124,25 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
         return tuple(self._folders)
 
     def records(self, split: str) -> tuple[ImageRecord, ...]:
-        """Return the images of `split`, sorted by name; raises EmptyDatasetError where there are none."""
+        """Return the images of `split`, sorted by name.
+
+        Raises EmptyDatasetError where there are none, LabelFileError for more than MOST_CLASSES.
+        """
         if split not in self._folders:
             has = ", ".join(self.splits)
             raise EmptyDatasetError(f"{self.path}: has no images/{split}/{REGION_DATA}; it has {has}")
         if split not in self._records:
             self._records[split] = self._read_split(split)
+            self._refuse_too_many_classes(self._records[split])
         return self._records[split]
+
+    def _refuse_too_many_classes(self, records: Sequence[ImageRecord]) -> None:
+        found = {instance.category for record in records for instance in record.instances}
+        if len(found) > MOST_CLASSES:
+            raise LabelFileError(
+                f"{self.path}: its labels have {len(found):,} classes, and {MOST_CLASSES:,} are the most that can be "
+                "trained and judged: set labels.categories to those wanted, or class_attribute to what says them"
+            )
 
     def class_names(self, order: Sequence[str] = ()) -> tuple[str, ...]:
         """Return the categories of all splits: those of `order` that occur come first, then the rest, sorted."""
@@ -160,7 +175,7 @@ class ImagesZip(AbstractContextManager["ImagesZip"]):
         if info.file_size > largest or is_bomb(info):
             raise ArchiveError(f"{self._where(member)}: unpacks to {info.file_size:,} bytes, which is not believable")
         try:
-            return self._archive.read(info)
+            return read_member(self._archive, info)
         except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
             raise ArchiveError(f"{self._where(member)}: is damaged: {error}") from None
 

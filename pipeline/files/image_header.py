@@ -24,6 +24,9 @@ MOST_PIXELS = 100_000_000
 MOST_ELONGATED = 100
 """Longest side over shortest: of more, less than a row of pixels would be left in the network's input."""
 
+MOST_FILL = 1 << 20
+"""Pairs of fill bytes (0xFF) in a JPEG file that is read: Pillow takes a second for them, and libjpeg none."""
+
 JPEG_END, PNG_END = b"\xff\xd9", b"IEND\xaeB`\x82"
 STARTS: Mapping[bytes, Kind] = {
     decoding.JPEG_START: "JPEG",
@@ -85,6 +88,8 @@ def read_header(data: bytes) -> ImageHeader:
 
 
 def _header(data: bytes, kind: Kind) -> ImageHeader:
+    if kind == "JPEG" and data.count(b"\xff\xff", 0, max(data.rfind(JPEG_END), 0) or None) > MOST_FILL:
+        raise BadImageError("a JPEG image of fill bytes")
     file = BytesIO(data)
     image = READERS[kind](file)  # not Image.open, which tries all formats and warns of large images
     if kind == "JPEG" and data.rfind(JPEG_END, file.tell()) < 0:  # a thumbnail in the header has an end, too

@@ -86,6 +86,12 @@ def is_bomb(info: zipfile.ZipInfo) -> bool:
     return info.file_size > max(BOMB_BYTES, BOMB_RATIO * info.compress_size)
 
 
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    """Return a member's content, of the size that it declares whatever it inflates to; raises as `zipfile` does."""
+    with archive.open(info) as member:
+        return member.read(info.file_size)  # without a size it is inflated by gigabytes first
+
+
 def inflate(data: bytes, size: int) -> bytes:
     """Return deflated `data` inflated to exactly `size` bytes; raises ValueError where it doesn't inflate to that."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)

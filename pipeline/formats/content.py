@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ArchiveError, LabelFileError
+from pipeline.files.zip_reading import read_member
 
 LARGE = 32 << 20
 """Bytes from which a file is mapped; a member of an archive is unpacked to a temporary file before."""
@@ -75,9 +76,9 @@ def _unpacked(archive: zipfile.ZipFile, member: str, name: str, scratch: Path | 
         info = archive.getinfo(member)
     except KeyError:
         raise ArchiveError(f"{archive.filename}: the archive has no {member}") from None
-    packed = stack.enter_context(archive.open(info))
     if info.file_size < LARGE:
-        return Content(name, packed.read())
+        return Content(name, read_member(archive, info))
+    packed = stack.enter_context(archive.open(info))
     folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=".labels-", dir=scratch))
     unpacked = Path(folder) / "labels.json"
     with unpacked.open("wb") as file:

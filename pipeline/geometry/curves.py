@@ -14,8 +14,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_SEGMENTS = 4096
-"""Lines a curve at most, however small the tolerance."""
+MOST_SEGMENTS = 512
+"""Lines a curve at most, however small the tolerance: at 0.5 pixels those of one that bends by 170,000 pixels."""
 
 
 def flatten(

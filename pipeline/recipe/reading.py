@@ -1,8 +1,11 @@
 """Reads a recipe's text, YAML or JSON, into mappings and lists; relative paths in it count from the recipe's file."""
 
+import errno
 import json
+import math
 import os
 import re
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,13 @@ from pipeline.errors import RecipeError
 from pipeline.recipe.sections import NAMED_WEIGHTS
 from pipeline.recipe.source_entry import kind_and_place
 from pipeline.secrets import HIDDEN, redacted
+
+LONGEST = 1 << 20
+"""Bytes of a recipe's file."""
+
+
+MOST_VALUES = 50_000
+"""Keys and values of a recipe, those that aliases stand for included."""
 
 
 def read(text: str) -> Any:
@@ -28,6 +38,13 @@ def read(text: str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
+    def get_single_node(self) -> yaml.Node | None:
+        """Refuse a few lines of aliases that stand for millions of values."""
+        node = super().get_single_node()
+        if node and _values(node, {}) > MOST_VALUES:
+            raise yaml.YAMLError(f"with its aliases (*name) written out, it has over {MOST_VALUES:,} values")
+        return node
+
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Refuse a key that is given twice: YAML forbids it, and PyYAML takes the last value."""
         node = super().compose_mapping_node(anchor)
@@ -37,6 +54,16 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.MarkedYAMLError(problem=f"the key {key.value} is given twice", problem_mark=key.start_mark)
             seen.add((key.tag, str(key.value)))
         return node
+
+
+def _values(node: yaml.Node, known: dict[int, float]) -> float:
+    """Return how many values a node has, each alias written out; that of a node which holds itself has no end."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        inner = node.value if isinstance(node, yaml.SequenceNode) else [each for pair in pairs for each in pair]
+        known[id(node)] = 1 + sum(_values(each, known) for each in inner)
+    return known[id(node)]
 
 
 class Dumper(yaml.SafeDumper):
@@ -53,7 +80,7 @@ def read_file(path: Path) -> dict[str, Any]:
     """Return the content of a recipe file, with absolute paths; raises RecipeError naming the file."""
     is_json = path.suffix == ".json"
     try:
-        text = path.read_text("utf-8")
+        text = _text(path)
         content = json.loads(text) if is_json else read(text)
     except OSError as error:
         raise RecipeError([f"{path}: the recipe can't be read: {error.strerror}"]) from None
@@ -64,6 +91,17 @@ def read_file(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise RecipeError([f"{path}: a recipe is a mapping of sections, this is a {type(content).__name__}"])
     return with_absolute_paths(content, path.parent)
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file; raises OSError for what is none (a pipe or device need not end), or is too long."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(errno.EINVAL, "it is no file")
+    with path.open("rb") as file:
+        content = file.read(LONGEST + 1)
+    if len(content) > LONGEST:
+        raise OSError(errno.EFBIG, f"it has over {LONGEST:,} bytes")
+    return content.decode("utf-8")
 
 
 def with_absolute_paths(content: dict[str, Any], folder: Path) -> dict[str, Any]:

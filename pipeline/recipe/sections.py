@@ -23,6 +23,7 @@ from pipeline.secrets import HIDDEN, redacted
 LEAST_PIXELS = 32
 """The network halves an image five times, so that each side is a multiple of this."""
 
+LAYER_SETS = ("heads", "3+", "4+", "5+", "all")
 NAMED_WEIGHTS = ("none", "imagenet", "coco")
 
 CheckName = Literal[
@@ -81,11 +82,18 @@ Category = Annotated[str, AfterValidator(_not_blank)]
 
 
 def _regular_expression(layers: str) -> str:
-    """Return `layers` if it can be read as a regular expression: the names of sets of layers are such, too."""
+    """Return `layers` if it names a set of layers, or is a regular expression of Python's and of RE2's."""
+    if layers in LAYER_SETS:
+        return layers
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     try:
         re.compile(layers)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"neither heads, 3+, 4+, 5+, all nor a regular expression ({error})") from None
+        pc.match_substring_regex(pa.array([""]), layers)
+    except (re.error, OverflowError, RecursionError, pa.ArrowInvalid) as error:
+        why = str(error).removeprefix("Invalid regular expression: ")
+        raise ValueError(f"neither {', '.join(LAYER_SETS)} nor a regular expression ({why})") from None
     return layers
 
 
@@ -203,7 +211,7 @@ class TrainingStage(Section):
     """A stretch of training with one set of layers."""
 
     layers: LayerExpression = "all"
-    """`heads`, `3+`, `4+`, `5+`, `all`, or a regular expression over layer names, as in the original."""
+    """`heads`, `3+`, `4+`, `5+`, `all`, or a regular expression (RE2's) over layer names, as in the original."""
     epochs: int = Field(ge=1, le=100_000)
     """Epochs of this stage (added to those before it)."""
     learning_rate_factor: float = Field(default=1.0, gt=0)
@@ -267,8 +275,9 @@ class Training(Section):
     """Arithmetic of the convolutions; boxes, softmax and losses stay float32."""
     validate_every: int = Field(default=1, ge=0)
     """Epochs between validations; 0 never validates."""
-    validation_steps: int | None = Field(default=None, ge=1)
-    """Batches a validation; without it, `mrcnn.config`'s VALIDATION_STEPS (50; narrow networks: 10)."""
+    validation_steps: int | None = Field(default=None, ge=1, le=1_000_000)
+    """Batches a validation, at most those of all images; without it, `mrcnn.config`'s VALIDATION_STEPS (50; narrow
+    networks: 10)."""
     keep: Literal["best", "last"] = "last"
     """Which epoch's weights are the result: the least val_loss, or the last."""
     early_stopping: int | None = Field(default=None, ge=1)

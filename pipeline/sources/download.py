@@ -8,6 +8,7 @@ import hashlib
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import Message
@@ -18,6 +19,7 @@ import msgspec
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
+from urllib3.exceptions import HTTPError
 
 from pipeline.errors import ArchiveError, SourceError
 from pipeline.files import downloads_folder
@@ -29,6 +31,8 @@ from pipeline.secrets import expanded, redacted
 
 TIMEOUT = (15.0, 60.0)
 """Seconds to connect, and between two pieces."""
+WINDOW, LEAST_RATE = 60.0, 1000
+"""Seconds, and the bytes a second that a server has to send in them."""
 RETRY = Retry(
     total=5,
     other=0,  # certificates, which don't change within seconds
@@ -200,11 +204,30 @@ def _write(response: requests.Response, part: Path, identity: RemoteIdentity, wh
     """Append the body to `part`."""
     with Progress(f"downloading {part.stem}", identity.size, "B") as bar, part.open("ab") as file:
         bar.advance(file.tell())
-        for chunk in response.iter_content(CHUNK):
+        for chunk in _chunks(response, what):
             if stop.is_set():
                 raise SourceError(f"{what}: the download was stopped")
             file.write(chunk)
             bar.advance(len(chunk))
+
+
+def _chunks(response: requests.Response, what: str) -> Iterator[bytes]:
+    """Yield the body as it arrives.
+
+    Raises requests.RequestException where it breaks off, SourceError where it drips: no piece takes long, but all do.
+    """
+    began, received = time.monotonic(), 0
+    try:
+        while chunk := response.raw.read1(CHUNK, decode_content=True):
+            yield chunk
+            received += len(chunk)
+            if (seconds := time.monotonic() - began) >= WINDOW:
+                if received < LEAST_RATE * seconds:
+                    advice = "try another address, or run it again, and it goes on from there"
+                    raise SourceError(f"{what} sends {received:,} bytes in {seconds:.0f} s; {advice}")
+                began, received = time.monotonic(), 0
+    except HTTPError as error:
+        raise requests.ConnectionError(error) from error
 
 
 @contextmanager
@@ -253,7 +276,11 @@ def _name(address: str, response: requests.Response) -> str:
     """Return the name that the server gives the file, else the last part of its address."""
     disposition = Message()
     disposition["Content-Disposition"] = response.headers.get("Content-Disposition", "")
-    return safe_name(disposition.get_filename() or unquote(urlsplit(address).path))
+    try:
+        given = disposition.get_filename()
+    except (LookupError, ValueError):  # in a character set that is none
+        given = None
+    return safe_name(given or unquote(urlsplit(address).path))
 
 
 def _refuse_unusable(file: Path, name: str, what: str) -> None:

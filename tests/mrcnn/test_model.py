@@ -145,6 +145,10 @@ def test_layers_are_selected_by_their_full_names(tmp_path):
     assert len(model.keras_model.trainable_variables) > 2 * len(trained)
     with pytest.raises(ValueError, match="no layer"):
         model.set_trainable("conv")
+    with pytest.raises(ValueError, match="no layer with weights"):
+        model.set_trainable(r"(\w+\w*)*!")  # Python's re would take years
+    with pytest.raises(ValueError, match="no regular expression of RE2"):
+        model.set_trainable("(?!conv).*")
 
 
 def test_training_continues_in_the_folder_of_a_loaded_checkpoint(tmp_path):

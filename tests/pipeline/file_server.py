@@ -1,6 +1,7 @@
 """A web server on this machine that serves one file as well, or as badly, as a test asks for."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ class Behaviour:
     """From the true length of the body to the announced one; None announces none."""
     heeds_if_range: bool = True
     """Whether it looks at If-Range at all; one that does not gives the rest of whatever file it has now."""
+    drip: float = 0
+    """Seconds between two bytes of a body; 0 sends it at once."""
     location: str | None = None
     """Where every request is sent on to."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -102,7 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.behaviour.break_after:
             body = body[: self.behaviour.break_after.pop(0)]
         self.behaviour.sent += len(body)
-        self.wfile.write(body)
+        for piece in [body[at : at + 1] for at in range(len(body))] if self.behaviour.drip else [body]:
+            self.wfile.write(piece)
+            time.sleep(self.behaviour.drip)
         self.close_connection = True
 
     def _start(self) -> int | None:

@@ -149,6 +149,13 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_a_validation_sees_each_image_once_however_many_steps_are_asked_for():
+    loader = SimpleNamespace(dataset=SimpleNamespace(image_ids=range(5)), batch_size=2)
+    config = SimpleNamespace(VALIDATION_STEPS=10**9)
+    steps = [training_loop._validation_steps(loader, config, asked) for asked in (None, 10**9, 2)]
+    assert steps == [3, 3, 2]
+
+
 def test_the_last_epoch_is_always_validated(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     result = learn(model(tmp_path), 1, keep="best", validate_every=5)

@@ -1,6 +1,7 @@
 """Weight files: names and layout, complete loading, and errors for files that do not fit."""
 
 import json
+import os
 import resource
 import shutil
 from contextlib import suppress
@@ -303,3 +304,12 @@ def test_nested_models_anchors_and_numbered_names_are_read(model, file, tmp_path
     inner.layers[0].kernel.assign(before + 1.0)
     load(nested, tmp_path / "nested.h5")
     assert (inner.layers[0].kernel.numpy() == before).all()
+
+
+def test_no_file_that_a_link_names_is_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
+    for name in ("model_weights", "conv1"):
+        with h5py.File(tmp_path / "linked.h5", "w") as content:
+            content[name] = h5py.ExternalLink(str(tmp_path / "pipe"), "/")
+        with pytest.raises(weights.WeightsError, match="no layer weights"):
+            weights.read_file(tmp_path / "linked.h5")

@@ -321,3 +321,9 @@ def test_images_keep_what_their_label_file_says_of_them_in_texts(tmp_path: Path)
     labels = {name: entry(name, {}, width=8, height=8, file_attributes=of) for name, of in texts.items()}
     archive = write(tmp_path / "images.zip", {"val": labels}, {f"val/{name}": jpeg(8, 8) for name in labels})
     assert [record.attributes for record in ImagesZip(archive).records("val")] == [{"weather": "clear"}, {}]
+
+
+def test_labels_of_free_texts_are_refused_before_pairs_of_classes_fill_the_memory(tmp_path: Path) -> None:
+    archive = ImagesZip(one_image(tmp_path, [square(1, 1, 9, f"class {at}") for at in range(2001)]))
+    with pytest.raises(LabelFileError, match=r"images\.zip: its labels have 2,001 classes, and 2,000 are the most"):
+        archive.class_names()

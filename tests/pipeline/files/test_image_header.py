@@ -75,3 +75,9 @@ def with_exif(kind, orientation, order="<"):
     content = io.BytesIO()
     Image.new("RGB", (40, 30)).save(content, kind, exif=exif)
     return content.getvalue()
+
+
+def test_a_jpeg_of_fill_bytes_is_refused_at_once_and_padding_is_none_of_it():
+    with pytest.raises(BadImageError, match="fill bytes"):
+        read_header(b"\xff\xd8" + b"\xff" * (100 << 20) + b"\xff\xd9")
+    assert read_header(jpeg() + b"\xff" * (4 << 20)).kind == "JPEG"

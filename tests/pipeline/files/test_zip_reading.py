@@ -1,5 +1,6 @@
 """Zip archives from anywhere: what is read of them, and what is refused."""
 
+import tracemalloc
 import zipfile
 import zlib
 from contextlib import suppress
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import ArchiveError
-from pipeline.files.zip_reading import data_offset, inflate, is_zip, read_archive
+from pipeline.files.zip_reading import data_offset, inflate, is_zip, read_archive, read_member
 from tests.pipeline.small_sources import zip_of
 
 
@@ -137,3 +138,17 @@ def test_a_zip_is_known_by_its_content(tmp_path):
     assert is_zip(zip_of(tmp_path / "named.json", {"a": b"b"}))
     (tmp_path / "plain.zip").write_bytes(b"not a zip at all, whatever its name says")
     assert not is_zip(tmp_path / "plain.zip")
+
+
+def test_a_member_that_inflates_to_more_than_it_declares_takes_no_memory(tmp_path):
+    path = tmp_path / "lying.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("labels.json", bytes(1 << 28))
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo("labels.json")
+        info.file_size = 1000
+        tracemalloc.start()
+        with pytest.raises(zipfile.BadZipFile, match="CRC"):
+            read_member(archive, info)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+        tracemalloc.stop()

@@ -1,6 +1,7 @@
 """A recipe's text: what is a number, what is JSON, and where relative paths count from."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,23 @@ def test_relative_paths_count_from_the_recipe_s_file_and_those_of_changes_from_h
     assert read.source.labels == [f"{tmp_path}/mine/x.json"]
     assert read.training.weights == f"{tmp_path}/w.h5"
     assert recipe.load("../r.yaml", {"training.weights": "none"}).training.weights == "none"
+
+
+@pytest.mark.parametrize("doubled", ["[*x{0}, *x{0}]", "{{<<: [*x{0}, *x{0}]}}"])
+def test_aliases_that_stand_for_billions_of_values_are_refused_at_once(doubled, tmp_path):
+    lines = ["x0: &x0 {a: 1}", *(f"x{at + 1}: &x{at + 1} {doubled.format(at)}" for at in range(40))]
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines))
+    with pytest.raises(RecipeError, match=r"bomb\.yaml: the recipe is not YAML: with its aliases .* over 50,000"):
+        recipe.load(tmp_path / "bomb.yaml")
+    with pytest.raises(RecipeError, match="with its aliases"):
+        recipe.load(changes={"training.config": "&a {b: *a}"})
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_a_recipe_is_a_file_of_a_recipe_s_length(make, tmp_path):
+    make(tmp_path / "r.yaml")
+    with pytest.raises(RecipeError, match=r"r\.yaml: the recipe can't be read: it is no file"):
+        recipe.load(tmp_path / "r.yaml")
+    (tmp_path / "long.yaml").write_bytes(b"#" * (1 << 21))
+    with pytest.raises(RecipeError, match=r"long\.yaml: the recipe can't be read: it has over 1,048,576 bytes"):
+        recipe.load(tmp_path / "long.yaml")

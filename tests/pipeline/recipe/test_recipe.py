@@ -102,6 +102,8 @@ def test_layers_are_a_name_or_a_regular_expression(layers):
 IMPOSSIBLE = [
     ({"stages": [{"layers": "(", "epochs": 1}]}, "training.stages.0.layers: neither heads, 3+, 4+, 5+, all nor"),
     ({"stages": [{"layers": "a{99999999999}", "epochs": 1}]}, "training.stages.0.layers: neither heads"),
+    ({"stages": [{"layers": "(?!x).*", "epochs": 1}]}, "training.stages.0.layers: neither heads"),
+    ({"validation_steps": 10**9}, "training.validation_steps: input should be less than"),
     ({"config": {"NAME": "x"}}, "training.config: NAME is set by the recipe's own key name"),
     ({"config": {"IMAGE_SHAPE": [8, 8, 3]}}, "training.config: IMAGE_SHAPE is set by the recipe's own key"),
     ({"config": {"POOL_SISE": 7}}, "training.config: POOL_SISE: mrcnn.config.Config has no such setting"),

@@ -330,3 +330,21 @@ def test_a_redirect_from_a_secured_address_to_one_that_is_not_is_refused():
 def test_more_announced_than_sent_is_an_error_with_both_numbers(behaviour, address, downloads):
     behaviour.ranges, behaviour.announce = False, lambda size: size + 1000
     refused(behaviour, address, downloads, r"broke off .*512000 bytes read, 1000 more expected")
+
+
+def test_a_server_that_drips_is_left_and_gone_on_with_later(behaviour, address, downloads, monkeypatch):
+    monkeypatch.setattr(download, "WINDOW", 0.3)
+    behaviour.drip = 0.05
+    with pytest.raises(SourceError, match=r"images\.bin sends \d+ bytes in 0 s; try another address, or run it again"):
+        get(behaviour, address, downloads)
+    behaviour.drip = 0
+    assert get(behaviour, address, downloads).read_bytes() == behaviour.content
+    assert behaviour.requests[-1]["Range"] != "bytes=0-"
+
+
+@pytest.mark.parametrize("charset", ["no-such", "idna", "undefined", "hex", "utf-8"])
+def test_a_name_in_an_odd_character_set_breaks_nothing(behaviour, address, downloads, charset):
+    behaviour.headers = {"Content-Disposition": f"attachment; filename*={charset}''%80%5Cx.bin"}
+    file = get(behaviour, address, downloads)
+    assert file.read_bytes() == behaviour.content
+    assert file.name in {"x.bin", "images.bin"}
