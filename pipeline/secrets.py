@@ -6,8 +6,8 @@ from urllib.parse import quote
 
 HIDDEN = "***"
 
-REFERENCE = re.compile(r"\$\{(BDD_\w+)\}")
-"""Of a variable of the environment; the prefix keeps a foreign recipe from sending other variables to its server."""
+REFERENCE = re.compile(r"\$\{(BDD_(?!SMTP|WEBHOOK|POSTGRES)\w+)\}")
+"""Of a variable of the environment that is meant for it: a foreign recipe must not send others to its server."""
 _USER = re.compile(r"(?<=://)(?:[^/?#\s]*|[^/?#\s@]*:(?!\d*[/?#\s])\S*)@")
 """User and password, also where the password has a slash, which no address may."""
 _GIVEN_USER = re.compile(rf"(?:[^:@]*:)?(?:{REFERENCE.pattern})+@")

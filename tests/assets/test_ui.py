@@ -49,7 +49,7 @@ def ui(home):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = variables(home) | {"BDD_RECIPE": f"{home}/tiny.yaml", "BDD_SCHEDULE": "* * * * *"}
-    command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "-p", str(port)]
+    command = [sys.executable, "-m", "assets.web", "dev", "-w", "workspace.yaml", "-p", str(port)]
     with (home / "log").open("wb") as log:
         server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         address = f"http://127.0.0.1:{port}"

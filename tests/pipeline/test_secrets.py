@@ -40,6 +40,7 @@ def test_the_environment_gives_secrets_and_takes_them_back(monkeypatch):
     monkeypatch.setenv("BDD_T", "tok3n/+=")
     monkeypatch.setenv("OTHER", "x")
     assert expanded("https://h/${BDD_T}/a?b=${OTHER}") == "https://h/tok3n/+=/a?b=${OTHER}"
+    assert expanded("https://h/${BDD_SMTP_PASSWORD}") == "https://h/${BDD_SMTP_PASSWORD}"
     assert redacted("no https://h/tok3n/+=/a") == "no https://h/${BDD_T}/a"
     with pytest.raises(ValueError, match="BDD_NOT_SET is not set"):
         expanded("https://h/${BDD_NOT_SET}")

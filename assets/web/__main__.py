@@ -1,0 +1,40 @@
+"""`python -m assets.web …` is `dagster-webserver …`, `python -m assets.web dev …` is `dagster dev …`, both guarded."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import dagster_webserver.app
+from dagster._cli import dev
+from dagster_webserver import cli
+from dagster_webserver.webserver import DagsterWebserver
+from starlette.middleware import Middleware
+
+from assets.web import Guard
+
+
+class GuardedWebserver(DagsterWebserver):
+    """Dagster's webserver behind the guard."""
+
+    def build_middleware(self) -> list[Middleware]:
+        """Return the guard, then Dagster's own middleware."""
+        return [Middleware(Guard), *super().build_middleware()]
+
+
+def main() -> None:
+    """Run the webserver, or with `dev` as the first argument Dagster's webserver and daemon."""
+    if sys.argv[1:2] != ["dev"]:
+        dagster_webserver.app.DagsterWebserver = GuardedWebserver  # type: ignore[misc]
+        cli.main()
+        return
+    start = dev.open_ipc_subprocess
+
+    def start_ours(parts: Sequence[str], **options: Any) -> Any:
+        return start(["assets.web" if part == "dagster_webserver" else part for part in parts], **options)
+
+    dev.open_ipc_subprocess = start_ours
+    dev.dev_command(sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
