@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 
-from assets import history
+from pipeline.files import data_folder
 from pipeline.running import locks
 
 FOLDER = ".running"
@@ -18,8 +18,8 @@ DEAD = "the process of the run has ended without its end: it was killed, or the 
 
 
 def lock_of(run_id: str) -> Path:
-    """Return the lock file of a run, which is there until the run ends."""
-    return history.folder() / FOLDER / run_id
+    """Return the lock file of a run, there until the run ends; who runs and who watches share the data folder."""
+    return data_folder() / FOLDER / run_id
 
 
 @contextmanager

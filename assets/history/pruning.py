@@ -5,12 +5,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
-from dagster._core.storage.event_log import SqliteEventLogStorage
 
-from assets import history
 from assets.history import alive
 from pipeline.artifacts import Store, listing, retention
 from pipeline.errors import PipelineError
+from pipeline.files import data_folder
 from pipeline.running import locks
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -74,6 +73,8 @@ def delete_runs(instance: dg.DagsterInstance, days: int) -> int:
 
 def _delete_events_file(instance: dg.DagsterInstance, run_id: str) -> None:
     """Delete the file of a run's events where each run has one: Dagster only empties it, and it keeps its size."""
+    from dagster._core.storage.event_log import SqliteEventLogStorage  # takes half a second
+
     storage = instance.event_log_storage
     if isinstance(storage, SqliteEventLogStorage):
         for suffix in ("", "-wal", "-shm"):
@@ -82,9 +83,9 @@ def _delete_events_file(instance: dg.DagsterInstance, run_id: str) -> None:
 
 def _remove_locks(instance: dg.DagsterInstance) -> None:
     """Remove the locks that killed runs left, once run monitoring has ended them."""
-    for path in (history.folder() / alive.FOLDER).glob("*"):
+    for path in (data_folder() / alive.FOLDER).glob("*"):
         run = instance.get_run_by_id(path.name)
-        if not locks.is_held(path) and (run is None or run.is_finished):
+        if run and run.is_finished and not locks.is_held(path):
             path.unlink()
 
 

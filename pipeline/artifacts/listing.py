@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.artifacts import LATEST, MANIFEST, Artifact, Manifest, Store
-from pipeline.artifacts.retention import Removal, files, recipe_name, released
+from pipeline.artifacts.released import all_released
+from pipeline.artifacts.retention import Removal, files, recipe_name
 from pipeline.errors import ArtifactError
-from pipeline.stages import STAGES
+from pipeline.stages import RELEASED, STAGES
 
 METRICS = "metrics.json"
 TITLES = ("stage", "fingerprint", "recipe", "size", "built", "mask AP", "", "why")
@@ -42,11 +43,11 @@ class Row:
 
 def rows(store: Store) -> Iterator[Row]:
     """Yield a row for each artifact: by stage, the one used last first."""
-    all_released = released(store)
+    released = {artifact.path for artifact in all_released(store).values()}
     for stage in STAGES.values():
         latest = (store.root / stage.name / LATEST).resolve().name
         for artifact in store.complete(stage):
-            yield _row(store, artifact, artifact.fingerprint == latest, artifact.path in all_released)
+            yield _row(store, artifact, artifact.fingerprint == latest, artifact.path in released)
 
 
 def _row(store: Store, artifact: Artifact, is_latest: bool, is_released: bool) -> Row:
@@ -108,7 +109,7 @@ def report_of(store: Store, artifact: Artifact) -> Path | None:
     """Return the folder of the report that says how good a model is: the newest; of a report, its own."""
     if artifact.name == "evaluation_report":
         return artifact.folder
-    if artifact.name == "released_model":
+    if artifact.name == RELEASED:
         fingerprint = Manifest.read(artifact.folder).inputs.get("evaluation_report", "")
         return store.root / "evaluation_report" / fingerprint
     if artifact.name != "trained_model":

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
 from pipeline.artifacts import LATEST, PARTIAL, Artifact, Manifest, Store, can_be_resumed, usage
+from pipeline.artifacts.released import all_released
 from pipeline.errors import ArtifactError
 from pipeline.files import DOWNLOADS
 from pipeline.running import locks
@@ -83,7 +82,7 @@ def _plan(store: Store, keep: int, days: float, used: set[str]) -> Iterator[Remo
 
 def _kept(store: Store, keep: int, used: set[str]) -> set[str]:
     """Return the paths of the artifacts that are kept."""
-    waiting = used | released(store)
+    waiting = used | {artifact.path for artifact in all_released(store).values()}
     for stage in STAGES.values():
         waiting.add(f"{stage.name}/{(store.root / stage.name / LATEST).resolve().name}")
         seen: Counter[str] = Counter()
@@ -118,12 +117,6 @@ def recipe_name(folder: Path) -> str:
     except ArtifactError:
         return ""
     return manifest.recipe_name or str(manifest.recipe.get("name", ""))
-
-
-def released(store: Store) -> set[str]:
-    """Return the paths of the released artifacts."""
-    files = (store.root / "released_model").glob("released-*.json")
-    return {f"released_model/{msgspec.json.decode(file.read_bytes())['fingerprint']}" for file in files}
 
 
 def _left(store: Store, stage: Stage, used: set[str], days: float) -> Iterator[tuple[Path, str]]:

@@ -30,11 +30,18 @@ with alive.executed(history.opened(), sys.argv[1]):
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     """Yield a history with the checkout's own settings of launcher and monitoring."""
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / "data"))
     settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     ours = {name: settings[name] for name in ("run_launcher", "run_monitoring", "retention", "telemetry")}
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(ours))
     with history.opened() as instance:
         yield instance
+
+
+def test_the_deployment_has_the_same_settings():
+    ours, deployed = (yaml.safe_load((ROOT / file).read_text()) for file in ("dagster.yaml", "deploy/dagster.yaml"))
+    for name in ("run_launcher", "run_monitoring", "retention"):
+        assert deployed[name] == ours[name]
 
 
 def started(runs: dg.DagsterInstance) -> dg.DagsterRun:
