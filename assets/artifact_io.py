@@ -1,7 +1,10 @@
 """Passes artifacts between assets: references by fingerprint, never pixels."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
+from assets.history import alive
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import PipelineError
@@ -33,10 +36,15 @@ class ArtifactIOManager(dg.IOManager):
             raise dg.Failure(description=str(fault), allow_retries=False) from None
 
 
-@dg.io_manager(required_resource_keys={"recipe"}, description="Artifacts by reference, by the run's own recipe.")
-def artifact_io_manager(context: dg.InitResourceContext) -> ArtifactIOManager:
-    """Return the IO manager with the recipe that the run is configured with."""
-    return ArtifactIOManager(context.resources.recipe)
+@dg.io_manager(  # type: ignore[arg-type]  # Dagster's types leave out generators
+    required_resource_keys={"recipe"}, description="Artifacts by reference, by the run's own recipe."
+)
+def artifact_io_manager(context: dg.InitResourceContext) -> Iterator[ArtifactIOManager]:
+    """Yield the IO manager with the recipe that the run is configured with, for as long as the run is executed."""
+    assert context.instance is not None
+    assert context.run_id is not None
+    with alive.executed(context.instance, context.run_id):
+        yield ArtifactIOManager(context.resources.recipe)
 
 
 def _made_in_this_run(context: dg.InputContext) -> str | None:

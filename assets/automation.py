@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 import dagster as dg
 from dagster._utils.schedules import is_valid_cron_string
 
+from assets.history.pruning import prune_artifacts
 from assets.recipe_resource import RecipeResource
 from pipeline.errors import SourceError
 from pipeline.prediction import KEY
@@ -76,6 +77,17 @@ CRON, ZONE = when()
 def nightly(recipe: RecipeResource) -> dg.RunRequest:
     """Run the whole chain with the recipe as it is now."""
     return dg.RunRequest(run_config=recipe.run_config())
+
+
+@dg.schedule(
+    job=prune_artifacts,
+    cron_schedule="0 5 * * *",
+    execution_timezone=ZONE,
+    description="Removes artifacts that nothing needs and runs of long ago, at 05:00. Off until switched on.",
+)
+def daily_prune() -> dg.RunRequest:
+    """Prune."""
+    return dg.RunRequest()
 
 
 @dg.sensor(job=whole_chain, minimum_interval_seconds=60)

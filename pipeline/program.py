@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import recipe
-from pipeline.artifacts import summary
+from pipeline.artifacts import hold, summary
 from pipeline.errors import PipelineError
 from pipeline.running import progress
 from pipeline.secrets import redacted
@@ -142,7 +142,7 @@ def _input(name: str, path: Path) -> Path:
         raise PipelineError(
             f"{path}: is a file; {stage.argument} takes the {_input_help(stage)}, with {stage.files[0]}"
         )
-    return path.absolute()
+    return hold(path.absolute())
 
 
 def _input_help(stage: Stage) -> str:

@@ -1,6 +1,6 @@
 """The artifact store: `$BDD_DATA_DIR/<stage>/<fingerprint>/`, whole or not at all, reused when nothing changed.
 
-`python -m pipeline.artifacts list|verify` shows what is there, and hashes every file again.
+`python -m pipeline.artifacts` lists, explains and compares what is there, hashes every file again, and prunes.
 """
 
 import errno
@@ -17,7 +17,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
-from pipeline.artifacts import summary
+from pipeline.artifacts import summary, usage
 from pipeline.artifacts.summary import Summary
 from pipeline.errors import ArtifactError
 from pipeline.files import data_folder
@@ -26,14 +26,17 @@ from pipeline.files.digests import sha256_of
 from pipeline.recipe import Recipe
 from pipeline.recipe.categories import Wanted
 from pipeline.running import locks
-from pipeline.stages import Stage, expected_fingerprint, fingerprint
+from pipeline.stages import STAGES, Stage, expected_fingerprint, fingerprint
 
 log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 LATEST = "latest"
+PARTIAL = ".partial-"
+"""How the folder of an artifact that is being built begins; its fingerprint follows."""
 NO_LINKS = {errno.ENOTSUP, errno.ENOSYS, errno.EPERM}
 """Errors of file systems without symbolic links: Google Drive's in Colab, FAT."""
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Artifact:
     name: str
     fingerprint: str
     folder: Path
+
+    @property
+    def path(self) -> str:
+        """Its path in the store, `<stage>/<fingerprint>`."""
+        return f"{self.name}/{self.fingerprint}"
 
 
 class FileFacts(TypedDict):
@@ -66,12 +74,15 @@ class Manifest:
     reasons: list[str] = field(default_factory=list)
     built_at: str = ""
     seconds: float = 0.0
+    recipe_name: str = ""
+    """Of the recipe that it was first built for."""
 
     @staticmethod
     def planned(stage: Stage, recipe: Recipe, identities: dict[str, Any], inputs: dict[str, str]) -> "Manifest":
         """Return the manifest of an artifact that is to be made; `inputs` are fingerprints by name."""
         made_from = fingerprint(stage, recipe, identities, inputs)
-        return Manifest(stage.name, made_from, stage.code_version, stage.recipe_part(recipe), identities, inputs)
+        part = stage.recipe_part(recipe)
+        return Manifest(stage.name, made_from, stage.code_version, part, identities, inputs, recipe_name=recipe.name)
 
     @staticmethod
     def read(folder: Path) -> "Manifest":
@@ -126,6 +137,7 @@ class Store:
         planned = Manifest.planned(stage, recipe, identities, {name: inputs[name].fingerprint for name in stage.inputs})
         artifact = Artifact(stage.name, planned.fingerprint, self.folder(stage, planned.fingerprint))
         label = f"{stage.name} {planned.fingerprint}"
+        usage.hold(self.root, artifact.path, *(inputs[name].path for name in stage.inputs))
         with locks.held(artifact.folder.parent / f".lock-{planned.fingerprint}", label):
             damages = damage(artifact.folder) if artifact.folder.exists() else []
             if artifact.folder.exists() and not damages:
@@ -139,12 +151,13 @@ class Store:
 
     def reused(self, artifact: Artifact, reasons: list[str]) -> Built:
         """Return an artifact that is there as what a run uses, and note that it is the one used last."""
+        usage.hold(self.root, artifact.path)
         _use(artifact.folder)
         return Built(artifact, True, reasons)
 
     def _make(self, stage: Stage, planned: Manifest, final: Path, make: Callable[[Path], None]) -> None:
-        partial = final.parent / f".partial-{planned.fingerprint}"
-        if partial.exists() and not _can_be_resumed(stage, partial):
+        partial = final.parent / f"{PARTIAL}{planned.fingerprint}"
+        if partial.exists() and not can_be_resumed(stage, partial):
             shutil.rmtree(partial)
         partial.mkdir(exist_ok=True)
         started = time.monotonic()
@@ -154,7 +167,7 @@ class Store:
                 make(partial)
             _finish(partial, stage, planned, time.monotonic() - started)
         except BaseException:
-            if not _can_be_resumed(stage, partial):
+            if not can_be_resumed(stage, partial):
                 shutil.rmtree(partial, ignore_errors=True)
             raise
         if final.exists():
@@ -172,6 +185,7 @@ class Store:
 
         current = released.released(self, recipe.name)
         folder = self.folder(stage, expected_fingerprint(stage, recipe, current.fingerprint if current else ""))
+        usage.hold(self.root, f"{stage.name}/{folder.name}")
         if damage(folder):
             raise ArtifactError(
                 f"no {stage.name} of this recipe, made from its sources as they are now, is under {self.root}: "
@@ -242,7 +256,7 @@ def _finish(partial: Path, stage: Stage, planned: Manifest, seconds: float) -> N
     write_json(partial / MANIFEST, asdict(replace(planned, files=files, built_at=built_at, seconds=round(seconds, 3))))
 
 
-def _can_be_resumed(stage: Stage, partial: Path) -> bool:
+def can_be_resumed(stage: Stage, partial: Path) -> bool:
     """Return whether a stage's partial folder holds a state to resume from."""
     return bool(stage.resumes_from) and any(partial.glob(stage.resumes_from))
 
@@ -275,6 +289,22 @@ def fingerprint_of(path: Path) -> str:
         return Manifest.read(folder).fingerprint
     files = [path] if path.is_file() else sorted(path.glob("*.h5"))
     return sha256_of(files[0])[:16] if files else "unknown"
+
+
+def hold(path: Path) -> Path:
+    """Keep the artifact that `path` is, or lies in, from being pruned until this process ends; return `path`.
+
+    A folder outside of a store has nothing to fear, and a store that this process can't write isn't asked.
+    """
+    folder = (path if path.is_dir() else path.parent).resolve()
+    if folder.parent.name in STAGES and (folder / MANIFEST).is_file():
+        try:
+            usage.hold(folder.parent.parent, f"{folder.parent.name}/{folder.name}")
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            log.debug("%s can't be written: %s may be pruned while it is read", folder.parent.parent, folder)
+    return path
 
 
 def ancestor(artifact: Path, stage: str) -> Path | None:

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+DOWNLOADS = ".downloads"
+
 
 def data_folder() -> Path:
     """Return `$BDD_DATA_DIR`, by default (and where it is empty) `data` in the working folder, as an absolute path."""
@@ -11,4 +13,4 @@ def data_folder() -> Path:
 
 def downloads_folder() -> Path:
     """Return the folder of downloads and drawn samples, `$BDD_DATA_DIR/.downloads`."""
-    return data_folder() / ".downloads"
+    return data_folder() / DOWNLOADS

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from pipeline.artifacts import MANIFEST, Artifact, Manifest, Store, fingerprint_of, released
+from pipeline.artifacts import MANIFEST, Artifact, Manifest, Store, fingerprint_of, hold, released
 from pipeline.errors import ArtifactError
 from pipeline.evaluation.scores import FALLBACK
 from pipeline.prediction import tiles
@@ -120,7 +120,7 @@ def find_model(named: str | None, chosen: Recipe | None = None) -> Path:
     (as `chosen` says). Raises ArtifactError where there is none.
     """
     if named and Path(named).exists():
-        return Path(named)
+        return hold(Path(named))
     store = Store()
     everything = [*store.complete(STAGES[RELEASED]), *store.complete(STAGES["trained_model"])]
     if named:
@@ -135,7 +135,7 @@ def find_model(named: str | None, chosen: Recipe | None = None) -> Path:
         advice = f"no model is under {store.root}: train one (make demo), or name one with --model"
     if not fitting:
         raise ArtifactError(f"--model: {advice}")
-    return fitting[0].folder
+    return hold(fitting[0].folder)
 
 
 def _follows(model: Artifact, chosen: Recipe) -> bool:

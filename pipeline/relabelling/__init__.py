@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from pipeline.artifacts import Store, ancestor, categories_of
+from pipeline.artifacts import Store, ancestor, categories_of, hold
 from pipeline.dataset.images_zip import ARCHIVE, LARGEST_LABELS, MemberNames, members_of, split_folders
 from pipeline.dataset.labels import labelled_in, open_entries
 from pipeline.errors import ArchiveError, ArtifactError, EmptyDatasetError
@@ -263,6 +263,7 @@ def _located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
     """Return the label file, None if it is in the archive, and the archive of the images; raises ArtifactError."""
     if not source.exists():
         raise ArtifactError(f"{source}: does not exist")
+    hold(source)
     own = source / ARCHIVE if source.is_dir() else source
     if own.is_file() and is_zip(own):
         if pictures is not None:
@@ -279,7 +280,7 @@ def _located(source: Path, pictures: Path | None) -> tuple[Path | None, Path]:
     archive = pictures or _images_of(source.resolve())
     if archive is None:
         raise ArtifactError(f"{source}: has no images beside its labels; name their images.zip with --pictures")
-    return labels, archive / ARCHIVE if archive.is_dir() else archive
+    return labels, hold(archive / ARCHIVE if archive.is_dir() else archive)
 
 
 def _images_of(artifact: Path) -> Path | None:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from msgspec import convert, to_builtins
 
+from pipeline.artifacts import usage
 from pipeline.errors import SourceError
 from pipeline.files import digests, downloads_folder
 from pipeline.files.atomic import sync
@@ -177,6 +178,8 @@ def _path_identity(path: Path, role: Role) -> dict[str, Any]:
 
 def _fetched(wanted: list[tuple[Source, Any]], recipe: Recipe, role: Role, downloads: Path) -> list[Path | None]:
     """Fetch or draw the sources that are not local; the first failure (or Ctrl-C) stops the others."""
+    if any(source.kind != "path" for source, _ in wanted):
+        usage.hold(downloads.parent, downloads.name)
     stop = threading.Event()
 
     def fetch(source: Source, identity: Any) -> Path | None:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.artifacts import Store
+from pipeline.artifacts import Store, hold
 from pipeline.dataset.export import FORMS, export
 from pipeline.dataset.export.exported import Count, Exported
 from pipeline.dataset.images_zip import ARCHIVE
@@ -41,11 +41,11 @@ def _archive(named: str) -> Path:
         if not path.is_file():
             raise ArtifactError(f"{named}: holds no {ARCHIVE}; name the folder of a dataset_zip, or an {ARCHIVE}")
     if path.exists():
-        return path
+        return hold(path)
     store = Store()
     made = (each.folder for each in store.complete(STAGES["dataset_zip"]) if each.fingerprint.startswith(named))
     if folder := next(made, None):
-        return folder / ARCHIVE
+        return hold(folder / ARCHIVE)
     raise ArtifactError(f"{named}: is neither a file, a folder, nor the fingerprint of a dataset_zip in {store.root}")
 
 

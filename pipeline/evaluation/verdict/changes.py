@@ -21,17 +21,18 @@ Artifacts = dict[str, tuple[Path, Manifest]]
 """Folder and manifest of each artifact that a report was made from, by stage."""
 
 
-def between(before: Path, after: Path) -> list[str]:
-    """Return a phrase for each change from one report's folder to the other: keys of the recipe, data, sources, code.
+def between(before: Path, after: Path, most: int | None = MOST) -> list[str]:
+    """Return a phrase for each change from one artifact's folder to the other: keys of the recipe, data, sources, code.
 
-    The artifacts that a report was made from lie beside it in the store; what is gone is named, and not compared.
+    The artifacts that it was made from lie beside it in the store; what is gone is named, and not compared. Changes
+    over `most` are counted.
     """
     old, old_gone = _chain(before)
     new, new_gone = _chain(after)
     found = [*_recipe_keys(old, new), *_data(old, new), *_sources_and_code(old, new)]
     gone = sorted(old_gone | new_gone)
     found += [f"{', '.join(gone)} no longer there to compare"] if gone else []
-    return found if len(found) <= MOST else [*found[:MOST], f"{len(found) - MOST} more changes"]
+    return found if most is None or len(found) <= most else [*found[:most], f"{len(found) - most} more changes"]
 
 
 def _chain(report: Path) -> tuple[Artifacts, set[str]]:

@@ -100,7 +100,7 @@ def test_what_the_steps_print_is_kept(home, runs):
 
 
 def test_the_checkout_keeps_what_steps_print_beside_the_history(monkeypatch):
-    root = Path(__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     settings = yaml.safe_load((root / "dagster.yaml").read_text())
     assert settings["compute_logs"]["config"]["base_dir"] == f"{settings['storage']['sqlite']['base_dir']}/storage"
 
