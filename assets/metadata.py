@@ -6,10 +6,13 @@ from typing import Any
 
 import dagster as dg
 
+from assets.console import REPORT
 from pipeline.artifacts import Artifact, Built, summary
 from pipeline.recipe import Recipe
 from pipeline.stages import STAGES, Stage
 
+REPORT_PAGE = "/report/"
+"""Where the UI's server has the report of a fingerprint (`assets.web.reports`)."""
 LARGEST_PICTURE = 50_000
 """Bytes; pictures live in the event log."""
 
@@ -52,12 +55,16 @@ def _of_the_check(check: summary.Check) -> dict[str, Any]:
 
 
 def _of_the_build(built: Built) -> dict[str, Any]:
-    return {
+    fingerprint = built.artifact.fingerprint
+    facts = {
         "cached": built.cached,
         "changes": "; ".join(built.reasons) or "none",
-        "fingerprint": built.artifact.fingerprint,
+        "fingerprint": fingerprint,
         "folder": dg.MetadataValue.path(built.artifact.folder),
     }
+    return facts | (
+        {"report": dg.MetadataValue.url(REPORT_PAGE + fingerprint)} if built.artifact.name == REPORT else {}
+    )
 
 
 def _of_the_table(built: Built) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from typing import Any
 
 import dagster as dg
 
-from assets.console import failed_checks, sentence
+from assets.console import REPORT, failed_checks, sentence
 from pipeline.stages import RELEASED
 
-REPORT = "evaluation_report"
 MOST_CHECKS = 10
 
 

@@ -9,22 +9,27 @@ from dagster._cli import dev
 from dagster_webserver import cli
 from dagster_webserver.webserver import DagsterWebserver
 from starlette.middleware import Middleware
+from starlette.routing import Route
 
-from assets.web import Guard
+from assets.web import Guard, reports
 
 
-class GuardedWebserver(DagsterWebserver):
-    """Dagster's webserver behind the guard."""
+class OurWebserver(DagsterWebserver):
+    """Dagster's webserver behind the guard, with the reports beside its pages."""
 
     def build_middleware(self) -> list[Middleware]:
         """Return the guard, then Dagster's own middleware."""
         return [Middleware(Guard), *super().build_middleware()]
 
+    def build_routes(self) -> list[Any]:
+        """Return the reports, then Dagster's own pages."""
+        return [Route(reports.ROUTE, reports.answer), *super().build_routes()]
+
 
 def main() -> None:
     """Run the webserver, or with `dev` as the first argument Dagster's webserver and daemon."""
     if sys.argv[1:2] != ["dev"]:
-        dagster_webserver.app.DagsterWebserver = GuardedWebserver  # type: ignore[misc]
+        dagster_webserver.app.DagsterWebserver = OurWebserver  # type: ignore[misc]
         cli.main()
         return
     start = dev.open_ipc_subprocess

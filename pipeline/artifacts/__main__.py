@@ -1,4 +1,4 @@
-"""`python -m pipeline.artifacts list|verify|why|compare|prune`: look at the artifact store, and keep it small."""
+"""`python -m pipeline.artifacts list|verify|why|compare|release|prune`: the artifact store, kept small."""
 
 import argparse
 import json
@@ -67,7 +67,17 @@ def _prune(store: Store, arguments: argparse.Namespace) -> int:
     return 0
 
 
-_ACTIONS = {"list": _list, "verify": _verify, "why": _why, "compare": _compare, "prune": _prune}
+def _release(store: Store, arguments: argparse.Namespace) -> int:
+    from pipeline.release import gate
+
+    name, artifact = gate.by_hand(store, arguments.fingerprint)
+    print(f"released for recipe {name}: {artifact.folder}")
+    return 0
+
+
+_ACTIONS = {
+    "list": _list, "verify": _verify, "why": _why, "compare": _compare, "release": _release, "prune": _prune,
+}  # fmt: skip
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--data", type=Path, help="the store's folder (default: $BDD_DATA_DIR, else data)")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="list|verify|why|compare|prune")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list|verify|why|compare|release|prune")
     add = actions.add_parser("list", parents=[common], help="what is there, and why each was built").add_argument
     add("--json", action="store_true", help="as JSON")
     actions.add_parser("verify", parents=[common], help="hash every file again")
@@ -85,6 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     add = actions.add_parser("compare", parents=[common], help="how an artifact differs from another").add_argument
     add("before", help="fingerprint (or how it begins), or folder")
     add("after", help="another of the same stage: reports and models are compared by mask AP, too")
+    add = actions.add_parser("release", parents=[common], help="release a model, whatever the gate says").add_argument
+    add("fingerprint", help="of a model, or of a report of it")
     _add_prune(actions.add_parser("prune", parents=[common], help="remove what nothing that is kept needs"))
     return parser
 

@@ -79,6 +79,13 @@ def test_make_dev_is_guarded(tmp_path):
     try:
         _wait_for(address)
         assert requests.post(address, json=QUESTION, timeout=30).json()["data"]["version"]
+        report = tmp_path / "evaluation_report/0123456789abcdef"
+        report.mkdir(parents=True)
+        (report / "index.html").write_text("<title>of val</title>")
+        page = requests.get(f"http://127.0.0.1:{port}/report/{report.name}", timeout=30)
+        assert (page.text, page.headers["Content-Security-Policy"][:8]) == ("<title>of val</title>", "sandbox;")
+        for none in ("0123456789abcdee", "..", "%2e%2e%2f0123456789abcdef"):
+            assert requests.get(f"http://127.0.0.1:{port}/report/{none}", timeout=30).text != page.text
         foreign = requests.post(address, json=QUESTION, headers={"Origin": "https://evil.example"}, timeout=30)
         assert (foreign.status_code, foreign.text[:15]) == (403, "a page of https")
     finally:
