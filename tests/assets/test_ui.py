@@ -1,4 +1,7 @@
-"""The Dagster UI as a person uses it: *Materialize all*, nightly runs, *Re-execute all*. Long proofs in a browser."""
+"""The Dagster UI as a person uses it: *Materialize all*, the Launchpad, *Terminate*, nightly runs, *Re-execute all*.
+
+Long proofs in a browser.
+"""
 
 import json
 import os
@@ -11,6 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import psutil
 import pytest
 import yaml
@@ -126,11 +130,63 @@ def test_a_run_of_make_run_is_executed_again_with_the_recipe_that_it_had(ui, hom
     assert len(list((home / "data/evaluation_report").glob("[0-9a-f]*/manifest.json"))) == 1
 
 
+def materialise_all(page, ui: str, config: str = "") -> None:
+    """Click *Materialize all*, with a configuration in the Launchpad."""
+    page.goto(f"{ui}/asset-groups")
+    button = page.get_by_role("button", name="Materialize all")
+    button.click(modifiers=["Shift"] if config else [])
+    if config:
+        page.get_by_text("Launchpad (configure assets)").wait_for()
+        page.wait_for_function("document.querySelectorAll('.CodeMirror').length == 2")
+        page.evaluate("text => document.querySelectorAll('.CodeMirror')[1].CodeMirror.setValue(text)", config)
+        page.wait_for_timeout(2000)  # while Dagster looks at it
+        page.get_by_role("button").filter(has_text="Materialize").last.click()
+
+
+def test_a_training_is_seen_cancelled_and_gone_on_with_and_its_report_opened(ui, home):
+    with browser_page(WIDTH) as page:
+        before = len(runs(ui))
+        materialise_all(page, ui)
+        until(lambda: has_ended(ui, before + 1), "the first run doesn't end", 300)
+        materialise_all(page, ui, "resources: {recipe: {config: {set: {training.stages: [{epochs: 12}]}}}}")
+        until(lambda: list((home / "data/trained_model").glob(".partial-*/.live.json")), "no epoch ends", 300)
+        page.goto(f"{ui}/assets/trained_model")
+        page.get_by_text("live_loss").wait_for()
+        page.screenshot(path=home / "training.png")
+        run = records(ui)[0]
+        page.goto(f"{ui}/runs/{run['runId']}")
+        page.get_by_role("button", name="Terminate").click()
+        page.get_by_role("button", name="Terminate 1 run").click()
+        until(lambda: runs(ui)[0][0] == "CANCELED", "the run isn't cancelled", 180)
+        page.goto(f"{ui}/runs/{run['runId']}")
+        page.get_by_role("button", name="Re-execute all").click()
+        until(lambda: has_ended(ui, before + 3), "the run doesn't go on", 300)
+        messages, built = history_of(home, records(ui)[0]["runId"])
+        assert any("resuming after" in message for message in messages)
+        assert built == {"trained_model", "evaluation_report"}
+        page.goto(f"{ui}/assets/evaluation_report")
+        with page.context.expect_page() as opened:
+            page.get_by_role("link", name="/report/").first.click()
+        opened.value.get_by_text("mask AP").first.wait_for()
+        opened.value.screenshot(path=home / "report.png")
+        assert opened.value.url.startswith(f"{ui}/report/")
+
+
+def history_of(home: Path, run_id: str) -> tuple[list[str], set[str]]:
+    """Return the messages of a run, and the assets that it did not find made."""
+    with dg.DagsterInstance.from_config(str(home)) as history:
+        entries = history.all_logs(run_id)
+    events = [entry.dagster_event for entry in entries if entry.dagster_event]
+    made = [event for event in events if event.is_step_materialization]
+    metadata = {event.step_key: event.step_materialization_data.materialization.metadata for event in made}
+    built = {asset for asset, facts in metadata.items() if not facts["cached"].value}
+    return [entry.user_message for entry in entries], built
+
+
 def test_materialize_all_and_the_nightly_run_end_in_success(ui):
     with browser_page(WIDTH) as page:
-        page.goto(f"{ui}/asset-groups")
         before = len(runs(ui))
-        page.get_by_role("button", name="Materialize all").click()
+        materialise_all(page, ui)
         until(lambda: has_ended(ui, before + 1), "the run doesn't end", 300)
         assert (runs(ui)[0], records(ui)[0]["tags"]["recipe"]) == (("SUCCESS", None), "tiny")
         page.goto(f"{ui}/automation")
