@@ -24,6 +24,7 @@ ASIDE = ".removed-"
 """How a folder is called while its files are removed, so that nobody takes half of one for a whole one."""
 LOCK = re.compile(r"\.lock-([0-9a-f]{16})")
 RUNNING = ".lock-prune"
+A_DAY = 86_400
 
 Links = Counter[tuple[int, int]]
 """How many names of a file (by its device and inode) have been removed."""
@@ -60,7 +61,7 @@ def prune(store: Store, keep: int = KEEP, days: float = DAYS, dry_run: bool = Fa
             if dry_run:
                 return removals
             aside = [_put_aside(removal.path) for removal in removals]
-            _remove_locks(store, used)
+            _remove_litter(store, used)
         for folder in aside:
             shutil.rmtree(folder)
     return removals
@@ -151,7 +152,7 @@ def files(path: Path) -> Iterator[Path]:
 def _age(path: Path) -> float:
     """Return the days since the last file in `path` was written."""
     times = [each.lstat().st_mtime for each in (path, *files(path))]
-    return (time.time() - max(times)) / 86_400
+    return (time.time() - max(times)) / A_DAY
 
 
 def _freed(path: Path, links: Links) -> int:
@@ -171,10 +172,16 @@ def _put_aside(path: Path) -> Path:
     return path.rename(path.with_name(f"{ASIDE}{time.time_ns()}-{path.name}"))
 
 
-def _remove_locks(store: Store, used: set[str]) -> None:
-    """Remove the lock files that nobody holds or is about to hold: who builds an artifact uses it before it locks."""
+def _remove_litter(store: Store, used: set[str]) -> None:
+    """Remove lock files that nobody holds or is about to hold, and links of processes killed while they made `latest`.
+
+    Who builds an artifact uses it before it locks.
+    """
     for stage in STAGES.values():
         for path in (store.root / stage.name).glob(".lock-*"):
             found = LOCK.fullmatch(path.name)
             if found and f"{stage.name}/{found[1]}" not in used and not locks.is_held(path):
+                path.unlink()
+        for path in (store.root / stage.name).glob(f".{LATEST}-*"):
+            if time.time() - path.lstat().st_mtime > A_DAY:
                 path.unlink()

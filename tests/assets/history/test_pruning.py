@@ -64,7 +64,7 @@ def test_a_run_in_progress_is_never_deleted(runs, monkeypatch):
 
 def test_the_lock_of_a_killed_run_goes_once_the_run_has_ended(runs):
     ended, started = run_of(runs), runs.create_run_for_job(defs.resolve_job_def("whole_chain")).run_id
-    alive.lock_of(ended).parent.mkdir(exist_ok=True)
+    alive.lock_of(ended).parent.mkdir(parents=True)
     for run_id in (ended, started):
         alive.lock_of(run_id).touch()
     pruning.delete_runs(runs, 90)

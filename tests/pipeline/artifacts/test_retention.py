@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import recipe
-from pipeline.artifacts import Artifact, Store, retention, usage
+from pipeline.artifacts import Artifact, Store, damage, retention, usage
 from pipeline.errors import ArtifactError
 from pipeline.files import DOWNLOADS
 from pipeline.running import locks
@@ -248,3 +248,55 @@ def test_a_full_disk_does_not_keep_prune_from_freeing_some_of_it(store, monkeypa
 def test_at_least_one_is_kept(store):
     with pytest.raises(ArtifactError, match="keep: 0 is less than 1"):
         retention.prune(store, keep=0)
+
+
+BUILDING = """
+import random, sys
+from pathlib import Path
+from pipeline import recipe
+from pipeline.artifacts import Store
+from tests.pipeline.artifacts.test_retention import LABELS, MODEL, write
+store, chance = Store(sys.argv[1]), random.Random(sys.argv[2])
+while True:
+    chosen = recipe.Recipe(name="mine", seed=chance.randrange(12))
+    labels = store.build(LABELS, chosen, {}, write).artifact
+    def make(folder):
+        write(folder)
+        for _ in range(20):
+            (labels.folder / "a.txt").read_text()
+    model = store.build(MODEL, chosen, {"raw_labels": labels}, make).artifact
+    for artifact in (labels, model):
+        (artifact.folder / "a.txt").read_text()
+"""
+
+
+def builder(store: Store, number: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILDING, str(store.root), str(number)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_builds_that_are_killed_and_prunes_at_the_same_time_leave_whole_artifacts(store):
+    removed, number, builders = 0, 2, [builder(store, 0), builder(store, 1)]
+    deadline = time.monotonic() + 20
+    while removed < 20 and time.monotonic() < deadline:
+        removed += len(retention.prune(store, keep=1, days=0))
+        if len(there(store)) > 8:
+            victim = builders.pop(0)
+            assert victim.poll() is None, victim.stderr.read()
+            victim.kill()
+            victim.wait()
+            builders.append(builder(store, number))
+            number += 1
+    for each in builders:
+        assert each.poll() is None, each.stderr.read()
+        each.kill()
+        each.wait()
+    assert removed >= 20
+    retention.prune(store, keep=1, days=0)
+    for stage in (LABELS, MODEL):
+        folder = store.root / stage.name
+        assert damage((folder / "latest").resolve()) == []
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".latest-")}
+        assert names == {"latest", *(each.fingerprint for each in store.complete(stage))}
+    assert len(there(store)) <= 3
