@@ -50,8 +50,10 @@ def prune(store: Store, keep: int = KEEP, days: float = DAYS, dry_run: bool = Fa
         dry_run: whether to look only.
 
     Raises:
-        ArtifactError: `keep` is less than 1.
+        ArtifactError: `keep` is less than 1, or there is no store.
     """
+    if not store.root.is_dir():
+        raise ArtifactError(f"{store.root}: there is no such folder; name the store's by --data or BDD_DATA_DIR")
     if keep < 1:
         raise ArtifactError(f"keep: {keep} is less than 1; the artifact that was used last is always kept")
     with locks.held(store.root / RUNNING, "another prune"):
@@ -73,7 +75,8 @@ def _plan(store: Store, keep: int, days: float, used: set[str]) -> Iterator[Remo
     for stage in STAGES.values():
         for artifact in store.complete(stage):
             if artifact.path not in kept:
-                why = f"{recipe_name(artifact.folder) or 'no recipe'} has {keep} newer ones"
+                name = recipe_name(artifact.folder)
+                why = f"{keep} newer ones{f' of recipe {name}' if name else ''} are kept"
                 yield Removal(artifact.folder, why, _freed(artifact.folder, links))
         for path, why in _left(store, stage, used, days):
             yield Removal(path, why, _freed(path, links))
@@ -87,10 +90,10 @@ def _kept(store: Store, keep: int, used: set[str]) -> set[str]:
     for stage in STAGES.values():
         waiting.add(f"{stage.name}/{(store.root / stage.name / LATEST).resolve().name}")
         seen: Counter[str] = Counter()
-        for artifact in store.complete(stage):
+        for place, artifact in enumerate(store.complete(stage), 1):
             name = recipe_name(artifact.folder)
             seen[name] += 1
-            if seen[name] <= keep:
+            if (seen[name] if name else place) <= keep:  # those without a name would stay for good among themselves
                 waiting.add(artifact.path)
     kept: set[str] = set()
     while waiting:
