@@ -24,6 +24,7 @@ ASIDE = ".removed-"
 """How a folder is called while its files are removed, so that nobody takes half of one for a whole one."""
 LOCK = re.compile(r"\.lock-([0-9a-f]{16})")
 RUNNING = ".lock-prune"
+A_DAY = 86_400
 
 Links = Counter[tuple[int, int]]
 """How many names of a file (by its device and inode) have been removed."""
@@ -49,8 +50,10 @@ def prune(store: Store, keep: int = KEEP, days: float = DAYS, dry_run: bool = Fa
         dry_run: whether to look only.
 
     Raises:
-        ArtifactError: `keep` is less than 1.
+        ArtifactError: `keep` is less than 1, or there is no store.
     """
+    if not store.root.is_dir():
+        raise ArtifactError(f"{store.root}: there is no such folder; name the store's by --data or BDD_DATA_DIR")
     if keep < 1:
         raise ArtifactError(f"keep: {keep} is less than 1; the artifact that was used last is always kept")
     with locks.held(store.root / RUNNING, "another prune"):
@@ -60,7 +63,7 @@ def prune(store: Store, keep: int = KEEP, days: float = DAYS, dry_run: bool = Fa
             if dry_run:
                 return removals
             aside = [_put_aside(removal.path) for removal in removals]
-            _remove_locks(store, used)
+            _remove_litter(store, used)
         for folder in aside:
             shutil.rmtree(folder)
     return removals
@@ -72,7 +75,8 @@ def _plan(store: Store, keep: int, days: float, used: set[str]) -> Iterator[Remo
     for stage in STAGES.values():
         for artifact in store.complete(stage):
             if artifact.path not in kept:
-                why = f"{recipe_name(artifact.folder) or 'no recipe'} has {keep} newer ones"
+                name = recipe_name(artifact.folder)
+                why = f"{keep} newer ones{f' of recipe {name}' if name else ''} are kept"
                 yield Removal(artifact.folder, why, _freed(artifact.folder, links))
         for path, why in _left(store, stage, used, days):
             yield Removal(path, why, _freed(path, links))
@@ -86,10 +90,10 @@ def _kept(store: Store, keep: int, used: set[str]) -> set[str]:
     for stage in STAGES.values():
         waiting.add(f"{stage.name}/{(store.root / stage.name / LATEST).resolve().name}")
         seen: Counter[str] = Counter()
-        for artifact in store.complete(stage):
+        for place, artifact in enumerate(store.complete(stage), 1):
             name = recipe_name(artifact.folder)
             seen[name] += 1
-            if seen[name] <= keep:
+            if (seen[name] if name else place) <= keep:  # those without a name would stay for good among themselves
                 waiting.add(artifact.path)
     kept: set[str] = set()
     while waiting:
@@ -151,7 +155,7 @@ def files(path: Path) -> Iterator[Path]:
 def _age(path: Path) -> float:
     """Return the days since the last file in `path` was written."""
     times = [each.lstat().st_mtime for each in (path, *files(path))]
-    return (time.time() - max(times)) / 86_400
+    return (time.time() - max(times)) / A_DAY
 
 
 def _freed(path: Path, links: Links) -> int:
@@ -171,10 +175,16 @@ def _put_aside(path: Path) -> Path:
     return path.rename(path.with_name(f"{ASIDE}{time.time_ns()}-{path.name}"))
 
 
-def _remove_locks(store: Store, used: set[str]) -> None:
-    """Remove the lock files that nobody holds or is about to hold: who builds an artifact uses it before it locks."""
+def _remove_litter(store: Store, used: set[str]) -> None:
+    """Remove lock files that nobody holds or is about to hold, and links of processes killed while they made `latest`.
+
+    Who builds an artifact uses it before it locks.
+    """
     for stage in STAGES.values():
         for path in (store.root / stage.name).glob(".lock-*"):
             found = LOCK.fullmatch(path.name)
             if found and f"{stage.name}/{found[1]}" not in used and not locks.is_held(path):
+                path.unlink()
+        for path in (store.root / stage.name).glob(f".{LATEST}-*"):
+            if time.time() - path.lstat().st_mtime > A_DAY:
                 path.unlink()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.artifacts import LATEST, summary
+from pipeline.artifacts import LATEST, hold, summary
 from pipeline.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def build(recipe: Recipe, released_model: Path, out: Path, identities: dict[str,
     sources = list(zip(sources_of(chosen.images, KEY), known.values(), strict=True))
     with Pictures(sources, recipe, out, hashed=True, videos=False) as pictures:
         model = load_model(released_model, min_score=chosen.min_score, max_detections=chosen.max_detections)
-        earlier = Earlier(out.parent / LATEST, settings_of(model, BY_DEFAULT))
+        earlier = Earlier(hold(out.parent / LATEST), settings_of(model, BY_DEFAULT))
         outcome = run(model, pictures, out, earlier=earlier)
     summary.write(out, _summary(outcome, out))
 

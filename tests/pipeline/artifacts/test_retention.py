@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import recipe
-from pipeline.artifacts import Artifact, Store, retention, usage
+from pipeline.artifacts import Artifact, Store, damage, retention, usage
 from pipeline.errors import ArtifactError
 from pipeline.files import DOWNLOADS
 from pipeline.running import locks
@@ -19,6 +20,7 @@ from pipeline.stages import STAGES, Stage
 LABELS = Stage("raw_labels", 1, "", reads=("seed",), files=("a.txt",))
 MODEL = Stage("trained_model", 1, "", reads=("name", "seed", "training.learning_rate"), inputs=("raw_labels",))
 RESUMED = Stage("trained_model", 1, "", resumes_from="checkpoint")
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_the_newest_of_each_recipe_name_are_kept_and_what_they_were_made_from(st
     assert others[0][0] == labels
     end_of_this_process()
     removed = retention.prune(store, keep=2)
-    assert [(each.path, each.why) for each in removed] == [(model.folder, "mine has 2 newer ones")]
+    assert [(each.path, each.why) for each in removed] == [(model.folder, "2 newer ones of recipe mine are kept")]
     assert there(store) == {each.path for pair in others for each in pair}
 
 
@@ -66,6 +68,21 @@ def test_going_back_to_an_artifact_makes_it_the_newest(store):
     assert there(store) == {each.path for each in first}
     assert not (store.root / second[1].path).exists()
     assert (store.root / "trained_model/latest").resolve() == first[1].folder
+
+
+def test_artifacts_of_older_code_which_named_no_recipe_make_room_for_newer_ones(store):
+    labels = built(store, seed=1)[0]
+    manifest = labels.folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"recipe_name": "mine"', '"recipe_name": ""'))
+    built(store, "mine", seed=2)
+    built(store, "other", seed=3)
+    end_of_this_process()
+    assert retention.prune(store, keep=3) == []
+    os.utime(manifest, (1, 1))
+    shutil.rmtree(store.root / "trained_model")
+    assert [(each.path, each.why) for each in retention.prune(store, keep=2)] == [
+        (labels.folder, "2 newer ones are kept")
+    ]
 
 
 def test_a_released_artifact_and_its_origins_are_kept(store, monkeypatch):
@@ -245,6 +262,66 @@ def test_a_full_disk_does_not_keep_prune_from_freeing_some_of_it(store, monkeypa
     assert len(retention.prune(store)) == 1
 
 
+def test_a_store_that_is_not_there_is_not_made(store):
+    with pytest.raises(ArtifactError, match=f"{store.root}: there is no such folder"):
+        retention.prune(store)
+    assert not store.root.exists()
+
+
 def test_at_least_one_is_kept(store):
+    store.root.mkdir()
     with pytest.raises(ArtifactError, match="keep: 0 is less than 1"):
         retention.prune(store, keep=0)
+
+
+BUILDING = """
+import random, sys
+from pathlib import Path
+from pipeline import recipe
+from pipeline.artifacts import Store
+from tests.pipeline.artifacts.test_retention import LABELS, MODEL, write
+store, chance = Store(sys.argv[1]), random.Random(sys.argv[2])
+while True:
+    chosen = recipe.Recipe(name="mine", seed=chance.randrange(12))
+    labels = store.build(LABELS, chosen, {}, write).artifact
+    def make(folder):
+        write(folder)
+        for _ in range(20):
+            (labels.folder / "a.txt").read_text()
+    model = store.build(MODEL, chosen, {"raw_labels": labels}, make).artifact
+    for artifact in (labels, model):
+        (artifact.folder / "a.txt").read_text()
+"""
+
+
+def builder(store: Store, number: int) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", BUILDING, str(store.root), str(number)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_builds_that_are_killed_and_prunes_at_the_same_time_leave_whole_artifacts(store):
+    store.root.mkdir()
+    removed, number, builders = 0, 2, [builder(store, 0), builder(store, 1)]
+    deadline = time.monotonic() + 20
+    while removed < 20 and time.monotonic() < deadline:
+        removed += len(retention.prune(store, keep=1, days=0))
+        if len(there(store)) > 8:
+            victim = builders.pop(0)
+            assert victim.poll() is None, victim.stderr.read()
+            victim.kill()
+            victim.wait()
+            builders.append(builder(store, number))
+            number += 1
+    for each in builders:
+        assert each.poll() is None, each.stderr.read()
+        each.kill()
+        each.wait()
+    assert removed >= 20
+    retention.prune(store, keep=1, days=0)
+    for stage in (LABELS, MODEL):
+        folder = store.root / stage.name
+        assert damage((folder / "latest").resolve()) == []
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".latest-")}
+        assert names == {"latest", *(each.fingerprint for each in store.complete(stage))}
+    assert len(there(store)) <= 3
