@@ -26,8 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 WIDTH, SWITCH = 1400, 42
 """Pixels: the window's width, and how far from its right side the switch of an automation is."""
-FIRST_SWITCH = 2
-"""Among all boxes to tick: before it are those that select all automations, and the first one."""
+SECOND_SWITCH = 4
+"""Among all boxes to tick: before it are those that select all automations, two of them, and the first switch."""
 RUNS = "{runsOrError{... on Runs{results{runId jobName status parentRunId runConfigYaml tags{key value}}}}}"
 
 pytestmark = [pytest.mark.soak, needs_chromium]
@@ -100,8 +100,8 @@ def until(condition, complaint: str, seconds: float) -> None:
 
 
 def switched_on(page, name: str) -> bool:
-    """Whether the automation of that name, the first one, is on; clicks its switch, which at first does nothing."""
-    switch = page.locator("input[type=checkbox]").nth(FIRST_SWITCH)
+    """Whether the automation of that name, the second one, is on; clicks its switch, which at first does nothing."""
+    switch = page.locator("input[type=checkbox]").nth(SECOND_SWITCH)
     if not switch.is_checked():
         place = page.get_by_text(name, exact=True).bounding_box()
         page.mouse.click(WIDTH - SWITCH, place["y"] + place["height"])
@@ -137,7 +137,8 @@ def materialise_all(page, ui: str, config: str = "") -> None:
     button.click(modifiers=["Shift"] if config else [])
     if config:
         page.get_by_text("Launchpad (configure assets)").wait_for()
-        page.wait_for_function("document.querySelectorAll('.CodeMirror').length == 2")
+        until(lambda: page.locator(".CodeMirror").count() == 2, "the Launchpad has no editor", 30)
+        page.wait_for_timeout(3000)  # until Dagster has filled it
         page.evaluate("text => document.querySelectorAll('.CodeMirror')[1].CodeMirror.setValue(text)", config)
         page.wait_for_timeout(2000)  # while Dagster looks at it
         page.get_by_role("button").filter(has_text="Materialize").last.click()
@@ -148,10 +149,11 @@ def test_a_training_is_seen_cancelled_and_gone_on_with_and_its_report_opened(ui,
         before = len(runs(ui))
         materialise_all(page, ui)
         until(lambda: has_ended(ui, before + 1), "the first run doesn't end", 300)
-        materialise_all(page, ui, "resources: {recipe: {config: {set: {training.stages: [{epochs: 12}]}}}}")
+        materialise_all(page, ui, "resources: {recipe: {config: {set: {training.stages: [{epochs: 100}]}}}}")
         until(lambda: list((home / "data/trained_model").glob(".partial-*/.live.json")), "no epoch ends", 300)
         page.goto(f"{ui}/assets/trained_model")
-        page.get_by_text("live_loss").wait_for()
+        page.get_by_text("Plots", exact=True).click()
+        page.get_by_text("live_loss").scroll_into_view_if_needed()
         page.screenshot(path=home / "training.png")
         run = records(ui)[0]
         page.goto(f"{ui}/runs/{run['runId']}")
@@ -160,7 +162,7 @@ def test_a_training_is_seen_cancelled_and_gone_on_with_and_its_report_opened(ui,
         until(lambda: runs(ui)[0][0] == "CANCELED", "the run isn't cancelled", 180)
         page.goto(f"{ui}/runs/{run['runId']}")
         page.get_by_role("button", name="Re-execute all").click()
-        until(lambda: has_ended(ui, before + 3), "the run doesn't go on", 300)
+        until(lambda: has_ended(ui, before + 3), "the run doesn't go on", 600)
         messages, built = history_of(home, records(ui)[0]["runId"])
         assert any("resuming after" in message for message in messages)
         assert built == {"trained_model", "evaluation_report"}
