@@ -67,11 +67,17 @@ def main(stage: str, argv: Sequence[str] | None = None) -> int:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
     arguments = _parser(stage).parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ messages are for its developers
-    with _messages():
-        code, sentence = ended(partial(_run, STAGES[stage], arguments), arguments.out)
-        if code:
-            _report(arguments.out, sentence)
-        return code
+    try:
+        with _messages():
+            code, sentence = ended(partial(_run, STAGES[stage], arguments), arguments.out)
+            if code:
+                _report(arguments.out, sentence)
+            return code
+    except OSError as error:  # the messages for Dagster go through a temporary file
+        if not is_full(error):
+            raise
+        _report(arguments.out, no_space(error.filename or _temporary()))
+        return EXIT_NO_SPACE
 
 
 def ended(work: Callable[[], object], where: Path | str) -> tuple[int, str]:
@@ -233,8 +239,13 @@ def die_with_parent() -> None:
 def refusal(error: OSError, where: Path | str) -> str:
     """Return the sentence for a full disk, or a path that the system refuses to be written; else nothing."""
     if is_full(error):
-        return no_space(error.filename or f"{where}, or of {tempfile.gettempdir()}")
+        return no_space(error.filename or f"{where}, or of {_temporary()}")
     return f"{error.filename or where}: {error.strerror}" if error.errno in REFUSALS else ""
+
+
+def _temporary() -> str:
+    """Return the folder of temporary files that a person named, which Python passes over where it is full."""
+    return os.environ.get("TMPDIR") or tempfile.gettempdir()
 
 
 def is_full(error: OSError) -> bool:
