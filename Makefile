@@ -52,7 +52,6 @@ run: $(READY) ## the whole chain with RECIPE=file.yaml
 dev: $(READY) ## the Dagster UI on http://localhost:$(PORT)
 	@$(RUN) -c 'import socket; socket.create_server(("127.0.0.1", $(PORT)))' 2>/dev/null || \
 		{ echo "port $(PORT) is in use: PORT=$$(($(PORT) + 1)) make dev takes another"; exit 1; }
-	@mkdir -p data && $(RUN) -c 'from assets import history; history.opened()' # not while a first run makes its tables
 	@$(RUN) -m assets.web dev -w workspace.yaml -p $(PORT)
 
 test: $(READY) ## all tests (7 to 14 minutes on 2 cores)

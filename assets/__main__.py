@@ -8,16 +8,23 @@ from typing import Any
 
 from pipeline import recipe
 from pipeline.errors import PipelineError
-from pipeline.program import add_recipe_options, key_and_value
+from pipeline.program import EXIT_INTERRUPTED, add_recipe_options, key_and_value
+
+
+class InterruptedRunError(PipelineError):
+    """A person or the system has ended a run."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Materialise the selected assets; return 0, or 2 after printing the failure's sentence last."""
+    """Materialise the selected assets; return 0, or 2 (130 when interrupted) after its sentence."""
     arguments = _parser().parse_args(argv)
     try:
         changes = dict(map(key_and_value, arguments.set))
         recipe.load(arguments.recipe, changes)
         made, failed = _materialise(arguments.recipe, changes, arguments.select)
+    except (InterruptedRunError, KeyboardInterrupt) as stop:
+        print(str(stop) or "interrupted", file=sys.stderr, flush=True)
+        return EXIT_INTERRUPTED
     except PipelineError as fault:
         failure = str(fault)
     except Exception as error:
@@ -53,7 +60,7 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> tup
     failure, or with one for each source that is absent.
     """
     from assets import history
-    from assets.console import failed_checks, sentence
+    from assets.console import failed_checks, is_interrupted, sentence
     from assets.definitions import defs
     from assets.recipe_resource import RecipeResource
     from assets.selection import selected
@@ -69,8 +76,11 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> tup
     events = history.execute(history.opened(), job, config, chosen)
     checks = failed_checks(events)
     if not any(event.is_job_success for event in events):
-        failures = (sentence(event, checks) for event in events if event.is_step_failure)
-        raise PipelineError(next(failures, "") or "the run failed")
+        failures = [event for event in events if event.is_step_failure]
+        if stopped := next(filter(is_interrupted, failures), None):
+            goes_on = "from its last state" if STAGES[str(stopped.step_key)].resumes_from else "after what is finished"
+            raise InterruptedRunError(f"interrupted in {stopped.step_key}: the same command goes on {goes_on}")
+        raise PipelineError(next((sentence(event, checks) for event in failures), "") or "the run failed")
     folders = [_folder(event) for event in events if event.is_step_materialization]
     return folders, [f"{check.asset_key.to_user_string()}: {check.check_name}" for check in checks]
 

@@ -18,7 +18,7 @@ from assets import history, metadata
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import Artifact, Store
 from pipeline.errors import PipelineError
-from pipeline.program import EXIT_NO_SPACE, FAILURE, LIVE, PARENT_VARIABLE, Forwarder, is_full, no_space
+from pipeline.program import EXIT_NO_SPACE, FAILURE, LIVE, PARENT_VARIABLE, Forwarder, no_space, refusal
 from pipeline.recipe import Recipe
 from pipeline.release import gate
 from pipeline.stages import RELEASED, STAGES, Stage
@@ -27,6 +27,9 @@ SECONDS_BETWEEN_LOOKS = 2.0
 """At the figures of a program that runs."""
 SECONDS_FOR_A_CHECKPOINT = 120.0
 """How long an interrupted program may take to end (Pipes' own default of 20 s is short for a big model)."""
+
+
+LESS_MEMORY = "lower training.batch_size, training.max_dim or training.threads, or end other programs"
 
 
 class StageError(PipelineError):
@@ -55,9 +58,9 @@ def materialise(
     except PipelineError as fault:
         raise dg.Failure(description=str(fault), allow_retries=False) from None
     except OSError as error:
-        if not is_full(error):
+        if not (sentence := refusal(error, store.root)):
             raise
-        raise dg.Failure(description=no_space(error.filename or store.root), allow_retries=False) from None
+        raise dg.Failure(description=sentence, allow_retries=False) from None
     found = built.summary
     for line in found.lines:
         context.log.info(line)
@@ -135,6 +138,8 @@ def _sentence(partial: Path, stage: Stage, error: str) -> str:
         return sentence
     if error.endswith(f" {EXIT_NO_SPACE}"):
         return no_space(partial)
+    if error.endswith((" -9", " 137")):
+        return f"{stage.name}: its program was killed, mostly since the machine's memory is used up: {LESS_MEMORY}"
     return f"{stage.name}: its program ended unexpectedly ({error}); its traceback is in the run's output above"
 
 

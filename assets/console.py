@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import dagster as dg
 MODEL, REPORT = "trained_model", "evaluation_report"
 EVALUATION = "ASSET_CHECK_EVALUATION"
 """Dagster's type of the event that says how a check came out."""
+INTERRUPTED = "DagsterExecutionInterruptedError"
 OF_DAGSTER = ("[pipes] ", "Dependencies for step ")
 """How Dagster's own messages begin; how a program ended is said in its own sentence."""
 
@@ -36,8 +37,21 @@ def _is_shown(record: logging.LogRecord) -> bool:
 
 
 def _has_a_sentence(failed: Any) -> bool:
-    """Return whether what a step failed by is said without its traceback: a fault, or a check that ends the chain."""
-    return bool(failed.user_failure_data) or (failed.error and failed.error.cls_name == "DagsterAssetCheckFailedError")
+    """Return whether what a step failed by is said without its traceback: a fault, a check, or that it was stopped."""
+    said = {"DagsterAssetCheckFailedError", INTERRUPTED}
+    return bool(failed.user_failure_data) or not said.isdisjoint(_classes(failed.error))
+
+
+def is_interrupted(failed: Any) -> bool:
+    """Return whether a step failed since a person or the system ended the run."""
+    return INTERRUPTED in _classes(failed.step_failure_data.error)
+
+
+def _classes(error: Any) -> Iterator[str]:
+    """Yield the classes of an error, and of those that it came from, by name."""
+    while error:
+        yield error.cls_name
+        error = error.cause or error.context
 
 
 class _Formatter(logging.Formatter):

@@ -37,7 +37,7 @@ def result(built: Built, recipe: Recipe, label: str) -> dg.MaterializeResult[Art
                 passed=check.passed,
                 check_name=check.name,
                 severity=_severity(summary.blocks(stage, check, recipe)),
-                description=check.description,
+                description=_inert(check.description),
                 metadata=_of_the_check(check),
             )
             for check in found.checks
@@ -98,6 +98,11 @@ def _picture(name: str, content: bytes) -> dg.MetadataValue:
     """Return a JPEG as Markdown; names come from outside, and nothing of them may be read as Markdown or HTML."""
     inert = re.sub(r"[^\w .,-]", "_", name)
     return dg.MetadataValue.md(f"![{inert}](data:image/jpeg;base64,{base64.b64encode(content).decode('ascii')})")
+
+
+def _inert(text: str) -> str:
+    """Return a text, with names from outside, that shown as Markdown is no link, no picture and no HTML."""
+    return text.replace("](", "] (").replace("<", "‹")
 
 
 def _number(value: float) -> dg.MetadataValue:

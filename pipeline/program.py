@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -63,13 +64,20 @@ def main(stage: str, argv: Sequence[str] | None = None) -> int:
     """
     if PIPES_VARIABLE in os.environ:
         die_with_parent()
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
     arguments = _parser(stage).parse_args(argv)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's C++ messages are for its developers
-    with _messages():
-        code, sentence = ended(partial(_run, STAGES[stage], arguments), arguments.out)
-        if code:
-            _report(arguments.out, sentence)
-        return code
+    try:
+        with _messages():
+            code, sentence = ended(partial(_run, STAGES[stage], arguments), arguments.out)
+            if code:
+                _report(arguments.out, sentence)
+            return code
+    except OSError as error:  # the messages for Dagster go through a temporary file
+        if not is_full(error):
+            raise
+        _report(arguments.out, no_space(error.filename or _temporary()))
+        return EXIT_NO_SPACE
 
 
 def ended(work: Callable[[], object], where: Path | str) -> tuple[int, str]:
@@ -83,11 +91,9 @@ def ended(work: Callable[[], object], where: Path | str) -> tuple[int, str]:
     except PipelineError as fault:
         return EXIT_FAULT, str(fault)
     except OSError as error:
-        if is_full(error):
-            return EXIT_NO_SPACE, no_space(error.filename or where)
-        if error.errno not in REFUSALS:
+        if not (sentence := refusal(error, where)):
             raise
-        return EXIT_FAULT, f"{error.filename or where}: {error.strerror}"
+        return EXIT_NO_SPACE if is_full(error) else EXIT_FAULT, sentence
     except KeyboardInterrupt as stop:
         return EXIT_INTERRUPTED, f"interrupted: {stop}" if str(stop) else "interrupted"
 
@@ -228,6 +234,18 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)
     if os.environ.get(PARENT_VARIABLE, str(os.getppid())) != str(os.getppid()):
         os.kill(os.getpid(), signal.SIGKILL)  # the parent died before the kernel was asked
+
+
+def refusal(error: OSError, where: Path | str) -> str:
+    """Return the sentence for a full disk, or a path that the system refuses to be written; else nothing."""
+    if is_full(error):
+        return no_space(error.filename or f"{where}, or of {_temporary()}")
+    return f"{error.filename or where}: {error.strerror}" if error.errno in REFUSALS else ""
+
+
+def _temporary() -> str:
+    """Return the folder of temporary files that a person named, which Python passes over where it is full."""
+    return os.environ.get("TMPDIR") or tempfile.gettempdir()
 
 
 def is_full(error: OSError) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
 from dagster._core.definitions.job_base import InMemoryJob
 from dagster._core.definitions.repository_definition.valid_definitions import SINGLETON_REPOSITORY_NAME
 from dagster._core.execution.api import execute_run_iterator
@@ -22,7 +23,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from assets.recipe_resource import RecipeResource
 from pipeline.errors import PipelineError
-from pipeline.program import is_full, no_space
+from pipeline.program import REFUSALS, is_full, no_space
 from pipeline.running import locks
 
 UNWRITABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
@@ -87,7 +88,7 @@ def fault(error: BaseException) -> str:
     for cause in _causes(error):
         if isinstance(cause, OSError) and is_full(cause):
             return no_space(cause.filename or folder())
-        if isinstance(cause, OSError) and Path(str(cause.filename)) == folder() / LOCK:
+        if isinstance(cause, OSError) and cause.errno in REFUSALS and _concerns(str(cause.filename)):
             return f"the history of runs in {folder()} can't be written: {cause.strerror}"
         if isinstance(cause, OperationalError) and isinstance(cause.orig, sqlite3.Error):
             code = cause.orig.sqlite_errorcode & 0xFF
@@ -98,6 +99,11 @@ def fault(error: BaseException) -> str:
                     f"the history of runs in {folder()} can't be written ({cause.orig}): is its disk full or read-only?"
                 )
     return ""
+
+
+def _concerns(path: str) -> bool:
+    """Return whether a path is in the history's folder, or one above it."""
+    return Path(path).is_relative_to(folder()) or folder().is_relative_to(path)
 
 
 def folder() -> Path:
@@ -112,7 +118,10 @@ def _home() -> Path:
 
 @cache
 def _reference(home: Path) -> InstanceRef:
-    return InstanceRef.from_dir(str(home))
+    try:
+        return InstanceRef.from_dir(str(home))
+    except (yaml.YAMLError, dg.DagsterInvalidConfigError) as error:
+        raise PipelineError(f"{home}/dagster.yaml: {' '.join(str(error).split())[:300]}") from None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

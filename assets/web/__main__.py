@@ -8,10 +8,13 @@ import dagster_webserver.app
 from dagster._cli import dev
 from dagster_webserver import cli
 from dagster_webserver.webserver import DagsterWebserver
+from sqlalchemy.exc import OperationalError
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from assets import history
 from assets.web import Guard, reports
+from pipeline.errors import PipelineError
 
 
 class OurWebserver(DagsterWebserver):
@@ -27,7 +30,16 @@ class OurWebserver(DagsterWebserver):
 
 
 def main() -> None:
-    """Run the webserver, or with `dev` as the first argument Dagster's webserver and daemon."""
+    """Run the webserver, or with `dev` as the first argument Dagster's webserver and daemon.
+
+    The history is opened first: not while several processes make its tables, and its faults are one sentence.
+    """
+    try:
+        history.opened().dispose()
+    except PipelineError as fault:
+        sys.exit(str(fault))
+    except (OSError, OperationalError) as error:
+        sys.exit(history.fault(error) or repr(error))
     if sys.argv[1:2] != ["dev"]:
         dagster_webserver.app.DagsterWebserver = OurWebserver  # type: ignore[misc]
         cli.main()

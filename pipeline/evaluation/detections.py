@@ -19,6 +19,7 @@ from pipeline.dataset.images_zip import ImageRecord, ImagesZip
 from pipeline.geometry.polygon import Box
 from pipeline.recipe.sections import Evaluation
 from pipeline.running.progress import Progress
+from pipeline.running.tensorflow_start import memory_named
 from pipeline.running.threads import ordered_map
 
 log = logging.getLogger(__name__)
@@ -167,7 +168,8 @@ def find(
     with Progress("detecting", len(records), "image") as bar:
         for batch, images in _batches(archive, records, settings.batch_size):
             start = time.perf_counter()
-            results = detector.detect(images, verbose=0, masks="rle")
+            with memory_named("evaluation", less_memory("evaluation.batch_size", images)):
+                results = detector.detect(images, verbose=0, masks="rle")
             seconds.append((time.perf_counter() - start) / len(batch))
             for record, result in zip(batch, results, strict=False):
                 found = of_result(result, class_names, settings.min_confidence, settings.max_detections)
@@ -176,6 +178,15 @@ def find(
     if outside := sum(len(image.record.instances) - len(image.truth) for image in judged):
         log.warning("%s: %d labels lie outside of their images and are left out", archive.path, outside)
     return tuple(judged), float(np.median(seconds[1:] or seconds))
+
+
+def less_memory(setting: str, images: Sequence[Image]) -> str:
+    """Return what can be set for the detection of a batch to need less memory, with numbers."""
+    height, width = max((image.shape[:2] for image in images), key=np.prod)
+    batch = f"a batch has {len(images)} images of up to {width}x{height} pixels"
+    if len(images) > 1:
+        return f"{batch}: set {setting} to {len(images) // 2}, and run it again"
+    return f"{batch}: end other programs that use it, or train with smaller training.min_dim and max_dim"
 
 
 def _batches(

@@ -21,6 +21,7 @@ from pipeline.prediction.pictures import Pictures, identified, sources_of
 from pipeline.prediction.prediction import Prediction
 from pipeline.prediction.suppression import suppressed
 from pipeline.prediction.tracks import Tracker
+from pipeline.running.tensorflow_start import memory_named
 from pipeline.running.threads import in_batches
 
 THRESHOLDS = "thresholds.json"
@@ -58,7 +59,8 @@ class Model:
         return [suppressed(each, agnostic=True) for each in found] if self.agnostic_nms else found
 
     def _found(self, images: Sequence[Pixels]) -> list[tuple[Detection, ...]]:
-        results = self.detector.detect(list(images), verbose=0, masks="rle")
+        with memory_named("prediction", detections.less_memory("batch_size (--batch)", images)):
+            results = self.detector.detect(list(images), verbose=0, masks="rle")
         found = (detections.of_result(each, self.class_names, 0.0, self.max_detections) for each in results)
         return [tuple(each for each in of_image if self._wants(each)) for of_image in found]
 

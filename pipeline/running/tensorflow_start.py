@@ -20,6 +20,9 @@ CHATTER = re.compile(
 """Lines of TensorFlow's log, which no environment variable keeps back before it is set up (tensorflow#100442)."""
 REASON = re.compile(r"cuda|cudnn|cuinit|dlopen|libnv", re.IGNORECASE)
 
+NO_MEMORY = re.compile(r"out[ _]of[ _]memory|OOM when allocating|failed to allocate", re.IGNORECASE)
+"""Of CUDA's, cuDNN's and TensorFlow's other errors."""
+
 log = logging.getLogger(__name__)
 
 
@@ -43,6 +46,18 @@ def start_tensorflow() -> None:
         reasons = [line.partition("] ")[2] or line for line in lines if REASON.search(line)]
         why = reasons[-1] if reasons else "TensorFlow doesn't say why"
         log.warning("this machine has a GPU, and TensorFlow does not use it (%s): `make gpu` adds its libraries", why)
+
+
+@contextmanager
+def memory_named(work: str, remedy: str) -> Iterator[None]:
+    """Raise PipelineError, which says what to lower, where this block needs more memory than there is."""
+    try:
+        yield
+    except Exception as error:
+        is_memory = isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
+        if not (is_memory or NO_MEMORY.search(str(error))):
+            raise
+        raise PipelineError(f"{work}: the memory of the GPU or of this machine is used up; {remedy}") from None
 
 
 @contextmanager

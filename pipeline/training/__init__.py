@@ -19,7 +19,7 @@ from pipeline.recipe import Recipe
 from pipeline.recipe.categories import canonical
 from pipeline.recipe.sections import Augmentation, Training
 from pipeline.running.progress import Progress
-from pipeline.running.tensorflow_start import start_tensorflow
+from pipeline.running.tensorflow_start import memory_named, start_tensorflow
 from pipeline.training import checks, model_file
 from pipeline.training.data import ZipDataset, balanced
 from pipeline.training.weights import identify, load_into
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LEAST_SIDE = 64
+"""Pixels, the least of the recipe's min_dim, and what pad64 makes sides multiples of."""
 RUN = "run"
 """Folder of checkpoints while training; what is worth keeping moves out of it at the end."""
 
@@ -64,6 +66,7 @@ def build(recipe: Recipe, dataset_zip: Path, out: Path, identities: dict[str, An
         with (
             training_run.opened(run, training_run.planned(recipe, dataset_zip, identities)) as resumes,
             _faults_named(dataset_zip),
+            memory_named("training", less_memory(recipe.training)),
         ):
             checks.warn(recipe, model.config, train.records)
             if not resumes:
@@ -125,6 +128,16 @@ def _devices(training: Training, gpus: int) -> int:
         log.info("a batch of %d is shared equally by %d of %d GPUs: the others do nothing; training.batch_size says"
                  " how many images a step takes, whatever the machine", training.batch_size, used, gpus)  # fmt: skip
     return used
+
+
+def less_memory(training: Training) -> str:
+    """Return what a recipe can set for a step to need less memory, with numbers."""
+    now = f"a step has {training.batch_size} images of up to {training.max_dim} pixels a side"
+    halves = f"training.batch_size to {training.batch_size // 2}"
+    sides = [max(LEAST_SIDE, 3 * side // 4 // LEAST_SIDE * LEAST_SIDE) for side in (training.min_dim, training.max_dim)]
+    smaller = f"training.min_dim to {sides[0]} and max_dim to {sides[1]}"
+    sixteen = " or training.precision to bfloat16" if training.precision == "float32" else ""
+    return f"{now}: set {halves if training.batch_size > 1 else smaller}{sixteen}, and run it again"
 
 
 @contextmanager

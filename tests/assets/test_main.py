@@ -3,9 +3,12 @@
 import errno
 import json
 import os
+import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from pipeline.artifacts import LATEST
 from pipeline.program import FAILURE
 from pipeline.stages import STAGES
 from tests.assets import tiny
+from tests.pipeline.file_server import Behaviour, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -98,7 +102,8 @@ def test_a_run_whose_history_has_no_space_ends_in_one_sentence(home):
         ("a.json: is cut\n", 2, "a.json: is cut"),
         ("", 28, "no space is left on the disk of"),
         (None, 28, "no space is left on the disk of"),
-        ("", 137, "raw_images: its program ended unexpectedly (failed with code 137)"),
+        ("", 139, "raw_images: its program ended unexpectedly (failed with code 139)"),
+        ("", -9, "raw_images: its program was killed, mostly since the machine's memory is used up: lower"),
     ],
 )
 def test_what_a_program_left_is_said_else_what_its_exit_code_means(tmp_path, left, code, words):
@@ -107,3 +112,41 @@ def test_what_a_program_left_is_said_else_what_its_exit_code_means(tmp_path, lef
     said = building._sentence(tmp_path, STAGES["raw_images"], f"failed with code {code}")
     assert said.startswith(words)
     assert not (tmp_path / FAILURE).exists()
+
+
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [("data", "afile/raw_labels: Not a directory"), ("history", "the history of runs in .*Not a directory")],
+)
+def test_a_folder_that_is_a_file_is_one_sentence(where, words, tmp_path, monkeypatch, capsys):
+    (tmp_path / "afile").touch()
+    base = tmp_path / "afile" if where == "history" else tmp_path
+    (tmp_path / "dagster.yaml").write_text(f"storage: {{sqlite: {{base_dir: {base}/runs}}}}\n")
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.setenv("BDD_DATA_DIR", str(tmp_path / ("afile" if where == "data" else "data")))
+    assert __main__.main(["--recipe", str(tiny.write(tmp_path)), "--select", "raw_labels"]) == 2
+    assert re.search(words, capsys.readouterr().err.splitlines()[-1])
+
+
+@pytest.mark.parametrize("settings", ["storage: [", "nonsense: 1"])
+def test_settings_of_dagster_that_can_t_be_read_are_one_sentence(settings, tmp_path, monkeypatch, capsys):
+    (tmp_path / "dagster.yaml").write_text(settings)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    assert __main__.main(["--recipe", str(tiny.write(tmp_path)), "--select", "raw_labels"]) == 2
+    assert capsys.readouterr().err.splitlines()[-1].startswith(f"{tmp_path}/dagster.yaml: ")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_interrupted_says_that_the_same_command_goes_on(stop, tmp_path):
+    with serving(Behaviour(drip=0.1)) as address:
+        command = [sys.executable, "-m", "assets", "--recipe", str(tiny.write(tmp_path)), "--select", "raw_labels"]
+        command += ["--set", f"source.labels=[{address}/a.json]"]
+        environment = {**os.environ, "DAGSTER_HOME": str(tmp_path), "BDD_DATA_DIR": str(tmp_path / "data")}
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as run:
+            said = [next(line for line in run.stderr if "building raw_" in line)]
+            time.sleep(5)  # until its program downloads
+            run.send_signal(stop)
+            said += run.stderr
+    assert run.returncode == 130
+    assert said[-1] == "interrupted in raw_labels: the same command goes on after what is finished\n"
+    assert "Traceback" not in "".join(said)

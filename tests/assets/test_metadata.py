@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from assets.metadata import check_specs, result
+from assets.metadata import _inert, check_specs, result
 from pipeline.artifacts import Artifact, Built, summary
 from pipeline.recipe import Recipe
 from pipeline.stages import STAGES
@@ -102,3 +102,9 @@ def test_the_pictures_of_a_reused_artifact_are_not_stored_again(shown: dg.Materi
 
 def test_each_check_says_what_it_looks_at() -> None:
     assert all(spec.description for stage in STAGES.values() for spec in check_specs(stage))
+
+
+def test_a_name_in_a_check_s_description_is_neither_a_link_nor_html() -> None:
+    assert _inert(f"set aside: {HOSTILE}") == (
+        "set aside: a] (https://example.org/x.png) ‹img src=//example.org onerror=x> [b"
+    )

@@ -103,6 +103,16 @@ def test_a_full_disk_is_said_in_one_sentence_and_leaves_no_artifact(tmp_path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
+def test_a_full_disk_of_temporary_files_is_named(tmp_path, monkeypatch):
+    def full():
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(program, "_messages", full)
+    monkeypatch.setenv("TMPDIR", "/full")
+    assert program.main("raw_labels", ["--out", str(tmp_path)]) == program.EXIT_NO_SPACE
+    assert (tmp_path / program.FAILURE).read_text() == program.no_space("/full")
+
+
 def test_a_sentence_that_finds_no_space_is_left_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
     def write_text(path, *_):
         path.touch()

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -325,3 +326,13 @@ def test_images_of_bdd100k_have_its_score_and_slices_by_what_it_says_of_them(tmp
     found = {(each["kind"], each["name"]) for each in metrics["slices"]}
     assert {("time of day", "night"), ("weather", "rainy"), ("scene", "highway")} <= found
     assert all(text in page for text in ("time of day", "rainy", "BDD100K's score"))
+
+
+def test_names_of_classes_are_text_in_the_report_s_figures() -> None:
+    names = ["</text><script>alert(1)</script>", "<img src=x onerror=alert(1)>", r"$\frac{"]
+    curves = {name: np.ones(101) for name in names}
+    per_class = {name: SimpleNamespace(instances=1, AP50=0.5) for name in names}
+    drawn = str(figures.precision_recall(SimpleNamespace(curves=curves, per_class=per_class, AP50=0.5), names))
+    assert "<script" not in drawn
+    assert "<img" not in drawn
+    assert r"$\frac{" in drawn

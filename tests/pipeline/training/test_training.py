@@ -6,10 +6,12 @@ import zlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from pipeline import training
-from pipeline.errors import ArchiveError, RecipeError
+from pipeline.errors import ArchiveError, PipelineError, RecipeError
+from pipeline.recipe.sections import Training
 from pipeline.training import model_file
 from tests.pipeline.small_datasets import entry, numbered, square, squares, write
 from tests.pipeline.weights_files import tiny
@@ -87,3 +89,29 @@ def test_a_batch_stays_as_large_as_the_recipe_says_on_any_number_of_devices(stra
     config = model_file.config_for_training(chosen, ("car",), used, 1)
     assert batch == config.BATCH_SIZE
     assert (f"{used} of {gpus} GPUs" in caplog.text) == (used < gpus and strategy != "one_device")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (
+            {"batch_size": 4, "max_dim": 1024},
+            "4 images of up to 1024 pixels a side: set training.batch_size to 2 or tr",
+        ),
+        ({"batch_size": 1, "min_dim": 576, "max_dim": 1024}, "set training.min_dim to 384 and max_dim to 768 or train"),
+        ({"batch_size": 2, "precision": "bfloat16"}, "set training.batch_size to 1, and run it again"),
+    ],
+)
+def test_where_the_memory_is_used_up_the_sentence_has_what_to_lower(settings, words):
+    assert words in training.less_memory(Training(**settings))
+
+
+def test_memory_that_is_used_up_in_training_is_one_sentence(tmp_path, out, monkeypatch):
+    def fail(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[2,256,256,256]")
+
+    monkeypatch.setattr(training, "_train", fail)
+    with pytest.raises(
+        PipelineError, match="training: the memory of the GPU or of this machine is used up; a step has 2"
+    ):
+        training.build(tiny(batch_size=2), squares(tmp_path / "images.zip"), out)
