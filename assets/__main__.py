@@ -62,6 +62,7 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> tup
     from assets import history
     from assets.console import failed_checks, is_interrupted, sentence
     from assets.definitions import defs
+    from assets.keys import stage_of
     from assets.recipe_resource import RecipeResource
     from assets.selection import selected
     from pipeline.stages import STAGES
@@ -78,8 +79,9 @@ def _materialise(file: Path | None, changes: dict[str, str], select: str) -> tup
     if not any(event.is_job_success for event in events):
         failures = [event for event in events if event.is_step_failure]
         if stopped := next(filter(is_interrupted, failures), None):
-            goes_on = "from its last state" if STAGES[str(stopped.step_key)].resumes_from else "after what is finished"
-            raise InterruptedRunError(f"interrupted in {stopped.step_key}: the same command goes on {goes_on}")
+            stage = STAGES[stage_of(stopped.step_key)]
+            goes_on = "from its last state" if stage.resumes_from else "after what is finished"
+            raise InterruptedRunError(f"interrupted in {stage.name}: the same command goes on {goes_on}")
         raise PipelineError(next((sentence(event, checks) for event in failures), "") or "the run failed")
     folders = [_folder(event) for event in events if event.is_step_materialization]
     return folders, [f"{check.asset_key.to_user_string()}: {check.check_name}" for check in checks]

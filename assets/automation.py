@@ -13,6 +13,7 @@ import dagster as dg
 from dagster._utils.schedules import is_valid_cron_string
 
 from assets.history.pruning import prune_artifacts
+from assets.keys import key_of
 from assets.recipe_resource import RecipeResource
 from pipeline.errors import SourceError
 from pipeline.prediction import KEY
@@ -28,22 +29,22 @@ whole_chain = dg.define_asset_job(
 
 refresh_dataset = dg.define_asset_job(
     "refresh_dataset",
-    selection=dg.AssetSelection.assets("dataset_zip").upstream(),
+    selection=dg.AssetSelection.assets(key_of("dataset_zip")).upstream(),
     description="The data set, from the sources to images.zip.",
 )
 retrain = dg.define_asset_job(
     "retrain",
-    selection=dg.AssetSelection.assets("trained_model", "evaluation_report", RELEASED),
+    selection=dg.AssetSelection.assets(*map(key_of, ("trained_model", "evaluation_report", RELEASED))),
     description="The model and its report, on the data set that the recipe made last; released if it is better.",
 )
 evaluate = dg.define_asset_job(
     "evaluate",
-    selection=dg.AssetSelection.assets("evaluation_report"),
+    selection=dg.AssetSelection.assets(key_of("evaluation_report")),
     description="The report of the model that the recipe's last training made.",
 )
 predict = dg.define_asset_job(
     "predict",
-    selection=dg.AssetSelection.assets("predictions"),
+    selection=dg.AssetSelection.assets(key_of("predictions")),
     description="The pictures of prediction.images, by the released model.",
 )
 JOBS = [whole_chain, refresh_dataset, retrain, evaluate, predict]

@@ -7,6 +7,7 @@ from datetime import timedelta
 import dagster as dg
 
 from assets.building import materialise
+from assets.keys import PREFIX, key_of
 from assets.metadata import check_specs
 from assets.recipe_resource import RecipeResource
 from pipeline.artifacts import Artifact
@@ -43,7 +44,8 @@ def asset_of(stage: Stage) -> dg.AssetsDefinition:
 
     @dg.asset(
         name=stage.name,
-        ins={name: dg.AssetIn(name) for name in stage.inputs},
+        key_prefix=PREFIX,
+        ins={name: dg.AssetIn(key_of(name)) for name in stage.inputs},
         dagster_type=ARTIFACT,
         group_name=stage.group,
         kinds=set(stage.kinds),

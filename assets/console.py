@@ -9,6 +9,8 @@ from typing import Any
 
 import dagster as dg
 
+from assets.keys import stage_of
+
 MODEL, REPORT = "trained_model", "evaluation_report"
 EVALUATION = "ASSET_CHECK_EVALUATION"
 """Dagster's type of the event that says how a check came out."""
@@ -80,8 +82,8 @@ def failed_checks(events: Sequence[Any]) -> list[Any]:
 def sentence(failed: Any, checks: Sequence[Any]) -> str:
     """Return what a step that failed says, or which of the checks that did not pass ended the chain."""
     for check in checks:
-        if check.severity == dg.AssetCheckSeverity.ERROR and check.asset_key.to_user_string() == failed.step_key:
-            return f"{failed.step_key}: check {check.check_name} did not pass: {check.description}"
+        if check.severity == dg.AssetCheckSeverity.ERROR and check.asset_key.to_python_identifier() == failed.step_key:
+            return f"{stage_of(failed.step_key)}: check {check.check_name} did not pass: {check.description}"
     data = failed.step_failure_data
     return (data.user_failure_data and data.user_failure_data.description) or (data.error and data.error.message) or ""
 

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from assets.console import REPORT
+from assets.keys import key_of
 from pipeline.artifacts import Artifact, Built, summary
 from pipeline.recipe import Recipe
 from pipeline.stages import STAGES, Stage
@@ -20,7 +21,7 @@ LARGEST_PICTURE = 50_000
 def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
     """Return the specifications of an asset's checks."""
     return [
-        dg.AssetCheckSpec(name, asset=stage.name, description=text, blocking=True)
+        dg.AssetCheckSpec(name, asset=key_of(stage.name), description=text, blocking=True)
         for name, text in stage.checks.items()
     ]
 

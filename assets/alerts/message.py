@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 
 from assets.console import REPORT, failed_checks, sentence
+from assets.keys import stage_of
 from pipeline.stages import RELEASED
 
 MOST_CHECKS = 10
@@ -53,7 +54,7 @@ def of_run(history: dg.DagsterInstance, run_id: str) -> Message:
 
 def _of_the_model(events: Sequence[dg.DagsterEvent]) -> dict[str, Any]:
     """Return what the run's report and released model say of themselves."""
-    made = {event.step_key: event for event in events if event.is_step_materialization}
+    made = {stage_of(event.step_key): event for event in events if event.is_step_materialization}
     folder = _metadata(made.get(REPORT), "folder")
     return {
         "verdict": _metadata(made.get(RELEASED), "verdict") or "",
