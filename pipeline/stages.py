@@ -99,7 +99,7 @@ STAGES = {
         ),
         Stage(
             "raw_labels",
-            7,
+            8,
             "pipeline.sources.raw_labels",
             group="raw",
             kinds=frozenset({"python", "parquet"}),

@@ -30,7 +30,7 @@ OUTPUTS = {
 }
 HELD = {
     "raw_images": (4, "97a8d4f08687a4cc"),
-    "raw_labels": (7, "0af7e6b78a0dddcb"),
+    "raw_labels": (8, "0af7e6b78a0dddcb"),
     "filtered_labels": (17, "a161c5cb19c63300"),
     "via_train": (3, "c12133a8594fe335"),
     "via_val": (3, "6aebcd3557d4cdd3"),
