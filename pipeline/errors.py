@@ -6,7 +6,7 @@ from pipeline.secrets import redacted
 class PipelineError(Exception):
     """A fault in the input of the chain; its message is all that a person needs to see, and shows no password."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str = "") -> None:
         super().__init__(redacted(message))
 
 

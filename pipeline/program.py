@@ -240,7 +240,8 @@ def refusal(error: OSError, where: Path | str) -> str:
     """Return the sentence for a full disk, or a path that the system refuses to be written; else nothing."""
     if is_full(error):
         return no_space(error.filename or f"{where}, or of {_temporary()}")
-    return f"{error.filename or where}: {error.strerror}" if error.errno in REFUSALS else ""
+    why = "is a file, where a folder is needed" if error.errno == errno.EEXIST else error.strerror
+    return f"{error.filename or where}: {why}" if error.errno in REFUSALS else ""
 
 
 def _temporary() -> str:

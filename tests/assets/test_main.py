@@ -116,7 +116,7 @@ def test_what_a_program_left_is_said_else_what_its_exit_code_means(tmp_path, lef
 
 @pytest.mark.parametrize(
     ("where", "words"),
-    [("data", "afile/raw_labels: Not a directory"), ("history", "the history of runs in .*Not a directory")],
+    [("data", "afile: is a file, where a folder is needed"), ("history", "the history of runs in .*Not a directory")],
 )
 def test_a_folder_that_is_a_file_is_one_sentence(where, words, tmp_path, monkeypatch, capsys):
     (tmp_path / "afile").touch()
