@@ -64,6 +64,15 @@ def test_the_containers_are_reached_from_this_machine_alone():
     assert all(f"\n{target}: " in (ROOT / "Makefile").read_text("utf-8") for target in targets)
 
 
+def test_the_ui_reaches_the_daemon_s_runs_to_cancel_them():
+    assert settings(DEPLOY / "bdd-webserver.service")["JoinsNamespaceOf"] == "bdd-daemon.service"
+    assert "KillMode" not in settings(DEPLOY / "bdd-daemon.service")
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))["services"]
+    assert all("sockets:/tmp" in services[name]["volumes"] for name in ("webserver", "daemon"))
+    gpu = yaml.safe_load((DEPLOY / "compose.gpu.yaml").read_text("utf-8"))["services"]["daemon"]
+    assert gpu["image"] != services["webserver"]["image"]
+
+
 @pytest.mark.parametrize("file", ["bdd-mask-rcnn.env", "compose.yaml", "dagster.yaml", "../docs/nightly.md"])
 def test_every_variable_is_one_that_the_code_reads(file):
     named = set(re.findall(r"\bBDD_[A-Z_]+", (DEPLOY / file).read_text("utf-8")))

@@ -42,6 +42,7 @@ def of_run(history: dg.DagsterInstance, run_id: str) -> Message:
         "status": "failed" if has_failed else "succeeded",
         "job": run.job_name,
         "recipe": run.tags.get("recipe", ""),
+        "recipe_fingerprint": run.tags.get("recipe_fingerprint", ""),
         "run": run_id,
         "failure": failures[0] if failures else "",
         **_of_the_model(events),
@@ -70,7 +71,9 @@ def _metadata(made: Any, name: str) -> Any:
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
-    of = f" (recipe {facts['recipe']})" if facts["recipe"] else ""
+    of = (
+        f" (recipe {' '.join(filter(None, (facts['recipe'], facts['recipe_fingerprint'])))})" if facts["recipe"] else ""
+    )
     yield f"The run of {facts['job']}{of} {facts['status']}."
     if facts["status"] == "failed":
         yield facts["failure"] or "It ended before a step could say why: its log has more."

@@ -17,6 +17,7 @@ USER, PASSWORD = "BDD_SMTP_USER", "BDD_SMTP_PASSWORD"
 WEBHOOK = "BDD_WEBHOOK"
 SECONDS, TRIES, PAUSE = 10, 2, 2
 """How long a server may take to answer, how often it is asked, and the seconds between: Dagster gives sensors 60 s."""
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 SLACK = "hooks.slack.com"
 TEAMS = (".webhook.office.com", ".logic.azure.com", ".powerplatform.com")
 CARD = "application/vnd.microsoft.card.adaptive"
@@ -38,7 +39,7 @@ def send(message: Message) -> list[str]:
         try:
             _tried(work, message)
             told.append(way)
-        except (OSError, AlertError) as error:
+        except (OSError, ValueError, AlertError) as error:
             faults.append(f"{way}: {_said(error)}")
     if faults:
         raise AlertError("; ".join(faults))
@@ -70,6 +71,8 @@ def _said(error: Exception) -> str:
         return str(error)
     if isinstance(error, smtplib.SMTPResponseException):
         return f"the server answered {error.smtp_code}"
+    if isinstance(error, ValueError):
+        return f"its settings, or the message, hold characters that it can't send ({type(error).__name__})"
     return f"the server can't be reached, or breaks off ({type(error).__name__})"
 
 
@@ -90,6 +93,8 @@ def _mail(message: Message) -> None:
             server.starttls(context=secure)
             server.ehlo()
         if os.environ.get(USER):
+            if not isinstance(server.sock, ssl.SSLSocket) and host not in LOOPBACK:
+                raise AlertError(f"{host} offers no encryption, and gets no password: use smtps://, or unset {USER}")
             server.login(os.environ[USER], os.environ.get(PASSWORD, ""))
         server.send_message(mail)
 

@@ -251,8 +251,9 @@ def test_kill_9_while_any_stage_works_never_hinders_the_next_run(tmp_path, seed)
             assert not list(chain.data.glob("trained_model/*/run/training_state.h5"))
             print(stage, chain.killed(stage, has_a_state, chance), "after a state")
             assert "epoch 1 of" in chain.said()
-    assert "resuming after" in chain.said()
-    assert "epoch 1 of" not in chain.said()
+        if stage == "evaluation_report":  # the training before it has ended in the same run
+            assert "resuming after" in chain.said()
+            assert "epoch 1 of" not in chain.said()
     assert chain.start().wait(SECONDS) == 0, chain.said()[-2000:]
     assert "waiting for" not in chain.said()
     assert "report: " in chain.said().splitlines()[-2]

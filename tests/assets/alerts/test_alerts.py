@@ -165,3 +165,18 @@ def test_what_could_not_be_sent_is_said_without_secrets(hook: Hook, mails: Any, 
     assert "BDD_SMTP is no server such as" in str(caught.value)
     assert "BDD_WEBHOOK is no http:// or https:// address" in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+def test_no_password_goes_out_unencrypted(mails: mail_server.MailServer, monkeypatch: Any) -> None:
+    monkeypatch.setattr(sending, "LOOPBACK", set())
+    monkeypatch.setenv(sending.USER, "me")
+    monkeypatch.setenv(sending.PASSWORD, SECRET)
+    with pytest.raises(sending.AlertError, match=r"127\.0\.0\.1 offers no encryption, and gets no password"):
+        sending.send(message.Message("a", ("b",), {}))
+    assert mails.logins == []
+
+
+def test_what_can_t_be_sent_by_mail_goes_to_the_webhook(hook: Hook, mails: mail_server.MailServer) -> None:
+    with pytest.raises(sending.AlertError, match="mail: its settings, or the message, hold characters"):
+        sending.send(message.Message("two\nlines", ("b",), {}))
+    assert [body["subject"] for body in hook.bodies] == ["two\nlines"]
