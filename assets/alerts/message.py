@@ -71,9 +71,8 @@ def _metadata(made: Any, name: str) -> Any:
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
-    of = (
-        f" (recipe {' '.join(filter(None, (facts['recipe'], facts['recipe_fingerprint'])))})" if facts["recipe"] else ""
-    )
+    names = " ".join(filter(None, (facts["recipe"], facts["recipe_fingerprint"])))
+    of = f" (recipe {names})" if names else ""
     yield f"The run of {facts['job']}{of} {facts['status']}."
     if facts["status"] == "failed":
         yield facts["failure"] or "It ended before a step could say why: its log has more."
