@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+THE_SAME = "it is the released model"
 CHECK = "better_than_released"
 STAGE, MODEL = STAGES[RELEASED], STAGES["trained_model"]
 
@@ -46,12 +47,11 @@ def build(store: Store, recipe: Recipe, inputs: Mapping[str, Artifact], make: Ca
         if not decision.passes:
             raise ArtifactError(f"the model is not released, and none was before: {decision.verdict}")
         built = store.build(STAGE, recipe, inputs, make)
-        is_new = not current or current.fingerprint != built.artifact.fingerprint
-        if is_new:
+        if not current or current.fingerprint != built.artifact.fingerprint:
             earlier = released.read(store, recipe.name)
             kept = earlier.passed_over if earlier else ()
             released.point(store, recipe.name, built.artifact, decision.verdict, kept)
-        return replace(built, decision=_summary(decision, is_new))
+        return replace(built, decision=_summary(decision, new=decision.verdict != THE_SAME))
 
 
 def decide(store: Store, recipe: Recipe, current: Artifact | None, inputs: Mapping[str, Artifact]) -> Decision:
@@ -59,7 +59,7 @@ def decide(store: Store, recipe: Recipe, current: Artifact | None, inputs: Mappi
     model, report = inputs["trained_model"], inputs["evaluation_report"]
     before = Manifest.read(current.folder).inputs if current else {}
     if current and before["trained_model"] == model.fingerprint:
-        return Decision(True, "it is the released model")
+        return Decision(True, THE_SAME)
     faults = list(_below_floors(recipe.release, report.folder))
     if not current:
         ap = figures.mask_ap(report.folder)

@@ -91,6 +91,9 @@ def test_a_night_in_which_nothing_is_new_changes_nothing(chain: Chain) -> None:
     again = chain.night(made)
     assert (again.artifact, again.cached, verdict(again)) == (first.artifact, True, "it is the released model")
     assert again.summary.numbers["released"] == 0
+    licensed = chain.night(made, licence="MIT")
+    assert (licensed.cached, licensed.summary.numbers["released"]) == (False, 0)
+    assert released.released(chain.store, "mine") == licensed.artifact
 
 
 def test_the_table_says_what_changed_by_class(chain: Chain) -> None:
