@@ -63,7 +63,8 @@ def decide(store: Store, recipe: Recipe, current: Artifact | None, inputs: Mappi
     faults = list(_below_floors(recipe.release, report.folder))
     if not current:
         ap = figures.mask_ap(report.folder)
-        first = f"the first released model of recipe {recipe.name}: mask AP {ap if ap is None else format(ap, '.3f')}"
+        said = "not measurable" if ap is None else f"{ap:.3f}"
+        first = f"the first released model of recipe {recipe.name}: mask AP {said}"
         return Decision(not faults, "; ".join(faults) or first)
     earlier = released.read(store, recipe.name)
     if earlier and model.fingerprint in earlier.passed_over:
@@ -71,8 +72,8 @@ def decide(store: Store, recipe: Recipe, current: Artifact | None, inputs: Mappi
     compared, fault = _compared(store.root / "evaluation_report" / before["evaluation_report"], report.folder)
     faults += [fault] if fault else _not_better(compared, recipe.release.margin)
     if faults:
-        said = [compared.sentence] if compared else []
-        return Decision(False, f"{'; '.join([*said, *faults])}: {current.fingerprint} stays released", compared)
+        sentences = [compared.sentence] if compared else []
+        return Decision(False, f"{'; '.join([*sentences, *faults])}: {current.fingerprint} stays released", compared)
     assert compared
     return Decision(True, f"{compared.sentence}: released in place of {current.fingerprint}", compared)
 
