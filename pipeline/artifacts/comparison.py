@@ -31,8 +31,7 @@ def _figures(before: Path, after: Path) -> list[str]:
     except ArtifactError as error:
         return [str(error)]
     left_out = f"; {found.left_out:,} judged by one alone, or labelled otherwise" if found.left_out else ""
-    figures = {"mask AP": found.mask.AP, "mask AP50": found.mask.AP50, **found.mask.per_class}
     return [
-        f"on {found.images:,} images that both judge{left_out}:",
-        *(f"  {difference.text(name)}" for name, difference in figures.items()),
+        f"mask AP on {found.images:,} images that both judge{left_out}:",
+        *(f"  {difference.text(name)}" for name, difference in found.mask.by_name.items()),
     ]

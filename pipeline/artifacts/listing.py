@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.artifacts import LATEST, MANIFEST, Artifact, Manifest, Store
+from pipeline.artifacts.lineage import recipe_name
 from pipeline.artifacts.released import all_released
-from pipeline.artifacts.retention import Removal, files, recipe_name
+from pipeline.artifacts.retention import Removal, files
 from pipeline.errors import ArtifactError
 from pipeline.stages import RELEASED, STAGES
 

@@ -5,8 +5,8 @@ import textwrap
 from collections.abc import Iterator
 
 from pipeline.artifacts import MANIFEST, Artifact, Manifest, Store
+from pipeline.artifacts.lineage import inputs, recipe_name
 from pipeline.artifacts.listing import mask_ap
-from pipeline.artifacts.retention import inputs, recipe_name
 
 INDENT, WIDTH = "    ", 120
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.artifacts import LATEST, PARTIAL, Artifact, Manifest, Store, can_be_resumed, usage
+from pipeline.artifacts import LATEST, PARTIAL, Store, can_be_resumed, usage
+from pipeline.artifacts.lineage import inputs, recipe_name
 from pipeline.artifacts.released import all_released
 from pipeline.errors import ArtifactError
 from pipeline.files import DOWNLOADS
@@ -102,25 +103,6 @@ def _kept(store: Store, keep: int, used: set[str]) -> set[str]:
             kept.add(path)
             waiting |= {each.path for each in inputs(store.root / path)}
     return kept
-
-
-def inputs(folder: Path) -> list[Artifact]:
-    """Return what the artifact in `folder` of a store was made from; nothing where that isn't known."""
-    try:
-        made_from = Manifest.read(folder).inputs
-    except ArtifactError:
-        return []
-    root = folder.parent.parent
-    return [Artifact(name, fingerprint, root / name / fingerprint) for name, fingerprint in made_from.items()]
-
-
-def recipe_name(folder: Path) -> str:
-    """Return the name of the recipe that an artifact was built for; nothing where its manifest doesn't say it."""
-    try:
-        manifest = Manifest.read(folder)
-    except ArtifactError:
-        return ""
-    return manifest.recipe_name or str(manifest.recipe.get("name", ""))
 
 
 def _left(store: Store, stage: Stage, used: set[str], days: float) -> Iterator[tuple[Path, str]]:

@@ -28,7 +28,7 @@ def mask_ap(report: Path, category: str = "") -> float | None:
 
 def rows(mask: "Differences") -> Iterator[dict[str, Any]]:
     """Yield a row for AP, AP50 and the AP of each class: before, after, and the interval of the difference."""
-    for name, each in {"AP": mask.AP, "AP50": mask.AP50, **mask.per_class}.items():
+    for name, each in mask.by_name.items():
         low, high = (each.interval.low, each.interval.high) if each.interval else (None, None)
         yield {
             "figure": name,

@@ -179,7 +179,7 @@ def _path_identity(path: Path, role: Role) -> dict[str, Any]:
 def _fetched(wanted: list[tuple[Source, Any]], recipe: Recipe, role: Role, downloads: Path) -> list[Path | None]:
     """Fetch or draw the sources that are not local; the first failure (or Ctrl-C) stops the others."""
     if any(source.kind != "path" for source, _ in wanted):
-        usage.hold(downloads.parent, downloads.name)
+        usage.hold_names(downloads.parent, downloads.name)
     stop = threading.Event()
 
     def fetch(source: Source, identity: Any) -> Path | None:

@@ -72,6 +72,11 @@ class Differences:
     AP50: Difference
     per_class: dict[str, Difference]
 
+    @property
+    def by_name(self) -> dict[str, Difference]:
+        """`AP`, `AP50`, then the classes by their names."""
+        return {"AP": self.AP, "AP50": self.AP50, **self.per_class}
+
 
 def differences(before: MatchTable, after: MatchTable, count: int = RESAMPLES) -> Differences:
     """Return how two models differ, each resample being of the same images for both.

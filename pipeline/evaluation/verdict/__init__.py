@@ -1,6 +1,6 @@
 """The verdict on a new model: how it differs from the one before it on the same images, and what it was made from.
 
-`python -m pipeline.evaluation.verdict BEFORE AFTER` prints it for two folders of `evaluation_report`.
+`python -m pipeline.artifacts compare BEFORE AFTER` prints it for two reports or models.
 """
 
 from dataclasses import dataclass

@@ -8,7 +8,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from pipeline.artifacts import MANIFEST, Manifest
+from pipeline.artifacts import MANIFEST, Artifact, Manifest
+from pipeline.artifacts.lineage import inputs
 
 SPLIT = "train"
 """The split that a model learns from."""
@@ -38,19 +39,18 @@ def between(before: Path, after: Path, most: int | None = MOST) -> list[str]:
 def _chain(report: Path) -> tuple[Artifacts, set[str]]:
     """Return what a report was made from, itself included, and the stages whose artifacts are gone."""
     report = report.resolve()
-    store = report.parent.parent
     chain: Artifacts = {}
     gone: set[str] = set()
-    waiting = [(report.parent.name, report)]
+    waiting = [Artifact(report.parent.name, report.name, report)]
     while waiting:
-        stage, folder = waiting.pop()
-        if stage in chain or stage in gone:
+        each = waiting.pop()
+        if each.name in chain or each.name in gone:
             continue
-        if (folder / MANIFEST).exists():
-            chain[stage] = (folder, Manifest.read(folder))
-            waiting += [(name, store / name / made_from) for name, made_from in chain[stage][1].inputs.items()]
+        if (each.folder / MANIFEST).exists():
+            chain[each.name] = (each.folder, Manifest.read(each.folder))
+            waiting += inputs(each.folder)
         else:
-            gone.add(stage)
+            gone.add(each.name)
     return chain, gone
 
 

@@ -7,7 +7,7 @@ from pipeline.artifacts.comparison import lines
 from pipeline.artifacts.listing import find
 from pipeline.errors import ArtifactError
 from pipeline.evaluation.verdict import compare
-from tests.pipeline.evaluation.verdict.test_verdict import BETTER, WORSE, labels, report
+from tests.pipeline.stored_reports import BETTER, WORSE, labels, report
 
 
 @pytest.fixture
@@ -28,8 +28,8 @@ def test_reports_and_models_are_compared_on_the_images_that_both_judge(store, of
     found = lines(store, find(store, str(before)), find(store, str(after)))
     assert found[:3] == [
         f"{before.parent.name} {before.name} → {after.name}",
-        "on 30 images that both judge:",
-        f"  {mask.AP.text('mask AP')}",
+        "mask AP on 30 images that both judge:",
+        f"  {mask.AP.text('AP')}",
     ]
     assert found[-2:] == CHANGES
     assert len(found) == 3 + 1 + len(mask.per_class) + 2

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.artifacts import Store, __main__, listing
 from pipeline.errors import ArtifactError
-from tests.pipeline.evaluation.verdict.test_verdict import artifact
+from tests.pipeline.stored_reports import artifact
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from pipeline.artifacts import Store
 from pipeline.artifacts.listing import find
 from pipeline.artifacts.origins import tree
-from tests.pipeline.evaluation.verdict.test_verdict import artifact
+from tests.pipeline.stored_reports import artifact
 
 
 def test_each_origin_is_described_once_and_what_is_gone_is_said(tmp_path):

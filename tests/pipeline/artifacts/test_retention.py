@@ -232,7 +232,7 @@ def test_a_download_is_kept_as_long_as_an_artifact_holds_its_file(store):
 
 def test_downloads_are_left_alone_while_files_of_them_are_taken(store):
     unused = linked_download(store, "unused", None)
-    usage.hold(store.root, DOWNLOADS)
+    usage.hold_names(store.root, DOWNLOADS)
     assert retention.prune(store) == []
     end_of_this_process()
     assert [each.path for each in retention.prune(store)] == [unused]

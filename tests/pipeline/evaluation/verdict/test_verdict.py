@@ -1,58 +1,19 @@
 """The verdict on two reports in a store: figures on the same images, and what is new in what they were made from."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from pipeline.artifacts import MANIFEST, Manifest
+from pipeline.artifacts import MANIFEST
 from pipeline.errors import ArtifactError
-from pipeline.evaluation import coco, exports
-from pipeline.evaluation.detections import JudgedImage
 from pipeline.evaluation.measures import resampling
 from pipeline.evaluation.measures.matches import MatchTable
-from pipeline.evaluation.verdict import __main__ as program
 from pipeline.evaluation.verdict import compare
-from tests.pipeline.evaluation.scenes import NAMES, scenes
+from tests.pipeline.evaluation.scenes import NAMES
 from tests.pipeline.judged_images import judged
-
-BETTER, WORSE = scenes(30, 1, shift=4), scenes(30, 2, shift=8)
-RATE = "training.learning_rate"
-
-
-def artifact(store: Path, stage: str, fingerprint: str, inputs: dict[str, str], **others: Any) -> Path:
-    """Write the folder of an artifact that holds its manifest alone."""
-    folder = store / stage / fingerprint
-    folder.mkdir(parents=True)
-    given = {"code_version": 1, "recipe": {}, "identities": {}, **others}
-    (folder / MANIFEST).write_text(json.dumps(asdict(Manifest(stage, fingerprint, inputs=inputs, **given))))
-    return folder
-
-
-def labels(folder: Path, images: dict[str, str], boxes: dict[str, int]) -> None:
-    """Write tables with a car in each image of `boxes`, which gives its side."""
-    pq.write_table(pa.table({"image": list(images), "split": list(images.values())}), folder / "images.parquet")
-    rows = {"image": list(boxes), "category": ["car"] * len(boxes), "box": [{"x": side} for side in boxes.values()]}
-    pq.write_table(pa.table(rows), folder / "labels.parquet")
-
-
-def report(
-    store: Path, name: str, images: Sequence[JudgedImage], categories: Sequence[str] = NAMES, rate: float = 0.003
-) -> Path:
-    """Write a report, the model that it is of, and the labels that this was made from."""
-    made = artifact(store, "filtered_labels", f"{name}f", {})
-    labels(made, {"a": "train", "b": "train", "v": "val"}, {"a": 3, "b": 4})
-    artifact(store, "dataset_zip", f"{name}d", {"filtered_labels": f"{name}f"})
-    artifact(store, "trained_model", f"{name}m", {"dataset_zip": f"{name}d"}, recipe={RATE: rate, "seed": 1})
-    folder = artifact(store, "evaluation_report", name, {"trained_model": f"{name}m", "dataset_zip": f"{name}d"})
-    (folder / "coco_ground_truth.json").write_text(json.dumps(coco.ground_truth(images, categories)))
-    exports.write_parquet(images, folder / "detections.parquet")
-    return folder
+from tests.pipeline.stored_reports import BETTER, WORSE, artifact, labels, report
 
 
 def test_a_sentence_says_what_changed(tmp_path: Path) -> None:
@@ -90,7 +51,6 @@ def test_reports_of_other_images_are_refused(tmp_path: Path) -> None:
     before, after = report(tmp_path, "0a", BETTER), report(tmp_path, "0b", renamed)
     with pytest.raises(ArtifactError, match="no image in common that has the same labels"):
         compare(before, after)
-    assert program.main([str(before), str(after)]) == 1
 
 
 def test_a_class_that_one_model_does_not_know_counts_as_missed(tmp_path: Path) -> None:
@@ -102,16 +62,13 @@ def test_a_class_that_one_model_does_not_know_counts_as_missed(tmp_path: Path) -
     assert (verdict.mask.per_class["car"].difference, verdict.mask.per_class["bike"].before) == (0, 0)
 
 
-def test_few_images_have_no_interval_and_what_is_gone_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_few_images_have_no_interval_and_what_is_gone_is_named(tmp_path: Path) -> None:
     before, after = report(tmp_path, "0a", WORSE[:5]), report(tmp_path, "0b", BETTER[:5])
     (tmp_path / "trained_model/0am" / MANIFEST).unlink()
-    assert program.main([str(before), str(after)]) == 0
-    sentence, *lines = capsys.readouterr().out.splitlines()
-    assert "too few images for an interval" in sentence
-    assert sentence.endswith("trained_model no longer there to compare")
-    assert [line.split()[1].rstrip(",") for line in lines] == ["AP50", "bike", "car"]
+    verdict = compare(before, after)
+    assert "too few images for an interval" in verdict.sentence
+    assert verdict.sentence.endswith("trained_model no longer there to compare")
+    assert list(verdict.mask.by_name) == ["AP", "AP50", "bike", "car"]
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"images": [{"id": "one"}], "categories": [], "annotations": []}'])
