@@ -21,15 +21,12 @@ from pipeline.errors import PipelineError
 from pipeline.program import EXIT_NO_SPACE, FAILURE, LIVE, PARENT_VARIABLE, Forwarder, no_space, refusal
 from pipeline.recipe import Recipe
 from pipeline.release import gate
-from pipeline.stages import RELEASED, STAGES, Stage
+from pipeline.stages import STAGES, Stage
 
 SECONDS_BETWEEN_LOOKS = 2.0
 """At the figures of a program that runs."""
 SECONDS_FOR_A_CHECKPOINT = 120.0
 """How long an interrupted program may take to end (Pipes' own default of 20 s is short for a big model)."""
-
-
-LESS_MEMORY = "lower training.batch_size, training.max_dim or training.threads, or end other programs"
 
 
 class StageError(PipelineError):
@@ -51,10 +48,7 @@ def materialise(
             def make(partial: Path) -> None:
                 _run_program(context, stage, recipe, inputs, identities, partial)
 
-            if stage.name == RELEASED:
-                built = gate.build(store, recipe, inputs, make)
-            else:
-                built = store.build(stage, recipe, inputs, make, identities)
+            built = gate.build(store, stage, recipe, inputs, make, identities)
     except PipelineError as fault:
         raise dg.Failure(description=str(fault), allow_retries=False) from None
     except OSError as error:
@@ -139,7 +133,9 @@ def _sentence(partial: Path, stage: Stage, error: str) -> str:
     if error.endswith(f" {EXIT_NO_SPACE}"):
         return no_space(partial)
     if error.endswith((" -9", " 137")):
-        return f"{stage.name}: its program was killed, mostly since the machine's memory is used up: {LESS_MEMORY}"
+        remedy = "lower training.batch_size, training.max_dim or training.threads, or " if stage.uses_gpu else ""
+        why = "its program was killed, mostly since the machine's memory is used up"
+        return f"{stage.name}: {why}: {remedy}end other programs"
     return f"{stage.name}: its program ended unexpectedly ({error}); its traceback is in the run's output above"
 
 

@@ -14,7 +14,7 @@ from pipeline.errors import BlockedError
 from pipeline.program import add_recipe_options, given_to, key_and_value, run_command
 from pipeline.recipe import Recipe
 from pipeline.release import gate
-from pipeline.stages import RELEASED, STAGES, Stage
+from pipeline.stages import STAGES, Stage
 
 LAST = "evaluation_report"
 
@@ -49,12 +49,10 @@ def run(recipe: Recipe, last: Stage) -> Artifact:
         identities = stage.identities(recipe)
         given = given_to(stage, {name: made[name].folder for name in stage.inputs})
         make = _building(stage, recipe, given | ({"identities": identities} if stage.outside else {}))
-        if stage.name == RELEASED:
-            built = gate.build(store, recipe, made, make)
-        else:
-            built = store.build(stage, recipe, made, make, identities)
+        built = gate.build(store, stage, recipe, made, make, identities)
         made[stage.name] = built.artifact
-        _log_summary(stage, recipe, built)
+        _log_summary(built)
+        _refuse_blocked(stage, recipe, built)
     return made[last.name]
 
 
@@ -70,16 +68,20 @@ def needed(last: Stage) -> Iterator[Stage]:
     yield from (stage for name, stage in STAGES.items() if name in names)
 
 
-def _log_summary(stage: Stage, recipe: Recipe, built: Built) -> None:
-    """Log what a summary says to a person, and the checks that did not pass; raises BlockedError where one blocks."""
+def _log_summary(built: Built) -> None:
+    """Log what a summary says to a person, and the checks that did not pass."""
     found, name = built.summary, built.artifact.name
     for line in found.lines:
         log.info("%s: %s", name, line)
     for check in found.failed:
         log.warning("%s: check %s did not pass: %s", name, check.name, check.description)
-    for check in found.failed:
+
+
+def _refuse_blocked(stage: Stage, recipe: Recipe, built: Built) -> None:
+    """Raise BlockedError where a check that did not pass ends the chain."""
+    for check in built.summary.failed:
         if blocks(stage, check, recipe):
-            raise BlockedError(f"{name}: {check.name}: {check.description}")
+            raise BlockedError(f"{stage.name}: check {check.name} did not pass: {check.description}")
 
 
 if __name__ == "__main__":

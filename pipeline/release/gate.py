@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts import Artifact, Built, Manifest, Store, released
 from pipeline.artifacts.summary import Check, Summary
@@ -12,7 +12,7 @@ from pipeline.errors import ArtifactError
 from pipeline.recipe import Recipe
 from pipeline.recipe.sections import Release as Bounds
 from pipeline.release import figures
-from pipeline.stages import RELEASED, STAGES
+from pipeline.stages import RELEASED, STAGES, Stage
 
 if TYPE_CHECKING:
     from pipeline.evaluation.verdict import Verdict
@@ -34,11 +34,21 @@ class Decision:
     compared: "Verdict | None" = None
 
 
-def build(store: Store, recipe: Recipe, inputs: Mapping[str, Artifact], make: Callable[[Path], None]) -> Built:
-    """Return the released model: the new one where it passes the gate, else the one released before.
+def build(
+    store: Store,
+    stage: Stage,
+    recipe: Recipe,
+    inputs: Mapping[str, Artifact],
+    make: Callable[[Path], None],
+    identities: dict[str, Any],
+) -> Built:
+    """Return what a stage makes, as `Store.build` does; of released_model, the one that the gate chooses.
 
-    Raises ArtifactError where the new one doesn't pass, and none was released before.
+    That is the new one where it passes, else the one released before. Raises ArtifactError where the new one doesn't
+    pass, and none was released before.
     """
+    if stage.name != RELEASED:
+        return store.build(stage, recipe, inputs, make, identities)
     with released.held(store, recipe.name):
         current = released.released(store, recipe.name)
         decision = decide(store, recipe, current, inputs)
@@ -46,7 +56,7 @@ def build(store: Store, recipe: Recipe, inputs: Mapping[str, Artifact], make: Ca
             return replace(store.reused(current, [decision.verdict]), decision=_summary(decision, new=False))
         if not decision.passes:
             raise ArtifactError(f"the model is not released, and none was before: {decision.verdict}")
-        built = store.build(STAGE, recipe, inputs, make)
+        built = store.build(stage, recipe, inputs, make, identities)
         if not current or current.fingerprint != built.artifact.fingerprint:
             earlier = released.read(store, recipe.name)
             kept = earlier.passed_over if earlier else ()

@@ -209,7 +209,7 @@ def test_a_check_that_the_recipe_lets_block_ends_the_chain_each_time(data, capsy
     command = ["--recipe", str(data / "tiny.yaml"), "--set", "checks={labelled_pictures_kept: block}"]
     for program in (chain, assets_program):
         assert program.main(command) == 2
-        assert "labelled_pictures_kept: 7 of 8" in capsys.readouterr().err.splitlines()[-1].replace(" did not pass", "")
+        assert "check labelled_pictures_kept did not pass: 7 of 8" in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ class Chain:
         """Return what a run hands on that has made this model and this report."""
         chosen = recipe.Recipe(name="mine", release=Release(**bounds))
         folders = {name: artifact.folder for name, artifact in made.items()}
-        return gate.build(self.store, chosen, made, lambda out: release.build(chosen, **folders, out=out))
+        return gate.build(
+            self.store, gate.STAGE, chosen, made, lambda out: release.build(chosen, **folders, out=out), {}
+        )
 
     def weights(self) -> str:
         """Return what the released weights are of."""
