@@ -103,7 +103,11 @@ def test_a_run_whose_history_has_no_space_ends_in_one_sentence(home):
         ("", 28, "no space is left on the disk of"),
         (None, 28, "no space is left on the disk of"),
         ("", 139, "raw_images: its program ended unexpectedly (failed with code 139)"),
-        ("", -9, "raw_images: its program was killed, mostly since the machine's memory is used up: end other programs"),
+        (
+            "",
+            -9,
+            "raw_images: its program was killed, mostly since the machine's memory is used up: end other programs",
+        ),
     ],
 )
 def test_what_a_program_left_is_said_else_what_its_exit_code_means(tmp_path, left, code, words):

@@ -28,7 +28,7 @@ from pipeline.instances.reasons import (
     TWICE,
 )
 from pipeline.instances.tables import LABELS
-from pipeline.labels.summary import polygons_inside
+from pipeline.labels.summary.checks import polygons_inside
 from pipeline.sources import raw_images, raw_labels
 from pipeline.stages import STAGES
 from tests.pipeline.labelled_folders import CAR, area, filtered, folder_with, frame, recipe_of, stage, table

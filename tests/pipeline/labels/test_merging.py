@@ -17,7 +17,7 @@ from pipeline.instances.reasons import BOX_LEFT_OUT, BOX_WITHOUT_AREA, OUTSIDE, 
 from pipeline.labels import image_names
 from pipeline.labels.merging import MergedLabels, merge
 from pipeline.labels.rejections import Rejections
-from pipeline.labels.summary import WHICH_COUNTS
+from pipeline.labels.summary.checks import WHICH_COUNTS
 from pipeline.recipe.sections import Labels
 from pipeline.sources.image_index import read_index_table
 from pipeline.sources.label_files import read_sources
