@@ -1,24 +1,20 @@
-"""The training loop over epochs and steps: validation, checkpoints, TensorBoard, early stopping, signals."""
+"""The training loop over epochs and steps: validation, checkpoints, early stopping."""
 
 import errno
 import logging
 import os
 import re
-import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import summary_pb2
 from tqdm import tqdm
 
 from mrcnn import weights
@@ -27,6 +23,8 @@ from mrcnn.data.batches import BatchLoader
 from mrcnn.training.checkpoints import TrainingState, write_state
 from mrcnn.training.run_folders import checkpoint_path
 from mrcnn.training.schedule import LearningRateSchedule
+from mrcnn.training.stopping import StopRequest
+from mrcnn.training.tensorboard_file import TensorBoardFile
 from mrcnn.weights.atomic import remove_leftovers
 
 log = logging.getLogger(__name__)
@@ -38,7 +36,6 @@ SECONDS_BETWEEN_STATES = 600.0
 STEPS_BETWEEN_READINGS = 10
 """On a GPU, which waits while losses are read; on a CPU they are read after every step."""
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 NO_SPACE = os.strerror(errno.ENOSPC)
 
 
@@ -81,63 +78,6 @@ class Options:
 def run_name(mask_rcnn: Any) -> str:
     """Return the name of the model in file names."""
     return mask_rcnn.config.NAME or "mask_rcnn"
-
-
-class StopRequest:
-    """Context in which SIGINT and SIGTERM set `requested` instead of stopping the program; a third signal stops it.
-
-    Signals can only be handled in the main thread; in others `requested` stays False.
-    """
-
-    def __init__(self) -> None:
-        self.received = 0
-        self._handlers: dict[signal.Signals, Any] = {}
-
-    @property
-    def requested(self) -> bool:
-        """Whether a signal was received."""
-        return self.received > 0
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._receive) for number in SIGNALS}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        self.received += 1
-        if self.received > 2:
-            raise KeyboardInterrupt
-        first = "training stops after this step and writes its state"
-        message = first if self.received == 1 else "still writing; a third signal stops at once"
-        log.warning("%s: %s", signal.Signals(number).name, message)
-
-
-class TensorBoardFile:
-    """TensorBoard's event file in a run's folder.
-
-    It doesn't use tf.summary.scalar, which needs a package that TensorFlow no longer installs.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._file = tf.summary.create_file_writer(str(folder))
-        plugin = summary_pb2.SummaryMetadata.PluginData(plugin_name="scalars")
-        self._metadata = summary_pb2.SummaryMetadata(plugin_data=plugin, data_class=summary_pb2.DATA_CLASS_SCALAR)
-
-    def write(self, prefix: str, values: Mapping[str, float], step: int) -> None:
-        """Add a point at `step` to the curve `prefix` + name of each value."""
-        with self._file.as_default():
-            for name, value in values.items():
-                tf.summary.write(prefix + name, tf.constant(value, tf.float32), step=step, metadata=self._metadata)
-
-    def close(self) -> None:
-        """Flush and close the file."""
-        self._file.close()
 
 
 class Loop:

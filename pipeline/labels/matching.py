@@ -1,5 +1,9 @@
-"""Finds the image of the index that a label file names: by file name, path or URL, with or without extension."""
+"""Finds the image of the index that a label file names: by file name, path or URL, with or without extension.
 
+And which of several entries that name it counts.
+"""
+
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -8,11 +12,19 @@ from pathlib import PurePosixPath
 from unicodedata import normalize
 from urllib.parse import unquote
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipeline.instances.image_paths import JOINT
-from pipeline.instances.reasons import AMBIGUOUS, NO_SUCH_IMAGE, OTHER_SPLIT, UNREADABLE
-from pipeline.sources.label_files import LabelFile
+from pipeline.instances.reasons import AMBIGUOUS, NO_SUCH_IMAGE, OTHER_SIZE, OTHER_SPLIT, TURNED, UNREADABLE
+from pipeline.labels.selection import Selection
+from pipeline.sources.label_files import LabelFile, LabelSource
+
+Rows = NDArray[np.int64]
+
+log = logging.getLogger(__name__)
 
 IMAGE_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 
@@ -194,3 +206,89 @@ class Namesakes:
             if alike := self._by_end.get(end[size:]):
                 return sorted(alike & self._by_start.get(start, set()) or alike)
         return []
+
+
+def files_of(entries: pa.Table) -> list[tuple[int, int]]:
+    """Return the source, and the file in it, of each entry."""
+    return list(zip(entries["source"].to_pylist(), entries["file_index"].to_pylist(), strict=True))
+
+
+def has_size_of_file(entries: pa.Table, image_rows: Rows, index: pa.Table) -> NDArray[np.bool_]:
+    """Say which entries state the bytes that the file of their image has."""
+    sizes = entries["size"].fill_null(-1).to_numpy()
+    is_same: NDArray[np.bool_] = (image_rows >= 0) & (sizes == index["size"].fill_null(-2).to_numpy()[image_rows])
+    return is_same
+
+
+def precedence(
+    entries: pa.Table, sources: Sequence[LabelSource], image_rows: Rows, names: ImageNames, has_size: NDArray[np.bool_]
+) -> list[int]:
+    """Return the entries in the order in which they count.
+
+    Those of the last source come first; of a source those whose label file lies in the folder of the image, then those
+    that state the size of its file, which whole real sets have wrong, then the first.
+    """
+    is_beside = [
+        row >= 0 and names.folder_of(row) == sources[source].files[file].folder
+        for row, (source, file) in zip(image_rows.tolist(), files_of(entries), strict=True)
+    ]
+    order: list[int] = np.lexsort((~has_size, ~np.array(is_beside, bool), -entries["source"].to_numpy())).tolist()
+    return order
+
+
+def match(entries: pa.Table, sources: Sequence[LabelSource], names: ImageNames) -> tuple[Rows, list[str]]:
+    """Return the row of the index that each entry names (-1: none), and the reason if none."""
+    found = [
+        names.find(name, sources[source].files[file], video)
+        for name, video, (source, file) in zip(
+            entries["name"].to_pylist(), entries["video"].to_pylist(), files_of(entries), strict=True
+        )
+    ]
+    rows = np.array([-1 if isinstance(each, str) else each for each in found], np.int64)
+    return rows, [each if isinstance(each, str) else "" for each in found]
+
+
+def without_other_sizes(
+    entries: pa.Table, rows: Rows, reasons: list[str], index: pa.Table, selection: Selection
+) -> Rows:
+    """Return the rows of the index, -1 where labels were made for an image of another size; write that into `reasons`.
+
+    Run-length masks have a size of their own.
+    """
+    rows = rows.copy()
+    has_size = pc.is_valid(entries["width"]).to_numpy()
+    if has_size.any():
+        is_usable = (selection.reasons == "") & pc.is_null(selection.labels["mask_width"]).to_numpy()
+        labels = np.bincount(selection.labels["image"].to_numpy()[is_usable], minlength=len(entries))
+        stated, sizes = sizes_of(entries), sizes_of(index)[rows]
+        differs, is_turned = (stated != sizes).any(axis=1), (stated == sizes[:, ::-1]).all(axis=1)
+        for entry in np.flatnonzero(has_size & differs & (labels > 0) & (rows >= 0)).tolist():
+            rows[entry], reasons[entry] = -1, TURNED if is_turned[entry] else OTHER_SIZE
+    return rows
+
+
+def sizes_of(images: pa.Table) -> NDArray[np.int64]:
+    """Return width and height of images ([N, 2]), -1 where they are not known."""
+    sides = [images[side].fill_null(-1).to_numpy().astype(np.int64) for side in ("width", "height")]
+    return np.stack(sides, axis=1)
+
+
+def log_unmatched(sources: Sequence[LabelSource], entries: pa.Table, reasons: Sequence[str]) -> None:
+    """Log for each source how many of its entries match no image.
+
+    It is a warning if all of them do, or some of a source that isn't the first and mostly matches, as corrections do.
+    """
+    names, source_of = entries["name"].to_pylist(), entries["source"].to_numpy()
+    is_unmatched = np.array([reason != "" for reason in reasons], bool)
+    for source in np.unique(source_of[is_unmatched]).tolist():
+        of_source, count = np.flatnonzero(is_unmatched & (source_of == source)).tolist(), (source_of == source).sum()
+        are_few = source and 2 * len(of_source) < count
+        log.log(
+            logging.WARNING if are_few or len(of_source) == count else logging.INFO,
+            "%s: labels of %d of its %d images are left out (%s: %s); they are in rejected.parquet",
+            sources[source].entry,
+            len(of_source),
+            count,
+            names[of_source[0]] or "one without a name",
+            reasons[of_source[0]],
+        )

@@ -9,25 +9,23 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from pipeline.instances.reasons import (
     FILTER_REASONS,
     NO_SUCH_IMAGE,
     OTHER_FILE,
-    OTHER_SIZE,
     REPEATED,
     REPLACED,
     SKIPPED,
-    TURNED,
     TWICE,
     TWICE_ALIKE,
 )
 from pipeline.instances.tables import IMAGES_FILE, Rejected, json_text, read_table
+from pipeline.labels import matching
 from pipeline.labels.clipping import Reasons, clipped
 from pipeline.labels.filters import add_flag_reasons, with_ignored
-from pipeline.labels.matching import ImageNames
+from pipeline.labels.matching import ImageNames, Rows
 from pipeline.labels.rejections import Rejections, labels_as_json
 from pipeline.labels.selection import Selection, select
 from pipeline.labels.splits import LabelledImage
@@ -41,8 +39,6 @@ ROWS_AT_ONCE = 16_384
 """Labels that are converted or written at once."""
 COMPARED = ("instance_id", "category", "crowd", "ignored", "polygons")
 """Columns in which the labels of two entries must be equal to be the same."""
-
-Rows = NDArray[np.int64]
 
 Item = TypeVar("Item")
 
@@ -130,48 +126,20 @@ def merge(
     entries = read_table(raw_labels / IMAGES_FILE, "raw_labels")
     selection = select(raw_labels, entries, sources, recipe)
     _reject_files(sources, selection.unread_files, rejections)
-    named_rows, entry_reasons = _match(entries, sources, names)
-    image_rows = _without_other_sizes(entries, named_rows, entry_reasons, index, selection)
-    _log_unmatched(sources, entries, entry_reasons)
+    named_rows, entry_reasons = matching.match(entries, sources, names)
+    image_rows = matching.without_other_sizes(entries, named_rows, entry_reasons, index, selection)
+    matching.log_unmatched(sources, entries, entry_reasons)
     selection.labels, reasons = _fit(recipe, selection, image_rows, index)
-    has_size = _has_size_of_file(entries, image_rows, index)
+    has_size = matching.has_size_of_file(entries, image_rows, index)
     merger = _Merger(entries, sources, index, selection, reasons, has_size, recipe.later_sources_may_empty)
-    order = _precedence(entries, sources, image_rows, names, has_size)
+    order = matching.precedence(entries, sources, image_rows, names, has_size)
     for entry in order:
         entry_reasons[entry] = entry_reasons[entry] or merger.add(entry, int(image_rows[entry]))
     merger.write_rejected(order, image_rows, entry_reasons, rejections)
     rows = merger.finish(image_rows)
-    files = [sources[source].files[file].name for source, file in _files_of(entries)]
+    files = [sources[source].files[file].name for source, file in matching.files_of(entries)]
     found = Entries(order, entries["name"].to_pylist(), files, named_rows, entry_reasons, merger.kept_earlier)
     return MergedLabels(merger.images, with_ignored(selection.labels, recipe), rows, selection, reasons, found)
-
-
-def _files_of(entries: pa.Table) -> list[tuple[int, int]]:
-    """Return the source, and the file in it, of each entry."""
-    return list(zip(entries["source"].to_pylist(), entries["file_index"].to_pylist(), strict=True))
-
-
-def _has_size_of_file(entries: pa.Table, image_rows: Rows, index: pa.Table) -> NDArray[np.bool_]:
-    """Say which entries state the bytes that the file of their image has."""
-    sizes = entries["size"].fill_null(-1).to_numpy()
-    is_same: NDArray[np.bool_] = (image_rows >= 0) & (sizes == index["size"].fill_null(-2).to_numpy()[image_rows])
-    return is_same
-
-
-def _precedence(
-    entries: pa.Table, sources: Sequence[LabelSource], image_rows: Rows, names: ImageNames, has_size: NDArray[np.bool_]
-) -> list[int]:
-    """Return the entries in the order in which they count.
-
-    Those of the last source come first; of a source those whose label file lies in the folder of the image, then those
-    that state the size of its file, which whole real sets have wrong, then the first.
-    """
-    is_beside = [
-        row >= 0 and names.folder_of(row) == sources[source].files[file].folder
-        for row, (source, file) in zip(image_rows.tolist(), _files_of(entries), strict=True)
-    ]
-    order: list[int] = np.lexsort((~has_size, ~np.array(is_beside, bool), -entries["source"].to_numpy())).tolist()
-    return order
 
 
 def _reject_files(sources: Sequence[LabelSource], unread: Sequence[Rejected], rejections: Rejections) -> None:
@@ -186,69 +154,11 @@ def _reject_files(sources: Sequence[LabelSource], unread: Sequence[Rejected], re
         rejections.add(file)
 
 
-def _match(entries: pa.Table, sources: Sequence[LabelSource], names: ImageNames) -> tuple[Rows, list[str]]:
-    """Return the row of the index that each entry names (-1: none), and the reason if none."""
-    found = [
-        names.find(name, sources[source].files[file], video)
-        for name, video, (source, file) in zip(
-            entries["name"].to_pylist(), entries["video"].to_pylist(), _files_of(entries), strict=True
-        )
-    ]
-    rows = np.array([-1 if isinstance(each, str) else each for each in found], np.int64)
-    return rows, [each if isinstance(each, str) else "" for each in found]
-
-
-def _without_other_sizes(
-    entries: pa.Table, rows: Rows, reasons: list[str], index: pa.Table, selection: Selection
-) -> Rows:
-    """Return the rows of the index, -1 where labels were made for an image of another size; write that into `reasons`.
-
-    Run-length masks have a size of their own.
-    """
-    rows = rows.copy()
-    has_size = pc.is_valid(entries["width"]).to_numpy()
-    if has_size.any():
-        is_usable = (selection.reasons == "") & pc.is_null(selection.labels["mask_width"]).to_numpy()
-        labels = np.bincount(selection.labels["image"].to_numpy()[is_usable], minlength=len(entries))
-        stated, sizes = _sizes(entries), _sizes(index)[rows]
-        differs, is_turned = (stated != sizes).any(axis=1), (stated == sizes[:, ::-1]).all(axis=1)
-        for entry in np.flatnonzero(has_size & differs & (labels > 0) & (rows >= 0)).tolist():
-            rows[entry], reasons[entry] = -1, TURNED if is_turned[entry] else OTHER_SIZE
-    return rows
-
-
-def _sizes(images: pa.Table) -> NDArray[np.int64]:
-    """Return width and height of images ([N, 2]), -1 where they are not known."""
-    sides = [images[side].fill_null(-1).to_numpy().astype(np.int64) for side in ("width", "height")]
-    return np.stack(sides, axis=1)
-
-
-def _log_unmatched(sources: Sequence[LabelSource], entries: pa.Table, reasons: Sequence[str]) -> None:
-    """Log for each source how many of its entries match no image.
-
-    It is a warning if all of them do, or some of a source that isn't the first and mostly matches, as corrections do.
-    """
-    names, source_of = entries["name"].to_pylist(), entries["source"].to_numpy()
-    is_unmatched = np.array([reason != "" for reason in reasons], bool)
-    for source in np.unique(source_of[is_unmatched]).tolist():
-        of_source, count = np.flatnonzero(is_unmatched & (source_of == source)).tolist(), (source_of == source).sum()
-        are_few = source and 2 * len(of_source) < count
-        log.log(
-            logging.WARNING if are_few or len(of_source) == count else logging.INFO,
-            "%s: labels of %d of its %d images are left out (%s: %s); they are in rejected.parquet",
-            sources[source].entry,
-            len(of_source),
-            count,
-            names[of_source[0]] or "one without a name",
-            reasons[of_source[0]],
-        )
-
-
 def _fit(recipe: Labels, selection: Selection, image_rows: Rows, index: pa.Table) -> tuple[pa.Table, Reasons]:
     """Return the labels clipped to their images, and why they are left out ([N] str, empty: they are not)."""
     row_of = image_rows[selection.labels["image"].to_numpy()]
     reasons = np.where((selection.reasons == "") & (row_of < 0), NO_SUCH_IMAGE, selection.reasons)
-    sizes = _sizes(index)[row_of]
+    sizes = matching.sizes_of(index)[row_of]
     parts: list[pa.RecordBatch] = []
     start = 0
     for batch in selection.labels.to_batches():

@@ -1,8 +1,8 @@
 """Selects the labels of the wanted categories from the tables of `raw_labels`, before their images are known."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -30,22 +30,16 @@ from pipeline.instances.tables import (
     rings_in,
     texts,
 )
+from pipeline.labels.class_numbers import REGION, Classes
 from pipeline.labels.classes import ClassRule, Instance, find_rule, flags_and_attributes, join_parts
 from pipeline.labels.clipping import Reasons, widened
-from pipeline.recipe.categories import Meaning, Wanted, canonical, folded, kind_of, look_alike
+from pipeline.recipe.categories import Meaning, Wanted
 from pipeline.recipe.sections import Labels
 from pipeline.running.threads import ordered_map
 from pipeline.sources.label_files import LabelSource
 
 READ = ("image", "label_id", "polygons", "box", "geometry", *FLAGS, "attributes", "mask_width", "mask_height")
 """Columns that are read of wanted labels."""
-
-REGION, UNWANTED = -1, -2
-"""In the place of the number of a class: a VIA region, whose class is not known yet; the first category that is not
-wanted, from which the others count down."""
-
-MOST_COMPARED = 200
-"""Categories, the most frequent first, that are compared with each other where all are wanted."""
 
 
 @dataclass
@@ -70,78 +64,6 @@ class Selection:
     """Rows of the raw images.parquet with labels of such categories."""
 
 
-@dataclass
-class _Classes:
-    """The classes of the labels, numbered, and the labels that are not wanted, counted."""
-
-    wanted: Wanted
-    numbers: dict[tuple[str, Meaning], int] = field(default_factory=dict)
-    """By source category and what it means."""
-    unwanted: Counter[str] = field(default_factory=Counter)
-    unwanted_numbers: dict[str, int] = field(default_factory=dict)
-
-    def number(self, word: str, kind: str | None = None, count: int = 1) -> int:
-        """Return the number of the class of `count` labels; if it isn't wanted, count them."""
-        meaning = self.wanted.meaning(word, kind)
-        if meaning is None:
-            category = kind_of(canonical(word), kind)
-            self.unwanted[category] += count
-            return self.unwanted_numbers.setdefault(category, UNWANTED - len(self.unwanted_numbers))
-        return self.add(word, meaning)
-
-    def add(self, word: str, meaning: Meaning) -> int:
-        """Return the number of a class, a new one if needed."""
-        return self.numbers.setdefault((word, meaning), len(self.numbers))
-
-    def merge_spellings(self, totals: Mapping[str, int]) -> None:
-        """Where all categories are wanted, read those that differ in case and white space as the most frequent one."""
-        if self.wanted.categories:
-            return
-        first: dict[str, str] = {}
-        for category in sorted(totals, key=lambda name: (-totals[name], name != folded(name), name)):
-            first.setdefault(folded(category), category)
-        self.numbers = {
-            (word, replace(meaning, category=first[folded(meaning.category)])): number
-            for (word, meaning), number in self.numbers.items()
-        }
-
-    def totals(self, counts: NDArray[np.int64]) -> Counter[str]:
-        """Return how many labels each wanted category has; `counts` are by number of a class."""
-        found: Counter[str] = Counter()
-        for (_, meaning), number in self.numbers.items():
-            found[meaning.category] += int(counts[number])
-        return found
-
-    def spellings(self, counts: NDArray[np.int64]) -> dict[str, Counter[str]]:
-        """Return, by category, the spellings that differ from it in case and white space alone, counted."""
-        found: dict[str, Counter[str]] = defaultdict(Counter)
-        for (word, meaning), number in self.numbers.items():
-            spelling = canonical(word)
-            if spelling != meaning.category and folded(spelling) == folded(meaning.category):
-                found[meaning.category][spelling] += int(counts[number])
-        return dict(found)
-
-    def alike(self, totals: Mapping[str, int]) -> dict[str, str]:
-        """Return the categories that look like misspelt ones, each with the category that may be meant."""
-        if self.wanted.categories:
-            words, meant = list(self.unwanted_numbers), [list(self.wanted.categories)] * len(self.unwanted_numbers)
-        else:
-            words = sorted(totals, key=lambda name: (-totals[name], name))[:MOST_COMPARED]
-            meant = [words[:at] for at in range(len(words))]
-        pairs = (
-            (word, next((name for name in names if look_alike(word, name)), ""))
-            for word, names in zip(words, meant, strict=True)
-        )
-        return {word: name for word, name in pairs if name}
-
-    def rows_of(self, categories: Iterable[str], numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the labels of some categories, wanted or not; `numbers` ([N]) are those of the labels' classes."""
-        chosen = set(categories)
-        found = [number for (_, meaning), number in self.numbers.items() if meaning.category in chosen]
-        found += [number for category, number in self.unwanted_numbers.items() if category in chosen]
-        return np.flatnonzero(np.isin(numbers, found))
-
-
 def select(raw_labels: Path, entries: pa.Table, sources: Sequence[LabelSource], recipe: Labels) -> Selection:
     """Return the wanted labels of a `raw_labels` folder, whose images.parquet is `entries`.
 
@@ -149,7 +71,7 @@ def select(raw_labels: Path, entries: pa.Table, sources: Sequence[LabelSource], 
     """
     path = raw_labels / LABELS_FILE
     unread = read_table(raw_labels / REJECTED_FILE, "raw_labels").to_pylist()
-    classes = _Classes(Wanted(recipe.categories, recipe.rename))
+    classes = Classes(Wanted(recipe.categories, recipe.rename))
     numbers = _class_numbers(path, classes)
     regions = _read_regions(path, np.flatnonzero(numbers == REGION))
     rules = _find_rules(regions, unread, entries, sources, recipe, classes.wanted)
@@ -184,7 +106,7 @@ def _entries_of(path: Path, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.unique(read_table(path, "raw_labels", ["image"])["image"].to_numpy()[rows])
 
 
-def _class_numbers(path: Path, classes: _Classes) -> NDArray[np.int64]:
+def _class_numbers(path: Path, classes: Classes) -> NDArray[np.int64]:
     """Return the number of each label's class ([N]), determined once for each pair of category and kind."""
     table = read_table(path, "raw_labels", ["category", "kind"], dictionaries=("category", "kind"))
     (words, word_of), (kinds, kind_of_label) = (_codes(table[name]) for name in ("category", "kind"))
@@ -241,7 +163,7 @@ def _find_rules(
 def _classify(
     regions: Sequence[tuple[Any, ...]],
     rules: Mapping[int, ClassRule],
-    classes: _Classes,
+    classes: Classes,
     numbers: NDArray[np.int64],
     reasons: Reasons,
 ) -> list[Instance[int]]:
@@ -261,7 +183,7 @@ def _classify(
 
 
 def _wanted_unread(
-    unread: Sequence[dict[str, Any]], rules: Mapping[int, ClassRule], classes: _Classes
+    unread: Sequence[dict[str, Any]], rules: Mapping[int, ClassRule], classes: Classes
 ) -> tuple[dict[int, list[Rejected]], list[Rejected]]:
     """Return the labels that couldn't be read, by row of the raw images.parquet, and files; count unwanted labels."""
     labels: dict[int, list[Rejected]] = defaultdict(list)
@@ -275,7 +197,7 @@ def _wanted_unread(
     return labels, files
 
 
-def _may_be_wanted(row: Mapping[str, Any], rules: Mapping[int, ClassRule], classes: _Classes) -> bool:
+def _may_be_wanted(row: Mapping[str, Any], rules: Mapping[int, ClassRule], classes: Classes) -> bool:
     if row["category"] is not None:
         return classes.number(row["category"], row["kind"]) >= 0
     if row["attributes"] is None:
@@ -304,7 +226,7 @@ def _read_group(path: Path, group_and_rows: tuple[int, NDArray[np.int64]]) -> pa
     return widened(table.take(pa.array(rows)).to_batches()[0])
 
 
-def _with_classes(labels: pa.Table, numbers: NDArray[np.int64], classes: _Classes) -> pa.Table:
+def _with_classes(labels: pa.Table, numbers: NDArray[np.int64], classes: Classes) -> pa.Table:
     """Return labels with the columns category and source_category, and ignored if the category says so."""
     words, meanings = zip(*(classes.numbers or [("", Meaning(""))]), strict=True)
     rows = pa.array(numbers)
