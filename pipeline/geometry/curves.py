@@ -28,7 +28,8 @@ def flatten(
     """Return many paths with their curves flattened: all vertices ([K, 2], (x, y) in pixels), and how many each has.
 
     `points` ([P, 2]) holds the vertices of all paths, `counts` how many each has (at least one), `letters` the letters
-    of each (None: all L). Every curve is within `tolerance` pixels. Raises ValueError where letters and vertices differ
+    of each (None: all L). Every curve is within `tolerance` pixels,
+    unless it takes more than MOST_SEGMENTS lines. Raises ValueError where letters and vertices differ
     in number, or a letter is unknown.
     """
     if not len(counts):

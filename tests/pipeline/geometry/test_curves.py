@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.geometry import curves
-from pipeline.geometry.curves import MOST_SEGMENTS
 
 coordinates = st.floats(-2000, 2000)
 points = st.tuples(coordinates, coordinates)
@@ -101,5 +100,7 @@ def test_any_letters_give_finite_vertices_and_keep_the_start(vertices: list, dat
     assert path[:1].tolist() == [list(point) for point in vertices[:1]]
 
 
-def test_a_tiny_tolerance_does_not_fill_the_memory() -> None:
-    assert len(flatten([(0, 0), (0, 1e6), (1e6, 1e6), (1e6, 0)], "LCCC", False, 1e-30)) <= MOST_SEGMENTS + 1
+@pytest.mark.parametrize("tolerance", [1e-30, 0.5])
+def test_250_kilobytes_of_curves_far_outside_do_not_fill_the_memory(tolerance: float) -> None:
+    far = [(0, 0), *[(0, 1e6), (1e6, 1e6), (1e6, 0)] * 3_000]  # some 80 bytes a curve in a label file
+    assert flatten(far, "L" + "CCC" * 3_000, False, tolerance).nbytes < 32 << 20
